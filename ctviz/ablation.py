@@ -1,0 +1,46 @@
+"""What corrupting a source means: its output on the counterfactual prompt, its mean, or zero."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ctviz.models.anatomy import Anatomy
+from ctviz.models.writes import Writes, run_writes
+from ctviz.tasks.batch import Batch
+
+__all__ = ["ABLATIONS", "Ablation", "corrupt_writes", "source_means"]
+
+Ablation = Literal["counterfactual", "mean", "zero"]
+ABLATIONS: tuple[Ablation, ...] = ("counterfactual", "mean", "zero")
+
+
+@torch.no_grad()
+def source_means(anatomy: Anatomy, batch: Batch, micro_batch: int) -> Writes:
+    """Mean of each write over all examples and real positions of the clean prompts, [1, 1, width].
+
+    Head outputs are linear in what is averaged, so means are taken before heads are told apart.
+    """
+    sums: list[Tensor] | None = None
+    count = 0
+    for part in batch.split(micro_batch):
+        kept = run_writes(anatomy, part.clean)
+        real = part.real
+        flat = [t[real].sum(dim=0) for t in (kept.embedding, *kept.heads, *kept.mlps)]
+        sums = flat if sums is None else [a + b for a, b in zip(sums, flat, strict=True)]
+        count += int(real.sum())
+    assert sums is not None
+    means = [(total / count)[None, None] for total in sums]
+    layers = anatomy.graph.n_layers
+    return Writes(means[0], means[1 : 1 + layers], means[1 + layers :])
+
+
+def corrupt_writes(
+    anatomy: Anatomy, batch: Batch, ablation: Ablation, means: Writes | None
+) -> Writes | None:
+    """What sources write when corrupted; None stands for zero everywhere."""
+    if ablation == "zero":
+        return None
+    return means if ablation == "mean" else run_writes(anatomy, batch.corrupt)

@@ -1,0 +1,201 @@
+"""Run a circuit: the model with every edge outside it corrupted, and what that does to the metric.
+
+Each destination slot reads its own residual stream,
+
+    x_v = x - sum over u outside the circuit of (a_u - a_u,corrupt)
+
+with a_u what source u writes in this very run. A head's q, k and v slots of one layer therefore
+read different inputs through the same norm, and their projections are done head by head.
+Identities that follow, and that the tests hold the code to: the full circuit is the clean run; the
+empty circuit under counterfactual ablation is the corrupt run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ctviz.ablation import Ablation, corrupt_writes, source_means
+from ctviz.attribute import affordable_examples
+from ctviz.circuit import Circuit, random_circuit
+from ctviz.errors import UndefinedMetric
+from ctviz.models.anatomy import Anatomy, Block
+from ctviz.models.hooks import hooked
+from ctviz.models.writes import Writes, head_outputs, source_outputs
+from ctviz.tasks.batch import Batch
+from ctviz.tasks.metrics import logit_difference
+
+__all__ = ["Faithfulness", "faithfulness", "metric_of_circuit", "metric_of_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Faithfulness:
+    """How much of the behaviour a circuit carries, beside random circuits of the same size.
+
+    ``faithfulness`` = (m(circuit) - m(empty)) / (m(full) - m(empty)), means over examples, where
+    everything outside is corrupted; ``random`` is the same for a random circuit (mean over draws).
+    """
+
+    metric_full: float
+    metric_empty: float
+    metric_circuit: float
+    faithfulness: float
+    random: float
+
+
+@torch.no_grad()
+def metric_of_model(anatomy: Anatomy, batch: Batch, *, corrupt: bool = False) -> np.ndarray:
+    """Metric of the model as it is on the clean (or corrupt) prompts: float [example]."""
+    values = []
+    for part in batch.split(64):
+        hidden = anatomy.hidden(part.corrupt if corrupt else part.clean)
+        values.append(logit_difference(anatomy.logits_at(hidden, part.last), part))
+    return torch.cat(values).double().cpu().numpy()
+
+
+@torch.no_grad()
+def metric_of_circuit(
+    anatomy: Anatomy, batch: Batch, circuit: Circuit, *, ablation: Ablation = "counterfactual"
+) -> np.ndarray:
+    """Metric with every edge outside the circuit corrupted: float [example].
+
+    See `ctviz.ablation` for what corrupting means.
+    """
+    size = affordable_examples(anatomy, batch)
+    means = source_means(anatomy, batch, size) if ablation == "mean" else None
+    values = []
+    for part in batch.split(size):
+        run = _PatchedRun(anatomy, part, circuit, corrupt_writes(anatomy, part, ablation, means))
+        with hooked(before=run.before, after=run.after):
+            hidden = anatomy.hidden(part.clean)
+        values.append(logit_difference(anatomy.logits_at(hidden, part.last), part))
+    return torch.cat(values).double().cpu().numpy()
+
+
+def faithfulness(
+    anatomy: Anatomy,
+    batch: Batch,
+    circuit: Circuit,
+    *,
+    ablation: Ablation = "counterfactual",
+    seed: int = 0,
+    draws: int = 1,
+) -> Faithfulness:
+    """Faithfulness of a circuit and of ``draws`` random ones of the same size, drawn from ``seed``.
+
+    Raises UndefinedMetric if the metric of the full and of the empty circuit are the same, since
+    nothing can then be said of what lies between.
+    """
+
+    def run(which: Circuit) -> float:
+        return float(metric_of_circuit(anatomy, batch, which, ablation=ablation).mean())
+
+    graph = anatomy.graph
+    full = float(metric_of_model(anatomy, batch).mean())
+    empty = run(Circuit(graph, np.zeros_like(graph.exists)))
+    span = full - empty
+    if not np.isfinite(span) or abs(span) < 1e-9:
+        raise UndefinedMetric(
+            f"Faithfulness is undefined: the metric is {full:.6g} on the full model and "
+            f"{empty:.6g} with everything corrupted. Use other prompts or another ablation."
+        )
+    inside = run(circuit)
+    if circuit.n_edges:
+        others = [run(random_circuit(graph, circuit.n_edges, seed=seed + i)) for i in range(draws)]
+    else:
+        others = [empty]
+    return Faithfulness(
+        metric_full=full,
+        metric_empty=empty,
+        metric_circuit=inside,
+        faithfulness=(inside - empty) / span,
+        random=(float(np.mean(others)) - empty) / span,
+    )
+
+
+class _PatchedRun:
+    """The hooks of one patched forward pass, and the source outputs seen so far in it."""
+
+    def __init__(
+        self, anatomy: Anatomy, batch: Batch, circuit: Circuit, corrupt: Writes | None
+    ) -> None:
+        self.anatomy, graph = anatomy, anatomy.graph
+        outside = torch.from_numpy(graph.exists & ~circuit.mask)
+        self.outside = outside.to(anatomy.device, anatomy.model.dtype)  # [source, slot]
+        # difference[u] = a_u - a_u,corrupt, filled as the run writes; starts as -a_u,corrupt
+        batch_size, positions = batch.clean.shape
+        shape = (len(graph.sources), batch_size, positions, anatomy.d_model)
+        if corrupt is None:
+            self.difference = self.outside.new_zeros(shape)
+        else:
+            self.difference = -source_outputs(anatomy, corrupt).expand(shape).clone()
+        self.residual: Tensor | None = None
+        self.column = 0
+        self.before = [(anatomy.final_norm, self._own_read)]
+        self.after = [(anatomy.embedding, lambda x: self._write(0, x))]
+        for layer, block in enumerate(anatomy.blocks):
+            row = 1 + layer * (graph.n_heads + 1)
+            self.before += [
+                (block.attention_norm, self._keep_residual),
+                (block.attention_out, self._heads_writer(row, block)),
+                (block.mlp_norm, self._own_read),
+            ]
+            self.after += self._projections(layer, block)
+            self.after.append((block.mlp, self._writer(row + graph.n_heads)))
+
+    def _write(self, row: int, output: Tensor) -> None:
+        self.difference[row] += output
+
+    def _writer(self, row: int):  # noqa: ANN202
+        return lambda output: self._write(row, output)
+
+    def _heads_writer(self, row: int, block: Block):  # noqa: ANN202
+        heads = self.anatomy.graph.n_heads
+
+        def write(z: Tensor) -> None:
+            self.difference[row : row + heads] += head_outputs(z, block, heads)
+
+        return write
+
+    def _keep_residual(self, x: Tensor) -> None:
+        self.residual = x
+
+    def _read(self, x: Tensor, columns: slice) -> Tensor:
+        """The residual stream as read by some slots: [slot, batch, position, d_model]."""
+        reach = self.anatomy.graph.slots[columns.start].n_sources
+        outside = self.outside[:reach, columns]
+        removed = outside.T @ self.difference[:reach].reshape(reach, -1)
+        return x - removed.view(-1, *x.shape)
+
+    def _own_read(self, x: Tensor) -> Tensor:
+        """An MLP's read, or the final norm's: they come in column order after each attention."""
+        read = self._read(x, slice(self.column, self.column + 1))[0]
+        self.column += 1
+        return read
+
+    def _projections(self, layer: int, block: Block):  # noqa: ANN202
+        graph = self.anatomy.graph
+        kinds: dict[torch.nn.Module, list[str]] = {}
+        for kind in "qkv":
+            kinds.setdefault(block.projection(kind).module, []).append(kind)
+        units = {"q": graph.n_heads, "k": graph.kv_heads, "v": graph.kv_heads}
+
+        def project(kind: str) -> Tensor:
+            assert self.residual is not None
+            columns = slice(self.column, self.column + units[kind])
+            self.column = columns.stop
+            read = block.attention_norm.forward(self._read(self.residual, columns))
+            projection = block.projection(kind)
+            weight = projection.weight.reshape(
+                self.anatomy.d_model, units[kind], self.anatomy.d_head
+            )
+            out = torch.einsum("ubpd,due->bpue", read, weight).flatten(2)
+            return out if projection.bias is None else out + projection.bias
+
+        def hook(names: list[str]):  # noqa: ANN202
+            return lambda _: torch.cat([project(kind) for kind in names], dim=-1)
+
+        return [(module, hook(names)) for module, names in kinds.items()]

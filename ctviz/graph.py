@@ -1,0 +1,216 @@
+"""The computational graph of a transformer: names <-> indices, and which edges exist.
+
+Nodes follow the naming of EAP-IG, so that circuits travel between tools:
+
+- ``input``        the embeddings; a source only
+- ``a{l}.h{h}``    head h of layer l; a source, and a destination with slots ``<q> <k> <v>``
+- ``m{l}``         the MLP of layer l; a source and a destination
+- ``logits``       the final norm and unembedding; a destination only
+
+An edge goes from a *source* to a destination *slot*: ``a0.h3->a1.h0<q>``, ``m0->m2``.
+
+With grouped-query attention, K query heads share one key and one value head. Such a shared slot is
+one destination, named after its group: ``a1.g0<k>``, ``a1.g0<v>``. Its score is the sum of what
+the ungrouped convention would give to the heads of the group, and it feeds all of them.
+
+This module is pure: it knows names and shapes and imports neither torch nor Streamlit.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctviz.errors import OutOfRange, UnknownName
+
+__all__ = ["Graph", "Slot", "layer_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One destination of edges: a place where the residual stream is read.
+
+    ``kind`` is ``q``, ``k``, ``v``, ``mlp`` or ``logits``; ``unit`` is the head (q), the key/value
+    head (k, v) or 0; ``n_sources`` says that exactly the first that many sources can reach it;
+    ``feeds`` are the nodes whose value depends on what is read here.
+    """
+
+    name: str
+    kind: str
+    layer: int
+    unit: int
+    n_sources: int
+    feeds: tuple[str, ...]
+
+
+def layer_of(node: str, n_layers: int) -> int:
+    """Layer of a node, with -1 for ``input`` and ``n_layers`` for ``logits``."""
+    if node == "input":
+        return -1
+    if node == "logits":
+        return n_layers
+    return int(node[1:].split(".")[0])
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Every node and every possible edge of a decoder-only transformer.
+
+    ``sources`` and ``slots`` index the rows and columns of every score matrix in ctviz. Sources are
+    in the order in which they are written, so the sources that can reach a slot are a prefix.
+
+    ``parallel`` marks blocks in which attention and MLP read the same residual stream, so that the
+    heads of a layer do not reach its MLP.
+    """
+
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int | None = None
+    parallel: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n_layers < 1:
+            raise OutOfRange("n_layers", self.n_layers, 1, None)
+        if self.n_heads < 1:
+            raise OutOfRange("n_heads", self.n_heads, 1, None)
+        if self.n_kv_heads is None:
+            object.__setattr__(self, "n_kv_heads", self.n_heads)
+        if not 1 <= self.kv_heads <= self.n_heads:
+            raise OutOfRange("n_kv_heads", self.kv_heads, 1, self.n_heads)
+        if self.n_heads % self.kv_heads:
+            raise ValueError(
+                f"n_heads is {self.n_heads} and n_kv_heads is {self.kv_heads}, but the first must "
+                "be a multiple of the second."
+            )
+
+    @property
+    def kv_heads(self) -> int:
+        """Number of key/value heads in a layer (equal to ``n_heads`` without grouping)."""
+        return self.n_heads if self.n_kv_heads is None else self.n_kv_heads
+
+    @property
+    def group_size(self) -> int:
+        """Query heads that share one key/value head."""
+        return self.n_heads // self.kv_heads
+
+    # ------------------------------------------------------------------ names
+
+    @functools.cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Rows of a score matrix: ``input``, then the heads and the MLP of each layer."""
+        names = ["input"]
+        for layer in range(self.n_layers):
+            names += [f"a{layer}.h{head}" for head in range(self.n_heads)]
+            names.append(f"m{layer}")
+        return tuple(names)
+
+    @functools.cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node: the sources, then ``logits``."""
+        return (*self.sources, "logits")
+
+    @functools.cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """Columns of a score matrix: q, k, v slots and the MLP of each layer, then ``logits``."""
+        slots: list[Slot] = []
+        for layer in range(self.n_layers):
+            before = 1 + layer * (self.n_heads + 1)
+            for head in range(self.n_heads):
+                node = f"a{layer}.h{head}"
+                slots.append(Slot(f"{node}<q>", "q", layer, head, before, (node,)))
+            for kind in ("k", "v"):
+                for unit in range(self.kv_heads):
+                    members = tuple(
+                        f"a{layer}.h{unit * self.group_size + i}" for i in range(self.group_size)
+                    )
+                    owner = members[0] if self.group_size == 1 else f"a{layer}.g{unit}"
+                    slots.append(Slot(f"{owner}<{kind}>", kind, layer, unit, before, members))
+            reach = before if self.parallel else before + self.n_heads
+            slots.append(Slot(f"m{layer}", "mlp", layer, 0, reach, (f"m{layer}",)))
+        slots.append(Slot("logits", "logits", self.n_layers, 0, len(self.sources), ("logits",)))
+        return tuple(slots)
+
+    @functools.cached_property
+    def slot_names(self) -> tuple[str, ...]:
+        """Names of the slots, in column order."""
+        return tuple(slot.name for slot in self.slots)
+
+    @functools.cached_property
+    def _source_index(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.sources)}
+
+    @functools.cached_property
+    def _slot_index(self) -> dict[str, int]:
+        return {slot.name: i for i, slot in enumerate(self.slots)}
+
+    @functools.cached_property
+    def _node_index(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.nodes)}
+
+    def source(self, name: str) -> int:
+        """Row of a source; raises UnknownName."""
+        if name not in self._source_index:
+            raise UnknownName("source", name, self.sources)
+        return self._source_index[name]
+
+    def slot(self, name: str) -> int:
+        """Column of a slot; raises UnknownName."""
+        if name not in self._slot_index:
+            raise UnknownName("slot", name, self.slot_names)
+        return self._slot_index[name]
+
+    def node(self, name: str) -> int:
+        """Index of a node in ``nodes``; raises UnknownName."""
+        if name not in self._node_index:
+            raise UnknownName("node", name, self.nodes)
+        return self._node_index[name]
+
+    def edge(self, name: str) -> tuple[int, int]:
+        """(row, column) of an edge such as ``a0.h3->a1.h0<q>``; raises UnknownName."""
+        source, arrow, slot = name.partition("->")
+        if not arrow:
+            raise UnknownName("edge", name, (), hint="An edge reads 'source->slot'.")
+        row, column = self.source(source), self.slot(slot)
+        if not self.exists[row, column]:
+            raise UnknownName("edge", name, (), hint=f"{source} is written after {slot} is read.")
+        return row, column
+
+    def edge_name(self, row: int, column: int) -> str:
+        """Name of the edge at (row, column)."""
+        return f"{self.sources[row]}->{self.slots[column].name}"
+
+    # ------------------------------------------------------------------ structure
+
+    @functools.cached_property
+    def exists(self) -> np.ndarray:
+        """bool [source, slot]: which edges the model has."""
+        rows = np.arange(len(self.sources))[:, None]
+        reach = np.array([slot.n_sources for slot in self.slots])[None, :]
+        mask = rows < reach
+        mask.setflags(write=False)
+        return mask
+
+    @functools.cached_property
+    def feeds(self) -> np.ndarray:
+        """bool [slot, node]: which nodes depend on what is read at a slot."""
+        mask = np.zeros((len(self.slots), len(self.nodes)), dtype=bool)
+        for column, slot in enumerate(self.slots):
+            for node in slot.feeds:
+                mask[column, self._node_index[node]] = True
+        mask.setflags(write=False)
+        return mask
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges in the full graph."""
+        return int(self.exists.sum())
+
+    @functools.cached_property
+    def degrees(self) -> np.ndarray:
+        """int [node]: D, the incoming edges of each node in the full graph (0 for ``input``).
+
+        A shared key or value slot counts for each head that it feeds.
+        """
+        return self.exists.sum(axis=0) @ self.feeds.astype(int)

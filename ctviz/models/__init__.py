@@ -1,0 +1,1 @@
+"""Loading models, and where each family keeps what the graph needs."""

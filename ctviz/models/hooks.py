@@ -1,0 +1,52 @@
+"""Hooks that live exactly as long as a ``with`` block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["hooked"]
+
+Before = tuple[nn.Module, Callable[[Tensor], Tensor | None]]
+After = tuple[nn.Module, Callable[[Tensor], Tensor | None]]
+
+
+@contextmanager
+def hooked(*, before: list[Before] = [], after: list[After] = []) -> Iterator[None]:  # noqa: B006
+    """Call functions on the input or the output of modules inside the block, and never after it.
+
+    ``before``: (module, function of its first input); ``after``: (module, function of its output).
+    What a function returns takes the tensor's place; None leaves it as it is. The hooks vanish
+    also after an exception.
+    """
+    handles = []
+
+    def first(function: Callable[[Tensor], Tensor | None]) -> Callable[..., Any]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if args:
+                new = function(args[0])
+                return None if new is None else ((new, *args[1:]), kwargs)
+            name = "hidden_states"
+            new = function(kwargs[name])
+            return None if new is None else (args, {**kwargs, name: new})
+
+        return hook
+
+    def output(function: Callable[[Tensor], Tensor | None]) -> Callable[..., Any]:
+        def hook(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor | None:
+            return function(result)
+
+        return hook
+
+    try:
+        for module, function in before:
+            handles.append(module.register_forward_pre_hook(first(function), with_kwargs=True))
+        for module, function in after:
+            handles.append(module.register_forward_hook(output(function)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,90 @@
+"""What each source writes to the residual stream, recorded while the model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ctviz.models.anatomy import Anatomy, Block
+from ctviz.models.hooks import hooked
+
+__all__ = ["Writes", "frozen", "head_outputs", "run_writes", "source_outputs", "writes"]
+
+
+@dataclass(slots=True, eq=False)
+class Writes:
+    """What the model wrote in one run, before heads are told apart.
+
+    ``embedding``: [batch, position, d_model]; ``heads[l]``: [batch, position, heads * d_head], the
+    input of the output projection; ``mlps[l]``: [batch, position, d_model].
+    """
+
+    embedding: Tensor | None = None
+    heads: list[Tensor] = field(default_factory=list)
+    mlps: list[Tensor] = field(default_factory=list)
+
+
+@contextmanager
+def writes(anatomy: Anatomy) -> Iterator[Writes]:
+    """Keep what each source writes while the block runs the model."""
+    kept = Writes()
+
+    def embedding(output: Tensor) -> None:
+        kept.embedding = output.detach()
+
+    before = [(b.attention_out, lambda z: kept.heads.append(z.detach())) for b in anatomy.blocks]
+    after = [(b.mlp, lambda y: kept.mlps.append(y.detach())) for b in anatomy.blocks]
+    with hooked(before=before, after=[(anatomy.embedding, embedding), *after]):
+        yield kept
+
+
+def head_outputs(z: Tensor, block: Block, n_heads: int) -> Tensor:
+    """What each head writes: [batch, position, heads * d_head] -> [head, batch, position, d_model].
+
+    The output projection's bias belongs to no head.
+    """
+    weight = block.output_weight
+    batch, positions, width = z.shape
+    per_head = z.reshape(-1, n_heads, width // n_heads).transpose(0, 1)
+    written = torch.bmm(per_head, weight.reshape(n_heads, width // n_heads, -1))
+    return written.view(n_heads, batch, positions, -1)
+
+
+def source_outputs(anatomy: Anatomy, kept: Writes) -> Tensor:
+    """Every source's output, [source, batch, position, d_model], rows as in ``graph.sources``."""
+    if kept.embedding is None:
+        raise ValueError("the model did not run inside the block of `writes`.")
+    heads = anatomy.graph.n_heads
+    out = kept.embedding.new_empty((len(anatomy.graph.sources), *kept.embedding.shape))
+    out[0] = kept.embedding
+    row = 1
+    for block, z, mlp in zip(anatomy.blocks, kept.heads, kept.mlps, strict=True):
+        out[row : row + heads] = head_outputs(z, block, heads)
+        out[row + heads] = mlp
+        row += heads + 1
+    return out
+
+
+@torch.no_grad()
+def run_writes(anatomy: Anatomy, ids: Tensor) -> Writes:
+    """Run the model once without gradients and keep what each source writes."""
+    with writes(anatomy) as kept:
+        anatomy.hidden(ids)
+    return kept
+
+
+@contextmanager
+def frozen(anatomy: Anatomy) -> Iterator[None]:
+    """No parameter asks for a gradient inside the block."""
+    asked = [p for p in anatomy.model.parameters() if p.requires_grad]
+    try:
+        for parameter in asked:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in asked:
+            parameter.requires_grad_(True)
