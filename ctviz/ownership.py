@@ -1,0 +1,176 @@
+"""Which parameters a circuit owns, and an optimizer that moves those and not one bit more.
+
+A *unit* is the smallest group of parameters that a circuit can own:
+
+====================  ================================================================
+``a{l}.h{h}<q>``      a head's slice of W_Q and of its bias; owned if the slot is read
+``a{l}.h{h}<k>, <v>`` the same of W_K, W_V (``a{l}.g{g}<k>`` for a shared head)
+``a{l}.h{h}<out>``    a head's rows of the output projection; owned if the head writes
+``m{l}<in>``          an MLP's input (and gate) projection with bias; owned if it reads
+``m{l}<out>``         an MLP's output projection with bias; owned if it writes
+====================  ================================================================
+
+Embeddings, norms, the unembedding and the attention output bias (which no head owns alone) belong
+to no unit and stay frozen. (Circuit-tuning, arXiv 2502.06106.)
+
+**The promise.** A parameter that is not owned at a step does not move at that step, not by one bit.
+Zeroed gradients would not do: momentum, Adam's moments and weight decay move a parameter whose
+gradient is zero. Here each unit is a tensor of its own for torch's optimizer (a view into the
+model's weight), and one that is not owned has no gradient at all, which torch's optimizers skip.
+
+**Optimizer state.** A unit's momentum, moments and step count are frozen with it while it is out of
+the circuit, and go on from there when it comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ctviz.circuit import Circuit
+from ctviz.models.anatomy import Anatomy
+
+__all__ = ["DriftMeter", "Part", "Unit", "UnitOptimizer", "circuit_units", "owned_units", "whole_units"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A rectangle of one parameter: ``parameter[index]``."""
+
+    parameter: nn.Parameter
+    index: tuple[slice, ...]
+
+    @property
+    def view(self) -> Tensor:
+        """The part of the weight itself, detached: writing to it writes to the model."""
+        return self.parameter.detach()[self.index]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """The smallest group of parameters that is owned or not owned as a whole."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(part.view.numel() for part in self.parts)
+
+
+def circuit_units(anatomy: Anatomy) -> list[Unit]:
+    """Every unit that a circuit of this model can own, layer by layer."""
+    graph, d_head = anatomy.graph, anatomy.d_head
+    units: list[Unit] = []
+
+    def columns(module: nn.Module, start: int, stop: int) -> tuple[Part, ...]:
+        """Outputs [start, stop) of a linear module, with their biases."""
+        wanted = slice(start, stop)
+        index = (wanted,) if isinstance(module, nn.Linear) else (slice(None), wanted)
+        parts = [Part(module.weight, index)]
+        if module.bias is not None:
+            parts.append(Part(module.bias, (wanted,)))
+        return tuple(parts)
+
+    def whole(*modules: nn.Module) -> tuple[Part, ...]:
+        return tuple(Part(p, ()) for m in modules for p in (m.weight, m.bias) if p is not None)
+
+    for layer, block in enumerate(anatomy.blocks):
+        for slot in graph.slots:
+            if slot.layer == layer and slot.kind in "qkv":
+                projection = block.projection(slot.kind)
+                start = projection.start + slot.unit * d_head
+                units.append(Unit(slot.name, columns(projection.module, start, start + d_head)))
+        for head in range(graph.n_heads):
+            rows = slice(head * d_head, (head + 1) * d_head)
+            out = block.attention_out
+            index = (slice(None), rows) if isinstance(out, nn.Linear) else (rows,)
+            units.append(Unit(f"a{layer}.h{head}<out>", (Part(out.weight, index),)))
+        units.append(Unit(f"m{layer}<in>", whole(*block.mlp_in)))
+        units.append(Unit(f"m{layer}<out>", whole(block.mlp_out)))
+    return units
+
+
+def whole_units(anatomy: Anatomy) -> list[Unit]:
+    """One unit a parameter tensor, embeddings and norms included: for full fine-tuning."""
+    return [Unit(name, (Part(p, ()),)) for name, p in anatomy.model.named_parameters()]
+
+
+def owned_units(circuit: Circuit) -> list[str]:
+    """Names of the units that a circuit owns: its readers' inputs and its writers' outputs."""
+    names = []
+    for slot in circuit.readers():
+        if slot != "logits":
+            names.append(slot if "<" in slot else f"{slot}<in>")
+    names += [f"{source}<out>" for source in circuit.writers() if source != "input"]
+    return names
+
+
+class UnitOptimizer:
+    """A torch optimizer over units, of which only the owned ones take part in a step."""
+
+    def __init__(
+        self, units: Sequence[Unit], make: Callable[[list[Tensor]], torch.optim.Optimizer]
+    ) -> None:
+        self.units = {unit.name: unit for unit in units}
+        self._views = {unit.name: [part.view for part in unit.parts] for unit in units}
+        self.optimizer = make([view for views in self._views.values() for view in views])
+        self.owned: tuple[str, ...] = ()
+
+    def own(self, names: Iterable[str]) -> None:
+        """Let exactly these units move at the next step; other weights ask for no gradient."""
+        self.owned = tuple(dict.fromkeys(names))
+        parameters = {part.parameter for u in self.units.values() for part in u.parts}
+        moving = {part.parameter for name in self.owned for part in self.units[name].parts}
+        for parameter in parameters:
+            parameter.requires_grad_(parameter in moving)
+            parameter.grad = None
+
+    @property
+    def n_owned(self) -> int:
+        """Number of parameters that the next step may move."""
+        return sum(self.units[name].size for name in self.owned)
+
+    def step(self, *, max_norm: float | None = None) -> float:
+        """Move the owned units by their gradients; returns the gradients' norm before clipping."""
+        views = []
+        for name in self.owned:
+            for part, view in zip(self.units[name].parts, self._views[name], strict=True):
+                if part.parameter.grad is not None:
+                    view.grad = part.parameter.grad[part.index]
+                    views.append(view)
+        limit = float("inf") if max_norm is None else max_norm
+        norm = float(torch.nn.utils.clip_grad_norm_(views, limit)) if views else 0.0
+        self.optimizer.step()
+        for name in self.owned:
+            for part, view in zip(self.units[name].parts, self._views[name], strict=True):
+                view.grad = None
+                part.parameter.grad = None
+        return norm
+
+
+class DriftMeter:
+    """Measures, after a step, how far any parameter outside the owned units has moved.
+
+    Keeps a copy of every parameter of the model, norms and embeddings included.
+    """
+
+    def __init__(self, anatomy: Anatomy) -> None:
+        self._copies = {p: p.detach().clone() for p in anatomy.model.parameters()}
+
+    @torch.no_grad()
+    def measure(self, owned: Iterable[Unit]) -> float:
+        """Largest \\|change\\| since the last call outside ``owned``; 0.0 if not one bit moved."""
+        worst = 0.0
+        for unit in owned:  # what is owned may move: take its new value as the reference
+            for part in unit.parts:
+                self._copies[part.parameter][part.index].copy_(part.view)
+        for parameter, copy in self._copies.items():
+            if not torch.equal(parameter, copy):
+                worst = max(worst, float((parameter - copy).abs().max()))
+                copy.copy_(parameter)
+        return worst
