@@ -122,9 +122,11 @@ class Anatomy:
         """Final hidden states, after the final norm: [batch, position] -> [batch, position, d].
 
         Prompts are padded on the right, where a causal model's earlier positions cannot see the
-        padding, so no attention mask is needed.
+        padding, so nothing is masked out.
         """
-        return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        seen = torch.ones_like(ids)
+        output = self.model.base_model(input_ids=ids, attention_mask=seen, use_cache=False)
+        return output.last_hidden_state
 
     def logits_at(self, hidden: Tensor, positions: Tensor) -> Tensor:
         """Next-token logits at one position of each example: [batch, vocabulary]."""

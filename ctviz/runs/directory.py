@@ -1,0 +1,345 @@
+"""The run directory: one folder a run, self-describing, safe to copy.
+
+::
+
+    run.json           what was run: schema, id, config, model, task, versions, device
+    status.json        how far it is: state, step, rate, heartbeat; replaced atomically
+    metrics.jsonl      one JSON object a line, appended; every line has a "step"
+    snapshots/*.safetensors   one file a snapshot (see `ctviz.snapshot.Snapshot`)
+    log.txt            what the worker said
+    cancel             put there to ask the worker to stop
+
+A half-written or damaged snapshot or line costs that snapshot or line, not the run; a run whose
+``run.json`` cannot be read is damaged. Errors name the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+import psutil
+
+from ctviz.config import TuneConfig
+from ctviz.errors import CtvizError, DamagedRun, RunExists, UnknownName
+from ctviz.graph import Graph
+from ctviz.runs.files import read_json, read_tensors, write_json, write_tensors
+from ctviz.snapshot import ProbeReading, Snapshot, StepRecord
+
+__all__ = ["Run", "RunWriter", "State", "Status", "list_runs", "new_folder", "open_run"]
+
+SCHEMA = 1
+State = Literal["starting", "running", "finished", "cancelled", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far a run is. ``rate``: steps a second; ``heartbeat``: seconds since the epoch.
+
+    ``pid`` and ``born`` (its start, seconds since the epoch) name the worker's process.
+    """
+
+    state: State
+    step: int
+    steps: int
+    rate: float | None = None
+    message: str = ""
+    pid: int = 0
+    born: float = 0.0
+    heartbeat: float = 0.0
+
+    @property
+    def live(self) -> bool:
+        """Whether a worker is at it."""
+        return self.state in ("starting", "running")
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated seconds until the last step, None where no rate is known yet."""
+        if not self.live or not self.rate:
+            return None
+        return max(0.0, (self.steps - self.step) / self.rate)
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Make a folder ``name-YYYYMMDD-HHMMSS`` that did not exist, with a suffix if need be."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for attempt in range(1000):
+        folder = parent / f"{name}-{stamp}{f'-{attempt + 1}' if attempt else ''}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise RunExists(f"{parent} already has a thousand folders named {name}-{stamp}.")
+
+
+class RunWriter:
+    """Writes a run directory. One writer a run."""
+
+    def __init__(self, folder: Path, config: TuneConfig) -> None:
+        if (folder / "run.json").exists():
+            raise RunExists(f"{folder} already holds a run. Give another folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "snapshots").mkdir(exist_ok=True)
+        self.folder, self.config = folder, config
+        self._about: dict[str, Any] = {
+            "schema": SCHEMA,
+            "id": folder.name,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "config": config.to_dict(),
+        }
+        self._names: dict[str, Any] = {}
+        write_json(folder / "run.json", self._about)
+        self.status("starting", message="starting the engine")
+
+    def describe(self, graph: Graph, **about: Any) -> None:
+        """Add what is known once the model is loaded: its graph, revision, versions, device."""
+        self._names = {"sources": graph.sources, "slots": graph.slot_names, "nodes": graph.nodes}
+        shape = {
+            "n_layers": graph.n_layers,
+            "n_heads": graph.n_heads,
+            "n_kv_heads": graph.kv_heads,
+            "parallel": graph.parallel,
+        }
+        self._about |= {"graph": shape, **about}
+        write_json(self.folder / "run.json", self._about)
+
+    def status(
+        self, state: State, *, step: int = 0, rate: float | None = None, message: str = ""
+    ) -> None:
+        """Replace ``status.json``."""
+        me = psutil.Process()
+        now = Status(
+            state, step, self.config.steps, rate, message, me.pid, me.create_time(), time.time()
+        )
+        write_json(self.folder / "status.json", asdict(now))
+
+    def record(self, record: StepRecord) -> None:
+        """Append a training step to ``metrics.jsonl``."""
+        self._append(asdict(record))
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Write a snapshot's file, and its metrics to ``metrics.jsonl``."""
+        tensors = {
+            "scores": snapshot.scores,
+            "circuit": snapshot.circuit,
+            "tuned": snapshot.tuned,
+            **{f"redundancy.{key}": value for key, value in snapshot.redundancy.items()},
+        }
+        probes = []
+        for index, probe in enumerate(snapshot.probes):
+            tensors[f"probe.{index}.attention"] = probe.attention
+            tensors[f"probe.{index}.attribution"] = probe.attribution
+            probes.append(
+                {
+                    "tokens": probe.tokens,
+                    "answer": probe.answer,
+                    "foil": probe.foil,
+                    "top": probe.top,
+                }
+            )
+        about = {
+            "schema": SCHEMA,
+            "step": snapshot.step,
+            "metrics": snapshot.metrics,
+            "probes": probes,
+            **self._names,
+        }
+        file = self.folder / "snapshots" / f"{snapshot.step:06d}.safetensors"
+        write_tensors(file, tensors, about)
+        self._append({"step": snapshot.step, **snapshot.metrics})
+
+    def cancelled(self) -> bool:
+        """Whether somebody asked for the run to stop."""
+        return (self.folder / "cancel").exists()
+
+    def _append(self, values: dict[str, Any]) -> None:
+        clean = {
+            key: (value if not isinstance(value, float) or math.isfinite(value) else None)
+            for key, value in values.items()
+        }
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(clean) + "\n")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk, read as it is now. Open with `open_run`."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """``run.json``; raises DamagedRun."""
+        about = read_json(self.folder / "run.json")
+        if about.get("schema") != SCHEMA:
+            raise DamagedRun(
+                f"{self.folder / 'run.json'} has schema {about.get('schema')!r}, but this version "
+                f"of ctviz reads schema {SCHEMA}."
+            )
+        return about
+
+    @cached_property
+    def config(self) -> TuneConfig:
+        """The settings of the run; raises DamagedRun."""
+        try:
+            return TuneConfig.from_dict(self.about["config"])
+        except (KeyError, TypeError, CtvizError) as error:
+            raise DamagedRun(f"{self.folder / 'run.json'} has a bad config: {error}.") from error
+
+    @property
+    def graph(self) -> Graph | None:
+        """The model's graph; None as long as the model is still being loaded."""
+        shape = self.about.get("graph")
+        if shape is None:
+            return None
+        try:
+            return Graph(**shape)
+        except (TypeError, ValueError) as error:
+            raise DamagedRun(f"{self.folder / 'run.json'} has a bad graph: {error}.") from error
+
+    def status(self) -> Status:
+        """``status.json``; a run whose worker has gone is ``interrupted``. Raises DamagedRun."""
+        file = self.folder / "status.json"
+        values = read_json(file)
+        try:
+            status = Status(**values)
+        except TypeError as error:
+            raise DamagedRun(f"{file} is not a status: {error}.") from error
+        if status.state not in get_args(State):
+            raise DamagedRun(f"{file} has the unknown state {status.state!r}.")
+        if status.live and not _alive(status.pid, status.born):
+            message = f"the worker ended at step {status.step} without saying so"
+            return Status("interrupted", status.step, status.steps, None, message)
+        return status
+
+    def cancel(self) -> None:
+        """Ask the worker to stop after its current step."""
+        (self.folder / "cancel").touch()
+
+    def metrics(self) -> pd.DataFrame:
+        """One row a step, columns as in StepRecord and Snapshot.metrics; NaN where not measured.
+
+        A line that is not whole JSON (the last one of a killed worker) is left out.
+        """
+        rows: dict[int, dict[str, Any]] = {}
+        file = self.folder / "metrics.jsonl"
+        if file.is_file():
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    values = json.loads(line)
+                    step = int(values["step"])
+                except (ValueError, KeyError, TypeError):
+                    continue
+                rows.setdefault(step, {"step": step}).update(values)
+        return pd.DataFrame([rows[step] for step in sorted(rows)])
+
+    def snapshot_files(self) -> list[Path]:
+        """Files of the snapshots, in step order."""
+        return sorted((self.folder / "snapshots").glob("[0-9]*.safetensors"))
+
+    def snapshots(self, *, damaged: list[DamagedRun] | None = None) -> Iterator[Snapshot]:
+        """Each snapshot in step order. Damaged files are skipped and put into ``damaged``."""
+        for file in self.snapshot_files():
+            try:
+                yield read_snapshot(file, self.graph)
+            except DamagedRun as error:
+                if damaged is not None:
+                    damaged.append(error)
+
+
+def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
+    """Read one snapshot; raises DamagedRun if it is cut off or of another graph."""
+    tensors, about = read_tensors(file)
+    try:
+        probes = tuple(
+            ProbeReading(
+                tokens=tuple(probe["tokens"]),
+                answer=probe["answer"],
+                foil=probe["foil"],
+                attention=tensors[f"probe.{index}.attention"],
+                top=tuple((token, float(p)) for token, p in probe["top"]),
+                attribution=tensors[f"probe.{index}.attribution"],
+            )
+            for index, probe in enumerate(about["probes"])
+        )
+        snapshot = Snapshot(
+            step=int(about["step"]),
+            scores=tensors["scores"],
+            circuit=tensors["circuit"].astype(bool),
+            tuned=tensors["tuned"].astype(bool),
+            redundancy={
+                key.partition(".")[2]: value
+                for key, value in tensors.items()
+                if key.startswith("redundancy.")
+            },
+            metrics=about["metrics"],
+            probes=probes,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedRun(f"{file} is not a snapshot: {error!r}.") from error
+    if graph is not None and snapshot.scores.shape != graph.exists.shape:
+        raise DamagedRun(
+            f"{file} has scores of shape {snapshot.scores.shape}, but the run's graph is "
+            f"{graph.exists.shape}."
+        )
+    return snapshot
+
+
+def open_run(name: str, *folders: Path) -> Run:
+    """The run of that id in one of the folders, or at that path; raises UnknownName, DamagedRun."""
+    places = [folder / name for folder in folders] + [Path(name).expanduser()]
+    for place in places:
+        if (place / "run.json").is_file():
+            run = Run(place)
+            run.about  # noqa: B018 - raises if damaged
+            return run
+    for place in places:
+        if place.is_dir() and name not in ("", "."):
+            raise DamagedRun(f"{place / 'run.json'} is missing: {place} is not a run.")
+    known = [run.id for run in list_runs(*folders) if isinstance(run, Run)]
+    raise UnknownName("run", name, known)
+
+
+def list_runs(*folders: Path) -> list[Run | DamagedRun]:
+    """Every run in these folders, newest first, and an error for each damaged one after them."""
+    found: list[tuple[str, Run]] = []
+    damaged: list[DamagedRun] = []
+    for folder in folders:
+        for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if not place.is_dir() or not (
+                (place / "run.json").exists() or (place / "snapshots").is_dir()
+            ):
+                continue
+            run = Run(place)
+            try:
+                run.config  # noqa: B018 - raises if damaged
+                run.graph  # noqa: B018
+                run.status()
+                found.append((str(run.about.get("created", "")), run))
+            except DamagedRun as error:
+                damaged.append(error)
+    return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)] + damaged
+
+
+def _alive(pid: int, born: float) -> bool:
+    """Whether that very process still runs: its number may have gone to another one since."""
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - born) < 2.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, ValueError):
+        return False

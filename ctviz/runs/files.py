@@ -1,0 +1,62 @@
+"""Files that are whole or not there: written beside their place, then moved into it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ctviz.errors import DamagedRun
+
+__all__ = ["read_json", "read_tensors", "write_bytes", "write_json", "write_tensors"]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file at once: readers see the old content or the new, never a part."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        scratch.write_bytes(content)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file at once."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises DamagedRun with the file's name."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DamagedRun(f"{path} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise DamagedRun(f"{path} cannot be read: {error}.") from error
+    if not isinstance(value, dict):
+        raise DamagedRun(f"{path} holds a {type(value).__name__}, not a JSON object.")
+    return value
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+    """Write a safetensors file at once; ``about`` goes into its header, each value as JSON."""
+    header = {key: json.dumps(value, ensure_ascii=False) for key, value in about.items()}
+    whole = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+    write_bytes(path, save(whole, metadata=header))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Tensors and header of a safetensors file; raises DamagedRun with the file's name."""
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            about = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DamagedRun(f"{path} cannot be read: {error}.") from error
+    return tensors, about

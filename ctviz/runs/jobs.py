@@ -1,0 +1,55 @@
+"""Start workers and hand them jobs, without importing torch into this process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from ctviz.config import TuneConfig
+from ctviz.runs.directory import new_folder
+
+__all__ = ["Standby"]
+
+
+class Standby:
+    """Keeps one worker warm (torch imported, no job) and hands jobs to it."""
+
+    def __init__(self) -> None:
+        self._worker: subprocess.Popen[str] | None = None
+        self._busy: list[subprocess.Popen[str]] = []
+
+    def warm(self) -> None:
+        """Start a worker unless one is waiting."""
+        self._busy = [worker for worker in self._busy if worker.poll() is None]
+        if self._worker is None or self._worker.poll() is not None:
+            self._worker = subprocess.Popen(
+                [sys.executable, "-m", "ctviz.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,  # a page that is killed does not take its workers along
+            )
+
+    def submit(self, config: TuneConfig, parent: Path) -> str:
+        """Start a run in a new folder below ``parent``; returns its id at once."""
+        model = Path(config.model).name.lower()
+        folder = new_folder(parent, f"{config.task}-{model}-{config.method}")
+        self.warm()
+        worker = self._worker
+        assert worker is not None
+        assert worker.stdin is not None
+        worker.stdin.write(json.dumps({"folder": str(folder), "config": config.to_dict()}) + "\n")
+        worker.stdin.close()
+        self._busy.append(worker)
+        self._worker = None
+        return folder.name
+
+    def close(self) -> None:
+        """End the waiting worker; those with a job go on."""
+        if self._worker is not None and self._worker.stdin is not None:
+            self._worker.stdin.close()
+            self._worker.wait(timeout=30)
+            self._worker = None

@@ -1,0 +1,64 @@
+"""What is recorded at one training step. Pure numpy: pages and files use it without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["ProbeReading", "Snapshot", "StepRecord"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbeReading:
+    """What one fixed prompt did at one step.
+
+    ``tokens``: the prompt's tokens as text; ``answer``, ``foil``: as text; ``attention``: float16
+    [layer, head, query, key]; ``top``: the most likely next tokens with their probabilities;
+    ``attribution``: float32 [node], direct logit attribution: what each node writes, through the
+    final norm with its scale as it is in this run, along unembed(answer) - unembed(foil), in
+    logits; NaN for ``logits``.
+    """
+
+    tokens: tuple[str, ...]
+    answer: str
+    foil: str
+    attention: np.ndarray
+    top: tuple[tuple[str, float], ...]
+    attribution: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The model at one training step, seen through its circuit on the dev pairs.
+
+    ``scores``: float32 [source, slot] (see `ctviz.circuit.Scores`); ``circuit``: bool [source,
+    slot], the edges of largest \\|score\\|; ``tuned``: bool [source, slot], the edges of the circuit
+    that owned what the last update moved (all False at step 0, all edges for full tuning);
+    ``redundancy``: float32 [node] by estimator; ``metrics``: numbers by name.
+    """
+
+    step: int
+    scores: np.ndarray
+    circuit: np.ndarray
+    tuned: np.ndarray
+    redundancy: dict[str, np.ndarray]
+    metrics: dict[str, float]
+    probes: tuple[ProbeReading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One training step in numbers.
+
+    ``outside_drift``: largest \\|change\\| of any parameter that the step did not own, measured; None
+    for full tuning, which owns all. ``trained_fraction``: share of all parameters that it owned.
+    """
+
+    step: int
+    loss: float
+    outside_drift: float | None
+    trained_fraction: float
+    n_circuit_edges: int | None
+    gradient_norm: float
+    seconds: float

@@ -1,0 +1,209 @@
+"""Do what was asked, into a folder: discovery once, or a whole tuning run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+import transformers
+
+import ctviz
+from ctviz.ablation import Ablation
+from ctviz.attribute import attribute
+from ctviz.circuit import prune_dead_ends, redundancy_circuit, redundancy_mass, top_edges
+from ctviz.config import TuneConfig
+from ctviz.errors import OutOfRange
+from ctviz.evaluate import faithfulness
+from ctviz.models.loading import Loaded, load
+from ctviz.runs import RunWriter
+from ctviz.runs.files import write_json, write_tensors
+from ctviz.snapshot import Snapshot, StepRecord
+from ctviz.tasks import find_task
+from ctviz.tune import Tuning, encode_task
+
+__all__ = ["discover", "tune"]
+
+log = logging.getLogger(__name__)
+
+
+def discover(
+    loaded: Loaded,
+    task: str,
+    folder: Path,
+    *,
+    edges: int,
+    examples: int,
+    ablation: Ablation,
+    seed: int,
+    prune: bool,
+) -> dict[str, Any]:
+    """Score every edge on dev pairs, select and evaluate the circuit, write both into a folder.
+
+    ``folder`` gets ``scores.safetensors`` (``values`` [source, slot] and ``circuit`` [source,
+    slot], names in the header) and ``scores.json`` (names, circuit edges, node redundancy, and
+    what is returned).
+    """
+    started = time.perf_counter()
+    graph = loaded.anatomy.graph
+    if not 1 <= edges <= graph.n_edges:
+        raise OutOfRange("edges", edges, 1, graph.n_edges)
+    encoded = encode_task(loaded, task, examples, split="dev", seed=seed)
+    batch = encoded.batch.to(loaded.anatomy.device)
+    scores = attribute(loaded.anatomy, batch, ablation=ablation)
+    scored = time.perf_counter() - started
+    circuit = top_edges(scores, edges)
+    if prune:
+        circuit = prune_dead_ends(circuit)
+    found = faithfulness(loaded.anatomy, batch, circuit, ablation=ablation, seed=seed, draws=3)
+    names = {"sources": graph.sources, "slots": graph.slot_names}
+    file = folder / "scores.safetensors"
+    write_tensors(file, {"values": scores.values, "circuit": circuit.mask}, names)
+    result = {
+        "model": loaded.name,
+        "revision": loaded.revision,
+        "task": task,
+        "metric": find_task(task).metric,
+        "ablation": ablation,
+        "seed": seed,
+        "examples": len(batch),
+        "examples_dropped": len(encoded.dropped),
+        "n_edges": graph.n_edges,
+        "n_circuit_edges": circuit.n_edges,
+        "metric_clean": found.metric_full,
+        "metric_corrupt": found.metric_empty,
+        "metric_circuit": found.metric_circuit,
+        "faithfulness": found.faithfulness,
+        "random_faithfulness": found.random,
+        "device": str(loaded.anatomy.device),
+        "seconds_scores": round(scored, 4),
+        "seconds": round(time.perf_counter() - started, 4),
+        "scores": str(file),
+    }
+    redundancy = {
+        key: {
+            node: None if value != value else round(float(value), 6)
+            for node, value in zip(graph.nodes, values, strict=True)
+        }
+        for key, values in (
+            ("circuit", redundancy_circuit(circuit)),
+            ("mass", redundancy_mass(scores)),
+        )
+    }
+    details = {"circuit": circuit.edges(), "redundancy": redundancy}
+    write_json(folder / "scores.json", result | names | details)
+    return result
+
+
+def tune(
+    config: TuneConfig,
+    folder: Path,
+    *,
+    loaded: Loaded | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Run circuit-tuning (or a baseline) into a run directory; returns its outcome in numbers.
+
+    Whatever goes wrong is written into the run's status before it is raised; snapshots and metrics
+    written so far stay readable. ``progress`` is called with (step, steps, message).
+    """
+    started = time.perf_counter()
+    writer = RunWriter(folder, config)
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("ctviz")
+    root.addHandler(handler)
+    step, state = 0, "finished"
+    try:
+        log.info("config: %s", json.dumps(config.to_dict()))
+        writer.status("starting", message=f"loading {config.model}")
+        loaded = loaded or load(config.model, device=config.device)
+        graph = loaded.anatomy.graph
+        if not 1 <= config.edges <= graph.n_edges:
+            raise OutOfRange("edges", config.edges, 1, graph.n_edges, hint=f"({config.model})")
+        tuning = Tuning(loaded, config)
+        writer.describe(graph, **_about(loaded, config, tuning))
+        writer.status("running", message="discovering the first circuit")
+        first: dict[str, float] = {}
+        last: dict[str, float] = {}
+        drifts: list[float] = []
+        fractions: list[float] = []
+        begun = time.perf_counter()
+        for event in tuning:
+            if isinstance(event, Snapshot):
+                writer.snapshot(event)
+                first, last = first or event.metrics, event.metrics
+                log.info("snapshot at step %d: %s", event.step, json.dumps(event.metrics))
+            elif isinstance(event, StepRecord):
+                writer.record(event)
+                step = event.step
+                fractions.append(event.trained_fraction)
+                if event.outside_drift is not None:
+                    drifts.append(event.outside_drift)
+            rate = step / (time.perf_counter() - begun) if step else None
+            message = f"metric {last['metric']:+.2f} at the last snapshot"
+            writer.status("running", step=step, rate=rate, message=message)
+            if progress:
+                progress(step, config.steps, message)
+            if writer.cancelled() and step < config.steps:
+                state = "cancelled"
+                break
+        message = f"metric {first['metric']:+.2f} before, {last['metric']:+.2f} after"
+        writer.status(state, step=step, message=message)  # type: ignore[arg-type]
+        log.info("%s at step %d", state, step)
+    except BaseException as error:
+        name = type(error).__name__
+        said = "stopped by a signal" if isinstance(error, KeyboardInterrupt) else str(error)
+        writer.status("failed", step=step, message=f"{name}: {said}")
+        log.exception("failed at step %d", step)
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+    return {
+        "run": folder.name,
+        "folder": str(folder),
+        "state": state,
+        "model": config.model,
+        "task": config.task,
+        "method": config.method,
+        "seed": config.seed,
+        "steps": step,
+        "metric_before": first["metric"],
+        "metric_after": last["metric"],
+        "accuracy_before": first["accuracy"],
+        "accuracy_after": last["accuracy"],
+        "retention_kl": last["retention_kl"],
+        "max_outside_drift": max(drifts) if drifts else None,
+        "trained_fraction": sum(fractions) / len(fractions) if fractions else 0.0,
+        "device": str(loaded.anatomy.device),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def _about(loaded: Loaded, config: TuneConfig, tuning: Tuning) -> dict[str, Any]:
+    task = find_task(config.task)
+    return {
+        "model": {
+            "name": loaded.name,
+            "family": loaded.anatomy.family.model_type,
+            "revision": loaded.revision,
+            "parameters": tuning.n_parameters,
+        },
+        "task": {"key": task.key, "title": task.title, "metric": task.metric},
+        "examples": len(tuning.dev),
+        "device": str(loaded.anatomy.device),
+        "versions": {
+            "ctviz": ctviz.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "safetensors": safetensors.__version__,
+        },
+    }
