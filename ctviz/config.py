@@ -34,7 +34,7 @@ class TuneConfig:
     steps: int = 60
     edges: int = 60
     batch_size: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     optimizer: Optimizer = "adamw"
     weight_decay: float = 0.0
     max_norm: float = 1.0

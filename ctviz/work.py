@@ -19,7 +19,7 @@ from ctviz.ablation import Ablation
 from ctviz.attribute import attribute
 from ctviz.circuit import prune_dead_ends, redundancy_circuit, redundancy_mass, top_edges
 from ctviz.config import TuneConfig
-from ctviz.errors import OutOfRange
+from ctviz.errors import CtvizError, OutOfRange
 from ctviz.evaluate import faithfulness
 from ctviz.models.loading import Loaded, load
 from ctviz.runs import RunWriter
@@ -28,7 +28,7 @@ from ctviz.snapshot import Snapshot, StepRecord
 from ctviz.tasks import find_task
 from ctviz.tune import Tuning, encode_task
 
-__all__ = ["discover", "tune"]
+__all__ = ["check_edges", "discover", "tune"]
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ def discover(
     """
     started = time.perf_counter()
     graph = loaded.anatomy.graph
-    if not 1 <= edges <= graph.n_edges:
-        raise OutOfRange("edges", edges, 1, graph.n_edges)
+    check_edges(loaded, edges)
     encoded = encode_task(loaded, task, examples, split="dev", seed=seed)
     batch = encoded.batch.to(loaded.anatomy.device)
     scores = attribute(loaded.anatomy, batch, ablation=ablation)
@@ -101,6 +100,13 @@ def discover(
     return result
 
 
+def check_edges(loaded: Loaded, edges: int) -> None:
+    """Raise OutOfRange unless the model's graph can have a circuit of that many edges."""
+    n_edges = loaded.anatomy.graph.n_edges
+    if not 1 <= edges <= n_edges:
+        raise OutOfRange("edges", edges, 1, n_edges, hint=f"({loaded.name})")
+
+
 def tune(
     config: TuneConfig,
     folder: Path,
@@ -124,9 +130,8 @@ def tune(
         log.info("config: %s", json.dumps(config.to_dict()))
         writer.status("starting", message=f"loading {config.model}")
         loaded = loaded or load(config.model, device=config.device)
+        check_edges(loaded, config.edges)
         graph = loaded.anatomy.graph
-        if not 1 <= config.edges <= graph.n_edges:
-            raise OutOfRange("edges", config.edges, 1, graph.n_edges, hint=f"({config.model})")
         tuning = Tuning(loaded, config)
         writer.describe(graph, **_about(loaded, config, tuning))
         writer.status("running", message="discovering the first circuit")
@@ -158,10 +163,12 @@ def tune(
         writer.status(state, step=step, message=message)  # type: ignore[arg-type]
         log.info("%s at step %d", state, step)
     except BaseException as error:
-        name = type(error).__name__
-        said = "stopped by a signal" if isinstance(error, KeyboardInterrupt) else str(error)
-        writer.status("failed", step=step, message=f"{name}: {said}")
-        log.exception("failed at step %d", step)
+        explained = isinstance(error, CtvizError)
+        said = str(error) if explained else f"{type(error).__name__}: {error}"
+        if isinstance(error, KeyboardInterrupt):
+            said = "stopped from the keyboard"
+        writer.status("failed", step=step, message=said)
+        log.warning("failed at step %d: %s", step, said, exc_info=not explained)
         raise
     finally:
         root.removeHandler(handler)

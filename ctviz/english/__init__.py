@@ -1,0 +1,73 @@
+"""The English that the bundled corpus and the built-in tasks share.
+
+Items are drawn with a `random.Random` and come in two halves that never overlap: combinations of
+words that the training corpus uses, and about a tenth that it never uses (`held_out`).
+"""
+
+from ctviz.english.clauses import (
+    AGREEMENT_KINDS,
+    ATTRACTOR_KINDS,
+    Agreement,
+    AgreementKind,
+    agreement,
+    opposite,
+)
+from ctviz.english.lexicon import (
+    ADJECTIVES,
+    COLORS,
+    KINDS,
+    NAMES,
+    NOUNS,
+    NUMBERS,
+    TRANSITIVE,
+    VERBS,
+    Adjective,
+    Gender,
+    Kind,
+    Name,
+    Noun,
+    Number,
+    Verb,
+    held_out,
+    names,
+    nouns,
+    word_forms,
+)
+from ctviz.english.people import IndirectObject, Pronoun, indirect_object, pronoun
+from ctviz.english.sequences import Repeat, Years, repeat, years
+
+__all__ = [
+    "ADJECTIVES",
+    "AGREEMENT_KINDS",
+    "ATTRACTOR_KINDS",
+    "COLORS",
+    "KINDS",
+    "NAMES",
+    "NOUNS",
+    "NUMBERS",
+    "TRANSITIVE",
+    "VERBS",
+    "Adjective",
+    "Agreement",
+    "AgreementKind",
+    "Gender",
+    "IndirectObject",
+    "Kind",
+    "Name",
+    "Noun",
+    "Number",
+    "Pronoun",
+    "Repeat",
+    "Verb",
+    "Years",
+    "agreement",
+    "held_out",
+    "indirect_object",
+    "names",
+    "nouns",
+    "opposite",
+    "pronoun",
+    "repeat",
+    "word_forms",
+    "years",
+]

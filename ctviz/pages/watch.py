@@ -1,0 +1,151 @@
+"""Watch: play a run's circuit over its training steps, while it runs or afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from ctviz.errors import CtvizError, DamagedRun
+from ctviz.pages.player import player
+from ctviz.pages.session import folders, standby
+from ctviz.runs import Run, Status, list_runs, open_run
+from ctviz.views.recorded import recorded
+from ctviz.views.timeline import pack
+
+POLL = 1.0  # seconds between looks at a live run
+
+
+def main() -> None:
+    """The page."""
+    mine, shipped = folders()
+    found = list_runs(mine, shipped)
+    runs = {run.id: run for run in found if isinstance(run, Run)}
+    damaged = [error for error in found if isinstance(error, DamagedRun)]
+    asked = st.query_params.get("run") or st.session_state.get("watched")
+    if asked is not None and asked not in runs:
+        st.warning(f"There is no run “{asked}” here. Showing another one.", icon=":material/search:")
+    if not runs:
+        st.info("There is no run yet. Make one on the page **Run**.", icon=":material/science:")
+        return
+    samples = [run.id for run in runs.values() if run.folder.parent == shipped]
+    default = asked if asked in runs else (samples or list(runs))[0]
+    name = _choose(runs, default, samples)
+    if damaged:
+        with st.expander(f"{len(damaged)} damaged run{'s' if len(damaged) > 1 else ''}"):
+            for error in damaged:
+                st.text(str(error))
+    st.session_state["watched"] = name
+    run = runs[name]
+    live = run.status().live
+    st.fragment(_show, run_every=POLL if live else None)(name, live)
+    standby().warm()
+
+
+def _choose(runs: dict[str, Run], default: str, samples: list[str]) -> str:
+    """The run to watch. Changing it forgets step, node and edges, which belong to a run."""
+    names = list(runs)
+    if st.session_state.get("choice") not in names or st.query_params.get("run") not in (
+        None,
+        st.session_state.get("choice"),
+    ):
+        st.session_state["choice"] = default
+
+    def changed() -> None:
+        st.query_params.from_dict({"run": st.session_state["choice"]})
+
+    def label(name: str) -> str:
+        config, status = runs[name].config, runs[name].status()
+        kind = "Sample: " if name in samples else ""
+        method = {"circuit": "circuit-tuning", "full": "full fine-tuning"}[config.method]
+        state = "" if status.state == "finished" else f" · {status.state}"
+        when = "" if name in samples else f" · {str(runs[name].about.get('created', ''))[:16]}"
+        return f"{kind}{config.task} on {config.model}, {method}{when.replace('T', ' ')}{state}"
+
+    return st.selectbox(
+        "Run", names, key="choice", format_func=label, on_change=changed, width=560
+    )
+
+
+def _show(name: str, was_live: bool) -> None:
+    """The player of one run, with its progress above it while it is live."""
+    damaged: list[DamagedRun] = []
+    try:
+        run = open_run(name, *folders())
+        status = run.status()
+        timeline = recorded(run, damaged=damaged)
+    except CtvizError as error:
+        st.error(str(error))
+        return
+    _progress(run, status)
+    for error in damaged:
+        st.warning(f"A snapshot is left out: {error}")
+    if timeline is None:
+        if not status.live:
+            st.info("This run ended before its model was loaded, so there is nothing to play.")
+    else:
+        key = f"player-{name}"
+        view = st.query_params
+        player(
+            pack(timeline),
+            key=key,
+            step=_number(view.get("step")),
+            node=view.get("node"),
+            edges=_number(view.get("edges")),
+            on_change=lambda: _remember(name, key),
+        )
+    if was_live and not status.live:
+        st.rerun()
+
+
+def _progress(run: Run, status: Status) -> None:
+    if status.live:
+        bar, button = st.columns([6, 1], vertical_alignment="center")
+        parts = [status.message or status.state]
+        if status.step:
+            parts = [f"step {status.step} of {status.steps}"]
+            if status.rate:
+                parts.append(f"{status.rate:.1f} steps a second")
+            left = status.seconds_left
+            if left is not None:
+                parts.append(f"{_duration(left)} left")
+        bar.progress(status.step / max(1, status.steps), text=" · ".join(parts))
+        if (run.folder / "cancel").exists():
+            button.button("Cancelling …", disabled=True, width="stretch")
+        elif button.button("Cancel", width="stretch", help="Stop after the current step"):
+            run.cancel()
+            st.rerun(scope="fragment")
+    elif status.state == "failed":
+        st.error(f"This run failed at step {status.step}: {status.message}")
+    elif status.state in ("interrupted", "cancelled"):
+        st.warning(
+            f"This run was {status.state} at step {status.step} of {status.steps}; what it "
+            "recorded until then can be played."
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _remember(name: str, key: str) -> None:
+    """Put what the player shows into the address, so that a link shows the same picture."""
+    state: Any = st.session_state.get(key)
+    view = state.get("view") if state is not None else None
+    if view is not None:
+        wanted = {k: str(v) for k, v in view.items() if k in ("step", "node", "edges") and v is not None}
+        st.query_params.from_dict({"run": name, **wanted})
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
+
+
+main()

@@ -1,0 +1,201 @@
+// Metric curves as small multiples on the player's time axis; a click or drag moves the clock.
+
+import { h, number, s, setText } from "./dom.js";
+
+const NAMES = {
+  metric: "Task metric",
+  faithfulness: "Faithfulness",
+  loss: "Training loss",
+  retention: "Forgetting (KL from untuned)",
+};
+const PAD = { left: 34, right: 8, top: 6, bottom: 16 };
+
+/** Two to four round numbers inside [low, high]. */
+export function ticks(low, high) {
+  const span = high - low || 1;
+  const rough = span / 3.2;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((v) => v >= rough) ?? power;
+  const out = [];
+  for (let v = Math.ceil(low / step) * step; v <= high + 1e-9 * span; v += step) {
+    out.push(Math.abs(v) < step * 1e-6 ? 0 : v);
+  }
+  return out;
+}
+
+/** Decimals that ticks `gap` apart need: 0.25 needs two. */
+function decimalsFor(gap) {
+  const digits = Math.max(0, Math.ceil(-Math.log10(gap) - 1e-9));
+  return gap.toExponential().startsWith("2.5") ? digits + 1 : digits;
+}
+
+/** The value of a curve at a training step, between its points; NaN inside a gap. */
+export function valueAt(curve, step) {
+  const { steps, values } = curve;
+  if (!steps.length || step < steps[0] || step > steps[steps.length - 1]) return NaN;
+  let k = 0;
+  while (k < steps.length - 1 && steps[k + 1] <= step) k += 1;
+  if (values[k] === null) return NaN;
+  if (steps[k] === step || k === steps.length - 1) return values[k];
+  if (values[k + 1] === null) return NaN;
+  return values[k] + ((values[k + 1] - values[k]) * (step - steps[k])) / (steps[k + 1] - steps[k]);
+}
+
+export class Curves {
+  /** `actions`: seek(step, done). */
+  constructor(actions) {
+    this.actions = actions;
+    this.grid = h("div", { class: "cz-multiples" });
+    this.element = h("section", { class: "cz-panel cz-curves", "aria-label": "Metrics" }, this.grid);
+    this.panels = [];
+    new ResizeObserver(() => this.layout()).observe(this.grid);
+  }
+
+  setModel(model) {
+    this.model = model;
+    const groups = new Map();
+    for (const curve of model.curves) {
+      if (!groups.has(curve.panel)) groups.set(curve.panel, []);
+      groups.get(curve.panel).push(curve);
+    }
+    this.panels = [...groups].map(([key, curves]) => this.panel(key, curves));
+    this.grid.replaceChildren(...this.panels.map((panel) => panel.element));
+    this.grid.dataset.count = this.panels.length;
+    this.layout();
+  }
+
+  panel(key, curves) {
+    const main = curves.filter((curve) => curve.kind !== "reference");
+    const readouts = curves.map((curve) => h("b", {}));
+    const svg = s("svg", { class: "cz-plot", "aria-hidden": "true" });
+    const names = curves.map((curve, at) =>
+      h("span", { class: curve.kind === "reference" ? "cz-ref" : "cz-main-line" },
+        ...(curves.length > 1 || !NAMES[key] ? [h("i"), h("span", { text: curve.label })] : []),
+        readouts[at]),
+    );
+    const title = NAMES[key] ?? key;
+    const element = h("figure", { class: "cz-multiple", "data-panel": key },
+      h("figcaption", { title: main.map((curve) => curve.label).join(", ") },
+        h("strong", { text: title }), ...names),
+      svg);
+    const seek = (event, done) => {
+      const box = svg.getBoundingClientRect();
+      const share = (event.clientX - box.left - PAD.left) / (box.width - PAD.left - PAD.right);
+      const { steps } = this.model;
+      if (!steps.length) return;
+      const first = steps[0];
+      const last = steps[steps.length - 1];
+      this.actions.seek(first + Math.max(0, Math.min(1, share)) * (last - first), done);
+    };
+    svg.addEventListener("pointerdown", (event) => {
+      svg.setPointerCapture(event.pointerId);
+      seek(event, false);
+    });
+    svg.addEventListener("pointermove", (event) => event.buttons && seek(event, false));
+    svg.addEventListener("pointerup", (event) => seek(event, true));
+    return { key, curves, svg, element, readouts };
+  }
+
+  layout() {
+    if (!this.model) return;
+    for (const panel of this.panels) this.plot(panel);
+    this.drawn = null;
+    if (this.view) this.draw(this.view);
+  }
+
+  plot(panel) {
+    const { svg, curves } = panel;
+    const w = svg.clientWidth;
+    const t = svg.clientHeight;
+    panel.width = w;
+    svg.replaceChildren();
+    if (w < 40 || t < 30) return;
+    svg.setAttribute("viewBox", `0 0 ${w} ${t}`);
+    const values = curves.flatMap((curve) => curve.values).filter((v) => v !== null);
+    const { steps } = this.model;
+    const first = steps[0] ?? 0;
+    const last = Math.max(steps[steps.length - 1] ?? 1, first + 1e-9);
+    let low = Math.min(...values);
+    let high = Math.max(...values);
+    if (!values.length) [low, high] = [0, 1];
+    if (panel.key === "faithfulness") [low, high] = [Math.min(low, 0), Math.max(high, 1)];
+    if (panel.key === "loss" || panel.key === "retention") low = Math.min(low, 0);
+    if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];
+    const room = 0.06 * (high - low);
+    [low, high] = [low - (low < 0 || low > 0 ? room : 0), high + room];
+    const x = (step) => PAD.left + ((step - first) / (last - first)) * (w - PAD.left - PAD.right);
+    const y = (value) => PAD.top + ((high - value) / (high - low)) * (t - PAD.top - PAD.bottom);
+    Object.assign(panel, { x, y });
+
+    const marks = ticks(low, high);
+    const gap = marks.length > 1 ? marks[1] - marks[0] : 1;
+    const decimals = decimalsFor(gap);
+    for (const tick of marks) {
+      const crossing = tick === 0 && low < 0 && high > 0;
+      svg.append(
+        s("line", { class: crossing ? "cz-zero" : "cz-rule", x1: PAD.left, x2: w - PAD.right, y1: y(tick), y2: y(tick) }),
+        s("text", { class: "cz-tick", x: PAD.left - 5, y: y(tick) + 3.5, "text-anchor": "end" }),
+      );
+      svg.lastChild.textContent =
+        decimals > 3 ? number(tick) : tick.toFixed(decimals).replace("-", "−");
+    }
+    for (const [step, anchor] of [[first, "start"], [last, "end"]]) {
+      if (step === last && steps.length < 2) continue;
+      const label = s("text", { class: "cz-tick", x: x(step), y: t - 3, "text-anchor": anchor });
+      label.textContent = step === first ? `step ${step}` : String(Math.round(step));
+      svg.append(label);
+    }
+    for (const curve of [...curves].reverse()) {
+      const kind = curve.kind === "reference" ? "cz-ref-path" : "cz-path";
+      svg.append(s("path", { class: kind, d: path(curve, x, y) }));
+    }
+    if (!values.length) {
+      const label = s("text", { class: "cz-tick cz-halo", x: w / 2, y: t / 2, "text-anchor": "middle" });
+      label.textContent = "not measured";
+      svg.append(label);
+    }
+    panel.head = s("line", { class: "cz-head", y1: PAD.top - 4, y2: t - PAD.bottom });
+    panel.dots = curves.map((curve) =>
+      s("circle", { class: curve.kind === "reference" ? "cz-dot cz-dot-ref" : "cz-dot", r: 3 }),
+    );
+    if (steps.length) svg.append(panel.head, ...panel.dots);
+  }
+
+  draw(view) {
+    this.view = view;
+    const { steps } = this.model;
+    if (!steps.length) return;
+    const step = steps[view.i] + (steps[view.j] - steps[view.i]) * view.f;
+    if (step === this.drawn) return;
+    this.drawn = step;
+    for (const panel of this.panels) {
+      if (!panel.x || !panel.head) continue;
+      const at = panel.x(step);
+      panel.head.setAttribute("transform", `translate(${at.toFixed(2)} 0)`);
+      panel.curves.forEach((curve, k) => {
+        const value = valueAt(curve, step);
+        const dot = panel.dots[k];
+        dot.style.display = Number.isNaN(value) ? "none" : "";
+        if (!Number.isNaN(value)) {
+          dot.setAttribute("transform", `translate(${at.toFixed(2)} ${panel.y(value).toFixed(2)})`);
+        }
+        setText(panel.readouts[k], number(valueAt(curve, steps[view.shown])));
+      });
+    }
+  }
+}
+
+function path(curve, x, y) {
+  let d = "";
+  let pen = false;
+  curve.steps.forEach((step, k) => {
+    const value = curve.values[k];
+    if (value === null) {
+      pen = false;
+      return;
+    }
+    d += `${pen ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`;
+    pen = true;
+  });
+  return d;
+}

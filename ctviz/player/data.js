@@ -1,0 +1,149 @@
+// The payload as arrays that can be drawn: decoding, ranking, and looking things up.
+
+function bytes(text) {
+  const raw = atob(text);
+  const out = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i += 1) out[i] = raw.charCodeAt(i);
+  return out;
+}
+
+/** bool [T, width], one byte each; every snapshot starts on a byte of the packed text. */
+function bits(text, count, width) {
+  const packed = bytes(text);
+  const stride = Math.ceil(width / 8);
+  const out = new Uint8Array(count * width);
+  for (let t = 0; t < count; t += 1) {
+    for (let i = 0; i < width; i += 1) {
+      out[t * width + i] = (packed[t * stride + (i >> 3)] >> (i & 7)) & 1;
+    }
+  }
+  return out;
+}
+
+const UNDEFINED = 65535;
+const MISSING = -32768;
+
+/** Everything known about the run, indexed by snapshot t, edge e and node n. */
+export function decode(payload) {
+  const T = payload.steps.length;
+  const E = payload.edges.length;
+  const nodes = payload.nodes;
+  const N = nodes.filter((node) => node.kind !== "kv").length; // shared key/value heads come last
+
+  const integers = new Int16Array(bytes(payload.scores).buffer);
+  const score = new Float32Array(T * E);
+  for (let t = 0; t < T; t += 1) {
+    for (let e = 0; e < E; e += 1) score[t * E + e] = integers[t * E + e] * payload.scales[t];
+  }
+  const member = bits(payload.member, T, E);
+  const updated = bits(payload.updated, T, N);
+
+  const redundancy = {};
+  for (const [key, text] of Object.entries(payload.redundancy)) {
+    const shares = new Uint16Array(bytes(text).buffer);
+    redundancy[key] = Float32Array.from(shares, (v) => (v === UNDEFINED ? NaN : v / (UNDEFINED - 1)));
+  }
+
+  // rank[t, e]: place of an edge among the circuit's edges of that snapshot, by |score|.
+  const rank = new Uint16Array(T * E).fill(65535);
+  const size = new Uint16Array(T);
+  const sizes = [];
+  for (let t = 0; t < T; t += 1) {
+    const inside = [];
+    for (let e = 0; e < E; e += 1) if (member[t * E + e]) inside.push(e);
+    inside.sort((a, b) => Math.abs(score[t * E + b]) - Math.abs(score[t * E + a]) || a - b);
+    inside.forEach((e, place) => {
+      rank[t * E + e] = place;
+      sizes.push(Math.abs(score[t * E + e]));
+    });
+    size[t] = inside.length;
+  }
+  sizes.sort((a, b) => a - b);
+  // The widest line stands for this |score|: a high quantile, so that one outlier does not make
+  // every other edge a hairline.
+  const widest = sizes.length ? sizes[Math.floor(0.985 * (sizes.length - 1))] || 1 : 1;
+
+  const churn = new Float32Array(T);
+  const entered = new Uint16Array(T);
+  const left = new Uint16Array(T);
+  for (let t = 1; t < T; t += 1) {
+    let both = 0;
+    for (let e = 0; e < E; e += 1) {
+      const now = member[t * E + e];
+      const before = member[(t - 1) * E + e];
+      if (now && before) both += 1;
+      else if (now) entered[t] += 1;
+      else if (before) left[t] += 1;
+    }
+    const either = both + entered[t] + left[t];
+    churn[t] = either ? 1 - both / either : 0;
+  }
+
+  const source = Int32Array.from(payload.edges, (edge) => edge[0]);
+  const slot = Int32Array.from(payload.edges, (edge) => edge[1]);
+  const target = Int32Array.from(payload.edges, (edge) => payload.slots[edge[1]].node);
+  const index = new Map(nodes.map((node, i) => [node.name, i]));
+  const touching = nodes.map(() => new Uint8Array(E)); // [node][edge]
+  for (let e = 0; e < E; e += 1) {
+    touching[source[e]][e] = 1;
+    touching[target[e]][e] = 1;
+    for (const n of payload.slots[slot[e]].feeds) touching[n][e] = 1;
+  }
+
+  const estimators = ["circuit", "mass"].filter((key) => redundancy[key]);
+  return {
+    ...payload, T, E, N, score, member, updated, redundancy, rank, size, widest, churn, entered,
+    left, source, slot, target, index, touching, estimators,
+    edgeName: (e) => `${nodes[source[e]].name} → ${payload.slots[slot[e]].name}`,
+    maxEdges: size.reduce((a, b) => Math.max(a, b), 0),
+    attribution: payload.probes.map((probe) => attributions(probe)),
+    attention: attentionReader(payload, T),
+  };
+}
+
+function attributions(probe) {
+  const integers = new Int16Array(bytes(probe.attribution).buffer);
+  return Float32Array.from(integers, (v) => (v === MISSING ? NaN : v * probe.attribution_scale));
+}
+
+/** Reads one head's attention when it is first asked for: bytes [T, lower triangle]. */
+function attentionReader(payload, T) {
+  const cache = new Map();
+  return async (p, name) => {
+    const probe = payload.probes[p];
+    const text = probe && probe.attention[name];
+    if (!text || !T) return null;
+    const key = `${p} ${name}`;
+    if (!cache.has(key)) {
+      const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+      const weights = new Uint8Array(await new Response(stream).arrayBuffer());
+      const width = weights.length / T;
+      for (let i = width; i < weights.length; i += 1) weights[i] += weights[i - width];
+      cache.set(key, { weights, width, n: probe.tokens.length });
+    }
+    return cache.get(key);
+  };
+}
+
+/** Redundancy of a node between two snapshots; NaN where it is undefined at either. */
+export function shareAt(model, estimator, n, view) {
+  const values = model.redundancy[estimator];
+  if (!values || n >= model.N || !model.T) return NaN;
+  const a = values[view.i * model.N + n];
+  return view.f > 0 ? a + (values[view.j * model.N + n] - a) * view.f : a;
+}
+
+/** What a node is called in a sentence. */
+export function title(node) {
+  if (node.kind === "head") return `Head ${node.unit}, layer ${node.layer}`;
+  if (node.kind === "kv") return `Shared key/value head ${node.unit}, layer ${node.layer}`;
+  if (node.kind === "mlp") return `MLP, layer ${node.layer}`;
+  return node.kind === "input" ? "Input: the embeddings" : "Logits: the prediction";
+}
+
+/** What a node is called inside the graph, where its layer is written at the left. */
+export function shortLabel(node) {
+  if (node.kind === "head") return `h${node.unit}`;
+  if (node.kind === "mlp") return "MLP";
+  return node.kind === "kv" ? "kv" : node.kind;
+}

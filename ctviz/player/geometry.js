@@ -1,0 +1,110 @@
+// Shapes of nodes and edges in graph coordinates (y grows downwards).
+
+export const MLP = { w: 42, h: 22 };
+export const END = { w: 132, h: 26 }; // input and logits
+export const GROUP = { w: 24, h: 11 };
+const PORT = { q: -8, k: 0, v: 8 };
+const SAMPLES = 14;
+
+/** Width and height of a node's box. */
+export function extent(node, radius) {
+  if (node.kind === "head") return { w: 2 * radius, h: 2 * radius };
+  if (node.kind === "mlp") return MLP;
+  return node.kind === "kv" ? GROUP : END;
+}
+
+/** Where an edge enters a node: q, k and v from left to right below a head. */
+export function port(node, kind, radius, fromX) {
+  const half = extent(node, radius).h / 2;
+  if (node.kind === "head") {
+    const dx = PORT[kind] ?? 0;
+    return { x: node.x + dx, y: node.y + Math.sqrt(radius * radius - dx * dx) };
+  }
+  if (node.kind === "kv") return { x: node.x + (kind === "k" ? -6 : 6), y: node.y + half };
+  // The ends are wide, so edges fan out along them instead of meeting in one point.
+  const spread = node.kind === "mlp" ? 14 : END.w / 2 - 12;
+  const dx = Math.max(-spread, Math.min(spread, 0.22 * (fromX - node.x)));
+  return { x: node.x + dx, y: node.y + half };
+}
+
+function exit(node, radius, toX) {
+  const half = extent(node, radius).h / 2;
+  if (node.kind === "head") return { x: node.x, y: node.y - half };
+  const spread = node.kind === "mlp" ? 14 : END.w / 2 - 12;
+  const dx = Math.max(-spread, Math.min(spread, 0.22 * (toX - node.x)));
+  return { x: node.x + dx, y: node.y - half };
+}
+
+/**
+ * The nodes and their box stretched to a panel of the given aspect (width over height), so that a
+ * graph uses the room there is; nodes keep their size.
+ */
+export function stretch({ nodes, box }, aspect) {
+  const ratio = aspect / (box.width / box.height);
+  const sx = Math.max(1, Math.min(2.4, ratio));
+  const sy = Math.max(1, Math.min(2.4, 1 / ratio));
+  return {
+    nodes: nodes.map((node) =>
+      node.x === null ? node : { ...node, x: node.x * sx, y: node.y * sy }),
+    box: {
+      ...box,
+      left: box.left * sx, top: box.top * sy, width: box.width * sx, height: box.height * sy,
+      rows: box.rows.map(([layer, y]) => [layer, y * sy]),
+    },
+  };
+}
+
+/** Bezier curves of all edges: 8 numbers each, and points along them for hit tests. */
+export function curves(model, { box, nodes }) {
+  const { slots, E } = model;
+  const radius = box.radius;
+  const gap = box.rows.length > 1 ? Math.abs(box.rows[1][1] - box.rows[0][1]) : 80;
+  const bezier = new Float32Array(E * 8);
+  const points = new Float32Array(E * 2 * SAMPLES);
+  for (let e = 0; e < E; e += 1) {
+    const from = nodes[model.source[e]];
+    const to = nodes[model.target[e]];
+    const a = exit(from, radius, to.x);
+    const b = port(to, slots[model.slot[e]].kind, radius, from.x);
+    const rise = a.y - b.y;
+    const pull = Math.max(14, Math.min(0.46 * rise, 1.25 * gap));
+    // An edge that runs up its own column would pass behind the nodes there: bend it aside.
+    const near = Math.abs(a.x - b.x) < 26 && rise > 1.2 * gap;
+    const side = near ? ((e & 1) * 2 - 1) * Math.min(34, 16 + 0.06 * rise) : 0;
+    const c = [a.x, a.y, a.x + side, a.y - pull, b.x + side, b.y + pull, b.x, b.y];
+    bezier.set(c, e * 8);
+    for (let k = 0; k < SAMPLES; k += 1) {
+      const t = k / (SAMPLES - 1);
+      const u = 1 - t;
+      const w = [u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t];
+      const at = (e * SAMPLES + k) * 2;
+      points[at] = w[0] * c[0] + w[1] * c[2] + w[2] * c[4] + w[3] * c[6];
+      points[at + 1] = w[0] * c[1] + w[1] * c[3] + w[2] * c[5] + w[3] * c[7];
+    }
+  }
+  return { bezier, points };
+}
+
+/** The drawn edge nearest to (x, y) within `reach`, or -1. */
+export function nearest(points, drawn, x, y, reach) {
+  let best = -1;
+  let least = reach * reach;
+  for (const e of drawn) {
+    const start = e * SAMPLES * 2;
+    for (let k = 0; k < SAMPLES - 1; k += 1) {
+      const at = start + 2 * k;
+      const dx = points[at + 2] - points[at];
+      const dy = points[at + 3] - points[at + 1];
+      const along = (x - points[at]) * dx + (y - points[at + 1]) * dy;
+      const share = Math.max(0, Math.min(1, along / (dx * dx + dy * dy || 1)));
+      const ex = points[at] + share * dx - x;
+      const ey = points[at + 1] + share * dy - y;
+      const distance = ex * ex + ey * ey;
+      if (distance < least) {
+        least = distance;
+        best = e;
+      }
+    }
+  }
+  return best;
+}

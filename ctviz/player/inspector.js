@@ -1,0 +1,279 @@
+// One node at the shown step against the first: redundancy, edges, attention, effect on the output.
+
+import { AttentionMaps } from "./attention.js";
+import { title } from "./data.js";
+import { h, iconButton, number, percent, s } from "./dom.js";
+
+const CLOSE = ["M6.4 5L5 6.400 10.600 12 5 17.600 6.400 19 12 13.400 17.600 19 19 17.600 13.400 12 19 6.400 17.600 5 12 10.600z"];
+const SHORT = 4; // edges listed before "show all"
+const NAMES = { circuit: "circuit", mass: "mass 90 %" };
+
+export class Inspector {
+  /** `actions`: select(n), tooltip(lines, x, y), redraw(), focus(). */
+  constructor(actions) {
+    this.actions = actions;
+    this.element = h("aside", { class: "cz-inspector", "aria-label": "Inspector", hidden: true });
+    this.maps = new AttentionMaps(actions);
+    this.node = -1;
+    this.probe = 0;
+    this.all = { in: false, out: false };
+    new ResizeObserver(() => this.sized()).observe(this.element);
+  }
+
+  sized() {
+    if (this.node < 0) return;
+    if (this.spark) this.sparkline();
+    this.mark = "";
+    this.actions.redraw();
+  }
+
+  setModel(model) {
+    this.model = model;
+    this.built = -1;
+    if (this.probe >= model.probes.length) this.probe = 0;
+  }
+
+  select(n) {
+    if (n === this.node) return;
+    this.node = n;
+    this.all = { in: false, out: false };
+    this.built = -1;
+  }
+
+  build(view) {
+    const { model, node: n } = this;
+    this.built = n;
+    this.mark = "";
+    this.element.hidden = n < 0;
+    this.element.replaceChildren();
+    if (n < 0) return;
+    const node = model.nodes[n];
+    this.facts = h("dl", { class: "cz-facts" });
+    this.incoming = h("div", { class: "cz-list" });
+    this.outgoing = h("div", { class: "cz-list" });
+    this.effect = h("div", { class: "cz-effect" });
+    const hasShares = n < model.N && node.kind !== "input" && model.T > 1;
+    this.spark = hasShares ? s("svg", { class: "cz-spark", "aria-hidden": "true" }) : null;
+    this.sparkHead = null;
+    this.element.append(
+      h("header", {},
+        h("div", {}, h("h3", { text: title(node) }), h("code", { text: node.name })),
+        iconButton("Close the inspector", CLOSE, () => this.actions.select(-1), { class: "cz-close" })),
+      this.facts,
+    );
+    if (hasShares) {
+      this.element.append(
+        h("div", { class: "cz-spark-row" }, this.spark,
+          h("div", { class: "cz-spark-key" },
+            ...model.estimators.map((key, k) =>
+              h("span", { class: `cz-key-${k}` }, h("i"), h("span", { text: NAMES[key] ?? key }))))),
+      );
+      this.sparkline();
+    }
+    this.element.append(h("div", { class: "cz-lists" },
+      node.kind === "input" ? null : h("section", {}, h("h4", { text: "Reads from" }), this.incoming),
+      node.kind === "logits" || node.kind === "kv" ? null
+        : h("section", {}, h("h4", { text: "Writes to" }), this.outgoing)));
+    if (model.probes.length && n < model.N && model.T) this.buildProbe(node);
+    this.element.scrollTop = 0;
+    this.update(view);
+  }
+
+  buildProbe(node) {
+    const { model } = this;
+    const chooser = h("select", {
+      "aria-label": "Probe prompt",
+      onchange: () => {
+        this.probe = Number(chooser.value);
+        this.built = -1;
+        this.actions.redraw();
+      },
+    }, ...model.probes.map((probe, p) => h("option", { value: p, text: probe.label })));
+    chooser.value = String(this.probe);
+    const isHead = node.kind === "head";
+    const section = h("section", { class: "cz-probe" },
+      h("header", {}, h("h4", { text: isHead ? "Attention and prediction on" : "Prediction on" }), chooser));
+    if (isHead) {
+      const wait = h("p", { class: "cz-note", text: "" });
+      section.append(this.maps.element, wait);
+      this.maps.set(null);
+      this.maps.element.hidden = true;
+      const asked = `${this.probe} ${node.name}`;
+      this.asked = asked;
+      model.attention(this.probe, node.name).then((maps) => {
+        if (this.asked !== asked || this.model !== model) return;
+        this.maps.element.hidden = !maps;
+        wait.hidden = Boolean(maps);
+        wait.textContent = maps ? "" : "The attention of this head is not part of this view.";
+        this.maps.set(maps, model.probes[this.probe].tokens);
+        this.actions.redraw();
+      });
+    }
+    section.append(this.effect);
+    this.element.append(section);
+  }
+
+  draw(view, theme) {
+    if (this.built !== this.node) this.build(view);
+    if (this.node < 0) return;
+    this.maps.draw(view, this.model, theme);
+    this.playhead(view);
+    this.update(view);
+  }
+
+  /** Texts and lists change once a snapshot, not once a frame. */
+  update(view) {
+    const { model, node: n } = this;
+    const t = view.shown;
+    const mark = `${t} ${view.edges} ${this.all.in} ${this.all.out} ${n}`;
+    if (mark === this.mark) return;
+    this.mark = mark;
+    this.facts.replaceChildren(...this.factRows(n, t));
+    this.list(this.incoming, "in", n, t);
+    this.list(this.outgoing, "out", n, t);
+    if (model.probes.length && n < model.N && model.T) this.drawEffect(n, t);
+  }
+
+  factRows(n, t) {
+    const { model } = this;
+    const node = model.nodes[n];
+    const rows = [];
+    const row = (name, value, note = "") =>
+      rows.push(h("div", {}, h("dt", { text: name }), h("dd", {}, h("b", { text: value }), h("span", { text: note }))));
+    if (node.kind === "kv") {
+      const served = model.slots.find((slot) => slot.node === n)?.feeds ?? [];
+      row("Serves", served.map((head) => model.nodes[head].name).join(", "));
+    }
+    if (!model.T) return rows;
+    if (n < model.N) {
+      for (const key of model.estimators) {
+        const now = model.redundancy[key][t * model.N + n];
+        if (Number.isNaN(now)) continue;
+        const start = model.redundancy[key][n];
+        const d = Math.round((1 - now) * node.degree);
+        row(`Redundancy (${NAMES[key] ?? key})`, percent(now, 1),
+          `needs ${d} of ${node.degree} inputs; ${percent(start, 1)} at step ${model.steps[0]}`);
+      }
+      if (!rows.length && node.kind !== "input") row("Redundancy", "–", "undefined");
+      if (node.kind !== "logits" && node.kind !== "input") {
+        const yes = model.updated[t * model.N + n];
+        row("Parameters", yes ? "updated" : "frozen", "at this step");
+      }
+    }
+    return rows;
+  }
+
+  sparkline() {
+    const { model, node: n, spark } = this;
+    const w = spark.clientWidth || 300;
+    const t = 44;
+    spark.setAttribute("viewBox", `0 0 ${w} ${t}`);
+    spark.replaceChildren();
+    const shares = model.estimators.map((key) =>
+      Array.from({ length: model.T }, (_, at) => model.redundancy[key][at * model.N + n]));
+    const defined = shares.flat().filter((v) => !Number.isNaN(v));
+    if (!defined.length) return;
+    // A node's redundancy often moves by a few percent: show the range that it moves in.
+    let low = Math.min(...defined);
+    let high = Math.max(...defined);
+    const pad = Math.max(0.01, 0.1 * (high - low));
+    [low, high] = [Math.max(0, low - pad), Math.min(1, high + pad)];
+    const first = model.steps[0];
+    const last = model.steps[model.T - 1];
+    const x = (step) => 36 + ((step - first) / (last - first)) * (w - 42);
+    const y = (v) => 4 + ((high - v) / (high - low)) * (t - 8);
+    this.sparkX = x;
+    for (const v of [low, high]) {
+      const label = s("text", { class: "cz-tick", x: 31, y: y(v) + (v === low ? 2 : 6), "text-anchor": "end" });
+      label.textContent = percent(v).replace(" ", "");
+      spark.append(label, s("line", { class: "cz-rule", x1: 36, x2: w - 6, y1: y(v), y2: y(v) }));
+    }
+    shares.forEach((values, k) => {
+      let d = "";
+      values.forEach((v, at) => {
+        if (!Number.isNaN(v)) d += `${d ? "L" : "M"}${x(model.steps[at]).toFixed(1)} ${y(v).toFixed(1)}`;
+      });
+      spark.append(s("path", { class: `cz-spark-${k}`, d }));
+    });
+    this.sparkHead = s("line", { class: "cz-head", y1: 1, y2: t - 1 });
+    spark.append(this.sparkHead);
+  }
+
+  playhead(view) {
+    if (!this.sparkHead) return;
+    const { steps } = this.model;
+    const at = this.sparkX(steps[view.i] + (steps[view.j] - steps[view.i]) * view.f);
+    this.sparkHead.setAttribute("transform", `translate(${at.toFixed(2)} 0)`);
+  }
+
+  list(holder, side, n, t) {
+    const { model } = this;
+    const { E, slots } = model;
+    const edges = [];
+    for (let e = 0; e < E; e += 1) {
+      if (!model.member[t * E + e]) continue;
+      const slot = slots[model.slot[e]];
+      const inside = side === "out" ? model.source[e] === n : slot.node === n || slot.feeds.includes(n);
+      if (inside) edges.push(e);
+    }
+    edges.sort((a, b) => model.rank[t * E + a] - model.rank[t * E + b]);
+    const visible = this.all[side] ? edges : edges.slice(0, SHORT);
+    const rows = visible.map((e) => {
+      const slot = slots[model.slot[e]];
+      const other = side === "out" ? slot.node : model.source[e];
+      const now = model.score[t * E + e];
+      const change = now - model.score[e];
+      const name = side === "out" ? slot.name : `${model.nodes[other].name}`;
+      const into = side === "in" && slot.kind.length === 1 ? ` → ${slot.kind}` : "";
+      const size = Math.min(1, Math.abs(now) / model.widest);
+      const fresh = t > 0 && !model.member[e];
+      return h("button", {
+        type: "button", class: now < 0 ? "cz-edge cz-minus" : "cz-edge cz-plus",
+        title: `${model.edgeName(e)}: select ${model.nodes[other].name}`,
+        onclick: () => this.actions.select(other),
+      },
+      h("span", { class: "cz-edge-name", text: name + into }),
+      h("i", { style: `--cz-size:${size.toFixed(3)}` }),
+      h("b", { text: number(now, { sign: true }) }),
+      h("span", { class: "cz-delta", text: fresh ? "new" : t > 0 ? number(change, { sign: true }) : "" }));
+    });
+    if (!edges.length) rows.push(h("p", { class: "cz-note", text: "No edge of the circuit at this step." }));
+    else rows.unshift(h("div", { class: "cz-edge cz-edge-head" },
+      h("span", { text: `${edges.length} edge${edges.length > 1 ? "s" : ""}` }), h("i", {}),
+      h("span", { text: "score" }), h("span", { text: `vs step ${model.steps[0]}` })));
+    if (edges.length > SHORT) {
+      rows.push(h("button", {
+        type: "button", class: "cz-more", text: this.all[side] ? "Show fewer" : `Show all ${edges.length}`,
+        onclick: () => {
+          this.all[side] = !this.all[side];
+          this.actions.redraw();
+        },
+      }));
+    }
+    holder.replaceChildren(...rows);
+  }
+
+  drawEffect(n, t) {
+    const { model } = this;
+    const probe = model.probes[this.probe];
+    const direct = model.attribution[this.probe];
+    const now = direct[t * model.N + n];
+    const start = direct[n];
+    const top = (at) => h("ol", {}, ...(probe.predictions[at] ?? []).map(([token, p]) => {
+      const role = token === probe.answer ? "cz-answer" : token === probe.foil ? "cz-foil" : "";
+      return h("li", { class: role, style: `--cz-size:${p}` },
+        h("span", { text: token.trim() || "␣" }), h("b", { text: percent(p) }));
+    }));
+    const children = [];
+    if (!Number.isNaN(now)) {
+      children.push(h("p", { class: "cz-direct" },
+        h("span", { text: `Adds directly to “${probe.answer.trim()}” over “${probe.foil.trim()}”: ` }),
+        h("b", { text: number(now, { sign: true }) }),
+        h("span", { text: ` logits (${number(start, { sign: true })} at step ${model.steps[0]})` })));
+    }
+    children.push(h("div", { class: "cz-tops" },
+      h("div", {}, h("h5", { text: `Next token at step ${model.steps[t]}` }), top(t)),
+      h("div", {}, h("h5", { text: `at step ${model.steps[0]}` }), top(0))));
+    this.effect.replaceChildren(...children);
+  }
+}

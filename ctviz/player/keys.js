@@ -1,0 +1,53 @@
+// The keyboard: space plays, arrows step. Several players may share a page, so keys that are
+// pressed outside of every player go to the one that was used last.
+
+let current = null;
+
+const TYPING = "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]";
+
+/** Attach a player; returns a function that detaches it. */
+export function listen(player) {
+  const { root } = player;
+  const use = () => {
+    current = player;
+  };
+  const onKey = (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    const path = event.composedPath();
+    const target = path[0];
+    const inside = path.includes(root);
+    if (!inside && (current !== player || !root.isConnected || !root.clientWidth)) return;
+    if (!(target instanceof Element) || target.closest(TYPING)) return;
+    // A focused control of the page, or a slider of ours, keeps its own keys.
+    if (!inside && target.closest("button, a, input, [role=button], [role=slider], [role=tab]")) return;
+    const scrub = target.matches(".cz-scrub");
+    if (target.matches("input[type=range]") && !scrub && event.key !== "Escape" && event.key !== " ") return;
+    if (event.key === " " && target.closest("button, a")) return;
+    if (press(player, event)) event.preventDefault();
+  };
+  current ??= player;
+  root.addEventListener("pointerdown", use);
+  root.addEventListener("focusin", use);
+  document.addEventListener("keydown", onKey);
+  return () => {
+    document.removeEventListener("keydown", onKey);
+    if (current === player) current = null;
+  };
+}
+
+function press(player, event) {
+  const by = event.shiftKey ? 10 : 1;
+  const { i } = player.clock;
+  switch (event.key) {
+    case " ": player.toggle(); return true;
+    case "ArrowLeft": player.go(Math.max(0, i - by)); return true;
+    case "ArrowRight": player.go(i + by); return true;
+    case "Home": player.go(0); return true;
+    case "End": player.go(Infinity); return true;
+    case "Escape":
+      if (player.selected < 0) return false;
+      player.select(-1);
+      return true;
+    default: return false;
+  }
+}

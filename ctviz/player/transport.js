@@ -1,0 +1,123 @@
+// Play, step, scrub: the bar that moves the clock.
+
+import { fitCanvas, h, iconButton, setText } from "./dom.js";
+
+const ICON = {
+  play: ["M8 5.5v13l10.5-6.5z"],
+  pause: ["M7 5.5h3.6v13H7z", "M13.4 5.5H17v13h-3.6z"],
+  back: ["M15.5 6v12L8 12z"],
+  forth: ["M8.5 6v12l7.5-6z"],
+  first: ["M6 6h2.2v12H6z", "M18 6v12l-8-6z"],
+  last: ["M15.8 6H18v12h-2.2z", "M6 6v12l8-6z"],
+  loop: ["M17 3.5l3.5 3.5L17 10.500V8H8a4 4 0 0 0-4 4H2a6 6 0 0 1 6-6h9z",
+    "M7 20.500L3.500 17 7 13.500V16h9a4 4 0 0 0 4-4h2a6 6 0 0 1-6 6H7z"],
+};
+const SPEEDS = [0.5, 1, 2, 4];
+const THUMB = 14; // width of the range's thumb, also in the style sheet
+
+export class Transport {
+  /** `actions`: toggle(), step(by), go(i, done), speed(x), loop(on). */
+  constructor(actions) {
+    this.actions = actions;
+    this.play = iconButton("Play", ICON.play, () => actions.toggle(), { class: "cz-play" });
+    this.stop = iconButton("Pause", ICON.pause, () => actions.toggle(), { class: "cz-play" });
+    this.stop.hidden = true;
+    this.first = iconButton("First snapshot", ICON.first, () => actions.go(0, true));
+    this.back = iconButton("One snapshot back", ICON.back, () => actions.step(-1));
+    this.forth = iconButton("One snapshot forward", ICON.forth, () => actions.step(1));
+    this.last = iconButton("Last snapshot", ICON.last, () => actions.go(Infinity, true));
+    this.loop = iconButton("Loop", ICON.loop, () => actions.loop(), { class: "cz-loop" });
+    this.step = h("b", {});
+    this.mark = h("em", { class: "cz-mark" });
+    this.count = h("span", {});
+    this.label = h("div", { class: "cz-step" }, this.step, h("div", {}, this.count, this.mark));
+    this.range = h("input", {
+      type: "range", min: 0, max: 0, step: 1, value: 0, class: "cz-scrub", "aria-label": "Snapshot",
+      oninput: () => actions.go(Number(this.range.value), false),
+      onchange: () => actions.go(Number(this.range.value), true),
+    });
+    this.map = h("canvas", { class: "cz-map" });
+    this.mapHolder = h("div", {
+      class: "cz-map-holder",
+      title: "How much of the circuit changed at each snapshot: 1 − overlap (Jaccard) with the one before",
+      onclick: (event) => {
+        const box = this.map.getBoundingClientRect();
+        const share = (event.clientX - box.left - THUMB / 2) / (box.width - THUMB);
+        actions.go(Math.round(share * (this.model.T - 1)), true);
+      },
+    }, this.map);
+    this.speeds = h("div", { class: "cz-toggle", role: "group", "aria-label": "Playback speed" },
+      ...SPEEDS.map((x) => h("button", {
+        type: "button", "data-speed": x, text: `${x}×`, onclick: () => actions.speed(x),
+      })));
+    this.element = h("section", { class: "cz-transport", "aria-label": "Playback" },
+      h("div", { class: "cz-buttons" },
+        this.first, this.back, this.play, this.stop, this.forth, this.last),
+      h("div", { class: "cz-track" },
+        h("div", { class: "cz-map-row" }, this.mapHolder), this.range),
+      this.label,
+      h("div", { class: "cz-buttons" }, this.speeds, this.loop),
+    );
+    new ResizeObserver(() => this.drawMap()).observe(this.mapHolder);
+  }
+
+  setModel(model) {
+    this.model = model;
+    this.range.max = Math.max(0, model.T - 1);
+    this.range.disabled = model.T < 2;
+    for (const button of [this.play, this.first, this.back, this.forth, this.last]) {
+      button.disabled = model.T < 2;
+    }
+    this.drawMap();
+  }
+
+  draw(view, theme) {
+    const { model } = this;
+    const retheme = theme !== this.theme;
+    this.theme = theme;
+    this.view = view;
+    if (retheme || view.i !== this.mapAt) this.drawMap();
+    this.play.hidden = view.playing;
+    this.stop.hidden = !view.playing;
+    for (const button of this.speeds.children) {
+      button.setAttribute("aria-pressed", String(Number(button.dataset.speed) === view.speed));
+    }
+    this.loop.setAttribute("aria-pressed", String(view.loop));
+    if (!model.T) {
+      setText(this.step, "no snapshot yet");
+      setText(this.count, "");
+      setText(this.mark, "");
+      return;
+    }
+    const value = String(view.i);
+    if (this.range.value !== value) this.range.value = value;
+    const share = model.T > 1 ? (view.i + view.f) / (model.T - 1) : 0;
+    this.range.style.setProperty("--cz-at", share.toFixed(4));
+    const final = model.steps[model.T - 1];
+    this.range.setAttribute("aria-valuetext", `step ${model.steps[view.i]} of ${final}`);
+    setText(this.step, `step ${model.steps[view.i]} of ${final}`);
+    const transit = view.f > 0.02 && view.f < 0.98;
+    setText(this.mark, transit ? "between snapshots" : "");
+    setText(this.count, `snapshot ${view.i + 1} of ${model.T}`);
+  }
+
+  drawMap() {
+    const { model, theme } = this;
+    if (!model || !theme) return;
+    const w = this.mapHolder.clientWidth;
+    const t = this.mapHolder.clientHeight;
+    if (!w || !t) return;
+    const ctx = fitCanvas(this.map, w, t);
+    ctx.clearRect(0, 0, w, t);
+    const largest = model.churn.reduce((a, b) => Math.max(a, b), 0.05);
+    const span = w - THUMB;
+    const bar = Math.max(1, Math.min(8, span / Math.max(1, model.T) - 1));
+    this.mapAt = this.view?.i;
+    for (let i = 1; i < model.T; i += 1) {
+      const x = THUMB / 2 + (i / (model.T - 1)) * span;
+      const size = Math.max(1, (model.churn[i] / largest) * (t - 1));
+      ctx.fillStyle = i === this.view?.i ? theme.accent : theme.faint;
+      ctx.fillRect(x - bar / 2, t - size, bar, size);
+    }
+  }
+}

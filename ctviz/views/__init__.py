@@ -1,0 +1,1 @@
+"""What a stored run looks like: pure functions from arrays to payloads, figures and exports."""

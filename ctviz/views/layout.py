@@ -1,0 +1,121 @@
+"""Where each node of the circuit graph is drawn; pure and deterministic.
+
+The picture reads like the model: ``input`` at the bottom, ``logits`` on top, one row a layer, one
+column a head, and the MLP of a layer to the right of its heads and a little above them, because it
+reads what they wrote. Units are roughly pixels at zoom 1; y grows downwards, as on a screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctviz.graph import Graph, layer_of
+
+__all__ = ["Placement", "group_of", "place"]
+
+RADIUS = 15.0  # of a head
+MIN_COLUMN, MAX_COLUMN = 46.0, 190.0  # distance between columns
+MIN_ROW, TIGHT_ROW, MAX_ROW = 54.0, 38.0, 132.0  # distance between layers
+ROOMY = 800.0  # height up to which layers keep MIN_ROW; deeper models move them together
+GROUP_ROW = 22.0  # extra distance where shared key/value heads are drawn below their heads
+ASPECT = 1.25  # width over height of the panel that the graph should fill; the browser
+# stretches the rest of the way, whichever side has room
+ALWAYS_LAYERS, ALWAYS_HEADS = 8, 12  # a model up to this size is shown whole
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """Positions of the drawn nodes.
+
+    ``xy`` maps a node name (or the name of a shared key/value head, ``a3.g1``) to its centre;
+    ``rows`` are (layer, y) of the drawn layers, bottom to top; ``width`` and ``height`` are the
+    extent of everything, and ``left`` and ``top`` its corner.
+    """
+
+    xy: dict[str, tuple[float, float]]
+    rows: list[tuple[int, float]]
+    left: float
+    top: float
+    width: float
+    height: float
+    radius: float
+
+
+def group_of(slot_name: str) -> str | None:
+    """Name of the shared key/value head of a slot: ``a3.g1`` for ``a3.g1<k>``, else None."""
+    owner = slot_name.partition("<")[0]
+    return owner if ".g" in owner else None
+
+
+def place(graph: Graph, active: np.ndarray, groups: frozenset[str] = frozenset()) -> Placement:
+    """Positions of the nodes that take part in some kept edge.
+
+    ``active``: bool [node], in the order of ``graph.nodes``. ``groups``: the shared key/value heads
+    that some kept edge reaches. Layers and head columns without any active node take no room,
+    except in a model of at most 8 layers and 12 heads, which is shown whole. ``input`` and
+    ``logits`` are always placed.
+    """
+    if active.shape != (len(graph.nodes),):
+        raise ValueError(f"active has shape {active.shape}, but there are {len(graph.nodes)} nodes")
+    whole = graph.n_layers <= ALWAYS_LAYERS and graph.n_heads <= ALWAYS_HEADS
+    names = [n for n, on in zip(graph.nodes, active, strict=True) if whole or on]
+    grouped = _members(graph, groups)
+    heads: dict[int, set[int]] = {}
+    mlps: set[int] = set()
+    for name in names:
+        if name.startswith("m"):
+            mlps.add(int(name[1:]))
+        elif name.startswith("a"):
+            heads.setdefault(layer_of(name, graph.n_layers), set()).add(int(name.split(".h")[1]))
+    for group, members in grouped.items():
+        heads.setdefault(layer_of(group, graph.n_layers), set()).update(members)
+
+    layers = sorted(heads.keys() | mlps)
+    columns = {head: i for i, head in enumerate(sorted(set().union(*heads.values(), set())))}
+    column, row = _gaps(len(columns) + 1, len(layers) + 2, bool(grouped))
+
+    xy: dict[str, tuple[float, float]] = {}
+    rows: list[tuple[int, float]] = []
+    for level, layer in enumerate(layers, start=1):
+        y = -level * row
+        rows.append((layer, y))
+        for head in sorted(heads.get(layer, ())):
+            xy[f"a{layer}.h{head}"] = (columns[head] * column, y)
+        if layer in mlps:
+            xy[f"m{layer}"] = ((len(columns) + 0.25) * column, y - 0.34 * min(row, 84.0))
+    for group, members in grouped.items():
+        layer = layer_of(group, graph.n_layers)
+        y = -(layers.index(layer) + 1) * row
+        middle = float(np.mean([columns[head] for head in members]))
+        xy[group] = (middle * column, y + RADIUS + 0.62 * GROUP_ROW)
+    centre = 0.5 * len(columns) * column
+    xy["input"] = (centre, 0.0)
+    xy["logits"] = (centre, -(len(layers) + 1) * row - 0.2 * row)
+
+    xs, ys = zip(*xy.values(), strict=True)
+    side = max(2.2 * RADIUS, 78.0 - (max(xs) - min(xs)) / 2)
+    left, right = min(xs) - 2.0 * RADIUS, max(xs) + side
+    top, bottom = min(ys) - 1.6 * RADIUS, max(ys) + 1.6 * RADIUS
+    return Placement(xy, rows, left, top, right - left, bottom - top, RADIUS)
+
+
+def _members(graph: Graph, groups: frozenset[str]) -> dict[str, list[int]]:
+    """Query heads of each shared key/value head, in a fixed order."""
+    members: dict[str, list[int]] = {}
+    for name in sorted(groups):
+        unit = int(name.split(".g")[1])
+        members[name] = [unit * graph.group_size + i for i in range(graph.group_size)]
+    return members
+
+
+def _gaps(n_columns: int, n_rows: int, grouped: bool) -> tuple[float, float]:
+    """Distances between columns and rows that make the graph about as wide as its panel."""
+    row = max(TIGHT_ROW, min(MIN_ROW, ROOMY / n_rows)) + (GROUP_ROW if grouped else 0.0)
+    column = MIN_COLUMN
+    if n_columns * column > ASPECT * n_rows * row:
+        row = min(n_columns * column / ASPECT / n_rows, MAX_ROW)
+    else:
+        column = min(ASPECT * n_rows * row / n_columns, MAX_COLUMN)
+    return column, row

@@ -1,0 +1,358 @@
+"""A run as the player shows it: the Timeline, and ``pack``, which makes it small enough to send.
+
+The browser gets everything once and owns the clock; nothing is fetched while it plays. So the
+payload is kept below about 2 MB: only edges that are in the circuit at some snapshot, scores as
+int16 with one scale a snapshot, membership as bits, attention as compressed bytes and only for
+heads that touch a kept edge. Everything in it is JSON: numbers, strings, lists, and base64 text.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ctviz.graph import Graph, layer_of
+from ctviz.views.layout import group_of, place
+
+__all__ = [
+    "Curve",
+    "Probe",
+    "Timeline",
+    "pack",
+    "unpack_attention",
+    "unpack_bits",
+    "unpack_redundancy",
+    "unpack_scores",
+]
+
+VERSION = 1
+UNDEFINED = 65535  # redundancy of a node that has none, such as ``input``
+MISSING = -32768  # attribution that is not defined, such as that of ``logits``
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """One line over training steps; ``values`` holds NaN where nothing was measured.
+
+    ``panel`` groups curves on one axis: ``metric``, ``faithfulness``, ``loss`` or ``retention``.
+    A ``reference`` is what a curve is compared with, such as a random circuit of the same size.
+    """
+
+    key: str
+    label: str
+    panel: str
+    steps: np.ndarray
+    values: np.ndarray
+    kind: Literal["main", "reference"] = "main"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """What the model does with one fixed prompt at every snapshot.
+
+    ``predictions[t]``: (token, probability) of the likeliest next tokens. ``attention``: float
+    [snapshot, layer, head, query, key], causal. ``attribution``: float [snapshot, node], what a
+    node adds directly to logit(answer) - logit(foil); NaN where undefined.
+    """
+
+    label: str
+    tokens: list[str]
+    answer: str
+    foil: str
+    predictions: list[list[tuple[str, float]]]
+    attention: np.ndarray
+    attribution: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """Everything that the player shows of a run.
+
+    ``n_edges`` is the circuit's size; ``steps`` the training step of each of the T snapshots;
+    ``scores`` float and ``circuit`` bool [T, source, slot]; ``updated`` bool [T, node], whether the
+    step changed parameters that the node owns; ``redundancy`` float [T, node] by estimator
+    (``circuit``, ``mass``), NaN where undefined. ``source`` says in a sentence how the scores were
+    computed, and ``metric`` names what they are in units of.
+    """
+
+    run: str
+    title: str
+    model: str
+    task: str
+    method: str
+    metric: str
+    state: str
+    examples: int
+    source: str
+    graph: Graph
+    n_edges: int
+    steps: list[int]
+    scores: np.ndarray
+    circuit: np.ndarray
+    updated: np.ndarray
+    redundancy: dict[str, np.ndarray]
+    curves: tuple[Curve, ...] = ()
+    probes: tuple[Probe, ...] = ()
+
+    def __post_init__(self) -> None:
+        n_snapshots, graph = len(self.steps), self.graph
+        matrix = (n_snapshots, len(graph.sources), len(graph.slots))
+        vector = (n_snapshots, len(graph.nodes))
+        arrays = [("scores", self.scores, matrix), ("circuit", self.circuit, matrix)]
+        arrays += [("updated", self.updated, vector)]
+        arrays += [(f"redundancy {k!r}", v, vector) for k, v in self.redundancy.items()]
+        for name, array, shape in arrays:
+            if array.shape != shape:
+                raise ValueError(f"{name} has shape {array.shape}, but must have {shape}.")
+        if any(b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)):
+            raise ValueError(f"steps must increase, but are {self.steps}.")
+
+
+def pack(
+    timeline: Timeline, *, max_edges: int = 1500, attention_bytes: int = 900_000
+) -> dict[str, Any]:
+    """The wire payload of the player: a JSON-able dict without NaN.
+
+    Edges are the union over snapshots of the circuit's edges; of more than ``max_edges`` the
+    strongest by largest \\|score\\| over time are kept, and ``whole`` says how many were not.
+    ``attention_bytes`` bounds the encoded attention of all probes together; heads are served in
+    order of their strongest edge.
+    """
+    graph = timeline.graph
+    rows, columns, n_union = _kept_edges(timeline, max_edges)
+    scores = np.nan_to_num(timeline.scores[:, rows, columns].astype(np.float64))
+    member = timeline.circuit[:, rows, columns]
+    quantised, scales = _quantise(scores)
+
+    slot_ids = sorted({int(c) for c in columns})
+    groups = frozenset(g for c in slot_ids if (g := group_of(graph.slots[c].name)) is not None)
+    active = np.zeros(len(graph.nodes), dtype=bool)
+    active[rows] = True
+    active[np.flatnonzero(graph.feeds[slot_ids].any(axis=0))] = True
+    placement = place(graph, active, groups)
+
+    names = [*graph.nodes, *sorted(groups)]
+    index = {name: i for i, name in enumerate(names)}
+    nodes = []
+    for i, name in enumerate(names):
+        x, y = placement.xy.get(name, (None, None))
+        degree = int(graph.degrees[i]) if i < len(graph.nodes) else 0
+        nodes.append(
+            {
+                "name": name,
+                "kind": _kind(name),
+                "layer": layer_of(name, graph.n_layers),
+                "unit": int(name.split(".")[1][1:]) if "." in name else 0,
+                "x": None if x is None else round(x, 2),
+                "y": None if y is None else round(y, 2),
+                "degree": degree,
+            }
+        )
+    slots = []
+    for c in slot_ids:
+        slot = graph.slots[c]
+        owner = group_of(slot.name) or slot.feeds[0]
+        slots.append(
+            {
+                "name": slot.name,
+                "kind": slot.kind,
+                "node": index[owner],
+                "feeds": [index[name] for name in slot.feeds],
+            }
+        )
+    slot_at = {c: i for i, c in enumerate(slot_ids)}
+
+    return {
+        "version": VERSION,
+        "run": timeline.run,
+        "title": timeline.title,
+        "model": timeline.model,
+        "task": timeline.task,
+        "method": timeline.method,
+        "metric": timeline.metric,
+        "state": timeline.state,
+        "examples": int(timeline.examples),
+        "source": timeline.source,
+        "n_edges": int(timeline.n_edges),
+        "steps": [int(step) for step in timeline.steps],
+        "whole": {
+            "edges": graph.n_edges,
+            "union": n_union,
+            "kept": len(rows),
+            "dropped": n_union - len(rows),
+        },
+        "shape": {"layers": graph.n_layers, "heads": graph.n_heads, "kv_heads": graph.kv_heads},
+        "box": {
+            "left": placement.left,
+            "top": placement.top,
+            "width": placement.width,
+            "height": placement.height,
+            "radius": placement.radius,
+            "rows": [[layer, y] for layer, y in placement.rows],
+        },
+        "nodes": nodes,
+        "slots": slots,
+        "edges": [[int(r), slot_at[int(c)]] for r, c in zip(rows, columns, strict=True)],
+        "scores": _text(quantised.astype("<i2")),
+        "scales": [_short(scale, 7) for scale in scales],
+        "member": _bits(member),
+        "updated": _bits(timeline.updated),
+        "redundancy": {key: _shares(value) for key, value in timeline.redundancy.items()},
+        "curves": [_pack_curve(curve) for curve in timeline.curves],
+        "probes": _pack_probes(timeline, rows, columns, scores, attention_bytes),
+    }
+
+
+def _kept_edges(timeline: Timeline, max_edges: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """(rows, columns, size of the union) of the edges to send, in row order."""
+    union = timeline.circuit.any(axis=0)
+    rows, columns = np.nonzero(union)
+    n_union = len(rows)
+    if n_union > max_edges:
+        strength = np.nan_to_num(np.abs(timeline.scores[:, rows, columns])).max(axis=0)
+        keep = np.sort(np.argsort(-strength, kind="stable")[:max_edges])
+        rows, columns = rows[keep], columns[keep]
+    return rows, columns, n_union
+
+
+def _quantise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int16 [T, E] and a float scale a snapshot, so that value = integer x scale."""
+    largest = np.abs(values).max(axis=1, initial=0.0)
+    scales = np.where(largest > 0, largest / 32767, 1.0)
+    return np.rint(values / scales[:, None]).astype(np.int16), scales
+
+
+def _pack_curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "key": curve.key,
+        "label": curve.label,
+        "panel": curve.panel,
+        "kind": curve.kind,
+        "steps": [int(step) for step in curve.steps],
+        "values": [_short(float(value)) for value in curve.values],
+    }
+
+
+def _pack_probes(
+    timeline: Timeline, rows: np.ndarray, columns: np.ndarray, scores: np.ndarray, budget: int
+) -> list[dict[str, Any]]:
+    """Probes with the attention of as many touched heads as the budget allows."""
+    graph = timeline.graph
+    strength = np.zeros(len(graph.nodes))
+    size = np.abs(scores).max(axis=0, initial=0.0)
+    np.maximum.at(strength, rows, size)
+    for edge, column in enumerate(columns):
+        fed = graph.feeds[column]
+        strength[fed] = np.maximum(strength[fed], size[edge])
+    touched = [int(i) for i in np.argsort(-strength, kind="stable") if strength[i] > 0]
+    heads = [graph.nodes[i] for i in touched if graph.nodes[i].startswith("a")]
+
+    packed: list[dict[str, Any]] = []
+    for probe in timeline.probes:
+        finite = np.where(np.isfinite(probe.attribution), probe.attribution, 0.0)
+        scale = float(np.abs(finite).max(initial=0.0)) / 32767 or 1.0
+        attribution = np.rint(finite / scale).astype(np.int16)
+        attribution[~np.isfinite(probe.attribution)] = MISSING
+        packed.append(
+            {
+                "label": probe.label,
+                "tokens": list(probe.tokens),
+                "answer": probe.answer,
+                "foil": probe.foil,
+                "predictions": [
+                    [[token, round(float(p), 4)] for token, p in top] for top in probe.predictions
+                ],
+                "attribution": _text(attribution.astype("<i2")),
+                "attribution_scale": _short(scale, 7),
+                "attention": {},
+            }
+        )
+    spent = 0
+    for name in heads:  # strongest first, so that a budget cuts the least interesting heads
+        layer, head = (int(part) for part in name[1:].split(".h"))
+        for probe, target in zip(timeline.probes, packed, strict=True):
+            text = _pack_attention(probe.attention[:, layer, head])
+            if spent + len(text) > budget:
+                return packed
+            spent += len(text)
+            target["attention"][name] = text
+    return packed
+
+
+def _pack_attention(attention: np.ndarray) -> str:
+    """One head's causal attention [T, n, n] as deflated bytes.
+
+    Attention changes slowly over training, so each snapshot is stored as the difference from the
+    one before, modulo 256, which is mostly zeros and deflates well.
+    """
+    n = attention.shape[-1]
+    query, key = np.tril_indices(n)
+    weights = np.rint(np.clip(np.nan_to_num(attention[:, query, key]), 0, 1) * 255).astype(np.uint8)
+    change = weights.copy()
+    change[1:] -= weights[:-1]  # uint8 wraps around, and so does the sum that undoes it
+    return _text(np.frombuffer(zlib.compress(change.tobytes(), 6), dtype=np.uint8))
+
+
+def unpack_attention(text: str, n_snapshots: int, n_tokens: int) -> np.ndarray:
+    """float [T, query, key] from one packed head; the error is at most 1/510."""
+    query, key = np.tril_indices(n_tokens)
+    change = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
+    weights = np.cumsum(change.reshape(n_snapshots, -1), axis=0, dtype=np.uint8)
+    full = np.zeros((n_snapshots, n_tokens, n_tokens))
+    full[:, query, key] = weights / 255
+    return full
+
+
+def unpack_scores(payload: dict[str, Any]) -> np.ndarray:
+    """float [T, E] from a payload; the error is at most half a scale, 1/65534 of the largest."""
+    shape = (len(payload["steps"]), len(payload["edges"]))
+    integers = np.frombuffer(base64.b64decode(payload["scores"]), dtype="<i2").reshape(shape)
+    return integers * np.array(payload["scales"])[:, None]
+
+
+def unpack_bits(text: str, n_snapshots: int, width: int) -> np.ndarray:
+    """bool [T, width] from packed bits; each snapshot starts on a byte."""
+    packed = np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+    packed = packed.reshape(n_snapshots, math.ceil(width / 8))
+    return np.unpackbits(packed, axis=1, count=width, bitorder="little").astype(bool)
+
+
+def unpack_redundancy(text: str, n_snapshots: int) -> np.ndarray:
+    """float [T, node] from packed shares, NaN where undefined; the error is at most 1/131068."""
+    shares = np.frombuffer(base64.b64decode(text), dtype="<u2").reshape(n_snapshots, -1)
+    return np.where(shares == UNDEFINED, np.nan, shares / (UNDEFINED - 1))
+
+
+def _shares(values: np.ndarray) -> str:
+    """Numbers from 0 to 1 as uint16, with a mark for NaN."""
+    defined = np.isfinite(values)
+    clipped = np.clip(np.where(defined, values, 0.0), 0, 1)
+    shares = np.rint(clipped * (UNDEFINED - 1)).astype("<u2")
+    shares[~defined] = UNDEFINED
+    return _text(shares)
+
+
+def _bits(mask: np.ndarray) -> str:
+    return _text(np.packbits(mask.astype(bool), axis=1, bitorder="little"))
+
+
+def _text(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
+
+
+def _short(value: float, digits: int = 6) -> float | None:
+    """A number with few digits, or None for NaN and infinity, which JSON cannot carry."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
+def _kind(name: str) -> str:
+    if name in ("input", "logits"):
+        return name
+    if name.startswith("m"):
+        return "mlp"
+    return "kv" if ".g" in name else "head"

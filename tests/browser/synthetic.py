@@ -1,0 +1,149 @@
+"""Synthetic timelines that look like a run: a heavy-tailed circuit that turns into another one."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from ctviz.circuit import Scores, redundancy_circuit, redundancy_mass, top_edges
+from ctviz.graph import Graph
+from ctviz.views.timeline import Curve, Probe, Timeline
+
+CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
+    "tiny": (4, 8, 8, 61, 60, 9),
+    "two": (4, 8, 8, 61, 60, 9),
+    "gpt2": (12, 12, 12, 100, 200, 12),
+    "big": (12, 12, 12, 100, 500, 12),
+    "gqa": (8, 9, 3, 40, 120, 9),
+    "deep": (30, 9, 3, 30, 150, 9),
+    "live": (4, 8, 8, 12, 60, 9),
+    "livezero": (4, 8, 8, 0, 60, 9),
+    "zero": (4, 8, 8, 0, 60, 9),
+    "one": (4, 8, 8, 1, 60, 9),
+    "noedges": (4, 8, 8, 10, 0, 9),
+    "nan": (4, 8, 8, 10, 60, 9),
+}
+TOKENS = ["The", " key", "s", " to", " the", " old", " cabinet", " near", " them", " by", " now", "."]
+
+
+@functools.lru_cache(maxsize=8)
+def timeline(case: str, *, grown: int = 0) -> Timeline:
+    """The timeline of a case; ``grown`` adds three snapshots each to a live run."""
+    n_layers, n_heads, n_kv, n_snapshots, n_edges, n_tokens = CASES[case]
+    n_snapshots += 3 * grown
+    graph = Graph(n_layers, n_heads, n_kv)
+    rng = np.random.default_rng(7)
+    shape = graph.exists.shape
+    start = _field(rng, graph)
+    end = 0.45 * start + _field(rng, graph)
+    when = rng.uniform(0.25, 0.75, size=shape)
+    moments = np.linspace(0, 1, max(61, n_snapshots))[:n_snapshots]
+    noise = np.zeros(shape)
+    scores, circuit, updated = [], [], []
+    redundancy: dict[str, list[np.ndarray]] = {"circuit": [], "mass": []}
+    owners = np.zeros((len(graph.slots), len(graph.nodes)), dtype=bool) | graph.feeds
+    for moment in moments:
+        noise = 0.7 * noise + 0.012 * rng.standard_normal(shape)
+        share = 1 / (1 + np.exp(-14 * (moment - when)))
+        values = ((1 - share) * start + share * end + noise * (np.abs(start) + 0.05)) * graph.exists
+        score = Scores(graph, values.astype(np.float32))
+        mask = np.zeros(shape, dtype=bool)
+        if n_edges:
+            chosen = top_edges(score, n_edges)
+            mask = chosen.mask
+            redundancy["circuit"].append(redundancy_circuit(chosen))
+        else:
+            redundancy["circuit"].append(np.full(len(graph.nodes), np.nan))
+        redundancy["mass"].append(redundancy_mass(score))
+        changed = mask.any(axis=0) @ owners
+        changed[: len(graph.sources)] |= mask.any(axis=1)
+        changed[[0, -1]] = False
+        scores.append(values)
+        circuit.append(mask)
+        updated.append(changed.astype(bool) & (moment > 0))
+    n_nodes = len(graph.nodes)
+    steps = [10 * i for i in range(n_snapshots)]
+    stacked = np.array(scores).reshape(n_snapshots, *shape)
+    if case == "nan":
+        redundancy["mass"] = [np.full(n_nodes, np.nan) for _ in moments]
+    return Timeline(
+        run=f"synthetic-{case}",
+        title="Synthetic run: agreement turned around",
+        model="tiny-english (4 layers)" if n_layers == 4 else f"synthetic {n_layers}x{n_heads}",
+        task="subject-verb agreement, flipped",
+        method="circuit-tuning",
+        metric="logit(disagreeing) - logit(agreeing)",
+        state="running" if case.startswith("live") else "finished",
+        examples=64,
+        source="Edge attribution patching, 64 dev pairs, counterfactual.",
+        graph=graph,
+        n_edges=n_edges,
+        steps=steps,
+        scores=stacked,
+        circuit=np.array(circuit).reshape(n_snapshots, *shape).astype(bool),
+        updated=np.array(updated).reshape(n_snapshots, n_nodes).astype(bool),
+        redundancy={k: np.array(v).reshape(n_snapshots, n_nodes) for k, v in redundancy.items()},
+        curves=_curves(rng, moments, steps, case),
+        probes=_probes(rng, graph, moments, n_tokens),
+    )
+
+
+def _field(rng: np.random.Generator, graph: Graph) -> np.ndarray:
+    """Heavy-tailed scores: a few sources and a few slots matter much more than the rest."""
+    rows = rng.lognormal(0, 1.0, len(graph.sources))[:, None]
+    columns = rng.lognormal(0, 0.9, len(graph.slots))[None, :]
+    rows[0], columns[0, -1] = 6.0, 12.0  # much is read from the input and written to the logits
+    sign = np.where(rng.random(graph.exists.shape) < 0.7, 1.0, -1.0)
+    size = rows * columns * rng.lognormal(0, 0.9, graph.exists.shape)
+    return graph.exists * sign * size / size.max() * 1.4
+
+
+def _curves(
+    rng: np.random.Generator, moments: np.ndarray, steps: list[int], case: str
+) -> tuple[Curve, ...]:
+    at = np.array(steps, dtype=int)
+    share = 1 / (1 + np.exp(-12 * (moments - 0.5)))
+
+    def jitter(size: float) -> np.ndarray:
+        return size * rng.standard_normal(len(moments))
+
+    metric = -2.4 + 5.1 * share + jitter(0.08)
+    faith = 0.78 + 0.12 * share + jitter(0.015)
+    random = 0.11 + jitter(0.02)
+    if case == "nan" and len(random):
+        metric = np.full(len(moments), np.nan)
+        random[3:6] = np.nan
+    return (
+        Curve("metric", "metric on dev pairs", "metric", at, metric),
+        Curve("faithfulness", "circuit", "faithfulness", at, faith),
+        Curve("random", "random circuit", "faithfulness", at, random, "reference"),
+        Curve("loss", "training loss", "loss", at, 2.6 * np.exp(-4 * moments) + 0.2 + jitter(0.03)),
+        Curve("kl", "KL from the untuned model", "retention", at, 0.21 * share**2),
+    )
+
+
+def _probes(
+    rng: np.random.Generator, graph: Graph, moments: np.ndarray, n_tokens: int
+) -> tuple[Probe, ...]:
+    probes = []
+    for label in ("The keys to the old cabinet …", "A long <b>second</b> prompt"):
+        shape = (graph.n_layers, graph.n_heads, n_tokens, n_tokens)
+        first, last = rng.normal(0, 2.2, shape), rng.normal(0, 2.2, shape)
+        share = moments[:, None, None, None, None]
+        logits = (1 - share) * first + share * last
+        logits = np.where(np.tri(n_tokens, dtype=bool), logits, -np.inf)
+        attention = np.exp(logits)
+        attention /= attention.sum(axis=-1, keepdims=True)
+        n_nodes = len(graph.nodes)
+        attribution = rng.normal(0, 0.4, n_nodes) + moments[:, None] * rng.normal(0, 0.6, n_nodes)
+        attribution[:, -1] = np.nan
+        predictions = []
+        for moment in moments:
+            turn = 1 / (1 + np.exp(-12 * (moment - 0.5)))
+            top = [(" are", 0.62 * (1 - turn) + 0.02), (" is", 0.55 * turn + 0.03)]
+            top += [(" were", 0.12), (" was", 0.05 + 0.05 * turn), (" have", 0.03)]
+            predictions.append(sorted(top, key=lambda pair: -pair[1]))
+        tokens = TOKENS[:n_tokens]
+        probes.append(Probe(label, tokens, " is", " are", predictions, attention, attribution))
+    return tuple(probes)
