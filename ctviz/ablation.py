@@ -28,13 +28,11 @@ def source_means(anatomy: Anatomy, batch: Batch, micro_batch: int) -> Writes:
     for part in batch.split(micro_batch):
         kept = run_writes(anatomy, part.clean)
         real = part.real
-        flat = [t[real].sum(dim=0) for t in (kept.embedding, *kept.heads, *kept.mlps)]
+        flat = [written[real].sum(dim=0) for written in kept.tensors]
         sums = flat if sums is None else [a + b for a, b in zip(sums, flat, strict=True)]
         count += int(real.sum())
     assert sums is not None
-    means = [(total / count)[None, None] for total in sums]
-    layers = anatomy.graph.n_layers
-    return Writes(means[0], means[1 : 1 + layers], means[1 + layers :])
+    return Writes.of([(total / count)[None, None] for total in sums])
 
 
 def corrupt_writes(

@@ -19,6 +19,7 @@ with x_v the residual stream as read by v alone. In four steps:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +29,8 @@ from torch import Tensor
 from ctviz.ablation import Ablation, corrupt_writes, source_means
 from ctviz.circuit import Scores
 from ctviz.errors import OutOfRange, UndefinedMetric
-from ctviz.models.anatomy import Anatomy, Block
-from ctviz.models.hooks import hooked
+from ctviz.models.anatomy import Anatomy, Block, LinearModule
+from ctviz.models.hooks import Hook, hooked
 from ctviz.models.writes import Writes, frozen, source_outputs, writes
 from ctviz.tasks.batch import Batch
 from ctviz.tasks.metrics import logit_difference
@@ -98,16 +99,8 @@ def _attribute_part(
             "logits are not finite there."
         )
     graph, dtype = anatomy.graph, _precision(anatomy)
-    if corrupt is not None:
-        pairs = zip(
-            (clean.embedding, *clean.heads, *clean.mlps),
-            (corrupt.embedding, *corrupt.heads, *corrupt.mlps),
-            strict=True,
-        )
-        layers = graph.n_layers
-        deltas = [a - b for a, b in pairs]
-        clean = Writes(deltas[0], deltas[1 : 1 + layers], deltas[1 + layers :])
-    delta = source_outputs(anatomy, clean).to(dtype)
+    changed = clean if corrupt is None else clean.minus(corrupt)
+    delta = source_outputs(anatomy, changed).to(dtype)
     delta = delta.view(delta.shape[0], -1)
     scores = torch.zeros(graph.exists.shape, dtype=torch.float64, device=delta.device)
     heads, columns = graph.n_heads, graph.n_heads + 2 * graph.kv_heads
@@ -148,30 +141,29 @@ def _clean_run(anatomy: Anatomy, batch: Batch) -> tuple[Writes, list[_Reads], _G
     mlp_reads: list[Tensor] = []
     final: list[Tensor] = []
 
-    def own_read(store: list[Tensor]) -> object:
+    def own_read(store: list[Tensor]) -> Callable[[Tensor], Tensor]:
         def alias(x: Tensor) -> Tensor:
             store.append(x.view_as(x))  # a tensor of its own: its gradient is this read's alone
             return store[-1]
 
         return alias
 
-    before = [(anatomy.final_norm, own_read(final))]
-    after = [(anatomy.embedding, lambda x: x.detach().requires_grad_())]
+    before: list[Hook] = [(anatomy.final_norm.module, own_read(final))]
+    after: list[Hook] = [(anatomy.embedding, lambda x: x.detach().requires_grad_())]
     for layer, block in enumerate(anatomy.blocks):
-        before.append((block.attention_norm, lambda x: residuals.append(x.detach())))
-        before.append((block.mlp_norm, own_read(mlp_reads)))
-        modules = dict.fromkeys((block.q.module, block.k.module, block.v.module))
-        for module in modules:
+        before.append((block.attention_norm.module, lambda x: residuals.append(x.detach())))
+        before.append((block.mlp_norm.module, own_read(mlp_reads)))
+        for module in _distinct(block):
             after.append((module, outputs[layer].append))
     with frozen(anatomy), torch.enable_grad(), writes(anatomy) as kept:
-        with hooked(before=before, after=after):  # type: ignore[arg-type]
+        with hooked(before=before, after=after):
             hidden = anatomy.hidden(batch.clean)
         metric = logit_difference(anatomy.logits_at(hidden, batch.last), batch)
         wanted = [tensor for layer in outputs for tensor in layer] + mlp_reads + final
         found = list(torch.autograd.grad(metric.sum(), wanted))
     projections, reads = [], []
     for layer, block in enumerate(anatomy.blocks):
-        modules = list(dict.fromkeys((block.q.module, block.k.module, block.v.module)))
+        modules = _distinct(block)
         gradients = {m: found.pop(0) for m in modules}
         values = dict(zip(modules, outputs[layer], strict=True))
         parts = {kind: block.projection(kind) for kind in "qkv"}
@@ -185,6 +177,11 @@ def _clean_run(anatomy: Anatomy, batch: Batch) -> tuple[Writes, list[_Reads], _G
             )
         )
     return kept, reads, _Gradients(projections, found[:-1], found[-1]), metric.detach()
+
+
+def _distinct(block: Block) -> list[LinearModule]:
+    """The modules that project to q, k and v: one if they are fused, else three."""
+    return list(dict.fromkeys((block.q.module, block.k.module, block.v.module)))
 
 
 @torch.no_grad()
@@ -209,14 +206,9 @@ def _attention_slot_gradients(
     """
     d_head, d_model = anatomy.d_head, anatomy.d_model
     norm = block.attention_norm
-    x = read.residual.to(dtype).reshape(-1, d_model)
-    epsilon = norm.eps if anatomy.norm == "layer" else norm.variance_epsilon
-    if anatomy.norm == "layer":
-        x = x - x.mean(dim=-1, keepdim=True)
-    inverse_sigma = torch.rsqrt(x.pow(2).mean(dim=-1, keepdim=True) + epsilon)
-    xhat = x * inverse_sigma
+    xhat, inverse_sigma = norm.standardize(read.residual.to(dtype).reshape(-1, d_model))
     gamma = norm.weight.to(dtype)
-    beta = norm.bias.to(dtype) if anatomy.norm == "layer" and norm.bias is not None else None
+    beta = None if norm.bias is None else norm.bias.to(dtype)
     out = xhat.new_empty((anatomy.graph.n_heads + 2 * anatomy.graph.kv_heads, *xhat.shape))
     row = 0
     for kind in "qkv":
@@ -225,15 +217,15 @@ def _attention_slot_gradients(
         weight = projection.weight.to(dtype)
         gradient = gradients.projections[layer][kind].to(dtype).reshape(-1, units, d_head)
         gradient = gradient * inverse_sigma[:, :, None]
-        constant = projection.bias.to(dtype) if projection.bias is not None else 0
+        linear = read.projected[kind].to(dtype).reshape(-1, units * d_head)
+        if projection.bias is not None:
+            linear = linear - projection.bias
         if beta is not None:
-            constant = constant + beta @ weight
-        linear = (read.projected[kind].to(dtype).reshape(-1, units * d_head) - constant).view(
-            -1, units, d_head
-        )
+            linear = linear - beta @ weight
+        linear = linear.view(-1, units, d_head)
         along = (gradient * linear).sum(dim=-1) / d_model  # mean of xhat * (W' g), [token, unit]
         folded = weight * gamma[:, None]
-        if anatomy.norm == "layer":
+        if norm.centred:
             folded = folded - folded.mean(dim=0, keepdim=True)
         slots = out[row : row + units]
         torch.bmm(

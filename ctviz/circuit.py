@@ -138,7 +138,7 @@ def prune_dead_ends(circuit: Circuit) -> Circuit:
     graph, mask = circuit.graph, circuit.mask
     n = len(graph.sources)
     feeds = graph.feeds[:, :n]  # slots -> sources
-    fed = np.zeros(n, dtype=bool)  # can be reached from input
+    fed: np.ndarray = np.zeros(n, dtype=bool)  # can be reached from input
     fed[0] = True
     for row in range(1, n):  # sources are in the order in which they are written
         fed[row] = (mask[fed].any(axis=0) & feeds[:, row]).any()
@@ -146,7 +146,7 @@ def prune_dead_ends(circuit: Circuit) -> Circuit:
     for row in range(n - 1, -1, -1):
         slots = mask[row]
         useful[row] = slots[-1] or (feeds[slots] & useful).any()
-    slot_useful = (feeds & useful).any(axis=1)
+    slot_useful: np.ndarray = (feeds & useful).any(axis=1)
     slot_useful[-1] = True
     return Circuit(graph, mask & fed[:, None] & slot_useful[None, :])
 

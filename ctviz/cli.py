@@ -25,7 +25,9 @@ from ctviz.tasks import TASKS, find_task
 
 __all__ = ["main"]
 
-DEFAULTS = {name: field.default for name, field in TuneConfig.__dataclass_fields__.items()}
+DEFAULTS: dict[str, Any] = {
+    name: field.default for name, field in TuneConfig.__dataclass_fields__.items()
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -198,7 +200,14 @@ def _show(options: argparse.Namespace) -> int:
     measured = metrics.dropna(subset=["metric"]) if "metric" in metrics else metrics
     columns = [
         c
-        for c in ("step", "metric", "accuracy", "faithfulness", "random_faithfulness", "retention_kl")
+        for c in (
+            "step",
+            "metric",
+            "accuracy",
+            "faithfulness",
+            "random_faithfulness",
+            "retention_kl",
+        )
         if c in measured
     ]
     text = f"{run.folder}\n{run.status().state}: {run.status().message}\n"

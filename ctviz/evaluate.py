@@ -12,6 +12,7 @@ empty circuit under counterfactual ablation is the corrupt run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ from ctviz.attribute import affordable_examples
 from ctviz.circuit import Circuit, random_circuit
 from ctviz.errors import UndefinedMetric
 from ctviz.models.anatomy import Anatomy, Block
-from ctviz.models.hooks import hooked
+from ctviz.models.hooks import Hook, hooked
 from ctviz.models.writes import Writes, head_outputs, source_outputs
 from ctviz.tasks.batch import Batch
 from ctviz.tasks.metrics import logit_difference
@@ -95,7 +96,10 @@ def faithfulness(
 
     graph = anatomy.graph
     full = float(metric_of_model(anatomy, batch).mean())
-    empty = run(Circuit(graph, np.zeros_like(graph.exists)))
+    if ablation == "counterfactual":  # the empty circuit is then the corrupt run itself
+        empty = float(metric_of_model(anatomy, batch, corrupt=True).mean())
+    else:
+        empty = run(Circuit(graph, np.zeros_like(graph.exists)))
     span = full - empty
     if not np.isfinite(span) or abs(span) < 1e-9:
         raise UndefinedMetric(
@@ -134,25 +138,25 @@ class _PatchedRun:
             self.difference = -source_outputs(anatomy, corrupt).expand(shape).clone()
         self.residual: Tensor | None = None
         self.column = 0
-        self.before = [(anatomy.final_norm, self._own_read)]
-        self.after = [(anatomy.embedding, lambda x: self._write(0, x))]
+        self.before: list[Hook] = [(anatomy.final_norm.module, self._own_read)]
+        self.after: list[Hook] = [(anatomy.embedding, lambda x: self._write(0, x))]
         for layer, block in enumerate(anatomy.blocks):
             row = 1 + layer * (graph.n_heads + 1)
             self.before += [
-                (block.attention_norm, self._keep_residual),
+                (block.attention_norm.module, self._keep_residual),
                 (block.attention_out, self._heads_writer(row, block)),
-                (block.mlp_norm, self._own_read),
+                (block.mlp_norm.module, self._own_read),
             ]
-            self.after += self._projections(layer, block)
+            self.after += self._projections(block)
             self.after.append((block.mlp, self._writer(row + graph.n_heads)))
 
     def _write(self, row: int, output: Tensor) -> None:
         self.difference[row] += output
 
-    def _writer(self, row: int):  # noqa: ANN202
+    def _writer(self, row: int) -> Callable[[Tensor], None]:
         return lambda output: self._write(row, output)
 
-    def _heads_writer(self, row: int, block: Block):  # noqa: ANN202
+    def _heads_writer(self, row: int, block: Block) -> Callable[[Tensor], None]:
         heads = self.anatomy.graph.n_heads
 
         def write(z: Tensor) -> None:
@@ -176,7 +180,7 @@ class _PatchedRun:
         self.column += 1
         return read
 
-    def _projections(self, layer: int, block: Block):  # noqa: ANN202
+    def _projections(self, block: Block) -> list[Hook]:
         graph = self.anatomy.graph
         kinds: dict[torch.nn.Module, list[str]] = {}
         for kind in "qkv":
@@ -187,7 +191,7 @@ class _PatchedRun:
             assert self.residual is not None
             columns = slice(self.column, self.column + units[kind])
             self.column = columns.stop
-            read = block.attention_norm.forward(self._read(self.residual, columns))
+            read = block.attention_norm(self._read(self.residual, columns))
             projection = block.projection(kind)
             weight = projection.weight.reshape(
                 self.anatomy.d_model, units[kind], self.anatomy.d_head
@@ -195,7 +199,7 @@ class _PatchedRun:
             out = torch.einsum("ubpd,due->bpue", read, weight).flatten(2)
             return out if projection.bias is None else out + projection.bias
 
-        def hook(names: list[str]):  # noqa: ANN202
+        def hook(names: list[str]) -> Callable[[Tensor], Tensor]:
             return lambda _: torch.cat([project(kind) for kind in names], dim=-1)
 
         return [(module, hook(names)) for module, names in kinds.items()]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -177,7 +178,7 @@ class Graph:
             raise UnknownName("edge", name, (), hint=f"{source} is written after {slot} is read.")
         return row, column
 
-    def edge_name(self, row: int, column: int) -> str:
+    def edge_name(self, row: SupportsIndex, column: SupportsIndex) -> str:
         """Name of the edge at (row, column)."""
         return f"{self.sources[row]}->{self.slots[column].name}"
 

@@ -31,16 +31,24 @@ import torch
 from torch import Tensor, nn
 
 from ctviz.circuit import Circuit
-from ctviz.models.anatomy import Anatomy
+from ctviz.models.anatomy import Anatomy, LinearModule
 
-__all__ = ["DriftMeter", "Part", "Unit", "UnitOptimizer", "circuit_units", "owned_units", "whole_units"]
+__all__ = [
+    "DriftMeter",
+    "Part",
+    "Unit",
+    "UnitOptimizer",
+    "circuit_units",
+    "owned_units",
+    "whole_units",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """A rectangle of one parameter: ``parameter[index]``."""
 
-    parameter: nn.Parameter
+    parameter: Tensor
     index: tuple[slice, ...]
 
     @property
@@ -67,7 +75,7 @@ def circuit_units(anatomy: Anatomy) -> list[Unit]:
     graph, d_head = anatomy.graph, anatomy.d_head
     units: list[Unit] = []
 
-    def columns(module: nn.Module, start: int, stop: int) -> tuple[Part, ...]:
+    def columns(module: LinearModule, start: int, stop: int) -> tuple[Part, ...]:
         """Outputs [start, stop) of a linear module, with their biases."""
         wanted = slice(start, stop)
         index = (wanted,) if isinstance(module, nn.Linear) else (slice(None), wanted)
@@ -76,7 +84,7 @@ def circuit_units(anatomy: Anatomy) -> list[Unit]:
             parts.append(Part(module.bias, (wanted,)))
         return tuple(parts)
 
-    def whole(*modules: nn.Module) -> tuple[Part, ...]:
+    def whole(*modules: LinearModule) -> tuple[Part, ...]:
         return tuple(Part(p, ()) for m in modules for p in (m.weight, m.bias) if p is not None)
 
     for layer, block in enumerate(anatomy.blocks):

@@ -27,26 +27,26 @@ def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
     anatomy, tokenizer = loaded.anatomy, loaded.tokenizer
     batch = encode([pair], tokenizer).batch.to(anatomy.device)
     final: list[torch.Tensor] = []
-    with writes(anatomy) as kept, hooked(before=[(anatomy.final_norm, final.append)]):
-        with eager_attention(anatomy):
-            output = anatomy.model.base_model(
-                input_ids=batch.clean,
-                attention_mask=torch.ones_like(batch.clean),
-                use_cache=False,
-                output_attentions=True,
-            )
+    watching = hooked(before=[(anatomy.final_norm.module, final.append)])
+    with writes(anatomy) as kept, watching, eager_attention(anatomy):
+        output = anatomy.model.base_model(
+            input_ids=batch.clean,
+            attention_mask=torch.ones_like(batch.clean),
+            use_cache=False,
+            output_attentions=True,
+        )
     logits = anatomy.logits_at(output.last_hidden_state, batch.last)[0].float()
     probability, token = logits.softmax(dim=-1).topk(TOP)
-    ids = batch.clean[0].tolist()
+
+    def text(token_id: int) -> str:
+        return str(tokenizer.decode([token_id]))
+
     return ProbeReading(
-        tokens=tuple(tokenizer.decode([i]) for i in ids),
+        tokens=tuple(text(i) for i in batch.clean[0].tolist()),
         answer=pair.answer,
         foil=pair.foil,
         attention=torch.stack([a[0] for a in output.attentions]).half().cpu().numpy(),
-        top=tuple(
-            (tokenizer.decode([i]), p)
-            for i, p in zip(token.tolist(), probability.tolist(), strict=True)
-        ),
+        top=tuple((text(i), p) for i, p in zip(token.tolist(), probability.tolist(), strict=True)),
         attribution=_direct(
             anatomy,
             source_outputs(anatomy, kept)[:, 0, -1].float(),
@@ -62,11 +62,10 @@ def _direct(
 ) -> np.ndarray:
     """[source, d_model] and the final residual stream [d_model] -> float32 [node]."""
     norm = anatomy.final_norm
-    if anatomy.norm == "layer":
+    _, inverse_sigma = norm.standardize(residual)
+    if norm.centred:
         outputs = outputs - outputs.mean(dim=-1, keepdim=True)
-        residual = residual - residual.mean()
-    epsilon = norm.eps if anatomy.norm == "layer" else norm.variance_epsilon
-    scale = norm.weight.float() * torch.rsqrt(residual.pow(2).mean() + epsilon)
+    scale = norm.weight.float() * inverse_sigma
     weight = anatomy.unembedding.weight
     direction = (weight[answer] - weight[foil]).float() * scale
     return np.append((outputs @ direction).cpu().numpy(), np.float32(np.nan)).astype(np.float32)

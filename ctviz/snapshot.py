@@ -33,8 +33,8 @@ class Snapshot:
     """The model at one training step, seen through its circuit on the dev pairs.
 
     ``scores``: float32 [source, slot] (see `ctviz.circuit.Scores`); ``circuit``: bool [source,
-    slot], the edges of largest \\|score\\|; ``tuned``: bool [source, slot], the edges of the circuit
-    that owned what the last update moved (all False at step 0, all edges for full tuning);
+    slot], the edges of largest \\|score\\|; ``tuned``: bool [source, slot], the edges of the
+    circuit that owned what the last update moved (all False at step 0, all edges for full tuning);
     ``redundancy``: float32 [node] by estimator; ``metrics``: numbers by name.
     """
 
@@ -51,8 +51,8 @@ class Snapshot:
 class StepRecord:
     """One training step in numbers.
 
-    ``outside_drift``: largest \\|change\\| of any parameter that the step did not own, measured; None
-    for full tuning, which owns all. ``trained_fraction``: share of all parameters that it owned.
+    ``outside_drift``: largest \\|change\\| of any parameter that the step did not own, measured;
+    None for full tuning, which owns all. ``trained_fraction``: share of all parameters that it owned.
     """
 
     step: int

@@ -61,10 +61,10 @@ class Tuning:
 
     def _make_optimizer(self, views: list[Tensor]) -> torch.optim.Optimizer:
         config = self.config
-        options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+        rate, decay = config.learning_rate, config.weight_decay
         if config.optimizer == "sgd":
-            return torch.optim.SGD(views, momentum=0.9, **options)
-        return torch.optim.AdamW(views, **options)
+            return torch.optim.SGD(views, lr=rate, momentum=0.9, weight_decay=decay)
+        return torch.optim.AdamW(views, lr=rate, weight_decay=decay)
 
     def __iter__(self) -> Iterator[StepRecord | Snapshot]:
         config, graph = self.config, self.anatomy.graph

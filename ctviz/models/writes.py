@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ctviz.models.anatomy import Anatomy, Block
-from ctviz.models.hooks import hooked
+from ctviz.models.hooks import Hook, hooked
 
 __all__ = ["Writes", "frozen", "head_outputs", "run_writes", "source_outputs", "writes"]
 
@@ -27,6 +27,24 @@ class Writes:
     heads: list[Tensor] = field(default_factory=list)
     mlps: list[Tensor] = field(default_factory=list)
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The embedding, then ``heads``, then ``mlps``."""
+        if self.embedding is None:
+            raise ValueError("the model did not run inside the block of `writes`.")
+        return [self.embedding, *self.heads, *self.mlps]
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> Writes:
+        """The writes whose ``tensors`` these are."""
+        layers = len(tensors) // 2
+        return cls(tensors[0], list(tensors[1 : 1 + layers]), list(tensors[1 + layers :]))
+
+    def minus(self, other: Writes) -> Writes:
+        """The difference, write by write; ``other`` may broadcast."""
+        pairs = zip(self.tensors, other.tensors, strict=True)
+        return Writes.of([a - b for a, b in pairs])
+
 
 @contextmanager
 def writes(anatomy: Anatomy) -> Iterator[Writes]:
@@ -36,8 +54,10 @@ def writes(anatomy: Anatomy) -> Iterator[Writes]:
     def embedding(output: Tensor) -> None:
         kept.embedding = output.detach()
 
-    before = [(b.attention_out, lambda z: kept.heads.append(z.detach())) for b in anatomy.blocks]
-    after = [(b.mlp, lambda y: kept.mlps.append(y.detach())) for b in anatomy.blocks]
+    before: list[Hook] = [
+        (b.attention_out, lambda z: kept.heads.append(z.detach())) for b in anatomy.blocks
+    ]
+    after: list[Hook] = [(b.mlp, lambda y: kept.mlps.append(y.detach())) for b in anatomy.blocks]
     with hooked(before=before, after=[(anatomy.embedding, embedding), *after]):
         yield kept
 
@@ -56,11 +76,10 @@ def head_outputs(z: Tensor, block: Block, n_heads: int) -> Tensor:
 
 def source_outputs(anatomy: Anatomy, kept: Writes) -> Tensor:
     """Every source's output, [source, batch, position, d_model], rows as in ``graph.sources``."""
-    if kept.embedding is None:
-        raise ValueError("the model did not run inside the block of `writes`.")
     heads = anatomy.graph.n_heads
-    out = kept.embedding.new_empty((len(anatomy.graph.sources), *kept.embedding.shape))
-    out[0] = kept.embedding
+    embedding = kept.tensors[0]
+    out = embedding.new_empty((len(anatomy.graph.sources), *embedding.shape))
+    out[0] = embedding
     row = 1
     for block, z, mlp in zip(anatomy.blocks, kept.heads, kept.mlps, strict=True):
         out[row : row + heads] = head_outputs(z, block, heads)

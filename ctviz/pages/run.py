@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from ctviz.config import METHODS, TuneConfig
+from ctviz.config import METHODS, Method, TuneConfig
 from ctviz.errors import CtvizError
 from ctviz.models.known import KNOWN, resolve
 from ctviz.pages.session import folders, standby
@@ -56,7 +57,7 @@ def main() -> None:
     edges, steps, batch, rate, examples = PRESETS[choice]
     with st.expander("Settings"):
         one, two, three = st.columns(3)
-        values = {
+        values: dict[str, Any] = {
             "steps": one.number_input("Steps", 1, 100_000, steps, key=f"steps-{choice}"),
             "edges": two.number_input(
                 "Edges in the circuit", 1, 10_000_000, edges, key=f"edges-{choice}"
@@ -80,13 +81,13 @@ def main() -> None:
         _start(model, key, method, values)
 
 
-def _start(model: str, task: str, method: str, values: dict[str, float | str]) -> None:
+def _start(model: str, task: str, method: Method, values: dict[str, Any]) -> None:
     if not model:
         st.error("Give a hub id or a folder first.")
         return
     try:
         resolve(model)
-        config = TuneConfig(model=model, task=task, method=method, **values)  # type: ignore[arg-type]
+        config = TuneConfig(model=model, task=task, method=method, **values)
         name = standby().submit(config, folders()[0])
     except CtvizError as error:
         st.error(str(error))

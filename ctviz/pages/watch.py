@@ -33,8 +33,8 @@ def main() -> None:
     name = _choose(runs, default, samples)
     if damaged:
         with st.expander(f"{len(damaged)} damaged run{'s' if len(damaged) > 1 else ''}"):
-            for error in damaged:
-                st.text(str(error))
+            for problem in damaged:
+                st.text(str(problem))
     st.session_state["watched"] = name
     run = runs[name]
     live = run.status().live
@@ -78,8 +78,8 @@ def _show(name: str, was_live: bool) -> None:
         st.error(str(error))
         return
     _progress(run, status)
-    for error in damaged:
-        st.warning(f"A snapshot is left out: {error}")
+    for problem in damaged:
+        st.warning(f"A snapshot is left out: {problem}")
     if timeline is None:
         if not status.live:
             st.info("This run ended before its model was loaded, so there is nothing to play.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ctviz.english import ATTRACTOR_KINDS, agreement, opposite
+from ctviz.english import ATTRACTOR_KINDS, NUMBERS, agreement, opposite
 from ctviz.tasks.pair import Pair
 
 __all__ = ["agree", "disagree"]
@@ -16,7 +16,7 @@ def agree(rng: random.Random, *, held_out: bool) -> Pair:
     Between subject and verb stands a noun of the number opposite to the clean subject's, so that
     agreeing with the nearest noun is wrong.
     """
-    number = rng.choice(("singular", "plural"))
+    number = rng.choice(NUMBERS)
     item = agreement(rng, held_out=held_out, kinds=ATTRACTOR_KINDS, attractor=opposite(number))
     return Pair(
         clean=item.prompt(number),

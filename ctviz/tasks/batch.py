@@ -114,12 +114,12 @@ def encode(
     width = max(len(clean) for _, clean, _, _, _ in kept)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
-    def padded(column: int) -> Tensor:
-        return torch.tensor([row[column] + [pad] * (width - len(row[column])) for row in kept])
+    def padded(prompts: list[list[int]]) -> Tensor:
+        return torch.tensor([prompt + [pad] * (width - len(prompt)) for prompt in prompts])
 
     batch = Batch(
-        clean=padded(1),
-        corrupt=padded(2),
+        clean=padded([row[1] for row in kept]),
+        corrupt=padded([row[2] for row in kept]),
         last=torch.tensor([len(row[1]) - 1 for row in kept]),
         answer=torch.tensor([row[3] for row in kept]),
         foil=torch.tensor([row[4] for row in kept]),
