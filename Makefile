@@ -21,7 +21,10 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m tests.bench
+	for shape in tiny smollm2-135m gpt2-small; do \
+	  $(BIN)/ctviz bench attribution --shape $$shape || exit 1; done
+	$(BIN)/ctviz bench tuning
+	$(BIN)/ctviz bench app
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

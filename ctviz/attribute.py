@@ -60,14 +60,14 @@ def attribute(
     if size < 1:
         raise OutOfRange("micro_batch", size, 1, None)
     graph = anatomy.graph
-    total = torch.zeros(graph.exists.shape, device=anatomy.device, dtype=torch.float64)
+    total = torch.zeros(graph.exists.shape, dtype=torch.float64)
     means = source_means(anatomy, batch, size) if ablation == "mean" else None
     done = 0
     for part in batch.split(size):
         total += _attribute_part(anatomy, part, ablation, means, done)
         done += len(part)
     precision = _precision(anatomy)
-    values = (total / len(batch)).to("cpu", precision).numpy()
+    values = (total / len(batch)).to(precision).numpy()
     return Scores(graph, np.where(graph.exists, values, values.dtype.type(0)))
 
 
@@ -89,7 +89,7 @@ def _precision(anatomy: Anatomy) -> torch.dtype:
 def _attribute_part(
     anatomy: Anatomy, batch: Batch, ablation: Ablation, means: Writes | None, first: int
 ) -> Tensor:
-    """Sum over the examples of one micro-batch: float64 [source, slot]."""
+    """Sum over the examples of one micro-batch: float64 [source, slot], on the CPU."""
     corrupt = corrupt_writes(anatomy, batch, ablation, means)
     clean, reads, gradients, metric = _clean_run(anatomy, batch)
     if not torch.isfinite(metric).all():
@@ -102,19 +102,20 @@ def _attribute_part(
     changed = clean if corrupt is None else clean.minus(corrupt)
     delta = source_outputs(anatomy, changed).to(dtype)
     delta = delta.view(delta.shape[0], -1)
-    scores = torch.zeros(graph.exists.shape, dtype=torch.float64, device=delta.device)
+    scores = torch.zeros(graph.exists.shape, dtype=dtype, device=delta.device)
     heads, columns = graph.n_heads, graph.n_heads + 2 * graph.kv_heads
     column = 0
     for layer, block in enumerate(anatomy.blocks):
         reach = 1 + layer * (heads + 1)
         slots = _attention_slot_gradients(anatomy, block, reads[layer], gradients, layer, dtype)
-        scores[:reach, column : column + columns] = delta[:reach] @ slots.view(columns, -1).T
+        # few slots times many sources: this order is up to three times faster than its transpose
+        scores[:reach, column : column + columns] = (slots.view(columns, -1) @ delta[:reach].T).T
         column += columns
         reach += heads
         scores[:reach, column] = delta[:reach] @ gradients.mlps[layer].to(dtype).reshape(-1)
         column += 1
     scores[:, column] = delta @ gradients.final.to(dtype).reshape(-1)
-    return scores
+    return scores.cpu().double()  # MPS has no float64
 
 
 @dataclass(slots=True, eq=False)

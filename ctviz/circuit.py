@@ -146,7 +146,7 @@ def prune_dead_ends(circuit: Circuit) -> Circuit:
     for row in range(n - 1, -1, -1):
         slots = mask[row]
         useful[row] = slots[-1] or (feeds[slots] & useful).any()
-    slot_useful: np.ndarray = (feeds & useful).any(axis=1)
+    slot_useful = np.asarray((feeds & useful).any(axis=1))
     slot_useful[-1] = True
     return Circuit(graph, mask & fed[:, None] & slot_useful[None, :])
 

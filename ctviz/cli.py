@@ -217,6 +217,25 @@ def _show(options: argparse.Namespace) -> int:
     return _answer(options, result, text)
 
 
+def _bench(options: argparse.Namespace) -> int:
+    if options.what == "app":
+        from ctviz.bench.app import bench_app
+
+        result = bench_app()
+    else:
+        _quiet_libraries()
+        from ctviz.bench.attribution import bench_attribution
+        from ctviz.bench.tuning import bench_tuning
+
+        if options.what == "tuning":
+            result = bench_tuning(device=options.device)
+        else:
+            result = bench_attribution(
+                options.shape, batch=options.batch, tokens=options.tokens, device=options.device
+            )
+    return _answer(options, result, json.dumps(result, indent=2))
+
+
 def _app(options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "streamlit", "run", str(places.project() / "app.py")]
     command += ["--server.address", "127.0.0.1", "--server.port", str(options.port)]
@@ -336,6 +355,12 @@ def _parser() -> argparse.ArgumentParser:
     show = command("show", _show, "Show one run in numbers.")
     show.add_argument("name", metavar="RUN", help="its id, or its folder")
     out(show, "folder with the runs")
+    bench = command("bench", _bench, "Measure this machine; results are ratios where they can be.")
+    bench.add_argument("what", choices=("attribution", "tuning", "app"))
+    bench.add_argument("--shape", default="gpt2-small", help="tiny, smollm2-135m or gpt2-small")
+    bench.add_argument("--batch", type=int, default=16)
+    bench.add_argument("--tokens", type=int, default=16)
+    bench.add_argument("--device", default="auto")
     app = command("app", _app, "Open the app in a browser.")
     app.add_argument("--port", type=int, default=8501)
     app.add_argument("--headless", action="store_true", help="do not open a browser")

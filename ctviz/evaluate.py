@@ -54,7 +54,7 @@ def metric_of_model(anatomy: Anatomy, batch: Batch, *, corrupt: bool = False) ->
     for part in batch.split(64):
         hidden = anatomy.hidden(part.corrupt if corrupt else part.clean)
         values.append(logit_difference(anatomy.logits_at(hidden, part.last), part))
-    return torch.cat(values).double().cpu().numpy()
+    return torch.cat(values).cpu().double().numpy()
 
 
 @torch.no_grad()
@@ -73,7 +73,7 @@ def metric_of_circuit(
         with hooked(before=run.before, after=run.after):
             hidden = anatomy.hidden(part.clean)
         values.append(logit_difference(anatomy.logits_at(hidden, part.last), part))
-    return torch.cat(values).double().cpu().numpy()
+    return torch.cat(values).cpu().double().numpy()
 
 
 def faithfulness(

@@ -168,7 +168,7 @@ class DriftMeter:
     """
 
     def __init__(self, anatomy: Anatomy) -> None:
-        self._copies = {p: p.detach().clone() for p in anatomy.model.parameters()}
+        self._copies: dict[Tensor, Tensor] = {p: p.detach().clone() for p in anatomy.model.parameters()}
 
     @torch.no_grad()
     def measure(self, owned: Iterable[Unit]) -> float:

@@ -52,7 +52,8 @@ class StepRecord:
     """One training step in numbers.
 
     ``outside_drift``: largest \\|change\\| of any parameter that the step did not own, measured;
-    None for full tuning, which owns all. ``trained_fraction``: share of all parameters that it owned.
+    None for full tuning, which owns all. ``trained_fraction``: share of all parameters that the
+    step owned.
     """
 
     step: int

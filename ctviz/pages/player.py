@@ -8,6 +8,7 @@ their folders, so that a change of ``payload`` sends the payload again and nothi
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ __all__ = ["PlayerState", "player"]
 
 PROJECT = "ctviz"
 ASSETS = Path(ctviz.player.__path__[0])
-VIS_VERSION = "vis-9.1.2"  # the folder inside pyvis/lib
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ def _request(key: str, asked: PlayerState, reported: PlayerState | None) -> dict
         last = {"asked": asked, "view": _view(asked, 0)}
     elif asked != last["asked"]:
         token = last["view"]["token"]
-        view = last["view"] if asked == reported else _view(asked, token + 1)
-        last = {"asked": asked, "view": view}
+        kept = asked == reported
+        last = {"asked": asked, "view": last["view"] if kept else _view(asked, token + 1)}
     st.session_state[slot] = last
     view: dict[str, Any] = last["view"]
     return view
@@ -106,29 +106,31 @@ def _serve(manager: BidiComponentManager) -> None:
     The folders are registered here, as a ``[tool.streamlit.component]`` manifest would, because
     a manifest needs an installed distribution and cannot name a folder of another package.
     """
-    spec = importlib.util.find_spec("pyvis")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("The player draws with vis-network from pyvis: install pyvis.")
-    folders = {"player": ASSETS, "vis": Path(spec.origin).parent / "lib" / VIS_VERSION}
-    for name, folder in folders.items():
+    for name, folder in {"player": ASSETS, "vis": _vis()}.items():
         if manager.get_component_asset_root(f"{PROJECT}.{name}") is None:
             config = ComponentConfig(name=name, asset_dir=folder.name)
             manifest = ComponentManifest(name=PROJECT, version="0", components=[config])
             manager.register_from_manifest(manifest, folder.parent)
 
 
+@functools.cache
+def _vis() -> Path:
+    """The folder of vis-network inside the installed pyvis package, which is not imported."""
+    spec = importlib.util.find_spec("pyvis")
+    if spec is not None and spec.origin is not None:
+        for file in sorted((Path(spec.origin).parent / "lib").glob("vis-*/vis-network.min.js")):
+            return file.parent
+    raise ModuleNotFoundError(
+        "The player draws with vis-network, which it takes from the pyvis package, but pyvis is "
+        "not installed or has no lib/vis-*/vis-network.min.js: pip install pyvis==0.3.2"
+    )
+
+
+@functools.cache
 def _component() -> Any:
-    """The registered component; registered once a server, so that nothing is overwritten."""
-    manager = get_bidi_component_manager()
-    name = f"{PROJECT}.player"
-    known = _MOUNTS.get(id(manager))
-    definition = manager.get(name)
-    if known is None or definition is None or definition.is_placeholder:
-        css = (ASSETS / "player.css").read_text(encoding="utf-8")
-        known = st.components.v2.component(name, css=css, js="player.js")
-        _MOUNTS.clear()
-        _MOUNTS[id(manager)] = known
-    return known
+    """The component's mounting command, registered once: again would overwrite it.
 
-
-_MOUNTS: dict[int, Any] = {}
+    The style sheet is inline, so that nothing is drawn unstyled; the modules are served.
+    """
+    css = (ASSETS / "player.css").read_text(encoding="utf-8")
+    return st.components.v2.component(f"{PROJECT}.player", css=css, js="player.js")

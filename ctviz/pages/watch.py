@@ -137,8 +137,9 @@ def _remember(name: str, key: str) -> None:
     state: Any = st.session_state.get(key)
     view = state.get("view") if state is not None else None
     if view is not None:
-        wanted = {k: str(v) for k, v in view.items() if k in ("step", "node", "edges") and v is not None}
-        st.query_params.from_dict({"run": name, **wanted})
+        shown = {key: view.get(key) for key in ("step", "node", "edges")}
+        chosen = {key: str(value) for key, value in shown.items() if value is not None}
+        st.query_params.from_dict({"run": name, **chosen})
 
 
 def _number(text: str | None) -> int | None:

@@ -76,7 +76,8 @@ export class Curves {
     const title = NAMES[key] ?? key;
     const element = h("figure", { class: "cz-multiple", "data-panel": key },
       h("figcaption", { title: main.map((curve) => curve.label).join(", ") },
-        h("strong", { text: title }), ...names),
+        h("strong", { text: title }), ...names,
+        key === "metric" ? h("small", { text: this.model.metric, title: this.model.metric }) : null),
       svg);
     const seek = (event, done) => {
       const box = svg.getBoundingClientRect();

@@ -79,22 +79,22 @@ export function decode(payload) {
     churn[t] = either ? 1 - both / either : 0;
   }
 
-  const source = Int32Array.from(payload.edges, (edge) => edge[0]);
-  const slot = Int32Array.from(payload.edges, (edge) => edge[1]);
-  const target = Int32Array.from(payload.edges, (edge) => payload.slots[edge[1]].node);
+  const sourceOf = Int32Array.from(payload.edges, (edge) => edge[0]);
+  const slotOf = Int32Array.from(payload.edges, (edge) => edge[1]);
+  const targetOf = Int32Array.from(payload.edges, (edge) => payload.slots[edge[1]].node);
   const index = new Map(nodes.map((node, i) => [node.name, i]));
   const touching = nodes.map(() => new Uint8Array(E)); // [node][edge]
   for (let e = 0; e < E; e += 1) {
-    touching[source[e]][e] = 1;
-    touching[target[e]][e] = 1;
-    for (const n of payload.slots[slot[e]].feeds) touching[n][e] = 1;
+    touching[sourceOf[e]][e] = 1;
+    touching[targetOf[e]][e] = 1;
+    for (const n of payload.slots[slotOf[e]].feeds) touching[n][e] = 1;
   }
 
   const estimators = ["circuit", "mass"].filter((key) => redundancy[key]);
   return {
     ...payload, T, E, N, score, member, updated, redundancy, rank, size, widest, churn, entered,
-    left, source, slot, target, index, touching, estimators,
-    edgeName: (e) => `${nodes[source[e]].name} → ${payload.slots[slot[e]].name}`,
+    left, sourceOf, slotOf, targetOf, index, touching, estimators,
+    edgeName: (e) => `${nodes[sourceOf[e]].name} → ${payload.slots[slotOf[e]].name}`,
     maxEdges: size.reduce((a, b) => Math.max(a, b), 0),
     attribution: payload.probes.map((probe) => attributions(probe)),
     attention: attentionReader(payload, T),

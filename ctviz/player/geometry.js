@@ -62,10 +62,10 @@ export function curves(model, { box, nodes }) {
   const bezier = new Float32Array(E * 8);
   const points = new Float32Array(E * 2 * SAMPLES);
   for (let e = 0; e < E; e += 1) {
-    const from = nodes[model.source[e]];
-    const to = nodes[model.target[e]];
+    const from = nodes[model.sourceOf[e]];
+    const to = nodes[model.targetOf[e]];
     const a = exit(from, radius, to.x);
-    const b = port(to, slots[model.slot[e]].kind, radius, from.x);
+    const b = port(to, slots[model.slotOf[e]].kind, radius, from.x);
     const rise = a.y - b.y;
     const pull = Math.max(14, Math.min(0.46 * rise, 1.25 * gap));
     // An edge that runs up its own column would pass behind the nodes there: bend it aside.

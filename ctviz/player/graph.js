@@ -24,36 +24,40 @@ export class Graph {
     // The wheel scrolls the page until the graph has been clicked.
     this.stage.addEventListener("focusin", () => this.setWheel(true));
     this.stage.addEventListener("focusout", () => this.setWheel(false));
+    this.stage.addEventListener("wheel", (event) => this.onWheel(event), { passive: true });
     new ResizeObserver(() => this.resize()).observe(this.stage);
   }
 
-  setModel(model, vis, theme) {
-    const before = this.model;
+  setModel(model, vis) {
+    const before = this.network && this.model;
     const places = (m) => JSON.stringify(m.nodes.map((node) => [node.name, node.x, node.y]));
     const moved = !before || places(before) !== places(model);
     this.model = model;
-    this.theme = theme;
     this.vis = vis;
-    if (this.network && !moved) this.reshape(this.aspect);
     this.hover = { node: -1, edge: -1 };
     this.active = new Uint8Array(model.nodes.length);
-    if (moved) this.build();
+    if (!this.network) this.build();
+    else if (!this.aspect || (moved && !this.userView)) this.fit();
+    else this.reshape(this.aspect, moved); // the user's own zoom stays
   }
 
   /** Place nodes and edges for a panel of the given aspect. */
-  reshape(aspect) {
+  reshape(aspect, moved = true) {
     this.aspect = aspect;
     this.placed = stretch(this.model, aspect);
     const { bezier, points } = curves(this.model, this.placed);
     this.painter = new EdgePainter(this.model, bezier);
     this.points = points;
+    if (!moved) return;
+    this.nodes.clear();
+    this.nodes.add(
+      this.placed.nodes
+        .map(({ x, y }, id) => ({ id, x, y, ctxRenderer: (at) => this.node(at) }))
+        .filter(({ x }) => x !== null),
+    );
   }
 
   build() {
-    if (this.network) {
-      this.fit();
-      return;
-    }
     this.nodes = new this.vis.DataSet([]);
     this.network = new this.vis.Network(
       this.stage,
@@ -84,7 +88,13 @@ export class Graph {
     this.userView = true;
   }
 
+  onWheel(event) {
+    if (this.wheel) return;
+    this.actions.tooltip(["Click the graph to zoom with the wheel"], event.clientX, event.clientY);
+  }
+
   setWheel(on) {
+    this.wheel = on;
     this.network?.setOptions({ interaction: { zoomView: on } });
   }
 
@@ -104,13 +114,7 @@ export class Graph {
     if (!w) return;
     this.userView = false;
     this.reshape((w - GUTTER - 16) / (t - 20));
-    const { box, nodes } = this.placed;
-    this.nodes.clear();
-    this.nodes.add(
-      nodes
-        .map(({ x, y }, id) => ({ id, x, y, ctxRenderer: (at) => this.node(at) }))
-        .filter(({ x }) => x !== null),
-    );
+    const { box } = this.placed;
     const scale = Math.min((w - GUTTER - 16) / box.width, (t - 20) / box.height, 1.7);
     const x = box.left + box.width / 2 - GUTTER / 2 / scale + 8 / scale;
     const y = box.top + box.height / 2;
@@ -126,16 +130,16 @@ export class Graph {
   }
 
   draw(view, theme) {
-    if (!this.network || !this.size.w) return;
+    if (!this.network || !this.size.w || !this.painter) return;
     this.view = view;
     this.theme = theme;
     this.painter.sort(view);
     this.active.fill(0);
-    const { source, target, slots, slot } = this.model;
+    const { sourceOf, targetOf, slots, slotOf } = this.model;
     for (const e of this.painter.drawn) {
-      this.active[source[e]] = 1;
-      this.active[target[e]] = 1;
-      for (const n of slots[slot[e]].feeds) this.active[n] = 1;
+      this.active[sourceOf[e]] = 1;
+      this.active[targetOf[e]] = 1;
+      for (const n of slots[slotOf[e]].feeds) this.active[n] = 1;
     }
     this.network.redraw();
   }
@@ -182,7 +186,7 @@ export class Graph {
   groups(ctx) {
     const { model } = this;
     const { nodes } = this.placed;
-    ctx.strokeStyle = this.theme.faint;
+    ctx.strokeStyle = this.view.selected < 0 ? this.theme.faint : this.theme.line;
     ctx.lineWidth = 1;
     const done = new Set();
     for (const slot of model.slots) {

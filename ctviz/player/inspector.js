@@ -42,6 +42,8 @@ export class Inspector {
 
   build(view) {
     const { model, node: n } = this;
+    const place = n === this.placeOf ? this.element.scrollTop : 0; // a growing run keeps it
+    this.placeOf = n;
     this.built = n;
     this.mark = "";
     this.element.hidden = n < 0;
@@ -75,8 +77,8 @@ export class Inspector {
       node.kind === "logits" || node.kind === "kv" ? null
         : h("section", {}, h("h4", { text: "Writes to" }), this.outgoing)));
     if (model.probes.length && n < model.N && model.T) this.buildProbe(node);
-    this.element.scrollTop = 0;
     this.update(view);
+    this.element.scrollTop = place;
   }
 
   buildProbe(node) {
@@ -212,15 +214,15 @@ export class Inspector {
     const edges = [];
     for (let e = 0; e < E; e += 1) {
       if (!model.member[t * E + e]) continue;
-      const slot = slots[model.slot[e]];
-      const inside = side === "out" ? model.source[e] === n : slot.node === n || slot.feeds.includes(n);
+      const slot = slots[model.slotOf[e]];
+      const inside = side === "out" ? model.sourceOf[e] === n : slot.node === n || slot.feeds.includes(n);
       if (inside) edges.push(e);
     }
     edges.sort((a, b) => model.rank[t * E + a] - model.rank[t * E + b]);
     const visible = this.all[side] ? edges : edges.slice(0, SHORT);
     const rows = visible.map((e) => {
-      const slot = slots[model.slot[e]];
-      const other = side === "out" ? slot.node : model.source[e];
+      const slot = slots[model.slotOf[e]];
+      const other = side === "out" ? slot.node : model.sourceOf[e];
       const now = model.score[t * E + e];
       const change = now - model.score[e];
       const name = side === "out" ? slot.name : `${model.nodes[other].name}`;

@@ -1,4 +1,4 @@
-// The keyboard: space plays, arrows step. Several players may share a page, so keys that are
+// The keyboard: space plays, left and right step, up and down walk through the nodes. Several players may share a page, so keys that are
 // pressed outside of every player go to the one that was used last.
 
 let current = null;
@@ -18,12 +18,12 @@ export function listen(player) {
     const inside = path.includes(root);
     if (!inside && (current !== player || !root.isConnected || !root.clientWidth)) return;
     if (!(target instanceof Element) || target.closest(TYPING)) return;
-    // A focused control of the page, or a slider of ours, keeps its own keys.
-    if (!inside && target.closest("button, a, input, [role=button], [role=slider], [role=tab]")) return;
+    // A focused control of the page, or a slider of ours, keeps the keys that it uses itself.
+    if (!inside && target.closest("input, [role=slider], [role=tab], [role=option], [role=menu]")) return;
     const scrub = target.matches(".cz-scrub");
     if (target.matches("input[type=range]") && !scrub && event.key !== "Escape" && event.key !== " ") return;
-    if (event.key === " " && target.closest("button, a")) return;
-    if (press(player, event)) event.preventDefault();
+    if (event.key === " " && target.closest("button, a, [role=button]")) return;
+    if (press(player, event, path.includes(player.graph.stage))) event.preventDefault();
   };
   current ??= player;
   root.addEventListener("pointerdown", use);
@@ -35,7 +35,7 @@ export function listen(player) {
   };
 }
 
-function press(player, event) {
+function press(player, event, inGraph) {
   const by = event.shiftKey ? 10 : 1;
   const { i } = player.clock;
   switch (event.key) {
@@ -44,6 +44,10 @@ function press(player, event) {
     case "ArrowRight": player.go(i + by); return true;
     case "Home": player.go(0); return true;
     case "End": player.go(Infinity); return true;
+    case "ArrowUp": case "ArrowDown":
+      // Inside the graph these walk from node to node; elsewhere they scroll the page.
+      if (inGraph) player.walk(event.key === "ArrowUp" ? 1 : -1);
+      return inGraph;
     case "Escape":
       if (player.selected < 0) return false;
       player.select(-1);

@@ -132,7 +132,6 @@ class Player {
     for (const [name, value] of Object.entries(this.theme.variables)) {
       this.root.style.setProperty(name, value);
     }
-    this.legendHolder.replaceChildren(...legend());
     const text = JSON.stringify(payload);
     if (text !== this.payloadText) {
       this.payloadText = text;
@@ -143,11 +142,15 @@ class Player {
       this.token = view.token;
       this.apply(view, first);
     }
-    this.redraw();
     try {
-      const library = vis ?? (await loadVis());
-      if (this.gone) return;
-      this.graph.setModel(this.model, library, this.theme);
+      this.vis ??= vis ?? null;
+      if (!this.vis) {
+        this.redraw(); // the other panels need not wait
+        this.vis = await loadVis();
+        if (this.gone) return;
+      }
+      // No frame may come between the new data and the new graph.
+      if (this.graph.model !== this.model) this.graph.setModel(this.model, this.vis);
     } catch (error) {
       this.say(`The graph cannot be drawn: ${error.message}`);
     }
@@ -167,8 +170,10 @@ class Player {
     this.selected = name === undefined ? -1 : (model.index.get(name) ?? -1);
 
     setText(this.heading, model.title || model.run);
-    setText(this.facts, [model.model, model.task, model.method].filter(Boolean).join(" · "));
-    this.facts.title = `${model.source} Scores in units of ${model.metric}.`;
+    const about = [model.model, model.task, model.method, model.source];
+    setText(this.facts, about.filter(Boolean).join(" · "));
+    this.facts.title = `Scores in units of ${model.metric}.`;
+    this.legendHolder.replaceChildren(...legend(model));
     const words = { running: "live", failed: "failed", cancelled: "cancelled", interrupted: "interrupted" };
     this.live.hidden = !words[model.state];
     this.live.dataset.state = model.state;
@@ -253,6 +258,21 @@ class Player {
     this.settle();
   }
 
+  /** Select the next node of the circuit, in the order of the model. */
+  walk(by) {
+    const near = this.model.nodes.map((_, n) => n).filter((n) => this.inCircuit(n));
+    if (!near.length) return;
+    const at = near.indexOf(this.selected);
+    const next = at < 0 ? (by > 0 ? 0 : near.length - 1) : at + by;
+    if (next >= 0 && next < near.length) this.select(near[next]);
+  }
+
+  inCircuit(n) {
+    const { E, member, touching } = this.model;
+    for (let e = 0; e < E; e += 1) if (touching[n][e] && member[this.clock.i * E + e]) return true;
+    return false;
+  }
+
   /** After a change by the user: draw, and tell the page once things are quiet. */
   settle() {
     if (!this.clock.playing) this.following = this.atEnd();
@@ -319,9 +339,9 @@ class Player {
     const inside = model.T ? model.size[view.i] : 0;
     const all = model.whole.edges.toLocaleString("en-US");
     setText(this.sliderText, model.T ? `${Math.min(view.edges, inside)} of ${inside}` : "–");
-    this.sliderText.title = `The circuit has ${inside} of the model's ${all} edges.`
-      + (model.whole.dropped ? ` ${model.whole.dropped} weaker edges are left out of this view.` : "");
-    let words = `of ${all} in the model`;
+    this.sliderText.title = `The circuit has ${inside} of the model's ${all} edges.`;
+    const { dropped } = model.whole;
+    let words = `of ${all} in the model${dropped ? `; ${dropped} weak ones are not in this view` : ""}`;
     if (view.previous >= 0 && view.previous !== view.i) {
       const { entered, left } = this.compare(view.previous, view.i);
       const change = entered || left ? `${entered} entered, ${left} left` : "no edge entered or left";

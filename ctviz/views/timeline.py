@@ -103,14 +103,29 @@ class Timeline:
         n_snapshots, graph = len(self.steps), self.graph
         matrix = (n_snapshots, len(graph.sources), len(graph.slots))
         vector = (n_snapshots, len(graph.nodes))
-        arrays = [("scores", self.scores, matrix), ("circuit", self.circuit, matrix)]
-        arrays += [("updated", self.updated, vector)]
-        arrays += [(f"redundancy {k!r}", v, vector) for k, v in self.redundancy.items()]
-        for name, array, shape in arrays:
-            if array.shape != shape:
-                raise ValueError(f"{name} has shape {array.shape}, but must have {shape}.")
+        _check("scores", self.scores, matrix)
+        _check("circuit", self.circuit, matrix)
+        _check("updated", self.updated, vector)
+        for key, values in self.redundancy.items():
+            _check(f"redundancy {key!r}", values, vector)
+        for probe in self.probes:
+            n, label = len(probe.tokens), f"of probe {probe.label!r}"
+            heads = (n_snapshots, graph.n_layers, graph.n_heads, n, n)
+            _check(f"attention {label}", probe.attention, heads)
+            _check(f"attribution {label}", probe.attribution, vector)
+            if len(probe.predictions) != n_snapshots:
+                raise ValueError(
+                    f"predictions {label} are {len(probe.predictions)}, but must have "
+                    f"{n_snapshots}, one a snapshot."
+                )
         if any(b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)):
             raise ValueError(f"steps must increase, but are {self.steps}.")
+
+
+def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise unless an array has the shape that the graph and the steps ask for."""
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, but must have {shape}.")
 
 
 def pack(
@@ -312,14 +327,16 @@ def unpack_scores(payload: dict[str, Any]) -> np.ndarray:
     """float [T, E] from a payload; the error is at most half a scale, 1/65534 of the largest."""
     shape = (len(payload["steps"]), len(payload["edges"]))
     integers = np.frombuffer(base64.b64decode(payload["scores"]), dtype="<i2").reshape(shape)
-    return integers * np.array(payload["scales"])[:, None]
+    values: np.ndarray = integers * np.array(payload["scales"])[:, None]
+    return values
 
 
 def unpack_bits(text: str, n_snapshots: int, width: int) -> np.ndarray:
     """bool [T, width] from packed bits; each snapshot starts on a byte."""
     packed = np.frombuffer(base64.b64decode(text), dtype=np.uint8)
     packed = packed.reshape(n_snapshots, math.ceil(width / 8))
-    return np.unpackbits(packed, axis=1, count=width, bitorder="little").astype(bool)
+    bits: np.ndarray = np.unpackbits(packed, axis=1, count=width, bitorder="little")
+    return bits.astype(bool)
 
 
 def unpack_redundancy(text: str, n_snapshots: int) -> np.ndarray:

@@ -24,7 +24,20 @@ CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
     "noedges": (4, 8, 8, 10, 0, 9),
     "nan": (4, 8, 8, 10, 60, 9),
 }
-TOKENS = ["The", " key", "s", " to", " the", " old", " cabinet", " near", " them", " by", " now", "."]
+TOKENS = [
+    "The",
+    " key",
+    "s",
+    " to",
+    " the",
+    " old",
+    " cabinet",
+    " near",
+    " them",
+    " by",
+    " now",
+    ".",
+]
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,5 +1,6 @@
 """Measuring the bundled model on combinations of words that its corpus never uses."""
 
+import functools
 import itertools
 import random
 from collections.abc import Sequence
@@ -125,12 +126,13 @@ def _judge(
     model: PreTrainedModel, tokenizer: TokenizerBase, choices: Sequence[_Choice]
 ) -> list[_Result]:
     results = []
+    token = functools.cache(lambda text: _token(tokenizer, text))
     for start in range(0, len(choices), _BATCH):
         batch = choices[start : start + _BATCH]
         log_probs = _next_token(model, tokenizer, [choice.prompt for choice in batch])
         for row, choice in zip(log_probs, batch, strict=True):
-            right = [_token(tokenizer, text) for text in choice.right]
-            wrong = [_token(tokenizer, text) for text in choice.wrong]
+            right = [token(text) for text in choice.right]
+            wrong = [token(text) for text in choice.wrong]
             margin = row[right].logsumexp(0) - row[wrong].logsumexp(0)
             results.append(_Result(bool(margin > 0), int(row.argmax()) in right))
     return results

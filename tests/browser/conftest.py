@@ -1,0 +1,160 @@
+"""A Streamlit server with the player's test app, and a Chromium that must not leave the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright")
+from playwright.sync_api import Browser, Page, sync_playwright
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PLAYER = (
+    "(at = 0) => document.querySelectorAll('[data-testid=stBidiComponentIsolated]')[at]"
+    "?.shadowRoot?.querySelector('.cz')"
+)
+
+
+def chromium() -> str | None:
+    """A system Chromium; None leaves the choice to Playwright's own."""
+    found = shutil.which("chromium") or "/usr/bin/chromium"
+    return found if Path(found).exists() else None
+
+
+class Player:
+    """A page with the player in it, and everything that went wrong on it."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.problems: list[str] = []
+        self.requests: list[str] = []
+        self.frames: list[bytes] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("websocket", lambda s: s.on("framereceived", self._frame))
+
+    def _console(self, message) -> None:
+        if message.type == "error":
+            self.problems.append(message.text)
+
+    def _frame(self, data: str | bytes) -> None:
+        self.frames.append(data.encode() if isinstance(data, str) else data)
+
+    def open(self, case: str, *, players: int = 1, **query: str) -> Player:
+        """Open a case of the test app and wait until every graph is drawn."""
+        extra = "".join(f"&{name}={value}" for name, value in query.items())
+        self.page.goto(f"{self.url}/?case={case}{extra}")
+        for at in range(players):
+            self.wait("ready()", at=at)
+        return self
+
+    def ask(self, call: str, *, at: int = 0):
+        """The answer of the player's test handle, such as ``snapshot()``."""
+        return self.page.evaluate(f"() => ({PLAYER})({at}).__ctviz.{call}")
+
+    def wait(self, condition: str, *, at: int = 0) -> None:
+        """Wait until an expression over the handle is true."""
+        self.page.wait_for_function(f"() => ({PLAYER})({at})?.__ctviz?.{condition}", timeout=30_000)
+
+    def click_node(self, name: str, *, at: int = 0) -> None:
+        """A real click on a node of the graph."""
+        place = self.ask(f"nodeAt({name!r})", at=at)
+        self.page.mouse.click(place["x"], place["y"])
+
+    def says(self, text: str) -> None:
+        """Wait until the page shows a text, inside or outside of the player."""
+        self.page.get_by_text(text, exact=False).first.wait_for(timeout=30_000)
+
+    def settle(self) -> None:
+        """Let the debounce pass and the rerun end."""
+        time.sleep(0.5)
+        self.page.wait_for_function(
+            "() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=30_000
+        )
+        time.sleep(0.3)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """Address of a running test app."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(HERE / "player_app.py")]
+    command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
+    command += ["--server.headless", "true", "--server.fileWatcherType", "none"]
+    command += ["--browser.gatherUsageStats", "false"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
+                    break
+            except OSError:
+                if process.poll() is not None:
+                    raise RuntimeError("the test app did not start") from None
+                time.sleep(0.25)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests."""
+    with sync_playwright() as playwright:
+        try:
+            instance = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        except Exception as error:  # no browser on this machine
+            pytest.skip(f"no Chromium: {error}")
+        yield instance
+        instance.close()
+
+
+@pytest.fixture
+def new_player(server: str, browser: Browser) -> Iterator[Callable[..., Player]]:
+    """Makes players; afterwards asserts that nothing failed and nothing left the machine."""
+    made: list[Player] = []
+
+    def make(*, width: int = 1280, height: int = 900, **options: str) -> Player:
+        page = browser.new_page(viewport={"width": width, "height": height}, **options)
+        made.append(Player(page, server))
+        return made[-1]
+
+    yield make
+    for player in made:
+        player.page.close()
+        assert player.problems == []
+        outside = [u for u in player.requests if not u.startswith((server, "blob:", "data:"))]
+        assert outside == []
+
+
+@pytest.fixture
+def player(new_player: Callable[..., Player]) -> Player:
+    """A player on a wide page."""
+    return new_player()

@@ -1,0 +1,219 @@
+"""The loop: what it yields, that it repeats, that it keeps its promise, and how it fails."""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from ctviz import work
+from ctviz.config import TuneConfig
+from ctviz.errors import BadTask, MissingModel, OutOfRange, UndefinedMetric, UnknownName
+from ctviz.models.loading import load, pick_device
+from ctviz.runs import open_run
+from ctviz.snapshot import Snapshot, StepRecord
+from ctviz.tasks import TASKS, Pair, find_task
+from ctviz.tasks.batch import encode
+from ctviz.tune import Tuning
+
+SMALL = {"model": "tiny", "task": "sva-flip", "steps": 4, "edges": 30, "examples": 8}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load("tiny").tokenizer
+
+
+def run(**changes):
+    config = TuneConfig(**{**SMALL, "batch_size": 8, "snapshot_every": 2, **changes})
+    return list(Tuning(load("tiny"), config))
+
+
+def test_snapshots_and_steps_come_in_order():
+    events = run()
+    assert [e.step for e in events if isinstance(e, Snapshot)] == [0, 2, 4]
+    assert [e.step for e in events if isinstance(e, StepRecord)] == [1, 2, 3, 4]
+    snapshots = [e for e in events if isinstance(e, Snapshot)]
+    assert all(s.circuit.sum() == 30 for s in snapshots)
+    assert not snapshots[0].tuned.any()
+    assert snapshots[1].tuned.sum() == 30
+    assert snapshots[0].metrics["retention_kl"] == 0.0
+    assert snapshots[-1].metrics["retention_kl"] > 0
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_nothing_outside_the_circuit_moves(optimizer):
+    records = [
+        e
+        for e in run(optimizer=optimizer, weight_decay=0.1, edges=6, steps=6)
+        if isinstance(e, StepRecord)
+    ]
+    assert [r.outside_drift for r in records] == [0.0] * 6
+    assert all(0 < r.trained_fraction < 0.9 for r in records)
+
+
+def test_full_tuning_moves_everything_and_has_no_outside():
+    records = [e for e in run(method="full") if isinstance(e, StepRecord)]
+    assert all(r.trained_fraction == 1.0 for r in records)
+    assert all(r.outside_drift is None for r in records)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another():
+    one, same, other = (
+        [e for e in run(seed=seed) if isinstance(e, Snapshot)][-1] for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one.scores, same.scores)
+    assert one.metrics == same.metrics
+    assert (one.scores != other.scores).any()
+
+
+def test_tuning_turns_agreement_into_disagreement():
+    snapshots = [e for e in run(steps=30, edges=40, snapshot_every=0) if isinstance(e, Snapshot)]
+    assert snapshots[0].metrics["metric"] < -2
+    assert snapshots[-1].metrics["metric"] > 1
+    assert snapshots[0].metrics["faithfulness"] > 0.5
+    assert abs(snapshots[0].metrics["random_faithfulness"]) < 0.2
+
+
+def test_a_diverging_loss_stops_the_run_and_keeps_what_there_is(tmp_path, monkeypatch):
+    usual = Tuning.loss
+    calls = []
+
+    def loss(self, batch):
+        calls.append(1)
+        return usual(self, batch) * (math.nan if len(calls) == 4 else 1)
+
+    monkeypatch.setattr(Tuning, "loss", loss)
+    config = TuneConfig(**SMALL, snapshot_every=1, batch_size=4)
+    with pytest.raises(UndefinedMetric, match="step 4"):
+        work.tune(config, tmp_path / "r")
+    found = open_run("r", tmp_path)
+    assert found.status().state == "failed"
+    assert "step 4" in found.status().message
+    assert [s.step for s in found.snapshots()] == [0, 1, 2, 3]
+    assert "step 4" in (tmp_path / "r" / "log.txt").read_text()
+
+
+def test_a_run_can_be_cancelled(tmp_path):
+    def stop(step: int, steps: int, message: str) -> None:
+        if step == 2:
+            (tmp_path / "r" / "cancel").touch()
+
+    config = TuneConfig(**SMALL, batch_size=4)
+    result = work.tune(config, tmp_path / "r", progress=stop)
+    assert result["state"] == "cancelled"
+    assert open_run("r", tmp_path).status().state == "cancelled"
+    assert result["steps"] < 4
+
+
+def test_circuits_larger_than_the_graph_are_refused(tmp_path):
+    with pytest.raises(OutOfRange, match="edges is 5,000, but must be from 1 to 479"):
+        work.tune(TuneConfig(**{**SMALL, "edges": 5000}), tmp_path / "r")
+    assert open_run("r", tmp_path).status().state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"task": "sva-flop"}, UnknownName, "Did you mean 'sva-flip'"),
+        ({"method": "lora"}, UnknownName, "circuit, full"),
+        ({"steps": 0}, OutOfRange, "steps is 0, but must be from 1"),
+        ({"learning_rate": -1.0}, OutOfRange, "learning_rate"),
+        ({"learning_rate": math.nan}, OutOfRange, "learning_rate"),
+        ({"snapshot_every": 9}, OutOfRange, "from 0 to 4"),
+        ({"examples": 1}, OutOfRange, "examples"),
+    ],
+)
+def test_bad_settings_are_explained_before_anything_is_loaded(changes, error, says):
+    with pytest.raises(error, match=says):
+        TuneConfig(**{**SMALL, **changes})
+
+
+def test_unknown_models_and_devices_are_explained(tmp_path, monkeypatch):
+    with pytest.raises(UnknownName, match="Did you mean 'tiny'"):
+        load("tinny")
+    with pytest.raises(UnknownName, match="no device 'gpu'"):
+        pick_device("gpu")
+    with pytest.raises(MissingModel, match=r"no config\.json"):
+        load(str(tmp_path))
+    monkeypatch.setenv("CTVIZ_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(MissingModel, match="ctviz models fetch smollm2-135m"):
+        load("smollm2-135m")
+
+
+def test_an_unsupported_family_says_which_are(tmp_path):
+    from transformers import BloomConfig
+
+    from ctviz.errors import UnsupportedModel
+
+    BloomConfig(hidden_size=16, n_layer=1, n_head=2, vocab_size=50).save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModel, match=r"'bloom'.*Supported families: gpt2, llama"):
+        load(str(tmp_path))
+
+
+def test_pickled_weights_are_not_loaded(tmp_path):
+    shutil.copytree(load("tiny").model.config.name_or_path, tmp_path / "m")
+    torch.save({}, tmp_path / "m" / "pytorch_model.bin")
+    (tmp_path / "m" / "model.safetensors").unlink()
+    with pytest.raises(MissingModel, match="safetensors"):
+        load(str(tmp_path / "m"))
+
+
+# ---------------------------------------------------------------------- tasks and batches
+
+
+@pytest.mark.parametrize("key", sorted(TASKS))
+def test_pairs_are_different_reproducible_and_split(key, tokenizer):
+    task = find_task(key)
+    dev, again, train = (
+        task.pairs(100, split="dev"),
+        task.pairs(100, split="dev"),
+        task.pairs(100, split="train"),
+    )
+    assert dev == again
+    assert len(set(dev)) == 100
+    assert not set(dev) & set(train)
+    encoded = encode(dev, tokenizer)
+    assert len(encoded.batch) == 100
+    assert encoded.dropped == ()
+
+
+def test_flip_is_agreement_with_the_verbs_exchanged():
+    agree = {(p.clean, p.answer, p.foil) for p in find_task("sva").pairs(300, split="train")}
+    flip = find_task("sva-flip").pairs(300, split="train")
+    for pair in flip:
+        assert pair.clean.split()[1] != pair.corrupt.split()[1]
+        assert (pair.clean, pair.answer, pair.foil) not in agree
+
+
+def test_batches_pad_on_the_right_and_know_their_last_position(tokenizer):
+    pairs = [
+        Pair("The keys", "The key", " are", " is"),
+        Pair("The keys to the cabinet", "The key to the cabinet", " are", " is"),
+    ]
+    batch = encode(pairs, tokenizer).batch
+    assert batch.last.tolist() == [1, 4]
+    assert batch.real.sum(dim=1).tolist() == [2, 5]
+    assert batch[:1].clean.shape[1] == 2
+
+
+def test_pairs_that_do_not_fit_are_dropped_with_their_reason(tokenizer):
+    good = Pair("The keys", "The key", " are", " is")
+    bad = [
+        Pair("The keys", "The", " are", " is"),
+        Pair("The keys", "The key", " are is", " is"),
+        Pair("The keys", "The key", " is", " is"),
+    ]
+    encoded = encode([*bad, good], tokenizer)
+    assert encoded.pairs == (good,)
+    reasons = [reason for _, reason in encoded.dropped]
+    assert reasons == [
+        "clean has 2 tokens and corrupt 1",
+        "answer has 2 tokens and foil 1",
+        "answer and foil are the same token",
+    ]
+    with pytest.raises(BadTask, match="None of 3 pairs fits"):
+        encode(bad, tokenizer)
