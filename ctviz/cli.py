@@ -136,8 +136,17 @@ def _discover(options: argparse.Namespace) -> int:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    config = TuneConfig(
-        **{name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
+    resumed = open_run(options.resume, _out(options)) if options.resume else None
+    if resumed is not None and resumed.status().live:
+        raise CtvizError(f"{resumed.id} is still running; there is nothing to resume.")
+    if resumed is not None and resumed.status().state == "finished":
+        raise CtvizError(f"{resumed.id} is finished; there is nothing to resume.")
+    config = (
+        resumed.config
+        if resumed
+        else TuneConfig(
+            **{name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
+        )
     )
     _quiet_libraries()
     from tqdm import tqdm
@@ -148,14 +157,16 @@ def _tune(options: argparse.Namespace) -> int:
     loaded = load(config.model, device=config.device)
     work.check_edges(loaded, config.edges)
     name = f"{config.task}-{Path(config.model).name.lower()}-{config.method}"
-    folder = new_folder(_out(options), name)
+    folder = resumed.folder if resumed else new_folder(_out(options), name)
     with tqdm(total=config.steps, unit="step", file=sys.stderr, disable=None) as bar:
 
         def progress(step: int, steps: int, message: str) -> None:
             bar.update(step - bar.n)
             bar.set_postfix_str(message)
 
-        result = work.tune(config, folder, loaded=loaded, progress=progress)
+        result = work.tune(
+            config, folder, loaded=loaded, progress=progress, resume=resumed is not None
+        )
     drift = result["max_outside_drift"]
     lines = [
         f"metric: {result['metric_before']:+.3f} before, {result['metric_after']:+.3f} after "
@@ -349,6 +360,8 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--max-norm", type=float, default=1.0, help="gradient clipping (1.0)")
     tune.add_argument("--examples", type=int, default=DEFAULTS["examples"], help="dev pairs")
     tune.add_argument("--snapshot-every", type=int, default=0, help="steps; 0: about 20 a run (0)")
+
+    tune.add_argument("--resume", metavar="RUN", help="go on with a run; its own settings hold")
 
     runs = command("runs", _runs, "List the runs, damaged ones included.")
     out(runs, "folder with the runs")

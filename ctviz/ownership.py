@@ -138,6 +138,21 @@ class UnitOptimizer:
             parameter.requires_grad_(parameter in moving)
             parameter.grad = None
 
+    def state(self) -> dict[str, Tensor]:
+        """The optimizer's memory of each unit that was ever owned, by ``unit/part/key``."""
+        found = {}
+        for name, views in self._views.items():
+            for index, view in enumerate(views):
+                for key, value in self.optimizer.state.get(view, {}).items():
+                    found[f"{name}/{index}/{key}"] = value
+        return found
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        for path, value in state.items():
+            name, index, key = path.rsplit("/", 2)
+            self.optimizer.state[self._views[name][int(index)]][key] = value
+
     @property
     def n_owned(self) -> int:
         """Number of parameters that the next step may move."""
@@ -168,7 +183,9 @@ class DriftMeter:
     """
 
     def __init__(self, anatomy: Anatomy) -> None:
-        self._copies: dict[Tensor, Tensor] = {p: p.detach().clone() for p in anatomy.model.parameters()}
+        self._copies: dict[Tensor, Tensor] = {
+            p: p.detach().clone() for p in anatomy.model.parameters()
+        }
 
     @torch.no_grad()
     def measure(self, owned: Iterable[Unit]) -> float:

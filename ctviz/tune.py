@@ -58,6 +58,9 @@ class Tuning:
         self.optimizer = UnitOptimizer(units, self._make_optimizer)
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.shuffle = torch.Generator().manual_seed(config.seed)
+        self.order: list[int] = []  # train pairs that are yet to come before the next shuffle
+        self.step = 0  # steps done: 0, or those of the checkpoint that was loaded into this
+        self.retention = Retention(loaded)  # of the model as it is now, untuned
 
     def _make_optimizer(self, views: list[Tensor]) -> torch.optim.Optimizer:
         config = self.config
@@ -68,11 +71,11 @@ class Tuning:
 
     def __iter__(self) -> Iterator[StepRecord | Snapshot]:
         config, graph = self.config, self.anatomy.graph
-        nothing = Circuit(graph, np.zeros_like(graph.exists))
-        retention = Retention(self.loaded)
-        yield self.snapshot(0, nothing, retention)
+        if self.step == 0:
+            yield self.snapshot(0, Circuit(graph, np.zeros_like(graph.exists)))
         meter = DriftMeter(self.anatomy) if config.method == "circuit" else None
-        for step, batch in enumerate(self.batches(), start=1):
+        for step in range(self.step + 1, config.steps + 1):
+            batch = self.next_batch()
             started = time.perf_counter()
             circuit = self.own(batch)
             loss = self.loss(batch)
@@ -81,6 +84,7 @@ class Tuning:
             loss.backward()
             norm = self.optimizer.step(max_norm=config.max_norm)
             owned = [self.optimizer.units[name] for name in self.optimizer.owned]
+            self.step = step
             yield StepRecord(
                 step=step,
                 loss=loss.item(),
@@ -91,17 +95,15 @@ class Tuning:
                 seconds=time.perf_counter() - started,
             )
             if step % config.every == 0 or step == config.steps:
-                yield self.snapshot(step, circuit, retention)
+                yield self.snapshot(step, circuit)
 
-    def batches(self) -> Iterator[Batch]:
-        """One batch a step: the train pairs in a new order each time around."""
-        order: list[int] = []
+    def next_batch(self) -> Batch:
+        """Some of the train pairs, all of them in a new order each time around."""
         size = min(self.config.batch_size, len(self.train))
-        for _ in range(self.config.steps):
-            if len(order) < size:
-                order = torch.randperm(len(self.train), generator=self.shuffle).tolist()
-            rows, order = order[:size], order[size:]
-            yield self.train[torch.tensor(rows)]
+        if len(self.order) < size:
+            self.order = torch.randperm(len(self.train), generator=self.shuffle).tolist()
+        rows, self.order = self.order[:size], self.order[size:]
+        return self.train[torch.tensor(rows)]
 
     def own(self, batch: Batch) -> Circuit:
         """Let the optimizer move what the circuit of this batch owns, or all for ``full``."""
@@ -119,7 +121,7 @@ class Tuning:
         logits = self.anatomy.logits_at(hidden, batch.last)
         return torch.nn.functional.cross_entropy(logits.float(), batch.answer)
 
-    def snapshot(self, step: int, tuned: Circuit, retention: Retention) -> Snapshot:
+    def snapshot(self, step: int, tuned: Circuit) -> Snapshot:
         """Discovery and evaluation on the dev pairs, as the model is now."""
         config = self.config
         scores = attribute(self.anatomy, self.dev, ablation=config.ablation)  # type: ignore[arg-type]
@@ -128,7 +130,7 @@ class Tuning:
         metrics = {
             "metric": float(each.mean()),
             "accuracy": float((each > 0).mean()),
-            "retention_kl": retention.divergence(),
+            "retention_kl": self.retention.divergence(),
         }
         try:
             found = faithfulness(

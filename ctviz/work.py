@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -17,12 +18,13 @@ import transformers
 import ctviz
 from ctviz.ablation import Ablation
 from ctviz.attribute import attribute
+from ctviz.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from ctviz.circuit import prune_dead_ends, redundancy_circuit, redundancy_mass, top_edges
 from ctviz.config import TuneConfig
 from ctviz.errors import CtvizError, OutOfRange
 from ctviz.evaluate import faithfulness
 from ctviz.models.loading import Loaded, load
-from ctviz.runs import RunWriter
+from ctviz.runs import Run, RunWriter
 from ctviz.runs.files import write_json, write_tensors
 from ctviz.snapshot import Snapshot, StepRecord
 from ctviz.tasks import find_task
@@ -31,6 +33,8 @@ from ctviz.tune import Tuning, encode_task
 __all__ = ["check_edges", "discover", "tune"]
 
 log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 60.0  # between checkpoints, which are written with a snapshot
 
 
 def discover(
@@ -113,19 +117,25 @@ def tune(
     *,
     loaded: Loaded | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Run circuit-tuning (or a baseline) into a run directory; returns its outcome in numbers.
+
+    With ``resume`` the folder holds a run of these settings that did not finish: it goes on from
+    its last checkpoint, or from the start if it has none yet.
 
     Whatever goes wrong is written into the run's status before it is raised; snapshots and metrics
     written so far stay readable. ``progress`` is called with (step, steps, message).
     """
     started = time.perf_counter()
-    writer = RunWriter(folder, config)
+    found = latest_checkpoint(folder) if resume else None
+    writer = RunWriter.resume(folder, found[1] if found else 0) if resume else None
+    writer = writer or RunWriter(folder, config)
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("ctviz")
     root.addHandler(handler)
-    step, state = 0, "finished"
+    step, state = found[1] if found else 0, "finished"
     try:
         log.info("config: %s", json.dumps(config.to_dict()))
         writer.status("starting", message=f"loading {config.model}")
@@ -133,33 +143,37 @@ def tune(
         check_edges(loaded, config.edges)
         graph = loaded.anatomy.graph
         tuning = Tuning(loaded, config)
+        if found:
+            load_checkpoint(tuning, found[0])
         writer.describe(graph, **_about(loaded, config, tuning))
         writer.status("running", message="discovering the first circuit")
-        first: dict[str, float] = {}
-        last: dict[str, float] = {}
-        drifts: list[float] = []
-        fractions: list[float] = []
-        begun = time.perf_counter()
+        begun = saved = time.perf_counter()
+        resumed_at, message = step, f"resumed at step {step}" if found else ""
         for event in tuning:
             if isinstance(event, Snapshot):
                 writer.snapshot(event)
-                first, last = first or event.metrics, event.metrics
+                if time.perf_counter() - saved > CHECKPOINT_SECONDS and event.step:
+                    save_checkpoint(tuning, folder)
+                    saved = time.perf_counter()
+                message = f"metric {event.metrics['metric']:+.2f} at step {event.step}"
                 log.info("snapshot at step %d: %s", event.step, json.dumps(event.metrics))
             elif isinstance(event, StepRecord):
                 writer.record(event)
                 step = event.step
-                fractions.append(event.trained_fraction)
-                if event.outside_drift is not None:
-                    drifts.append(event.outside_drift)
-            rate = step / (time.perf_counter() - begun) if step else None
-            message = f"metric {last['metric']:+.2f} at the last snapshot"
+            done = step - resumed_at
+            rate = done / (time.perf_counter() - begun) if done else None
             writer.status("running", step=step, rate=rate, message=message)
             if progress:
                 progress(step, config.steps, message)
             if writer.cancelled() and step < config.steps:
                 state = "cancelled"
                 break
-        message = f"metric {first['metric']:+.2f} before, {last['metric']:+.2f} after"
+        save_checkpoint(tuning, folder, finished=state == "finished")
+        result = _outcome(folder, config, state, time.perf_counter() - started)
+        result["device"] = str(loaded.anatomy.device)
+        message = (
+            f"metric {result['metric_before']:+.2f} before, {result['metric_after']:+.2f} after"
+        )
         writer.status(state, step=step, message=message)  # type: ignore[arg-type]
         log.info("%s at step %d", state, step)
     except BaseException as error:
@@ -173,6 +187,16 @@ def tune(
     finally:
         root.removeHandler(handler)
         handler.close()
+    return result
+
+
+def _outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dict[str, Any]:
+    """A run in numbers, from what is on disk; ``seconds`` are those of this call."""
+    metrics = Run(folder).metrics()
+    seen = metrics.dropna(subset=["metric"])
+    first, last = seen.iloc[0], seen.iloc[-1]
+    steps = metrics.reindex(columns=["outside_drift", "trained_fraction"]).dropna(how="all")
+    drift, fraction = steps["outside_drift"].max(), steps["trained_fraction"].mean()
     return {
         "run": folder.name,
         "folder": str(folder),
@@ -181,16 +205,15 @@ def tune(
         "task": config.task,
         "method": config.method,
         "seed": config.seed,
-        "steps": step,
-        "metric_before": first["metric"],
-        "metric_after": last["metric"],
-        "accuracy_before": first["accuracy"],
-        "accuracy_after": last["accuracy"],
-        "retention_kl": last["retention_kl"],
-        "max_outside_drift": max(drifts) if drifts else None,
-        "trained_fraction": sum(fractions) / len(fractions) if fractions else 0.0,
-        "device": str(loaded.anatomy.device),
-        "seconds": round(time.perf_counter() - started, 3),
+        "steps": int(metrics["step"].max()),
+        "metric_before": float(first["metric"]),
+        "metric_after": float(last["metric"]),
+        "accuracy_before": float(first["accuracy"]),
+        "accuracy_after": float(last["accuracy"]),
+        "retention_kl": float(last["retention_kl"]),
+        "max_outside_drift": None if math.isnan(drift) else float(drift),
+        "trained_fraction": 0.0 if math.isnan(fraction) else float(fraction),
+        "seconds": round(seconds, 3),
     }
 
 

@@ -8,10 +8,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ctviz import work
+from ctviz.checkpoint import latest_checkpoint, load_checkpoint
 from ctviz.config import TuneConfig
-from ctviz.errors import BadTask, MissingModel, OutOfRange, UndefinedMetric, UnknownName
+from ctviz.errors import BadTask, DamagedRun, MissingModel, OutOfRange, UndefinedMetric, UnknownName
 from ctviz.models.loading import load, pick_device
 from ctviz.runs import open_run
 from ctviz.snapshot import Snapshot, StepRecord
@@ -71,7 +73,11 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another():
 
 
 def test_tuning_turns_agreement_into_disagreement():
-    snapshots = [e for e in run(steps=30, edges=40, snapshot_every=0) if isinstance(e, Snapshot)]
+    snapshots = [
+        e
+        for e in run(steps=60, edges=40, batch_size=16, snapshot_every=0)
+        if isinstance(e, Snapshot)
+    ]
     assert snapshots[0].metrics["metric"] < -2
     assert snapshots[-1].metrics["metric"] > 1
     assert snapshots[0].metrics["faithfulness"] > 0.5
@@ -217,3 +223,80 @@ def test_pairs_that_do_not_fit_are_dropped_with_their_reason(tokenizer):
     ]
     with pytest.raises(BadTask, match="None of 3 pairs fits"):
         encode(bad, tokenizer)
+
+
+# ---------------------------------------------------------------------- checkpoint and resume
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_resumed_run_ends_bit_identical_to_an_uninterrupted_one(tmp_path, monkeypatch, optimizer):
+    monkeypatch.setattr(work, "CHECKPOINT_SECONDS", 0.0)
+    settings = {**SMALL, "steps": 8, "batch_size": 200, "optimizer": optimizer}
+    config = TuneConfig(**settings, snapshot_every=2, weight_decay=0.1)
+    work.tune(config, tmp_path / "whole")
+
+    usual = Tuning.loss
+
+    def fail(self, batch):
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return usual(self, batch)
+
+    monkeypatch.setattr(Tuning, "loss", fail)
+    with pytest.raises(KeyboardInterrupt):
+        work.tune(config, tmp_path / "parts")
+    stopped = open_run("parts", tmp_path)
+    assert stopped.status().state == "failed"
+    assert stopped.metrics()["step"].max() == 5
+    assert latest_checkpoint(stopped.folder)[1] == 4
+    monkeypatch.setattr(Tuning, "loss", usual)
+    result = work.tune(config, tmp_path / "parts", resume=True)
+    assert result["state"] == "finished"
+    assert result["steps"] == 8
+
+    whole, parts = (list(open_run(name, tmp_path).snapshots()) for name in ("whole", "parts"))
+    assert [s.step for s in parts] == [s.step for s in whole] == [0, 2, 4, 6, 8]
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
+        assert one.metrics == other.metrics
+    files = [latest_checkpoint(tmp_path / name)[0] for name in ("whole", "parts")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    steps = [open_run(name, tmp_path).metrics()["loss"].tolist()[1:] for name in ("whole", "parts")]
+    assert steps[0] == steps[1]
+
+
+def test_a_run_without_a_checkpoint_starts_over(tmp_path):
+    config = TuneConfig(**SMALL, batch_size=4)
+
+    def stop(step: int, steps: int, message: str) -> None:
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work.tune(config, tmp_path / "r", progress=stop)
+    assert latest_checkpoint(tmp_path / "r") is None
+    result = work.tune(config, tmp_path / "r", resume=True)
+    assert result["steps"] == 4
+    assert list(open_run("r", tmp_path).metrics()["step"]) == [0, 1, 2, 3, 4]
+
+
+def test_a_finished_runs_checkpoint_is_the_tuned_model(tmp_path):
+    config = TuneConfig(**SMALL, batch_size=4)
+    loaded = load("tiny")
+    work.tune(config, tmp_path / "r", loaded=loaded)
+    file, step = latest_checkpoint(tmp_path / "r")
+    assert step == 4
+    tensors = load_file(file)
+    names = dict(loaded.model.named_parameters())
+    assert set(tensors) == {f"model.{name}" for name in names}
+    for name, parameter in names.items():
+        assert torch.equal(tensors[f"model.{name}"], parameter)
+    with pytest.raises(DamagedRun, match="nothing to resume"):
+        load_checkpoint(Tuning(load("tiny"), config), file)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    file = tmp_path / "000002.safetensors"
+    file.write_bytes(b"cut off")
+    with pytest.raises(DamagedRun, match=r"000002\.safetensors"):
+        load_checkpoint(Tuning(load("tiny"), TuneConfig(**SMALL)), file)

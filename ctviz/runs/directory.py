@@ -6,6 +6,7 @@
     status.json        how far it is: state, step, rate, heartbeat; replaced atomically
     metrics.jsonl      one JSON object a line, appended; every line has a "step"
     snapshots/*.safetensors   one file a snapshot (see `ctviz.snapshot.Snapshot`)
+    checkpoint/        what to resume from, or the tuned weights once finished
     log.txt            what the worker said
     cancel             put there to ask the worker to stop
 
@@ -30,7 +31,7 @@ import psutil
 from ctviz.config import TuneConfig
 from ctviz.errors import CtvizError, DamagedRun, RunExists, UnknownName
 from ctviz.graph import Graph
-from ctviz.runs.files import read_json, read_tensors, write_json, write_tensors
+from ctviz.runs.files import read_json, read_tensors, write_bytes, write_json, write_tensors
 from ctviz.snapshot import ProbeReading, Snapshot, StepRecord
 
 __all__ = ["Run", "RunWriter", "State", "Status", "list_runs", "new_folder", "open_run"]
@@ -99,6 +100,27 @@ class RunWriter:
         self._names: dict[str, Any] = {}
         write_json(folder / "run.json", self._about)
         self.status("starting", message="starting the engine")
+
+    @classmethod
+    def resume(cls, folder: Path, step: int) -> RunWriter:
+        """Go on writing a run from a step on; what was recorded after that step is dropped."""
+        run = open_run(str(folder))
+        writer = cls.__new__(cls)
+        writer.folder, writer.config = folder, run.config
+        writer._about, writer._names = dict(run.about), {}
+        (folder / "cancel").unlink(missing_ok=True)
+        for file in run.snapshot_files():
+            if int(file.stem) > step or step == 0:
+                file.unlink()
+        kept = run.metrics()
+        kept = kept[kept["step"] <= step] if step and len(kept) else kept.iloc[:0]
+        lines = [
+            json.dumps({key: value for key, value in row.items() if pd.notna(value)})
+            for row in kept.astype(object).to_dict("records")
+        ]
+        write_bytes(folder / "metrics.jsonl", "".join(f"{line}\n" for line in lines).encode())
+        writer.status("starting", step=step, message=f"resuming at step {step}")
+        return writer
 
     def describe(self, graph: Graph, **about: Any) -> None:
         """Add what is known once the model is loaded: its graph, revision, versions, device."""

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ctviz.config import TuneConfig
-from ctviz.runs.directory import new_folder
+from ctviz.runs.directory import Run, new_folder
 
 __all__ = ["Standby"]
 
@@ -37,15 +37,23 @@ class Standby:
         """Start a run in a new folder below ``parent``; returns its id at once."""
         model = Path(config.model).name.lower()
         folder = new_folder(parent, f"{config.task}-{model}-{config.method}")
+        self._hand_over(config, folder, resume=False)
+        return folder.name
+
+    def resume(self, run: Run) -> None:
+        """Let a worker go on with a run that did not finish."""
+        self._hand_over(run.config, run.folder, resume=True)
+
+    def _hand_over(self, config: TuneConfig, folder: Path, *, resume: bool) -> None:
         self.warm()
         worker = self._worker
         assert worker is not None
         assert worker.stdin is not None
-        worker.stdin.write(json.dumps({"folder": str(folder), "config": config.to_dict()}) + "\n")
+        job = {"folder": str(folder), "config": config.to_dict(), "resume": resume}
+        worker.stdin.write(json.dumps(job) + "\n")
         worker.stdin.close()
         self._busy.append(worker)
         self._worker = None
-        return folder.name
 
     def close(self) -> None:
         """End the waiting worker; those with a job go on."""
