@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from ctviz.ablation import Ablation, corrupt_writes, source_means
-from ctviz.attribute import affordable_examples
 from ctviz.circuit import Circuit, random_circuit
 from ctviz.errors import UndefinedMetric
 from ctviz.models.anatomy import Anatomy, Block
@@ -30,6 +29,9 @@ from ctviz.tasks.batch import Batch
 from ctviz.tasks.metrics import logit_difference
 
 __all__ = ["Faithfulness", "faithfulness", "metric_of_circuit", "metric_of_model"]
+
+
+MEMORY_LIMIT = 768 * 2**20  # bytes that the source outputs of one micro-batch may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,12 @@ def faithfulness(
     )
 
 
+def affordable_examples(anatomy: Anatomy, batch: Batch) -> int:
+    """Examples whose source outputs fit into MEMORY_LIMIT bytes, at least 1."""
+    per_example = len(anatomy.graph.sources) * batch.clean.shape[1] * anatomy.d_model * 4
+    return max(1, min(len(batch), MEMORY_LIMIT // per_example))
+
+
 class _PatchedRun:
     """The hooks of one patched forward pass, and the source outputs seen so far in it."""
 
@@ -130,12 +138,13 @@ class _PatchedRun:
         outside = torch.from_numpy(graph.exists & ~circuit.mask)
         self.outside = outside.to(anatomy.device, anatomy.model.dtype)  # [source, slot]
         # difference[u] = a_u - a_u,corrupt, filled as the run writes; starts as -a_u,corrupt
-        batch_size, positions = batch.clean.shape
-        shape = (len(graph.sources), batch_size, positions, anatomy.d_model)
+        shape = (len(graph.sources), batch.clean.numel(), anatomy.d_model)
         if corrupt is None:
             self.difference = self.outside.new_zeros(shape)
         else:
-            self.difference = -source_outputs(anatomy, corrupt).expand(shape).clone()
+            self.difference = source_outputs(anatomy, corrupt.per_token()).neg_()
+            if self.difference.shape != shape:  # means: one token that stands for all
+                self.difference = self.difference.expand(shape).clone()
         self.residual: Tensor | None = None
         self.column = 0
         self.before: list[Hook] = [(anatomy.final_norm.module, self._own_read)]
@@ -151,7 +160,7 @@ class _PatchedRun:
             self.after.append((block.mlp, self._writer(row + graph.n_heads)))
 
     def _write(self, row: int, output: Tensor) -> None:
-        self.difference[row] += output
+        self.difference[row] += output.flatten(0, 1)
 
     def _writer(self, row: int) -> Callable[[Tensor], None]:
         return lambda output: self._write(row, output)
@@ -160,7 +169,7 @@ class _PatchedRun:
         heads = self.anatomy.graph.n_heads
 
         def write(z: Tensor) -> None:
-            self.difference[row : row + heads] += head_outputs(z, block, heads)
+            self.difference[row : row + heads] += head_outputs(z.flatten(0, 1), block, heads)
 
         return write
 

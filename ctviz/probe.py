@@ -49,7 +49,7 @@ def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
         top=tuple((text(i), p) for i, p in zip(token.tolist(), probability.tolist(), strict=True)),
         attribution=_direct(
             anatomy,
-            source_outputs(anatomy, kept)[:, 0, -1].float(),
+            source_outputs(anatomy, kept.per_token())[:, -1].float(),
             final[0][0, -1].float(),
             int(batch.answer[0]),
             int(batch.foil[0]),

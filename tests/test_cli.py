@@ -160,7 +160,7 @@ def test_the_run_id_appears_before_the_worker_has_loaded_anything(tmp_path):
     standby = Standby()
     config = TuneConfig(model="tiny", task="sva-flip", steps=1, edges=5, examples=2)
     name = standby.submit(config, tmp_path)
-    assert (tmp_path / name).is_dir()
+    assert open_run(name, tmp_path).status().state == "starting"
     worker = standby._busy[0]
     assert worker.wait(timeout=120) == 0
     assert open_run(name, tmp_path).status().state == "finished"

@@ -28,7 +28,7 @@ def test_writes_and_biases_add_up_to_the_residual_stream(anatomy, batch):
         )
         before.append((block.mlp_norm.module, lambda x, i=layer: reads.__setitem__(f"m{i}", x)))
     with torch.no_grad(), hooked(before=before):
-        out = source_outputs(anatomy, run_writes(anatomy, batch.clean))
+        out = source_outputs(anatomy, run_writes(anatomy, batch.clean).per_token())
     graph = anatomy.graph
     for slot in graph.slots:
         place = (
@@ -41,7 +41,7 @@ def test_writes_and_biases_add_up_to_the_residual_stream(anatomy, batch):
         for block in anatomy.blocks[:bias_layers]:
             if block.attention_out.bias is not None:
                 total = total + block.attention_out.bias
-        torch.testing.assert_close(total, reads[place], rtol=0, atol=1e-12)
+        torch.testing.assert_close(total, reads[place].flatten(0, 1), rtol=0, atol=1e-12)
 
 
 def test_full_circuit_is_the_clean_run(anatomy, batch):
@@ -104,6 +104,15 @@ def test_micro_batches_do_not_change_scores(anatomy, batch, ablation):
     whole = attribute(anatomy, batch, ablation=ablation, micro_batch=5).values
     parts = attribute(anatomy, batch, ablation=ablation, micro_batch=2).values
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("tokens", [1, 3, 8])
+def test_the_size_of_the_workspace_does_not_change_scores(anatomy, batch, tokens, monkeypatch):
+    whole = attribute(anatomy, batch).values
+    per_token = (len(anatomy.graph.sources) + 100) * anatomy.d_model * 8
+    monkeypatch.setattr("ctviz.attribute.WORKSPACE", tokens * per_token)
+    monkeypatch.setattr("ctviz.attribute.GROUP", 1)
+    np.testing.assert_allclose(attribute(anatomy, batch).values, whole, rtol=0, atol=1e-12)
 
 
 def test_grouped_slots_are_the_sum_over_their_heads():

@@ -19,7 +19,7 @@ __all__ = ["bench_tuning"]
 def bench_tuning(
     *, model: str = "tiny", steps: int = 60, edges: int = 40, device: str = "auto"
 ) -> dict[str, Any]:
-    """Time a whole circuit-tuning run with its snapshots, beside full fine-tuning of that length."""
+    """Time a circuit-tuning run with its snapshots, beside full fine-tuning that long."""
     loaded = load(model, device=device)
     seconds: dict[str, float] = {}
     for method in ("circuit", "full"):

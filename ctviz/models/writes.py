@@ -15,6 +15,9 @@ from ctviz.models.hooks import Hook, hooked
 __all__ = ["Writes", "frozen", "head_outputs", "run_writes", "source_outputs", "writes"]
 
 
+ALL = slice(None)
+
+
 @dataclass(slots=True, eq=False)
 class Writes:
     """What the model wrote in one run, before heads are told apart.
@@ -40,6 +43,10 @@ class Writes:
         layers = len(tensors) // 2
         return cls(tensors[0], list(tensors[1 : 1 + layers]), list(tensors[1 + layers :]))
 
+    def per_token(self) -> Writes:
+        """The same with one row a token: [batch * position, width]."""
+        return Writes.of([tensor.flatten(0, 1) for tensor in self.tensors])
+
     def minus(self, other: Writes) -> Writes:
         """The difference, write by write; ``other`` may broadcast."""
         pairs = zip(self.tensors, other.tensors, strict=True)
@@ -62,28 +69,32 @@ def writes(anatomy: Anatomy) -> Iterator[Writes]:
         yield kept
 
 
-def head_outputs(z: Tensor, block: Block, n_heads: int) -> Tensor:
-    """What each head writes: [batch, position, heads * d_head] -> [head, batch, position, d_model].
+def head_outputs(z: Tensor, block: Block, n_heads: int, *, out: Tensor | None = None) -> Tensor:
+    """What each head writes: [token, heads * d_head] -> [head, token, d_model].
 
     The output projection's bias belongs to no head.
     """
-    weight = block.output_weight
-    batch, positions, width = z.shape
-    per_head = z.reshape(-1, n_heads, width // n_heads).transpose(0, 1)
-    written = torch.bmm(per_head, weight.reshape(n_heads, width // n_heads, -1))
-    return written.view(n_heads, batch, positions, -1)
+    weight = block.output_weight.to(z.dtype)
+    per_head = z.view(len(z), n_heads, -1).transpose(0, 1)
+    return torch.bmm(per_head, weight.view(n_heads, per_head.shape[2], -1), out=out)
 
 
-def source_outputs(anatomy: Anatomy, kept: Writes) -> Tensor:
-    """Every source's output, [source, batch, position, d_model], rows as in ``graph.sources``."""
+def source_outputs(
+    anatomy: Anatomy, kept: Writes, *, tokens: slice = ALL, out: Tensor | None = None
+) -> Tensor:
+    """Every source's output for some tokens of `Writes.per_token`: [source, token, d_model].
+
+    Rows are in the order of ``graph.sources``. ``out`` takes the result, in its own precision.
+    """
     heads = anatomy.graph.n_heads
-    embedding = kept.tensors[0]
-    out = embedding.new_empty((len(anatomy.graph.sources), *embedding.shape))
+    embedding = kept.tensors[0][tokens]
+    if out is None:
+        out = embedding.new_empty((len(anatomy.graph.sources), *embedding.shape))
     out[0] = embedding
     row = 1
     for block, z, mlp in zip(anatomy.blocks, kept.heads, kept.mlps, strict=True):
-        out[row : row + heads] = head_outputs(z, block, heads)
-        out[row + heads] = mlp
+        head_outputs(z[tokens].to(out.dtype), block, heads, out=out[row : row + heads])
+        out[row + heads] = mlp[tokens]
         row += heads + 1
     return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import streamlit as st
@@ -24,7 +25,9 @@ def main() -> None:
     damaged = [error for error in found if isinstance(error, DamagedRun)]
     asked = st.query_params.get("run") or st.session_state.get("watched")
     if asked is not None and asked not in runs:
-        st.warning(f"There is no run “{asked}” here. Showing another one.", icon=":material/search:")
+        st.warning(
+            f"There is no run “{asked}” here; this is another one.", icon=":material/search:"
+        )
     if not runs:
         st.info("There is no run yet. Make one on the page **Run**.", icon=":material/science:")
         return
@@ -39,7 +42,6 @@ def main() -> None:
     run = runs[name]
     live = run.status().live
     st.fragment(_show, run_every=POLL if live else None)(name, live)
-    standby().warm()
 
 
 def _choose(runs: dict[str, Run], default: str, samples: list[str]) -> str:
@@ -62,9 +64,7 @@ def _choose(runs: dict[str, Run], default: str, samples: list[str]) -> str:
         when = "" if name in samples else f" · {str(runs[name].about.get('created', ''))[:16]}"
         return f"{kind}{config.task} on {config.model}, {method}{when.replace('T', ' ')}{state}"
 
-    return st.selectbox(
-        "Run", names, key="choice", format_func=label, on_change=changed, width=560
-    )
+    return st.selectbox("Run", names, key="choice", format_func=label, on_change=changed, width=560)
 
 
 def _show(name: str, was_live: bool) -> None:
@@ -101,7 +101,7 @@ def _show(name: str, was_live: bool) -> None:
 def _progress(run: Run, status: Status) -> None:
     if status.live:
         bar, button = st.columns([6, 1], vertical_alignment="center")
-        parts = [status.message or status.state]
+        parts = [(status.message or status.state).capitalize()]
         if status.step:
             parts = [f"step {status.step} of {status.steps}"]
             if status.rate:
@@ -115,13 +115,24 @@ def _progress(run: Run, status: Status) -> None:
         elif button.button("Cancel", width="stretch", help="Stop after the current step"):
             run.cancel()
             st.rerun(scope="fragment")
-    elif status.state == "failed":
-        st.error(f"This run failed at step {status.step}: {status.message}")
-    elif status.state in ("interrupted", "cancelled"):
-        st.warning(
+        return
+    if status.state == "finished":
+        return
+    note, button = st.columns([6, 1], vertical_alignment="center")
+    if status.state == "failed":
+        note.error(f"This run failed at step {status.step}: {status.message}")
+    else:
+        note.warning(
             f"This run was {status.state} at step {status.step} of {status.steps}; what it "
             "recorded until then can be played."
         )
+    if button.button("Resume", width="stretch", help="Go on from the last checkpoint"):
+        standby().resume(run)
+        for _ in range(50):  # until the worker has taken over, which takes it a moment
+            if run.status().live:
+                break
+            time.sleep(0.1)
+        st.rerun()
 
 
 def _duration(seconds: float) -> str:

@@ -109,6 +109,7 @@ class Player {
   expose() {
     const { clock } = this;
     const handle = {
+      run: () => this.model?.run ?? null,
       frame: () => clock.i + clock.f,
       snapshot: () => clock.i,
       playing: () => clock.playing,

@@ -83,14 +83,18 @@ def new_folder(parent: Path, name: str) -> Path:
 
 
 class RunWriter:
-    """Writes a run directory. One writer a run."""
+    """Writes a run directory. One writer a run.
 
-    def __init__(self, folder: Path, config: TuneConfig) -> None:
+    ``pid`` is the process that will do the work, by default this one.
+    """
+
+    def __init__(self, folder: Path, config: TuneConfig, *, pid: int | None = None) -> None:
         if (folder / "run.json").exists():
             raise RunExists(f"{folder} already holds a run. Give another folder.")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "snapshots").mkdir(exist_ok=True)
         self.folder, self.config = folder, config
+        self._process = psutil.Process(pid)
         self._about: dict[str, Any] = {
             "schema": SCHEMA,
             "id": folder.name,
@@ -103,12 +107,17 @@ class RunWriter:
 
     @classmethod
     def resume(cls, folder: Path, step: int) -> RunWriter:
-        """Go on writing a run from a step on; what was recorded after that step is dropped."""
+        """Go on writing a run from a step on; what was recorded after that step is dropped.
+
+        Also how a worker takes over a run that a page has announced: at step 0.
+        """
         run = open_run(str(folder))
         writer = cls.__new__(cls)
         writer.folder, writer.config = folder, run.config
+        writer._process = psutil.Process()
         writer._about, writer._names = dict(run.about), {}
-        (folder / "cancel").unlink(missing_ok=True)
+        if run.status().state != "starting":  # else it was asked before this writer was there
+            (folder / "cancel").unlink(missing_ok=True)
         for file in run.snapshot_files():
             if int(file.stem) > step or step == 0:
                 file.unlink()
@@ -119,7 +128,8 @@ class RunWriter:
             for row in kept.astype(object).to_dict("records")
         ]
         write_bytes(folder / "metrics.jsonl", "".join(f"{line}\n" for line in lines).encode())
-        writer.status("starting", step=step, message=f"resuming at step {step}")
+        message = f"resuming at step {step}" if step else "starting the engine"
+        writer.status("starting", step=step, message=message)
         return writer
 
     def describe(self, graph: Graph, **about: Any) -> None:
@@ -138,7 +148,7 @@ class RunWriter:
         self, state: State, *, step: int = 0, rate: float | None = None, message: str = ""
     ) -> None:
         """Replace ``status.json``."""
-        me = psutil.Process()
+        me = self._process
         now = Status(
             state, step, self.config.steps, rate, message, me.pid, me.create_time(), time.time()
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 from ctviz.config import TuneConfig
-from ctviz.runs.directory import Run, new_folder
+from ctviz.runs.directory import Run, RunWriter, new_folder
 
 __all__ = ["Standby"]
 
@@ -20,8 +19,8 @@ class Standby:
         self._worker: subprocess.Popen[str] | None = None
         self._busy: list[subprocess.Popen[str]] = []
 
-    def warm(self) -> None:
-        """Start a worker unless one is waiting."""
+    def warm(self) -> subprocess.Popen[str]:
+        """The worker that waits for a job; started unless there is one."""
         self._busy = [worker for worker in self._busy if worker.poll() is None]
         if self._worker is None or self._worker.poll() is not None:
             self._worker = subprocess.Popen(
@@ -32,25 +31,25 @@ class Standby:
                 text=True,
                 start_new_session=True,  # a page that is killed does not take its workers along
             )
+        return self._worker
 
     def submit(self, config: TuneConfig, parent: Path) -> str:
         """Start a run in a new folder below ``parent``; returns its id at once."""
         model = Path(config.model).name.lower()
         folder = new_folder(parent, f"{config.task}-{model}-{config.method}")
-        self._hand_over(config, folder, resume=False)
+        worker = self.warm()
+        RunWriter(folder, config, pid=worker.pid)  # announced at once; the worker takes it over
+        self._hand_over(folder)
         return folder.name
 
     def resume(self, run: Run) -> None:
         """Let a worker go on with a run that did not finish."""
-        self._hand_over(run.config, run.folder, resume=True)
+        self._hand_over(run.folder)
 
-    def _hand_over(self, config: TuneConfig, folder: Path, *, resume: bool) -> None:
-        self.warm()
-        worker = self._worker
-        assert worker is not None
+    def _hand_over(self, folder: Path) -> None:
+        worker = self.warm()
         assert worker.stdin is not None
-        job = {"folder": str(folder), "config": config.to_dict(), "resume": resume}
-        worker.stdin.write(json.dumps(job) + "\n")
+        worker.stdin.write(f"{folder.resolve()}\n")
         worker.stdin.close()
         self._busy.append(worker)
         self._worker = None
