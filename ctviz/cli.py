@@ -157,6 +157,8 @@ def _tune(options: argparse.Namespace) -> int:
     loaded = load(config.model, device=config.device)
     work.check_edges(loaded, config.edges)
     name = f"{config.task}-{Path(config.model).name.lower()}-{config.method}"
+    if resumed:
+        resumed.announce()
     folder = resumed.folder if resumed else new_folder(_out(options), name)
     with tqdm(total=config.steps, unit="step", file=sys.stderr, disable=None) as bar:
 

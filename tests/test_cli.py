@@ -165,3 +165,17 @@ def test_the_run_id_appears_before_the_worker_has_loaded_anything(tmp_path):
     assert worker.wait(timeout=120) == 0
     assert open_run(name, tmp_path).status().state == "finished"
     assert os.listdir(tmp_path) == [name]
+
+
+def test_a_cancelled_run_is_resumed_by_the_command(tmp_path):
+    config = TuneConfig(model="tiny", task="sva-flip", steps=3, edges=20, examples=4)
+    standby = Standby()
+    name = standby.submit(config, tmp_path)
+    open_run(name, tmp_path).cancel()  # before the worker has begun: it stops after its first step
+    assert standby._busy[0].wait(timeout=120) == 0
+    assert open_run(name, tmp_path).status().state == "cancelled"
+    done = ctviz("tune", "--resume", name, "--out", str(tmp_path), "--json", cwd=tmp_path)
+    result = json.loads(done.stdout)
+    assert (result["run"], result["state"], result["steps"]) == (name, "finished", 3)
+    again = ctviz("tune", "--resume", name, "--out", str(tmp_path), cwd=tmp_path, code=1)
+    assert "is finished" in again.stderr

@@ -20,7 +20,7 @@ from ctviz import places
 from ctviz.errors import CtvizError
 from ctviz.runs import Run, list_runs
 
-__all__ = ["CHROMIUM_FLAGS", "bench_app", "chromium", "serve"]
+__all__ = ["CHROMIUM_FLAGS", "bench_app", "chromium", "serve", "wait_for"]
 
 CHROMIUM_FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -47,7 +47,7 @@ def serve(script: str, *, runs: str) -> Iterator[str]:
     server = subprocess.Popen(
         command,
         cwd=places.project(),
-        env={**os.environ, "CTVIZ_RUNS": runs},
+        env={**os.environ, "CTVIZ_RUNS": runs, "PYTHONPATH": str(places.project())},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -106,7 +106,7 @@ def bench_app(*, rounds: int = 3) -> dict[str, Any]:
                         known = set(os.listdir(runs))
                         pressed = time.perf_counter()
                         button.click()
-                        page.wait_for_url("**run=*")
+                        page.wait_for_url("**/?run=*")
                         name = (set(os.listdir(runs)) - known).pop()
                         _until(page, f"h => h && h.run() === '{name}' && h.drawn() > 0")
                         waits.append(time.perf_counter() - pressed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import streamlit as st
@@ -56,15 +55,25 @@ def _choose(runs: dict[str, Run], default: str, samples: list[str]) -> str:
     def changed() -> None:
         st.query_params.from_dict({"run": st.session_state["choice"]})
 
-    def label(name: str) -> str:
-        config, status = runs[name].config, runs[name].status()
-        kind = "Sample: " if name in samples else ""
-        method = {"circuit": "circuit-tuning", "full": "full fine-tuning"}[config.method]
-        state = "" if status.state == "finished" else f" · {status.state}"
-        when = "" if name in samples else f" · {str(runs[name].about.get('created', ''))[:16]}"
-        return f"{kind}{config.task} on {config.model}, {method}{when.replace('T', ' ')}{state}"
+    labels = _labels(runs, samples)
+    return st.selectbox(
+        "Run", names, key="choice", format_func=labels.__getitem__, on_change=changed, width=560
+    )
 
-    return st.selectbox("Run", names, key="choice", format_func=label, on_change=changed, width=560)
+
+def _labels(runs: dict[str, Run], samples: list[str]) -> dict[str, str]:
+    """What each run is called. Streamlit tells options apart by their labels: they must differ,
+    and must not change while a run goes on.
+    """
+    labels: dict[str, str] = {}
+    for name, run in runs.items():
+        config = run.config
+        method = {"circuit": "circuit-tuning", "full": "full fine-tuning"}[config.method]
+        label = f"{config.task} on {config.model}, {method}"
+        created = str(run.about.get("created", ""))[:19].replace("T", " ")
+        label = f"Sample: {label}" if name in samples else f"{label} · {created}"
+        labels[name] = label if label not in labels.values() else f"{label} ({name})"
+    return labels
 
 
 def _show(name: str, was_live: bool) -> None:
@@ -128,10 +137,6 @@ def _progress(run: Run, status: Status) -> None:
         )
     if button.button("Resume", width="stretch", help="Go on from the last checkpoint"):
         standby().resume(run)
-        for _ in range(50):  # until the worker has taken over, which takes it a moment
-            if run.status().live:
-                break
-            time.sleep(0.1)
         st.rerun()
 
 

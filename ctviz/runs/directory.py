@@ -116,8 +116,6 @@ class RunWriter:
         writer.folder, writer.config = folder, run.config
         writer._process = psutil.Process()
         writer._about, writer._names = dict(run.about), {}
-        if run.status().state != "starting":  # else it was asked before this writer was there
-            (folder / "cancel").unlink(missing_ok=True)
         for file in run.snapshot_files():
             if int(file.stem) > step or step == 0:
                 file.unlink()
@@ -261,6 +259,16 @@ class Run:
     def cancel(self) -> None:
         """Ask the worker to stop after its current step."""
         (self.folder / "cancel").touch()
+
+    def announce(self, *, pid: int | None = None) -> None:
+        """Say that a process (by default this one) is about to go on with this run."""
+        (self.folder / "cancel").unlink(missing_ok=True)
+        status, process = self.status(), psutil.Process(pid)
+        born, now = process.create_time(), time.time()
+        again = Status(
+            "starting", status.step, status.steps, None, "resuming", process.pid, born, now
+        )
+        write_json(self.folder / "status.json", asdict(again))
 
     def metrics(self) -> pd.DataFrame:
         """One row a step, columns as in StepRecord and Snapshot.metrics; NaN where not measured.

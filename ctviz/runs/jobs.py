@@ -44,6 +44,7 @@ class Standby:
 
     def resume(self, run: Run) -> None:
         """Let a worker go on with a run that did not finish."""
+        run.announce(pid=self.warm().pid)
         self._hand_over(run.folder)
 
     def _hand_over(self, folder: Path) -> None:

@@ -68,7 +68,7 @@ def recorded(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timeline |
             key: _stack([s.redundancy[key] for s in snapshots], (len(graph.nodes),), np.float32)
             for key in ("circuit", "mass")
         },
-        curves=_curves(run.metrics()),
+        curves=_curves(run.metrics(), last=snapshots[-1].step if snapshots else -1),
         probes=_probes(snapshots),
     )
 
@@ -95,11 +95,13 @@ def _touched(graph: Graph, tuned: np.ndarray) -> np.ndarray:
     return touched
 
 
-def _curves(metrics: pd.DataFrame) -> tuple[Curve, ...]:
+def _curves(metrics: pd.DataFrame, *, last: int) -> tuple[Curve, ...]:
+    """Curves up to the last snapshot: a live run's metrics are a few steps ahead of it."""
     curves = []
     for column, label, panel, kind in CURVES:
         if column in metrics:
             values = metrics[["step", column]].dropna()
+            values = values[values["step"] <= last]
             if len(values):
                 curves.append(
                     Curve(
