@@ -10,7 +10,6 @@ import argparse
 import json
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -254,13 +253,8 @@ def _app(options: argparse.Namespace) -> int:
     command += ["--server.address", "127.0.0.1", "--server.port", str(options.port)]
     command += ["--server.headless", "true" if options.headless else "false"]
     environment = {**os.environ, "CTVIZ_RUNS": str(_out(options).resolve())}
-    try:
-        # Streamlit reads its settings from .streamlit in the folder that it is started in.
-        return subprocess.run(
-            command, cwd=places.project(), env=environment, check=False
-        ).returncode
-    except KeyboardInterrupt:
-        return 0
+    os.chdir(places.project())  # Streamlit reads .streamlit in the folder that it is started in
+    os.execve(sys.executable, command, environment)  # becomes the server: ending it ends all
 
 
 # ---------------------------------------------------------------------- pieces
@@ -295,6 +289,7 @@ def _quiet_libraries() -> None:
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # our own error says it all
 
 
 def _parser() -> argparse.ArgumentParser:

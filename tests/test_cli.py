@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from ctviz.bench.app import wait_for
 from ctviz.cli import main
 from ctviz.config import TuneConfig
 from ctviz.runs import open_run
@@ -179,3 +181,25 @@ def test_a_cancelled_run_is_resumed_by_the_command(tmp_path):
     assert (result["run"], result["state"], result["steps"]) == (name, "finished", 3)
     again = ctviz("tune", "--resume", name, "--out", str(tmp_path), cwd=tmp_path, code=1)
     assert "is finished" in again.stderr
+
+
+def test_the_app_starts_on_a_new_machine_without_asking_anything(tmp_path):
+    """Streamlit would ask a first-time user for an e-mail address, and wait for the answer."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "HOME": str(tmp_path), "BROWSER": "true"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "ctviz.cli", "app", "--port", str(port)],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}")
+        assert server.poll() is None
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
