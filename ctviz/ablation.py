@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from ctviz.config import Ablation
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.writes import Writes, run_writes
 from ctviz.tasks.batch import Batch
 
-__all__ = ["ABLATIONS", "Ablation", "corrupt_writes", "source_means"]
-
-Ablation = Literal["counterfactual", "mean", "zero"]
-ABLATIONS: tuple[Ablation, ...] = ("counterfactual", "mean", "zero")
+__all__ = ["corrupt_writes", "source_means"]
 
 
 @torch.no_grad()

@@ -26,8 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctviz.ablation import Ablation, corrupt_writes, source_means
+from ctviz.ablation import corrupt_writes, source_means
 from ctviz.circuit import Scores
+from ctviz.config import Ablation
 from ctviz.errors import OutOfRange, UndefinedMetric
 from ctviz.graph import Graph
 from ctviz.models.anatomy import Anatomy, Block, LinearModule

@@ -1,4 +1,4 @@
-"""Scores of edges, circuits selected from them, and what follows: paths, overlap, redundancy.
+"""Scores of edges, circuits selected from them, and what follows: paths, redundancy.
 
 Pure numpy: nothing here runs a model.
 """
@@ -16,7 +16,6 @@ from ctviz.graph import Graph
 __all__ = [
     "Circuit",
     "Scores",
-    "jaccard",
     "prune_dead_ends",
     "random_circuit",
     "redundancy_circuit",
@@ -149,12 +148,6 @@ def prune_dead_ends(circuit: Circuit) -> Circuit:
     slot_useful = np.asarray((feeds & useful).any(axis=1))
     slot_useful[-1] = True
     return Circuit(graph, mask & fed[:, None] & slot_useful[None, :])
-
-
-def jaccard(one: Circuit, other: Circuit) -> float:
-    """Overlap of two circuits: edges in both over edges in either; 1.0 if both are empty."""
-    union = int((one.mask | other.mask).sum())
-    return 1.0 if union == 0 else int((one.mask & other.mask).sum()) / union
 
 
 def redundancy_circuit(circuit: Circuit) -> np.ndarray:

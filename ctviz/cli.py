@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ctviz import __version__, places
-from ctviz.config import METHODS, TuneConfig
+from ctviz.config import ABLATIONS, METHODS, TuneConfig
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.models.known import KNOWN
 from ctviz.runs import Run, list_runs, new_folder, open_run
@@ -321,7 +321,7 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument(
             "--ablation",
             default="counterfactual",
-            choices=("counterfactual", "mean", "zero"),
+            choices=ABLATIONS,
             help="what corrupting means (counterfactual)",
         )
         out(made, "folder in which the result gets a folder of its own; nothing is overwritten")

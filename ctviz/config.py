@@ -8,12 +8,13 @@ from typing import Any, Literal, get_args
 from ctviz.errors import OutOfRange, UnknownName
 from ctviz.tasks import find_task
 
-__all__ = ["METHODS", "Method", "Optimizer", "TuneConfig"]
+__all__ = ["ABLATIONS", "METHODS", "Ablation", "Method", "Optimizer", "TuneConfig"]
 
 Method = Literal["circuit", "full"]
 Optimizer = Literal["adamw", "sgd"]
 METHODS: tuple[Method, ...] = get_args(Method)
-_ABLATIONS = ("counterfactual", "mean", "zero")  # as in ctviz.ablation, which needs torch
+Ablation = Literal["counterfactual", "mean", "zero"]
+ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class TuneConfig:
     optimizer: Optimizer = "adamw"
     weight_decay: float = 0.0
     max_norm: float = 1.0
-    ablation: str = "counterfactual"
+    ablation: Ablation = "counterfactual"
     examples: int = 32
     snapshot_every: int = 0
     seed: int = 0
@@ -49,7 +50,7 @@ class TuneConfig:
         for name, asked, known in (
             ("method", self.method, METHODS),
             ("optimizer", self.optimizer, get_args(Optimizer)),
-            ("ablation", self.ablation, _ABLATIONS),
+            ("ablation", self.ablation, ABLATIONS),
         ):
             if asked not in known:
                 raise UnknownName(name, asked, known)

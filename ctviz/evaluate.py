@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctviz.ablation import Ablation, corrupt_writes, source_means
+from ctviz.ablation import corrupt_writes, source_means
 from ctviz.circuit import Circuit, random_circuit
+from ctviz.config import Ablation
 from ctviz.errors import UndefinedMetric
 from ctviz.models.anatomy import Anatomy, Block
 from ctviz.models.hooks import Hook, hooked

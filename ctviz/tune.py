@@ -110,7 +110,7 @@ class Tuning:
         if self.config.method == "full":
             self.optimizer.own(self.optimizer.units)
             return Circuit(self.anatomy.graph, self.anatomy.graph.exists)
-        scores = attribute(self.anatomy, batch, ablation=self.config.ablation)  # type: ignore[arg-type]
+        scores = attribute(self.anatomy, batch, ablation=self.config.ablation)
         circuit = top_edges(scores, self.config.edges)
         self.optimizer.own(owned_units(circuit))
         return circuit
@@ -124,7 +124,7 @@ class Tuning:
     def snapshot(self, step: int, tuned: Circuit) -> Snapshot:
         """Discovery and evaluation on the dev pairs, as the model is now."""
         config = self.config
-        scores = attribute(self.anatomy, self.dev, ablation=config.ablation)  # type: ignore[arg-type]
+        scores = attribute(self.anatomy, self.dev, ablation=config.ablation)
         circuit = top_edges(scores, config.edges)
         each = metric_of_model(self.anatomy, self.dev)
         metrics = {
@@ -137,7 +137,7 @@ class Tuning:
                 self.anatomy,
                 self.dev,
                 circuit,
-                ablation=config.ablation,  # type: ignore[arg-type]
+                ablation=config.ablation,
                 seed=config.seed,
             )
             metrics |= {

@@ -16,11 +16,10 @@ import torch
 import transformers
 
 import ctviz
-from ctviz.ablation import Ablation
 from ctviz.attribute import attribute
 from ctviz.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from ctviz.circuit import prune_dead_ends, redundancy_circuit, redundancy_mass, top_edges
-from ctviz.config import TuneConfig
+from ctviz.config import Ablation, TuneConfig
 from ctviz.errors import CtvizError, OutOfRange
 from ctviz.evaluate import faithfulness
 from ctviz.models.loading import Loaded, load

@@ -1,4 +1,4 @@
-"""Selection, pruning, overlap and redundancy, with answers worked out by hand."""
+"""Selection, pruning and redundancy, with answers worked out by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis.extra import numpy as arrays
 from ctviz.circuit import (
     Circuit,
     Scores,
-    jaccard,
     prune_dead_ends,
     random_circuit,
     redundancy_circuit,
@@ -120,14 +119,6 @@ def test_random_circuits_repeat_with_their_seed():
     assert (one.mask == same.mask).all()
     assert (one.mask != other.mask).any()
     assert one.n_edges == 9
-
-
-def test_jaccard():
-    one = circuit("input->m0", "m0->m1")
-    other = circuit("input->m0", "m1->logits")
-    assert jaccard(one, other) == pytest.approx(1 / 3)
-    assert jaccard(one, one) == 1.0
-    assert jaccard(circuit(), circuit()) == 1.0
 
 
 def test_redundancy_by_circuit():

@@ -8,9 +8,10 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from ctviz.ablation import ABLATIONS, corrupt_writes, source_means
+from ctviz.ablation import corrupt_writes, source_means
 from ctviz.attribute import attribute
 from ctviz.circuit import Circuit, random_circuit
+from ctviz.config import ABLATIONS
 from ctviz.evaluate import _PatchedRun, metric_of_circuit, metric_of_model
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import hooked

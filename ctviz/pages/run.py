@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from ctviz.config import METHODS, Method, TuneConfig
+from ctviz.config import ABLATIONS, METHODS, Method, TuneConfig
 from ctviz.errors import CtvizError
 from ctviz.models.known import KNOWN, resolve
 from ctviz.pages.session import folders, standby
@@ -73,7 +73,7 @@ def main() -> None:
                 "Steps between snapshots (0: about 20 a run)", 0, int(steps), 0
             ),
             "optimizer": one.selectbox("Optimizer", ["adamw", "sgd"]),
-            "ablation": two.selectbox("Ablation", ["counterfactual", "mean", "zero"]),
+            "ablation": two.selectbox("Ablation", ABLATIONS),
             "seed": three.number_input("Seed", 0, 2**31 - 1, 0),
         }
     _expectation(model, method)
