@@ -1,6 +1,7 @@
-"""Scores of edges, circuits selected from them, and what follows: paths, redundancy.
+"""Scores of edges and circuits: the two matrices [source, slot] that all else is made from.
 
-Pure numpy: nothing here runs a model.
+Pure numpy: nothing here runs a model. Choosing a circuit from scores is in ``ctviz.selection``,
+what a node can do without in ``ctviz.redundancy``, files of other tools in ``ctviz.exchange``.
 """
 
 from __future__ import annotations
@@ -11,17 +12,9 @@ import numpy as np
 import pandas as pd
 
 from ctviz.errors import OutOfRange, UndefinedMetric
-from ctviz.graph import Graph
+from ctviz.graph import Graph, kind_of, layer_of
 
-__all__ = [
-    "Circuit",
-    "Scores",
-    "prune_dead_ends",
-    "random_circuit",
-    "redundancy_circuit",
-    "redundancy_mass",
-    "top_edges",
-]
+__all__ = ["Circuit", "Scores", "random_circuit"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,10 +24,19 @@ class Scores:
     ``values``: float32 [source, slot], mean over examples, in units of the metric (logits for a
     logit difference). Positive: the edge supports the behaviour; negative: it works against it.
     Zero where no edge exists.
+
+    ``error``: [source, slot] in the same units, the standard error of each mean: the sample
+    standard deviation over the examples / sqrt(their number). It says how far the score would move
+    with other examples, not how good an estimate it is. NaN where it cannot be known, as with one
+    example; None where it was not computed. ``examples``: their number, None if unknown.
+
+    Raises UndefinedMetric for a score that is not finite.
     """
 
     graph: Graph
     values: np.ndarray
+    error: np.ndarray | None = None
+    examples: int | None = None
 
     def __post_init__(self) -> None:
         shape = self.graph.exists.shape
@@ -46,9 +48,20 @@ class Scores:
                 f"The score of {self.graph.edge_name(row, column)} is not a finite number; the "
                 "model's activations or the metric contain NaN or infinity."
             )
+        if self.error is not None:
+            if self.error.shape != shape:
+                raise ValueError(f"errors have shape {self.error.shape}, but the graph is {shape}.")
+            if (wrong := (self.error < 0) | np.isinf(self.error)).any():
+                row, column = np.argwhere(wrong)[0]
+                raise ValueError(
+                    f"The standard error of {self.graph.edge_name(row, column)} is "
+                    f"{self.error[row, column]}, but must be finite and not negative, or NaN."
+                )
+        if self.examples is not None and self.examples < 1:
+            raise OutOfRange("examples", self.examples, 1, None)
 
     def frame(self) -> pd.DataFrame:
-        """Tidy table: one row an edge, with columns edge, source, slot, node, kind, score."""
+        """Tidy table: one row an edge: edge, source, slot, node, kind, score, error (or NaN)."""
         rows, columns = np.nonzero(self.graph.exists)
         slots = self.graph.slots
         return pd.DataFrame(
@@ -59,6 +72,29 @@ class Scores:
                 "node": [slots[c].name.split("<")[0] for c in columns],
                 "kind": [slots[c].kind for c in columns],
                 "score": self.values[rows, columns],
+                "error": np.nan if self.error is None else self.error[rows, columns],
+            }
+        )
+
+    def nodes(self) -> np.ndarray:
+        """Attribution of each source: the sum of the scores of its outgoing edges, float [source].
+
+        To first order this is the effect of corrupting the node's whole output. An edge's score is
+        the change of the output times the gradient at one read; the gradient of the residual
+        stream right after the write is the sum of the gradients of all later reads; so the sum
+        over the edges is the change of the output times that gradient.
+        """
+        return self.values.sum(axis=1, where=self.graph.exists, dtype=np.float64)
+
+    def node_frame(self) -> pd.DataFrame:
+        """Tidy table: one row a source: node, layer, kind (input, head, mlp), score."""
+        sources = self.graph.sources
+        return pd.DataFrame(
+            {
+                "node": sources,
+                "layer": [layer_of(node, self.graph.n_layers) for node in sources],
+                "kind": [kind_of(node) for node in sources],
+                "score": self.nodes(),
             }
         )
 
@@ -100,23 +136,6 @@ class Circuit:
         return [self.graph.slots[c].name for c in np.flatnonzero(self.mask.any(axis=0))]
 
 
-def top_edges(scores: Scores, n_edges: int, *, prune: bool = False) -> Circuit:
-    """The ``n_edges`` edges of largest \\|score\\|; ties go to the earlier row, then column.
-
-    With ``prune``, edges on no path from ``input`` to ``logits`` are then dropped, so the result
-    can be smaller. Raises OutOfRange unless 1 <= n_edges <= the edges of the graph.
-    """
-    graph = scores.graph
-    if not 1 <= n_edges <= graph.n_edges:
-        raise OutOfRange("edges", n_edges, 1, graph.n_edges)
-    flat = np.flatnonzero(graph.exists)
-    order = np.argsort(-np.abs(scores.values.ravel()[flat]), kind="stable")
-    mask = np.zeros(graph.exists.size, dtype=bool)
-    mask[flat[order[:n_edges]]] = True
-    circuit = Circuit(graph, mask.reshape(graph.exists.shape))
-    return prune_dead_ends(circuit) if prune else circuit
-
-
 def random_circuit(graph: Graph, n_edges: int, *, seed: int) -> Circuit:
     """``n_edges`` edges drawn uniformly without replacement."""
     if not 1 <= n_edges <= graph.n_edges:
@@ -126,62 +145,3 @@ def random_circuit(graph: Graph, n_edges: int, *, seed: int) -> Circuit:
     mask = np.zeros(graph.exists.size, dtype=bool)
     mask[chosen] = True
     return Circuit(graph, mask.reshape(graph.exists.shape))
-
-
-def prune_dead_ends(circuit: Circuit) -> Circuit:
-    """Drop edges that lie on no path from ``input`` to ``logits``.
-
-    A head passes a path on from any of its slots to its output; a shared key or value slot passes
-    it on to every head of its group.
-    """
-    graph, mask = circuit.graph, circuit.mask
-    n = len(graph.sources)
-    feeds = graph.feeds[:, :n]  # slots -> sources
-    fed: np.ndarray = np.zeros(n, dtype=bool)  # can be reached from input
-    fed[0] = True
-    for row in range(1, n):  # sources are in the order in which they are written
-        fed[row] = (mask[fed].any(axis=0) & feeds[:, row]).any()
-    useful = np.zeros(n, dtype=bool)  # reaches logits
-    for row in range(n - 1, -1, -1):
-        slots = mask[row]
-        useful[row] = slots[-1] or (feeds[slots] & useful).any()
-    slot_useful = np.asarray((feeds & useful).any(axis=1))
-    slot_useful[-1] = True
-    return Circuit(graph, mask & fed[:, None] & slot_useful[None, :])
-
-
-def redundancy_circuit(circuit: Circuit) -> np.ndarray:
-    """Node redundancy (D - d) / D with d = incoming edges inside the circuit: float [node].
-
-    NaN for ``input``, which has no incoming edges. Circuit-tuning, arXiv 2502.06106 v1.
-    """
-    graph = circuit.graph
-    return _share(graph, circuit.mask.sum(axis=0) @ graph.feeds.astype(int))
-
-
-def redundancy_mass(scores: Scores, *, tau: float = 0.9) -> np.ndarray:
-    """Node redundancy (D - d) / D with d = fewest incoming edges that carry ``tau`` of the mass.
-
-    The mass of a node is the sum of \\|score\\| over its incoming edges; after the d90 of Li et al.
-    2018, arXiv 1804.08838. A node without any mass needs no edge: d = 0. float [node], NaN for
-    ``input``. Raises OutOfRange unless 0 < tau <= 1.
-    """
-    if not 0 < tau <= 1:
-        raise OutOfRange("tau", tau, 0, 1)
-    graph = scores.graph
-    needed = np.zeros(len(graph.nodes), dtype=int)
-    size = np.abs(scores.values).astype(np.float64)
-    for index in range(len(graph.nodes)):
-        slots = graph.feeds[:, index]
-        incoming = np.sort(size[:, slots][graph.exists[:, slots]])[::-1]
-        total = incoming.sum()
-        if total > 0:
-            carried = np.cumsum(incoming) >= tau * total * (1 - 1e-12)
-            needed[index] = int(np.argmax(carried)) + 1
-    return _share(graph, needed)
-
-
-def _share(graph: Graph, needed: np.ndarray) -> np.ndarray:
-    degrees = graph.degrees
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(degrees > 0, (degrees - needed) / degrees, np.nan)

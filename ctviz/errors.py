@@ -6,6 +6,7 @@ CtvizError
  ├── UnsupportedModel    a model of a family that has no architecture table     (ValueError)
  ├── MissingModel        weights that are not on this machine yet               (FileNotFoundError)
  ├── BadTask             a task that cannot be made into a batch for this model (ValueError)
+ ├── BadCircuitFile      a circuit of another tool that cannot be read          (ValueError)
  ├── UndefinedMetric     a ratio whose denominator is zero, or a NaN            (ArithmeticError)
  ├── DamagedRun          a file of a run directory that cannot be read          (ValueError)
  └── RunExists           something that would be overwritten                    (FileExistsError)
@@ -19,6 +20,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "BadCircuitFile",
     "BadTask",
     "CtvizError",
     "DamagedRun",
@@ -81,6 +83,10 @@ class MissingModel(CtvizError, FileNotFoundError):
 
 class BadTask(CtvizError, ValueError):
     """The task yields no usable example for this model, or an example is malformed."""
+
+
+class BadCircuitFile(CtvizError, ValueError):
+    """A circuit file that is missing or breaks its format; the message names file and edge."""
 
 
 class UndefinedMetric(CtvizError, ArithmeticError):

@@ -26,7 +26,7 @@ import numpy as np
 
 from ctviz.errors import OutOfRange, UnknownName
 
-__all__ = ["Graph", "Slot", "layer_of"]
+__all__ = ["Graph", "Slot", "kind_of", "layer_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,13 @@ def layer_of(node: str, n_layers: int) -> int:
     if node == "logits":
         return n_layers
     return int(node[1:].split(".")[0])
+
+
+def kind_of(node: str) -> str:
+    """``input``, ``head``, ``mlp`` or ``logits``."""
+    if node in ("input", "logits"):
+        return node
+    return "mlp" if node.startswith("m") else "head"
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,19 @@ class Graph:
                 mask[column, self._node_index[node]] = True
         mask.setflags(write=False)
         return mask
+
+    @functools.cached_property
+    def feed_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Slot and node of each pair of a slot and a node that it feeds: int [feed] twice.
+
+        By slot, then by node. A shared key or value slot has one pair for each head of its group,
+        so the pairs are the slots of the ungrouped convention, in its order; without groups they
+        are the slots.
+        """
+        slots, nodes = np.nonzero(self.feeds)
+        slots.setflags(write=False)
+        nodes.setflags(write=False)
+        return slots, nodes
 
     @property
     def n_edges(self) -> int:

@@ -85,3 +85,14 @@ def test_impossible_shapes_are_refused():
         Graph(0, 2)
     with pytest.raises(ValueError, match="multiple"):
         Graph(1, 4, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 6, 2), (1, 4, 1, True)])
+def test_feed_pairs_are_the_slots_of_the_ungrouped_graph(shape):
+    graph = Graph(*shape)
+    plain = Graph(graph.n_layers, graph.n_heads, parallel=graph.parallel)
+    slots, nodes = graph.feed_pairs
+    for slot, node, ungrouped in zip(slots, nodes, plain.slots, strict=True):
+        assert (graph.nodes[node],) == ungrouped.feeds
+        assert graph.slots[slot].kind == ungrouped.kind
+        assert graph.slots[slot].n_sources == ungrouped.n_sources

@@ -6,8 +6,10 @@ import functools
 
 import numpy as np
 
-from ctviz.circuit import Scores, redundancy_circuit, redundancy_mass, top_edges
+from ctviz.circuit import Scores
 from ctviz.graph import Graph
+from ctviz.redundancy import circuit_redundancy, mass_redundancy
+from ctviz.selection import top_edges
 from ctviz.views.timeline import Curve, Probe, Timeline
 
 CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
@@ -65,10 +67,10 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
         if n_edges:
             chosen = top_edges(score, n_edges)
             mask = chosen.mask
-            redundancy["circuit"].append(redundancy_circuit(chosen))
+            redundancy["circuit"].append(circuit_redundancy(chosen).values)
         else:
             redundancy["circuit"].append(np.full(len(graph.nodes), np.nan))
-        redundancy["mass"].append(redundancy_mass(score))
+        redundancy["mass"].append(mass_redundancy(score).values)
         changed = mask.any(axis=0) @ owners
         changed[: len(graph.sources)] |= mask.any(axis=1)
         changed[[0, -1]] = False
