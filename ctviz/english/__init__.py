@@ -35,16 +35,20 @@ from ctviz.english.lexicon import (
 )
 from ctviz.english.people import IndirectObject, Pronoun, indirect_object, pronoun
 from ctviz.english.sequences import Repeat, Years, repeat, years
+from ctviz.english.words import FEW_PEOPLE, FEW_THINGS, OPPOSITES
 
 __all__ = [
     "ADJECTIVES",
     "AGREEMENT_KINDS",
     "ATTRACTOR_KINDS",
     "COLORS",
+    "FEW_PEOPLE",
+    "FEW_THINGS",
     "KINDS",
     "NAMES",
     "NOUNS",
     "NUMBERS",
+    "OPPOSITES",
     "TRANSITIVE",
     "VERBS",
     "Adjective",

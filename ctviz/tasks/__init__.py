@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ctviz.errors import OutOfRange, UnknownName
-from ctviz.tasks import agreement
+from ctviz.tasks import agreement, known_answers
 from ctviz.tasks.pair import Pair
 
 __all__ = ["TASKS", "Pair", "Split", "Task", "find_task"]
@@ -41,7 +41,8 @@ class Task:
 
         The splits share no combination of content words that the bundled model was trained on:
         ``train`` draws from those that its corpus has, ``dev`` and ``test`` from those it never
-        had.
+        had (its corpus has none of the pairs of `ctviz.tasks.known_answers`, which are divided in
+        the same way).
         """
         if n < 1:
             raise OutOfRange("examples", n, 1, None)
@@ -81,6 +82,45 @@ TASKS: dict[str, Task] = {
                 "before tuning and positive after."
             ),
             draw=agreement.disagree,
+        ),
+        Task(
+            key="induction",
+            title="Induction: continue as before",
+            metric="logit(word that followed last time) - logit(word that followed the other)",
+            aim="after a word that was there before, say what followed it",
+            explanation=(
+                "A few different words, then one of them again: “… hat key … lamp cup … hat” goes "
+                "on with “key”. In the counterfactual prompt the two word pairs have changed "
+                "places and the other one is asked for: “… lamp cup … hat key … lamp”. The model "
+                "`induction` was built for this; others can be asked too."
+            ),
+            draw=known_answers.continue_bigram,
+        ),
+        Task(
+            key="opposite",
+            title="Induction, then the opposite",
+            metric="logit(opposite of the right word) - logit(opposite of another's word)",
+            aim="say the opposite of the word that followed a name",
+            explanation=(
+                "“Mary big Anna heavy Tom clean Anna” goes on with “light”: find what followed "
+                "“Anna”, and say the opposite. In the counterfactual prompt Anna and Tom have "
+                "changed places, with their words, and Tom is asked for. The model "
+                "`induction-mlp` was built for this; no other model is expected to do it."
+            ),
+            draw=known_answers.say_opposite,
+        ),
+        Task(
+            key="echo",
+            title="Say the last word again",
+            metric="logit(last word) - logit(last word of the counterfactual)",
+            aim="say the last word of the prompt once more",
+            explanation=(
+                "“key lamp bag plate” goes on with “plate”: not a behaviour of interest, but what "
+                "a GPT-2 with random weights does, since its embeddings are also its unembedding. "
+                "The counterfactual prompt has other words in all places but the first. The model "
+                "`few-heads` was built for this."
+            ),
+            draw=known_answers.say_again,
         ),
     )
 }
