@@ -22,7 +22,7 @@ def source_means(anatomy: Anatomy, batch: Batch, micro_batch: int) -> Writes:
     sums: list[Tensor] | None = None
     count = 0
     for part in batch.split(micro_batch):
-        kept = run_writes(anatomy, part.clean)
+        kept = run_writes(anatomy, part.clean, part.first)
         real = part.real
         flat = [written[real].sum(dim=0) for written in kept.tensors]
         sums = flat if sums is None else [a + b for a, b in zip(sums, flat, strict=True)]
@@ -37,4 +37,4 @@ def corrupt_writes(
     """What sources write when corrupted; None stands for zero everywhere."""
     if ablation == "zero":
         return None
-    return means if ablation == "mean" else run_writes(anatomy, batch.corrupt)
+    return means if ablation == "mean" else run_writes(anatomy, batch.corrupt, batch.first)

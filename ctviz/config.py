@@ -8,13 +8,28 @@ from typing import Any, Literal, get_args
 from ctviz.errors import OutOfRange, UnknownName
 from ctviz.tasks import find_task
 
-__all__ = ["ABLATIONS", "METHODS", "Ablation", "Method", "Optimizer", "TuneConfig"]
+__all__ = [
+    "ABLATIONS",
+    "ATTRIBUTIONS",
+    "METHODS",
+    "METRICS",
+    "Ablation",
+    "Attribution",
+    "Method",
+    "Metric",
+    "Optimizer",
+    "TuneConfig",
+]
 
 Method = Literal["circuit", "full"]
 Optimizer = Literal["adamw", "sgd"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Ablation = Literal["counterfactual", "mean", "zero"]
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
+Attribution = Literal["eap", "eap-ig", "exact"]
+ATTRIBUTIONS: tuple[Attribution, ...] = get_args(Attribution)
+Metric = Literal["logit_difference", "probability_difference", "log_probability", "kl"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

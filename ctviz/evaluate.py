@@ -21,13 +21,14 @@ from torch import Tensor
 
 from ctviz.ablation import corrupt_writes, source_means
 from ctviz.circuit import Circuit, random_circuit
-from ctviz.config import Ablation
+from ctviz.config import Ablation, Metric
 from ctviz.errors import UndefinedMetric
+from ctviz.measure import Measure, check_metric
 from ctviz.models.anatomy import Anatomy, Block
 from ctviz.models.hooks import Hook, hooked
-from ctviz.models.writes import Writes, head_outputs, source_outputs
+from ctviz.models.writes import Writes, head_outputs, head_write_hooks, source_outputs
+from ctviz.patching import read_hooks
 from ctviz.tasks.batch import Batch
-from ctviz.tasks.metrics import logit_difference
 
 __all__ = ["Faithfulness", "faithfulness", "metric_of_circuit", "metric_of_model"]
 
@@ -51,18 +52,30 @@ class Faithfulness:
 
 
 @torch.no_grad()
-def metric_of_model(anatomy: Anatomy, batch: Batch, *, corrupt: bool = False) -> np.ndarray:
+def metric_of_model(
+    anatomy: Anatomy,
+    batch: Batch,
+    *,
+    metric: Metric = "logit_difference",
+    corrupt: bool = False,
+) -> np.ndarray:
     """Metric of the model as it is on the clean (or corrupt) prompts: float [example]."""
     values = []
     for part in batch.split(64):
-        hidden = anatomy.hidden(part.corrupt if corrupt else part.clean)
-        values.append(logit_difference(anatomy.logits_at(hidden, part.last), part))
+        measure = Measure(anatomy, part, metric)
+        values.append(measure(anatomy.hidden(part.corrupt if corrupt else part.clean, part.first)))
+        check_metric(values[-1], 64 * (len(values) - 1))
     return torch.cat(values).cpu().double().numpy()
 
 
 @torch.no_grad()
 def metric_of_circuit(
-    anatomy: Anatomy, batch: Batch, circuit: Circuit, *, ablation: Ablation = "counterfactual"
+    anatomy: Anatomy,
+    batch: Batch,
+    circuit: Circuit,
+    *,
+    ablation: Ablation = "counterfactual",
+    metric: Metric = "logit_difference",
 ) -> np.ndarray:
     """Metric with every edge outside the circuit corrupted: float [example].
 
@@ -73,9 +86,10 @@ def metric_of_circuit(
     values = []
     for part in batch.split(size):
         run = _PatchedRun(anatomy, part, circuit, corrupt_writes(anatomy, part, ablation, means))
+        measure = Measure(anatomy, part, metric)
         with hooked(before=run.before, after=run.after):
-            hidden = anatomy.hidden(part.clean)
-        values.append(logit_difference(anatomy.logits_at(hidden, part.last), part))
+            values.append(measure(anatomy.hidden(part.clean, part.first)))
+        check_metric(values[-1], size * (len(values) - 1))
     return torch.cat(values).cpu().double().numpy()
 
 
@@ -143,25 +157,19 @@ class _PatchedRun:
         if corrupt is None:
             self.difference = self.outside.new_zeros(shape)
         else:
-            self.difference = source_outputs(anatomy, corrupt.per_token()).neg_()
+            self.difference = source_outputs(anatomy, corrupt).neg_()
             if self.difference.shape != shape:  # means: one token that stands for all
                 self.difference = self.difference.expand(shape).clone()
-        self.residual: Tensor | None = None
-        self.column = 0
-        self.before: list[Hook] = [(anatomy.final_norm.module, self._own_read)]
-        self.after: list[Hook] = [(anatomy.embedding, lambda x: self._write(0, x))]
+        patched, self.after = read_hooks(anatomy, self._read)
+        self.before: list[Hook] = [(anatomy.blocks[0].module, lambda x: self._write(0, x))]
         for layer, block in enumerate(anatomy.blocks):
             row = 1 + layer * (graph.n_heads + 1)
-            self.before += [
-                (block.attention_norm.module, self._keep_residual),
-                (block.attention_out, self._heads_writer(row, block)),
-                (block.mlp_norm.module, self._own_read),
-            ]
-            self.after += self._projections(block)
-            self.after.append((block.mlp, self._writer(row + graph.n_heads)))
+            self.before += head_write_hooks(block, self._heads_writer(row, block))
+            self.after.append((block.mlp_write, self._writer(row + graph.n_heads)))
+        self.before += patched
 
     def _write(self, row: int, output: Tensor) -> None:
-        self.difference[row] += output.flatten(0, 1)
+        self.difference[row] += output.view(self.difference[row].shape)
 
     def _writer(self, row: int) -> Callable[[Tensor], None]:
         return lambda output: self._write(row, output)
@@ -174,42 +182,9 @@ class _PatchedRun:
 
         return write
 
-    def _keep_residual(self, x: Tensor) -> None:
-        self.residual = x
-
     def _read(self, x: Tensor, columns: slice) -> Tensor:
-        """The residual stream as read by some slots: [slot, batch, position, d_model]."""
+        """The residual stream as read by some slots: [slot, example, position, d_model]."""
         reach = self.anatomy.graph.slots[columns.start].n_sources
         outside = self.outside[:reach, columns]
         removed = outside.T @ self.difference[:reach].reshape(reach, -1)
         return x - removed.view(-1, *x.shape)
-
-    def _own_read(self, x: Tensor) -> Tensor:
-        """An MLP's read, or the final norm's: they come in column order after each attention."""
-        read = self._read(x, slice(self.column, self.column + 1))[0]
-        self.column += 1
-        return read
-
-    def _projections(self, block: Block) -> list[Hook]:
-        graph = self.anatomy.graph
-        kinds: dict[torch.nn.Module, list[str]] = {}
-        for kind in "qkv":
-            kinds.setdefault(block.projection(kind).module, []).append(kind)
-        units = {"q": graph.n_heads, "k": graph.kv_heads, "v": graph.kv_heads}
-
-        def project(kind: str) -> Tensor:
-            assert self.residual is not None
-            columns = slice(self.column, self.column + units[kind])
-            self.column = columns.stop
-            read = block.attention_norm(self._read(self.residual, columns))
-            projection = block.projection(kind)
-            weight = projection.weight.reshape(
-                self.anatomy.d_model, units[kind], self.anatomy.d_head
-            )
-            out = torch.einsum("ubpd,due->bpue", read, weight).flatten(2)
-            return out if projection.bias is None else out + projection.bias
-
-        def hook(names: list[str]) -> Callable[[Tensor], Tensor]:
-            return lambda _: torch.cat([project(kind) for kind in names], dim=-1)
-
-        return [(module, hook(names)) for module, names in kinds.items()]

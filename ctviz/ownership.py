@@ -75,9 +75,8 @@ def circuit_units(anatomy: Anatomy) -> list[Unit]:
     graph, d_head = anatomy.graph, anatomy.d_head
     units: list[Unit] = []
 
-    def columns(module: LinearModule, start: int, stop: int) -> tuple[Part, ...]:
-        """Outputs [start, stop) of a linear module, with their biases."""
-        wanted = slice(start, stop)
+    def columns(module: LinearModule, wanted: slice) -> tuple[Part, ...]:
+        """Some outputs of a linear module, with their biases."""
         index = (wanted,) if isinstance(module, nn.Linear) else (slice(None), wanted)
         parts = [Part(module.weight, index)]
         if module.bias is not None:
@@ -91,8 +90,8 @@ def circuit_units(anatomy: Anatomy) -> list[Unit]:
         for slot in graph.slots:
             if slot.layer == layer and slot.kind in "qkv":
                 projection = block.projection(slot.kind)
-                start = projection.start + slot.unit * d_head
-                units.append(Unit(slot.name, columns(projection.module, start, start + d_head)))
+                owned = columns(projection.module, projection.columns(slot.unit))
+                units.append(Unit(slot.name, owned))
         for head in range(graph.n_heads):
             rows = slice(head * d_head, (head + 1) * d_head)
             out = block.attention_out

@@ -25,7 +25,7 @@ TOP = 5
 def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
     """Run a pair's clean prompt once and read what the graph's nodes do on it."""
     anatomy, tokenizer = loaded.anatomy, loaded.tokenizer
-    batch = encode([pair], tokenizer).batch.to(anatomy.device)
+    batch = encode([pair], tokenizer).to(anatomy.device)
     final: list[torch.Tensor] = []
     watching = hooked(before=[(anatomy.final_norm.module, final.append)])
     with writes(anatomy) as kept, watching, eager_attention(anatomy):
@@ -35,7 +35,7 @@ def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
             use_cache=False,
             output_attentions=True,
         )
-    logits = anatomy.logits_at(output.last_hidden_state, batch.last)[0].float()
+    logits = anatomy.logits_at(output.last_hidden_state, batch.positions)[0, -1].float()
     probability, token = logits.softmax(dim=-1).topk(TOP)
 
     def text(token_id: int) -> str:
@@ -49,9 +49,9 @@ def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
         top=tuple((text(i), p) for i, p in zip(token.tolist(), probability.tolist(), strict=True)),
         attribution=_direct(
             anatomy,
-            source_outputs(anatomy, kept.per_token())[:, -1].float(),
+            source_outputs(anatomy, kept)[:, -1].float(),
             final[0][0, -1].float(),
-            int(batch.answer[0]),
+            int(batch.answer[0, -1]),
             int(batch.foil[0]),
         ),
     )
@@ -65,9 +65,10 @@ def _direct(
     _, inverse_sigma = norm.standardize(residual)
     if norm.centred:
         outputs = outputs - outputs.mean(dim=-1, keepdim=True)
-    scale = norm.weight.float() * inverse_sigma
     weight = anatomy.unembedding.weight
-    direction = (weight[answer] - weight[foil]).float() * scale
+    direction = (weight[answer] - weight[foil]).float() * inverse_sigma
+    if norm.scale is not None:
+        direction = direction * norm.scale.float()
     return np.append((outputs @ direction).cpu().numpy(), np.float32(np.nan)).astype(np.float32)
 
 

@@ -14,17 +14,19 @@ import torch
 from torch import Tensor
 
 from ctviz.attribute import attribute
-from ctviz.circuit import Circuit, redundancy_circuit, redundancy_mass, top_edges
-from ctviz.config import TuneConfig
+from ctviz.circuit import Circuit
+from ctviz.config import Metric, TuneConfig
 from ctviz.errors import UndefinedMetric
 from ctviz.evaluate import faithfulness, metric_of_model
 from ctviz.models.loading import Loaded
 from ctviz.ownership import DriftMeter, UnitOptimizer, circuit_units, owned_units, whole_units
 from ctviz.probe import read_probe
+from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.retention import Retention
+from ctviz.selection import top_edges
 from ctviz.snapshot import Snapshot, StepRecord
-from ctviz.tasks import Pair, find_task
-from ctviz.tasks.batch import Batch, Encoded, encode
+from ctviz.tasks import Pair, Split, find_task
+from ctviz.tasks.batch import IGNORED, Batch, Fitting, encode, fitting
 
 __all__ = ["Tuning", "encode_task"]
 
@@ -32,10 +34,20 @@ TRAIN_PAIRS = 512
 PROBES = 2
 
 
-def encode_task(loaded: Loaded, key: str, n: int, *, split: str, seed: int) -> Encoded:
+def encode_task(
+    loaded: Loaded,
+    key: str,
+    n: int,
+    *,
+    split: Split,
+    seed: int,
+    metric: Metric = "logit_difference",
+) -> tuple[Batch, Fitting]:
     """``n`` pairs of a task that fit the model's tokenizer (fewer if the task has no more)."""
-    pairs = find_task(key).pairs(2 * n, split=split, seed=seed)  # type: ignore[arg-type]
-    return encode(pairs, loaded.tokenizer, limit=n)
+    pairs = find_task(key).pairs(2 * n, split=split, seed=seed)
+    chosen = fitting(pairs, loaded.tokenizer, metric=metric, limit=n)
+    batch = encode(chosen.pairs, loaded.tokenizer, metric=metric)
+    return batch.to(loaded.anatomy.device), chosen
 
 
 class Tuning:
@@ -48,12 +60,13 @@ class Tuning:
     def __init__(self, loaded: Loaded, config: TuneConfig) -> None:
         self.loaded, self.config = loaded, config
         self.anatomy = anatomy = loaded.anatomy
-        encoded = [
-            encode_task(loaded, config.task, n, split=split, seed=config.seed)
-            for split, n in (("train", TRAIN_PAIRS), ("dev", config.examples))
-        ]
-        self.train, self.dev = (item.batch.to(anatomy.device) for item in encoded)
-        self.probe_pairs = _two_kinds(encoded[1].pairs)
+        self.train, _ = encode_task(
+            loaded, config.task, TRAIN_PAIRS, split="train", seed=config.seed
+        )
+        self.dev, chosen = encode_task(
+            loaded, config.task, config.examples, split="dev", seed=config.seed
+        )
+        self.probe_pairs = _two_kinds(chosen.pairs)
         units = circuit_units(anatomy) if config.method == "circuit" else whole_units(anatomy)
         self.optimizer = UnitOptimizer(units, self._make_optimizer)
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
@@ -116,10 +129,12 @@ class Tuning:
         return circuit
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the answer as the next token."""
-        hidden = self.anatomy.hidden(batch.clean)
-        logits = self.anatomy.logits_at(hidden, batch.last)
-        return torch.nn.functional.cross_entropy(logits.float(), batch.answer)
+        """Cross-entropy of the answer's tokens, a mean over them."""
+        hidden = self.anatomy.hidden(batch.clean, batch.first)
+        logits = self.anatomy.logits_at(hidden, batch.positions).float()
+        return torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), batch.answer.flatten(), ignore_index=IGNORED
+        )
 
     def snapshot(self, step: int, tuned: Circuit) -> Snapshot:
         """Discovery and evaluation on the dev pairs, as the model is now."""
@@ -153,8 +168,8 @@ class Tuning:
             circuit=circuit.mask,
             tuned=tuned.mask,
             redundancy={
-                "circuit": redundancy_circuit(circuit).astype(np.float32),
-                "mass": redundancy_mass(scores).astype(np.float32),
+                "circuit": circuit_redundancy(circuit).values.astype(np.float32),
+                "mass": mass_redundancy(scores).values.astype(np.float32),
             },
             metrics=metrics,
             probes=tuple(read_probe(self.loaded, pair) for pair in self.probe_pairs),

@@ -18,13 +18,14 @@ import transformers
 import ctviz
 from ctviz.attribute import attribute
 from ctviz.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from ctviz.circuit import prune_dead_ends, redundancy_circuit, redundancy_mass, top_edges
 from ctviz.config import Ablation, TuneConfig
 from ctviz.errors import CtvizError, OutOfRange
 from ctviz.evaluate import faithfulness
 from ctviz.models.loading import Loaded, load
+from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.runs import Run, RunWriter
 from ctviz.runs.files import write_json, write_tensors
+from ctviz.selection import prune_dead_ends, top_edges
 from ctviz.snapshot import Snapshot, StepRecord
 from ctviz.tasks import find_task
 from ctviz.tune import Tuning, encode_task
@@ -56,8 +57,7 @@ def discover(
     started = time.perf_counter()
     graph = loaded.anatomy.graph
     check_edges(loaded, edges)
-    encoded = encode_task(loaded, task, examples, split="dev", seed=seed)
-    batch = encoded.batch.to(loaded.anatomy.device)
+    batch, chosen = encode_task(loaded, task, examples, split="dev", seed=seed)
     scores = attribute(loaded.anatomy, batch, ablation=ablation)
     scored = time.perf_counter() - started
     circuit = top_edges(scores, edges)
@@ -75,7 +75,7 @@ def discover(
         "ablation": ablation,
         "seed": seed,
         "examples": len(batch),
-        "examples_dropped": len(encoded.dropped),
+        "examples_dropped": len(chosen.dropped),
         "n_edges": graph.n_edges,
         "n_circuit_edges": circuit.n_edges,
         "metric_clean": found.metric_full,
@@ -94,8 +94,8 @@ def discover(
             for node, value in zip(graph.nodes, values, strict=True)
         }
         for key, values in (
-            ("circuit", redundancy_circuit(circuit)),
-            ("mass", redundancy_mass(scores)),
+            ("circuit", circuit_redundancy(circuit).values),
+            ("mass", mass_redundancy(scores).values),
         )
     }
     details = {"circuit": circuit.edges(), "redundancy": redundancy}
@@ -221,7 +221,7 @@ def _about(loaded: Loaded, config: TuneConfig, tuning: Tuning) -> dict[str, Any]
     return {
         "model": {
             "name": loaded.name,
-            "family": loaded.anatomy.family.model_type,
+            "family": loaded.anatomy.family,
             "revision": loaded.revision,
             "parameters": tuning.n_parameters,
         },

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctviz.circuit import Circuit, random_circuit
+from ctviz.measure import Measure
 from ctviz.models.anatomy import Anatomy
 from ctviz.ownership import (
     DriftMeter,
@@ -17,8 +18,7 @@ from ctviz.ownership import (
     owned_units,
     whole_units,
 )
-from ctviz.tasks.metrics import logit_difference
-from tests.conftest import CONFIGS, random_batch, random_model
+from tests.conftest import random_batch, random_model
 
 OPTIMIZERS = {
     "sgd": lambda views: torch.optim.SGD(views, lr=0.1, momentum=0.9, weight_decay=0.1),
@@ -29,8 +29,7 @@ OPTIMIZERS = {
 def one_step(anatomy: Anatomy, optimizer: UnitOptimizer, names: list[str], seed: int) -> None:
     batch = random_batch(seed=seed)
     optimizer.own(names)
-    hidden = anatomy.hidden(batch.clean)
-    (-logit_difference(anatomy.logits_at(hidden, batch.last), batch).mean()).backward()
+    (-Measure(anatomy, batch, "logit_difference")(anatomy.hidden(batch.clean)).mean()).backward()
     optimizer.step(max_norm=1.0)
 
 
@@ -42,7 +41,7 @@ def allowed(anatomy: Anatomy, names: list[str]) -> dict[str, torch.Tensor]:
     """Element masks of what may move, built by name and shape, not with the code under test."""
     graph, d = anatomy.graph, anatomy.d_head
     masks = {k: torch.zeros_like(v, dtype=torch.bool) for k, v in anatomy.model.named_parameters()}
-    gpt2 = anatomy.family.model_type == "gpt2"
+    gpt2 = anatomy.family == "gpt2"
     for name in names:
         node, kind = name[:-1].split("<")
         layer = int(node[1:].split(".")[0])
@@ -76,7 +75,7 @@ def allowed(anatomy: Anatomy, names: list[str]) -> dict[str, torch.Tensor]:
     return masks
 
 
-@pytest.mark.parametrize("family", sorted(CONFIGS))
+@pytest.mark.parametrize("family", ["gpt2", "llama", "llama-grouped"])
 @pytest.mark.parametrize("kind", sorted(OPTIMIZERS))
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
@@ -99,6 +98,24 @@ def test_what_is_not_owned_does_not_move(family, kind, data):
         assert moved == 0 or names
         assert optimizer.n_owned == sum(int(mask.sum()) for mask in may_move.values())
         assert meter.measure([optimizer.units[n] for n in names]) == 0.0
+
+
+def test_a_slot_owns_the_outputs_that_attribution_reads_as_its_own(anatomy):
+    """The conformance tests prove `Projection.take`; ownership cuts by `Projection.columns`."""
+    units = {unit.name: unit for unit in circuit_units(anatomy)}
+    for slot in anatomy.graph.slots:
+        if slot.kind not in "qkv":
+            continue
+        projection = anatomy.blocks[slot.layer].projection(slot.kind)
+        width = projection.module.weight.numel() // anatomy.d_model
+        own = projection.take(torch.arange(width))[slot.unit]
+        columns = projection.columns(slot.unit)
+        assert own.tolist() == list(range(columns.start, columns.stop))
+        assert all(
+            part.parameter.ndim == 1 or columns in part.index for part in units[slot.name].parts
+        )
+    everything = Circuit(anatomy.graph, anatomy.graph.exists.copy())
+    assert set(owned_units(everything)) == set(units)
 
 
 @pytest.mark.parametrize("kind", sorted(OPTIMIZERS))
@@ -138,8 +155,7 @@ def test_one_owned_step_equals_the_plain_optimizer_on_everything_owned():
     for seed in range(3):
         batch = random_batch(seed=seed)
         one_step(one, owner, list(owner.units), seed=seed)
-        hidden = other.hidden(batch.clean)
-        (-logit_difference(other.logits_at(hidden, batch.last), batch).mean()).backward()
+        (-Measure(other, batch, "logit_difference")(other.hidden(batch.clean)).mean()).backward()
         torch.nn.utils.clip_grad_norm_(list(other.model.parameters()), 1.0)
         plain.step()
         plain.zero_grad()

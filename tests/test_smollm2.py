@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from ctviz.attribute import attribute
-from ctviz.circuit import Circuit, top_edges
+from ctviz.circuit import Circuit
 from ctviz.config import TuneConfig
 from ctviz.evaluate import faithfulness, metric_of_circuit, metric_of_model
 from ctviz.models.known import KNOWN
 from ctviz.models.loading import load
+from ctviz.selection import top_edges
 from ctviz.snapshot import Snapshot, StepRecord
 from ctviz.tune import Tuning, encode_task
 
@@ -48,7 +49,7 @@ def test_it_completes_english(loaded, prompt, expected):
 
 def test_its_circuit_carries_agreement_and_the_identities_hold(loaded):
     anatomy = loaded.anatomy
-    batch = encode_task(loaded, "sva", 8, split="dev", seed=0).batch
+    batch, _ = encode_task(loaded, "sva", 8, split="dev", seed=0)
     clean = metric_of_model(anatomy, batch)
     assert clean.mean() > 0.5
     full = Circuit(anatomy.graph, anatomy.graph.exists.copy())

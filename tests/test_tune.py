@@ -18,7 +18,7 @@ from ctviz.models.loading import load, pick_device
 from ctviz.runs import open_run
 from ctviz.snapshot import Snapshot, StepRecord
 from ctviz.tasks import TASKS, Pair, find_task
-from ctviz.tasks.batch import encode
+from ctviz.tasks.batch import IGNORED, encode, fitting
 from ctviz.tune import Tuning
 
 SMALL = {"model": "tiny", "task": "sva-flip", "steps": 4, "edges": 30, "examples": 8}
@@ -156,7 +156,7 @@ def test_an_unsupported_family_says_which_are(tmp_path):
     from ctviz.errors import UnsupportedModel
 
     BloomConfig(hidden_size=16, n_layer=1, n_head=2, vocab_size=50).save_pretrained(tmp_path)
-    with pytest.raises(UnsupportedModel, match=r"'bloom'.*Supported families: gpt2, llama"):
+    with pytest.raises(UnsupportedModel, match=r"'bloom'.*Supported families: .*gpt2, .*llama"):
         load(str(tmp_path))
 
 
@@ -182,9 +182,8 @@ def test_pairs_are_different_reproducible_and_split(key, tokenizer):
     assert dev == again
     assert len(set(dev)) == 100
     assert not set(dev) & set(train)
-    encoded = encode(dev, tokenizer)
-    assert len(encoded.batch) == 100
-    assert encoded.dropped == ()
+    assert len(encode(dev, tokenizer)) == 100
+    assert fitting(dev, tokenizer).dropped == ()
 
 
 def test_flip_is_agreement_with_the_verbs_exchanged():
@@ -200,29 +199,48 @@ def test_batches_pad_on_the_right_and_know_their_last_position(tokenizer):
         Pair("The keys", "The key", " are", " is"),
         Pair("The keys to the cabinet", "The key to the cabinet", " are", " is"),
     ]
-    batch = encode(pairs, tokenizer).batch
+    batch = encode(pairs, tokenizer)
     assert batch.last.tolist() == [1, 4]
     assert batch.real.sum(dim=1).tolist() == [2, 5]
     assert batch[:1].clean.shape[1] == 2
 
 
-def test_pairs_that_do_not_fit_are_dropped_with_their_reason(tokenizer):
-    good = Pair("The keys", "The key", " are", " is")
-    bad = [
-        Pair("The keys", "The", " are", " is"),
-        Pair("The keys", "The key", " are is", " is"),
-        Pair("The keys", "The key", " is", " is"),
-    ]
-    encoded = encode([*bad, good], tokenizer)
-    assert encoded.pairs == (good,)
-    reasons = [reason for _, reason in encoded.dropped]
-    assert reasons == [
-        "clean has 2 tokens and corrupt 1",
-        "answer has 2 tokens and foil 1",
-        "answer and foil are the same token",
-    ]
-    with pytest.raises(BadTask, match="None of 3 pairs fits"):
-        encode(bad, tokenizer)
+GOOD = Pair("The keys", "The key", " are", " is")
+BAD = {
+    "clean has 2 tokens and corrupt 1": Pair("The keys", "The", " are", " is"),
+    "the answer ' are is' has 2 tokens": Pair("The keys", "The key", " are is", " is"),
+    "answer and foil are the same token": Pair("The keys", "The key", " is", " is"),
+    "clean has no tokens": Pair("", "", " is", " are"),
+    "the answer has no tokens": Pair("The keys", "The key", "", " is"),
+}
+
+
+def test_pairs_that_do_not_fit_are_left_out_with_their_reason(tokenizer):
+    chosen = fitting([*BAD.values(), GOOD], tokenizer)
+    assert chosen.pairs == (GOOD,)
+    for (pair, reason), (expected, bad) in zip(chosen.dropped, BAD.items(), strict=True):
+        assert pair == bad
+        assert expected in reason
+    with pytest.raises(BadTask, match="None of 5 pairs fits"):
+        fitting(list(BAD.values()), tokenizer)
+
+
+@pytest.mark.parametrize("reason", BAD)
+def test_encoding_names_the_pair_that_does_not_fit(tokenizer, reason):
+    with pytest.raises(BadTask, match=f"Pair 1 .*{reason}"):
+        encode([GOOD, BAD[reason]], tokenizer)
+    with pytest.raises(BadTask, match="no pairs"):
+        encode([], tokenizer)
+
+
+def test_an_answer_of_several_tokens_stands_at_the_end_of_both_prompts(tokenizer):
+    long = Pair("The keys", "The key", " are is the", " is")
+    batch = encode([long, GOOD], tokenizer, metric="log_probability")
+    are, is_, the = (tokenizer(f" {word}")["input_ids"][0] for word in ("are", "is", "the"))
+    assert batch.answer.tolist() == [[are, is_, the], [IGNORED, IGNORED, are]]
+    assert batch.last.tolist() == [3, 1]
+    assert batch.positions[0].tolist() == [1, 2, 3]
+    assert batch.clean[0, 2:].tolist() == batch.corrupt[0, 2:].tolist() == [are, is_]
 
 
 # ---------------------------------------------------------------------- checkpoint and resume

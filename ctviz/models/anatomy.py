@@ -1,7 +1,7 @@
 """A loaded model seen as a graph: its blocks, projections and norms, found through its family.
 
-`Anatomy(model)` resolves the module paths of `ctviz.models.families` once; the engine hooks and
-slices through it and knows no family by name.
+`Anatomy(model)` resolves the module paths of the family's table once; the engine hooks and slices
+through it and knows no family by name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from transformers.pytorch_utils import Conv1D
 
 from ctviz.errors import UnsupportedModel
 from ctviz.graph import Graph
-from ctviz.models.families import FAMILIES, Family
+from ctviz.models.families import FAMILIES, Table
+from ctviz.models.families.table import NormKind
 
 __all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
 
@@ -25,38 +26,65 @@ LinearModule: TypeAlias = nn.Linear | Conv1D
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """The columns [start, stop) of a linear module's output: ``y = x @ weight + bias``.
+    """What a linear module computes for all units (heads) of one kind.
 
-    The module is a Linear (weight stored [out, in]) or a Conv1D (stored [in, out]).
+    Its output is a row of slices, each ``d_head`` wide; unit i is slice ``slices[i]``. A fused
+    module holds the slices of several kinds. The weight is stored [out, in] by a Linear and
+    [in, out] by a Conv1D.
     """
 
     module: LinearModule
-    start: int
-    stop: int
+    slices: tuple[int, ...]
+    d_head: int
+
+    def columns(self, unit: int) -> slice:
+        """The outputs of the module that are a unit's."""
+        start = self.slices[unit] * self.d_head
+        return slice(start, start + self.d_head)
+
+    def take(self, output: Tensor) -> Tensor:
+        """[..., out] -> [..., unit, d_head]; a view where the slices are evenly spaced."""
+        by_slice = output.unflatten(-1, (-1, self.d_head))
+        first, last = self.slices[0], self.slices[-1]
+        step = self.slices[1] - first if len(self.slices) > 1 else 1
+        if self.slices == tuple(range(first, last + 1, step)):
+            return by_slice[..., first : last + 1 : step, :]
+        return by_slice[..., list(self.slices), :]
+
+    def put(self, output: Tensor, units: slice, values: Tensor) -> None:
+        """Write [..., unit, d_head] into some units of an output [..., out], in place."""
+        by_slice = output.unflatten(-1, (-1, self.d_head))
+        by_slice[..., list(self.slices[units]), :] = values
 
     @property
     def weight(self) -> Tensor:
-        """View of the weight, [in, stop - start]."""
-        return _in_out(self.module)[:, self.start : self.stop]
+        """[in, unit, d_head]."""
+        return self.take(_in_out(self.module))
 
     @property
     def bias(self) -> Tensor | None:
-        """View of the bias, [stop - start], or None."""
+        """[unit, d_head], or None."""
         bias = self.module.bias
-        return None if bias is None else bias[self.start : self.stop]
+        return None if bias is None else self.take(bias)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Norm:
-    """A LayerNorm (``centred``) or RMSNorm: ``norm(x) = weight * xhat + bias``."""
+    """A LayerNorm or RMSNorm: ``norm(x) = scale * xhat + bias``."""
 
     module: nn.Module
-    centred: bool
+    kind: NormKind
 
     @property
-    def weight(self) -> Tensor:
-        """The scale, [d_model]."""
-        return cast(Tensor, self.module.weight)
+    def centred(self) -> bool:
+        """Whether the mean is taken away first, as LayerNorm does."""
+        return self.kind == "layer"
+
+    @property
+    def scale(self) -> Tensor | None:
+        """[d_model], or None for a norm without one."""
+        weight = cast("Tensor | None", self.module.weight)
+        return weight + 1 if self.kind == "rms+1" and weight is not None else weight
 
     @property
     def bias(self) -> Tensor | None:
@@ -66,7 +94,8 @@ class Norm:
     @property
     def epsilon(self) -> float:
         """What is added to the variance."""
-        return cast(float, self.module.eps if self.centred else self.module.variance_epsilon)
+        name = "variance_epsilon" if hasattr(self.module, "variance_epsilon") else "eps"
+        return cast(float, getattr(self.module, name))
 
     def standardize(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """xhat [..., d_model] and 1 / sigma [..., 1] of an input [..., d_model]."""
@@ -82,26 +111,47 @@ class Norm:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """One transformer block. ``q``, ``k``, ``v`` are all heads of a kind, side by side."""
+    """One transformer block; see `ctviz.models.families.table.Table` for what each part is."""
 
-    attention_norm: Norm
+    module: nn.Module
+    attention_norm: Norm | None
     q: Projection
     k: Projection
     v: Projection
     attention_out: LinearModule
-    mlp: nn.Module
-    mlp_norm: Norm
+    attention_post_norm: Norm | None
+    mlp_norm: Norm | None
+    mlp_read: nn.Module
     mlp_in: tuple[LinearModule, ...]
     mlp_out: LinearModule
+    mlp_write: nn.Module
 
     def projection(self, kind: str) -> Projection:
         """The projection of a slot kind, ``q``, ``k`` or ``v``."""
         return {"q": self.q, "k": self.k, "v": self.v}[kind]
 
     @property
-    def output_weight(self) -> Tensor:
-        """View of the attention output projection, [heads * d_head, d_model]."""
-        return _in_out(self.attention_out)
+    def projections(self) -> dict[LinearModule, list[str]]:
+        """The modules that project to q, k and v, each with its kinds: one if they are fused."""
+        found: dict[LinearModule, list[str]] = {}
+        for kind in "qkv":
+            found.setdefault(self.projection(kind).module, []).append(kind)
+        return found
+
+    @property
+    def shared_norm(self) -> bool:
+        """Whether attention and MLP read through one and the same norm."""
+        first, second = self.attention_norm, self.mlp_norm
+        return first is not None and second is not None and first.module is second.module
+
+    @property
+    def write_weight(self) -> Tensor:
+        """What turns head outputs into writes, [heads * d_head, d_model].
+
+        The output projection, times the scale of the norm that follows it if there is one.
+        """
+        weight, norm = _in_out(self.attention_out), self.attention_post_norm
+        return weight if norm is None or norm.scale is None else weight * norm.scale
 
 
 class Anatomy:
@@ -121,20 +171,25 @@ class Anatomy:
                 "to add one."
             )
         self.model = model
-        self.family: Family = family
+        self.family = family.model_type
+        self.table: Table = family.table(config)
         self.d_model: int = config.hidden_size
         n_heads: int = config.num_attention_heads
-        n_kv_heads: int = getattr(config, "num_key_value_heads", None) or n_heads
+        n_kv_heads: int = (
+            self.table.kv_heads or getattr(config, "num_key_value_heads", None) or n_heads
+        )
         self.d_head: int = getattr(config, "head_dim", None) or self.d_model // n_heads
-        self.graph = Graph(config.num_hidden_layers, n_heads, n_kv_heads)
-        self.embedding = self._module(model, family.embedding)
-        self.final_norm = self._norm(model, family.final_norm)
+        self.graph = Graph(
+            config.num_hidden_layers, n_heads, n_kv_heads, parallel=self.table.parallel
+        )
+        self.final_norm = self._norm(model, self.table.final_norm)
         unembedding = model.get_output_embeddings()
         if unembedding is None:
             raise UnsupportedModel(f"{type(model).__name__} has no unembedding: not a causal LM.")
         self.unembedding = cast(nn.Linear, unembedding)
         self.blocks = [
-            self._block(block) for block in cast(nn.ModuleList, self._module(model, family.blocks))
+            self._block(block)
+            for block in cast(nn.ModuleList, self._module(model, self.table.blocks))
         ]
 
     @property
@@ -142,20 +197,32 @@ class Anatomy:
         """Device of the model's parameters."""
         return self.model.device
 
-    def hidden(self, ids: Tensor) -> Tensor:
+    def hidden(self, ids: Tensor, first: Tensor | None = None) -> Tensor:
         """Final hidden states, after the final norm: [batch, position] -> [batch, position, d].
 
-        Prompts are padded on the right, where a causal model's earlier positions cannot see the
-        padding, so nothing is masked out.
+        ``first`` [batch] is the position of each prompt's first token, None if all begin at 0.
+        Padding on the right is not masked: a causal model's earlier positions cannot see it.
         """
+        positions = None
         seen = torch.ones_like(ids)
-        output = self.model.base_model(input_ids=ids, attention_mask=seen, use_cache=False)
+        if first is not None:
+            place = torch.arange(ids.shape[1], device=ids.device) - first[:, None]
+            seen = (place >= 0).to(ids.dtype)
+            positions = place.clamp(min=0)
+        output = self.model.base_model(
+            input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False
+        )
         return cast(Tensor, output.last_hidden_state)
 
     def logits_at(self, hidden: Tensor, positions: Tensor) -> Tensor:
-        """Next-token logits at one position of each example: [batch, vocabulary]."""
-        rows = torch.arange(hidden.shape[0], device=hidden.device)
-        return cast(Tensor, self.unembedding(hidden[rows, positions]))
+        """Next-token logits at some positions of each example.
+
+        [batch, position, d_model], int [batch, n] -> [batch, n, vocabulary]
+        """
+        rows = torch.arange(hidden.shape[0], device=hidden.device)[:, None]
+        logits = cast(Tensor, self.unembedding(hidden[rows, positions]))
+        cap = self.table.softcap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     # ------------------------------------------------------------------ resolving
 
@@ -164,36 +231,54 @@ class Anatomy:
             return parent.get_submodule(path)
         except AttributeError:
             raise UnsupportedModel(
-                f"{type(self.model).__name__} is listed as {self.family.model_type!r}, but has no "
+                f"{type(self.model).__name__} is listed as {self.family!r}, but has no "
                 f"module {path!r}."
             ) from None
 
     def _block(self, block: nn.Module) -> Block:
-        family, graph = self.family, self.graph
-        q_width, kv_width = graph.n_heads * self.d_head, graph.kv_heads * self.d_head
-        widths = (q_width, kv_width, kv_width)
-        projections = []
-        if len(family.qkv) == 1:
-            fused = self._linear(block, family.qkv[0])
-            start = 0
-            for width in widths:
-                projections.append(Projection(fused, start, start + width))
-                start += width
-        else:
-            for path, width in zip(family.qkv, widths, strict=True):
-                projections.append(Projection(self._linear(block, path), 0, width))
-        q, k, v = projections
+        table = self.table
+        out = self._linear(block, table.attention_out)
+        post = self._optional_norm(block, table.attention_post_norm)
+        if post is not None and (out.bias is not None or post.centred):
+            raise UnsupportedModel(
+                f"{table.attention_out} of this {self.family} model has a bias in front of a norm, "
+                "so what its heads write does not add up to what attention writes."
+            )
+        q, k, v = self._projections(block)
         return Block(
-            attention_norm=self._norm(block, family.attention_norm),
+            module=block,
+            attention_norm=self._optional_norm(block, table.attention_norm),
             q=q,
             k=k,
             v=v,
-            attention_out=self._linear(block, family.attention_out),
-            mlp=self._module(block, family.mlp),
-            mlp_norm=self._norm(block, family.mlp_norm),
-            mlp_in=tuple(self._linear(block, path) for path in family.mlp_in),
-            mlp_out=self._linear(block, family.mlp_out),
+            attention_out=out,
+            attention_post_norm=post,
+            mlp_norm=self._optional_norm(block, table.mlp_norm),
+            mlp_read=self._module(block, table.mlp_read),
+            mlp_in=tuple(self._linear(block, path) for path in table.mlp_in),
+            mlp_out=self._linear(block, table.mlp_out),
+            mlp_write=self._module(block, table.mlp_write),
         )
+
+    def _projections(self, block: nn.Module) -> list[Projection]:
+        table, graph, d_head = self.table, self.graph, self.d_head
+        heads, groups, each = graph.n_heads, graph.kv_heads, graph.group_size
+        if len(table.qkv) == 3:
+            counts = (heads, groups, groups)
+            return [
+                Projection(self._linear(block, path), tuple(range(count)), d_head)
+                for path, count in zip(table.qkv, counts, strict=True)
+            ]
+        fused = self._linear(block, table.qkv[0])
+        if table.fused == "kinds":
+            slices = list(range(heads + 2 * groups))
+            kinds = slices[:heads], slices[heads : heads + groups], slices[heads + groups :]
+        else:
+            wide = each + 2  # slices of a group: its query heads, its key, its value
+            slices = list(range(groups * wide))
+            queries = [i for i in slices if i % wide < each]
+            kinds = queries, slices[each::wide], slices[each + 1 :: wide]
+        return [Projection(fused, tuple(chosen), d_head) for chosen in kinds]
 
     def _linear(self, block: nn.Module, path: str) -> LinearModule:
         module = self._module(block, path)
@@ -204,16 +289,19 @@ class Anatomy:
             )
         return module
 
+    def _optional_norm(self, parent: nn.Module, path: str | None) -> Norm | None:
+        return None if path is None else self._norm(parent, path)
+
     def _norm(self, parent: nn.Module, path: str) -> Norm:
         module = self._module(parent, path)
-        centred = self.family.norm == "layer"
-        fits = isinstance(module, nn.LayerNorm) if centred else hasattr(module, "variance_epsilon")
+        kind = self.table.norm
+        named = type(module).__name__
+        fits = isinstance(module, nn.LayerNorm) if kind == "layer" else named.endswith("RMSNorm")
         if not fits:
             raise UnsupportedModel(
-                f"{path} is a {type(module).__name__}, but the table of "
-                f"{self.family.model_type!r} expects a {self.family.norm} norm."
+                f"{path} is a {named}, but the table of {self.family!r} expects a {kind} norm."
             )
-        return Norm(module, centred)
+        return Norm(module, kind)
 
 
 def _in_out(module: LinearModule) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,18 +12,23 @@ from torch import Tensor
 from ctviz.models.anatomy import Anatomy, Block
 from ctviz.models.hooks import Hook, hooked
 
-__all__ = ["Writes", "frozen", "head_outputs", "run_writes", "source_outputs", "writes"]
-
-
-ALL = slice(None)
+__all__ = [
+    "Writes",
+    "frozen",
+    "head_outputs",
+    "head_write_hooks",
+    "run_writes",
+    "source_outputs",
+    "writes",
+]
 
 
 @dataclass(slots=True, eq=False)
 class Writes:
     """What the model wrote in one run, before heads are told apart.
 
-    ``embedding``: [batch, position, d_model]; ``heads[l]``: [batch, position, heads * d_head], the
-    input of the output projection; ``mlps[l]``: [batch, position, d_model].
+    ``embedding``: [batch, position, d_model]; ``heads[l]``: [batch, position, heads * d_head], what
+    `Block.write_weight` turns into the heads' writes; ``mlps[l]``: [batch, position, d_model].
     """
 
     embedding: Tensor | None = None
@@ -43,9 +48,9 @@ class Writes:
         layers = len(tensors) // 2
         return cls(tensors[0], list(tensors[1 : 1 + layers]), list(tensors[1 + layers :]))
 
-    def per_token(self) -> Writes:
-        """The same with one row a token: [batch * position, width]."""
-        return Writes.of([tensor.flatten(0, 1) for tensor in self.tensors])
+    def map(self, function: Callable[[Tensor], Tensor]) -> Writes:
+        """The same with a function applied to each tensor."""
+        return Writes.of([function(tensor) for tensor in self.tensors])
 
     def minus(self, other: Writes) -> Writes:
         """The difference, write by write; ``other`` may broadcast."""
@@ -58,15 +63,38 @@ def writes(anatomy: Anatomy) -> Iterator[Writes]:
     """Keep what each source writes while the block runs the model."""
     kept = Writes()
 
-    def embedding(output: Tensor) -> None:
-        kept.embedding = output.detach()
+    def embedding(x: Tensor) -> None:
+        kept.embedding = x.detach()
 
-    before: list[Hook] = [
-        (b.attention_out, lambda z: kept.heads.append(z.detach())) for b in anatomy.blocks
-    ]
-    after: list[Hook] = [(b.mlp, lambda y: kept.mlps.append(y.detach())) for b in anatomy.blocks]
-    with hooked(before=before, after=[(anatomy.embedding, embedding), *after]):
+    def mlp(y: Tensor) -> None:
+        assert kept.embedding is not None
+        # a copy, since some models go on to add to it in place; OPT drops the batch dimension
+        kept.mlps.append(y.detach().clone().view(kept.embedding.shape))
+
+    before: list[Hook] = [(anatomy.blocks[0].module, embedding)]
+    after: list[Hook] = []
+    for block in anatomy.blocks:
+        before += head_write_hooks(block, lambda z: kept.heads.append(z.detach()))
+        after.append((block.mlp_write, mlp))
+    with hooked(before=before, after=after):
         yield kept
+
+
+def head_write_hooks(block: Block, keep: Callable[[Tensor], None]) -> list[Hook]:
+    """Hooks that call ``keep`` with what `Block.write_weight` turns into the heads' writes.
+
+    That is the output projection's input, [batch, position, heads * d_head]. Where a norm follows
+    the projection it is divided by the norm's sigma: a head's write is then its share of what the
+    norm lets through.
+    """
+    norm = block.attention_post_norm
+    if norm is None:
+        return [(block.attention_out, keep)]
+    inputs: list[Tensor] = []
+    return [
+        (block.attention_out, inputs.append),
+        (norm.module, lambda x: keep(inputs.pop() * norm.standardize(x)[1])),
+    ]
 
 
 def head_outputs(z: Tensor, block: Block, n_heads: int, *, out: Tensor | None = None) -> Tensor:
@@ -74,36 +102,36 @@ def head_outputs(z: Tensor, block: Block, n_heads: int, *, out: Tensor | None = 
 
     The output projection's bias belongs to no head.
     """
-    weight = block.output_weight.to(z.dtype)
+    weight = block.write_weight.to(z.dtype)
     per_head = z.view(len(z), n_heads, -1).transpose(0, 1)
     return torch.bmm(per_head, weight.view(n_heads, per_head.shape[2], -1), out=out)
 
 
-def source_outputs(
-    anatomy: Anatomy, kept: Writes, *, tokens: slice = ALL, out: Tensor | None = None
-) -> Tensor:
-    """Every source's output for some tokens of `Writes.per_token`: [source, token, d_model].
+@torch.no_grad()
+def source_outputs(anatomy: Anatomy, kept: Writes, *, out: Tensor | None = None) -> Tensor:
+    """Every source's output, [source, batch * position, d_model].
 
     Rows are in the order of ``graph.sources``. ``out`` takes the result, in its own precision.
     """
     heads = anatomy.graph.n_heads
-    embedding = kept.tensors[0][tokens]
+    embedding = kept.tensors[0].flatten(0, 1)
     if out is None:
         out = embedding.new_empty((len(anatomy.graph.sources), *embedding.shape))
     out[0] = embedding
     row = 1
     for block, z, mlp in zip(anatomy.blocks, kept.heads, kept.mlps, strict=True):
-        head_outputs(z[tokens].to(out.dtype), block, heads, out=out[row : row + heads])
-        out[row + heads] = mlp[tokens]
+        flat = z.flatten(0, 1).to(out.dtype)
+        head_outputs(flat, block, heads, out=out[row : row + heads])
+        out[row + heads] = mlp.flatten(0, 1)
         row += heads + 1
     return out
 
 
 @torch.no_grad()
-def run_writes(anatomy: Anatomy, ids: Tensor) -> Writes:
+def run_writes(anatomy: Anatomy, ids: Tensor, first: Tensor | None = None) -> Writes:
     """Run the model once without gradients and keep what each source writes."""
     with writes(anatomy) as kept:
-        anatomy.hidden(ids)
+        anatomy.hidden(ids, first)
     return kept
 
 

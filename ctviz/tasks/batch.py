@@ -9,19 +9,29 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from ctviz.config import Metric
 from ctviz.errors import BadTask
 from ctviz.tasks.pair import Pair
 
-__all__ = ["Batch", "Encoded", "encode"]
+__all__ = ["IGNORED", "Batch", "Fitting", "encode", "fitting"]
+
+IGNORED = -100  # in ``Batch.answer``: no token
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Clean and corrupt prompts of equal token length, padded on the right.
+    """Clean and corrupt prompts of equal token length.
 
-    ``clean``, ``corrupt``: int64 [example, position]; ``last``: int64 [example], the position of
-    each prompt's last token, where the answer is predicted; ``answer``, ``foil``: int64 [example],
-    token ids.
+    ``clean``, ``corrupt``: int64 [example, position]. ``last``: int64 [example], the position of
+    each prompt's last token. ``answer``: int64 [example, n], token ids that should come next; the
+    last of them is predicted at ``last``, the one before it one position earlier, and so on
+    (answers shorter than n have IGNORED in front). Of an answer of several tokens, all but the last
+    therefore stand at the end of both prompts. ``foil``: int64 [example], a token that should not
+    come where the answer's last one does. ``first``: int64 [example], the position of each prompt's
+    first token, or None if all begin at 0.
+
+    Raises BadTask, naming the example, for prompts of different shape, for a row of nothing but
+    padding and for an answer that would be predicted in front of its prompt.
     """
 
     clean: Tensor
@@ -29,6 +39,31 @@ class Batch:
     last: Tensor
     answer: Tensor
     foil: Tensor
+    first: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.clean.shape != self.corrupt.shape:
+            raise BadTask(
+                f"clean is {list(self.clean.shape)} and corrupt {list(self.corrupt.shape)} [example"
+                ", position], but an edge can be corrupted only where both have the same tokens."
+            )
+        n, width = self.clean.shape
+        for name, tensor in (("last", self.last), ("answer", self.answer), ("foil", self.foil)):
+            if len(tensor) != n:
+                raise BadTask(f"The batch has {n} examples, but {name} has {len(tensor)}.")
+        if not n:
+            raise BadTask("The batch has no examples.")
+        if self.answer.ndim != 2:
+            raise BadTask(f"answer is {list(self.answer.shape)}, but must be [example, n].")
+        first = torch.zeros_like(self.last) if self.first is None else self.first
+        begin = self.last - (self.answer != IGNORED).sum(dim=1) + 1
+        for wrong, what in (
+            ((self.last < first) | (first < 0), "is nothing but padding"),
+            (self.last >= width, f"ends after the {width} positions of the batch"),
+            (begin < first, "has an answer that is predicted in front of its first token"),
+        ):
+            if bool(wrong.any()):
+                raise BadTask(f"Example {int(wrong.nonzero()[0])} {what}.")
 
     def __len__(self) -> int:
         return self.clean.shape[0]
@@ -36,18 +71,34 @@ class Batch:
     @property
     def real(self) -> Tensor:
         """bool [example, position]: true where a prompt has a token, false in the padding."""
-        return torch.arange(self.clean.shape[1], device=self.last.device) <= self.last[:, None]
+        position = torch.arange(self.clean.shape[1], device=self.last.device)
+        real = position <= self.last[:, None]
+        return real if self.first is None else real & (position >= self.first[:, None])
+
+    @property
+    def positions(self) -> Tensor:
+        """int64 [example, n]: where each answer token is predicted (0 for IGNORED ones)."""
+        n = self.answer.shape[1]
+        back = torch.arange(1 - n, 1, device=self.last.device)
+        return (self.last[:, None] + back).clamp(min=0)
+
+    @property
+    def changed_from(self) -> int:
+        """First position at which any example's clean and corrupt tokens differ."""
+        differs = (self.clean != self.corrupt).any(dim=0)
+        return int(differs.int().argmax()) if bool(differs.any()) else self.clean.shape[1]
 
     def __getitem__(self, rows: slice | Tensor) -> Batch:
-        """Some of the examples, without padding that none of them needs."""
+        """Some of the examples, without padding on the right that none of them needs."""
         last = self.last[rows]
         width = int(last.max()) + 1
         return Batch(
-            self.clean[rows, :width],
-            self.corrupt[rows, :width],
-            last,
-            self.answer[rows],
-            self.foil[rows],
+            clean=self.clean[rows, :width],
+            corrupt=self.corrupt[rows, :width],
+            last=last,
+            answer=self.answer[rows],
+            foil=self.foil[rows],
+            first=None if self.first is None else self.first[rows],
         )
 
     def split(self, size: int) -> Iterator[Batch]:
@@ -58,70 +109,124 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
         return Batch(
-            self.clean.to(device),
-            self.corrupt.to(device),
-            self.last.to(device),
-            self.answer.to(device),
-            self.foil.to(device),
+            clean=self.clean.to(device),
+            corrupt=self.corrupt.to(device),
+            last=self.last.to(device),
+            answer=self.answer.to(device),
+            foil=self.foil.to(device),
+            first=None if self.first is None else self.first.to(device),
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
-    """A batch, the pairs it was made of in the same order, and why other pairs were dropped."""
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """Pairs that a model's tokenizer can encode, and why others were left out."""
 
-    batch: Batch
     pairs: tuple[Pair, ...]
     dropped: tuple[tuple[Pair, str], ...]
 
 
-def encode(
-    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, *, limit: int | None = None
-) -> Encoded:
-    """Tokenize pairs into a batch, keeping the first ``limit`` that fit this tokenizer.
-
-    A pair fits if its clean and corrupt prompts have the same number of tokens, and its answer and
-    foil are one token each and differ. Raises BadTask if none fits, naming the first reason.
-    """
-    kept: list[tuple[Pair, list[int], list[int], int, int]] = []
+def fitting(
+    pairs: Sequence[Pair],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    metric: Metric = "logit_difference",
+    limit: int | None = None,
+) -> Fitting:
+    """The first ``limit`` pairs that `encode` would take; raises BadTask if there is none."""
+    tokens = _Tokens(tokenizer)
+    kept: list[Pair] = []
     dropped: list[tuple[Pair, str]] = []
-    tokens: dict[str, list[int]] = {}
-
-    def ids(text: str, *, special: bool) -> list[int]:
-        if text not in tokens:
-            tokens[text] = tokenizer(text, add_special_tokens=special)["input_ids"]
-        return tokens[text]
-
     for pair in pairs:
         if limit is not None and len(kept) == limit:
             break
-        clean, corrupt = ids(pair.clean, special=True), ids(pair.corrupt, special=True)
-        answer, foil = ids(pair.answer, special=False), ids(pair.foil, special=False)
-        if not clean or len(clean) != len(corrupt):
-            dropped.append((pair, f"clean has {len(clean)} tokens and corrupt {len(corrupt)}"))
-        elif len(answer) != 1 or len(foil) != 1:
-            dropped.append((pair, f"answer has {len(answer)} tokens and foil {len(foil)}"))
-        elif answer == foil:
-            dropped.append((pair, "answer and foil are the same token"))
+        reason = tokens.problem(pair, metric)
+        if reason is None:
+            kept.append(pair)
         else:
-            kept.append((pair, clean, corrupt, answer[0], foil[0]))
+            dropped.append((pair, reason))
     if not kept:
         first = f" First: {dropped[0][0].clean!r}: {dropped[0][1]}." if dropped else ""
         raise BadTask(
             f"None of {len(dropped)} pairs fits this model's tokenizer: clean and corrupt must "
             f"have the same number of tokens, answer and foil must be one token each.{first}"
         )
-    width = max(len(clean) for _, clean, _, _, _ in kept)
+    return Fitting(tuple(kept), tuple(dropped))
+
+
+def encode(
+    pairs: Sequence[Pair],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    metric: Metric = "logit_difference",
+) -> Batch:
+    """Tokenize pairs into a batch, padded on the right.
+
+    Clean and corrupt prompts must have the same number of tokens. Answer and foil must be one token
+    each and differ, but for the metric ``log_probability``: there the answer may have several
+    tokens, and the foil is not looked at. Raises BadTask, naming the first pair that breaks this.
+    """
+    tokens = _Tokens(tokenizer)
+    if not pairs:
+        raise BadTask("There are no pairs to encode.")
+    for index, pair in enumerate(pairs):
+        reason = tokens.problem(pair, metric)
+        if reason is not None:
+            raise BadTask(f"Pair {index} ({pair.clean!r}): {reason}.")
+    answers = [tokens.continuation(pair.answer) for pair in pairs]
+    clean = [tokens.prompt(p.clean) + a[:-1] for p, a in zip(pairs, answers, strict=True)]
+    corrupt = [tokens.prompt(p.corrupt) + a[:-1] for p, a in zip(pairs, answers, strict=True)]
+    width = max(len(prompt) for prompt in clean)
+    longest = max(len(answer) for answer in answers)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
     def padded(prompts: list[list[int]]) -> Tensor:
         return torch.tensor([prompt + [pad] * (width - len(prompt)) for prompt in prompts])
 
-    batch = Batch(
-        clean=padded([row[1] for row in kept]),
-        corrupt=padded([row[2] for row in kept]),
-        last=torch.tensor([len(row[1]) - 1 for row in kept]),
-        answer=torch.tensor([row[3] for row in kept]),
-        foil=torch.tensor([row[4] for row in kept]),
+    return Batch(
+        clean=padded(clean),
+        corrupt=padded(corrupt),
+        last=torch.tensor([len(prompt) - 1 for prompt in clean]),
+        answer=torch.tensor([[IGNORED] * (longest - len(a)) + a for a in answers]),
+        foil=torch.tensor([(tokens.continuation(pair.foil) or [0])[0] for pair in pairs]),
     )
-    return Encoded(batch, tuple(row[0] for row in kept), tuple(dropped))
+
+
+class _Tokens:
+    """A tokenizer that remembers, and what is wrong with a pair for it."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self.known: dict[tuple[str, bool], list[int]] = {}
+
+    def _ids(self, text: str, *, special: bool) -> list[int]:
+        key = (text, special)
+        if key not in self.known:
+            self.known[key] = self.tokenizer(text, add_special_tokens=special)["input_ids"]
+        return self.known[key]
+
+    def prompt(self, text: str) -> list[int]:
+        return self._ids(text, special=True)
+
+    def continuation(self, text: str) -> list[int]:
+        return self._ids(text, special=False)
+
+    def problem(self, pair: Pair, metric: Metric) -> str | None:
+        clean, corrupt = self.prompt(pair.clean), self.prompt(pair.corrupt)
+        answer, foil = self.continuation(pair.answer), self.continuation(pair.foil)
+        if not clean:
+            return "clean has no tokens"
+        if len(clean) != len(corrupt):
+            return f"clean has {len(clean)} tokens and corrupt {len(corrupt)}; they must be equal"
+        if not answer:
+            return "the answer has no tokens"
+        if metric == "log_probability":
+            return None
+        if len(answer) != 1 or len(foil) != 1:
+            return (
+                f"the answer {pair.answer!r} has {len(answer)} tokens and the foil {pair.foil!r} "
+                f"{len(foil)}, but {metric} needs one token each"
+            )
+        if answer == foil:
+            return f"answer and foil are the same token ({pair.answer!r})"
+        return None
