@@ -1,13 +1,15 @@
 # make app   create the environment if need be, open the app
 # make test  create the environment if need be, run every check and test
 # make bench measure what the README's performance section quotes
+# make bench-reference  the same beside TransformerLens, in an environment of its own
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
+TL ?= 3.9
 
-.PHONY: app test check bench clean
+.PHONY: app test check bench bench-reference clean
 
 app: $(VENV)/.installed
 	$(BIN)/ctviz app --port $(PORT)
@@ -23,8 +25,16 @@ check: $(VENV)/.installed
 bench: $(VENV)/.installed
 	for shape in tiny smollm2-135m gpt2-small; do \
 	  $(BIN)/ctviz bench attribution --shape $$shape || exit 1; done
+	$(BIN)/ctviz bench scaling
 	$(BIN)/ctviz bench tuning
 	$(BIN)/ctviz bench app
+
+bench-reference: $(VENV)/.installed
+	test -x .venv-tl$(TL)/bin/python || $(PYTHON) -m venv .venv-tl$(TL)
+	.venv-tl$(TL)/bin/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	.venv-tl$(TL)/bin/python -m pip install --quiet -c constraints.txt -e . 'transformer-lens==$(TL).*'
+	.venv-tl$(TL)/bin/ctviz bench attribution --shape gpt2-small
+	.venv-tl$(TL)/bin/ctviz bench attribution --shape gpt2-small --batch 8 --tokens 128
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,4 +43,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-tl* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

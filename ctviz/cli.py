@@ -11,16 +11,22 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctviz import __version__, places
-from ctviz.config import ABLATIONS, METHODS, TuneConfig
+from ctviz.config import ABLATIONS, ATTRIBUTIONS, METHODS, METRICS, TuneConfig
 from ctviz.errors import CtvizError, DamagedRun
+from ctviz.models.families import FAMILIES
 from ctviz.models.known import KNOWN
 from ctviz.runs import Run, list_runs, new_folder, open_run
+from ctviz.selection import SELECTIONS, check_edges
 from ctviz.tasks import TASKS, find_task
+
+if TYPE_CHECKING:
+    from ctviz.models.loading import Loaded
 
 __all__ = ["main"]
 
@@ -51,6 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
+    if options.families:
+        families = [{"model_type": f.model_type, "title": f.title} for f in FAMILIES.values()]
+        lines = [f"{row['model_type']:14} {row['title']}" for row in families]
+        return _answer(options, {"families": families}, "\n".join(lines))
     if options.action == "fetch":
         _quiet_libraries()
         from ctviz.models.loading import fetch
@@ -102,35 +112,113 @@ def _tasks(options: argparse.Namespace) -> int:
 def _discover(options: argparse.Namespace) -> int:
     task = find_task(options.task)
     _quiet_libraries()
-    from ctviz import work
-    from ctviz.models.loading import load
+    from ctviz import findings
 
-    loaded = load(options.model, device=options.device)
-    work.check_edges(loaded, options.edges)
-    folder = new_folder(_out(options), f"discover-{task.key}-{Path(options.model).name.lower()}")
-    try:
-        result = work.discover(
+    loaded = _load(options)
+    with _folder(options, f"discover-{task.key}-{Path(options.model).name.lower()}") as folder:
+        result = findings.discover(
             loaded,
             task.key,
             folder,
+            select=options.select,
             edges=options.edges,
-            examples=options.examples,
-            ablation=options.ablation,
-            seed=options.seed,
+            threshold=options.threshold,
             prune=options.prune,
+            method=options.method,
+            eap_json=options.eap_json,
+            **_setting(options),
         )
-    except BaseException:
-        if not any(folder.iterdir()):
-            folder.rmdir()
-        raise
     lines = [
         f"{result['n_circuit_edges']} of {result['n_edges']:,} edges on {result['examples']} pairs",
         f"metric: {result['metric_clean']:+.3f} clean, {result['metric_corrupt']:+.3f} corrupt, "
         f"{result['metric_circuit']:+.3f} circuit alone",
-        f"faithfulness: {result['faithfulness']:.3f} (random circuits of that size: "
-        f"{result['random_faithfulness']:.3f})",
+        _faithful(result),
+        "strongest: "
+        + ", ".join(
+            f"{row['edge']} {row['score']:+.3f}"
+            + ("" if row["error"] is None else f" ± {row['error']:.3f}")
+            for row in result["strongest"]
+        ),
         f"scores: {result['scores']}",
     ]
+    return _answer(options, result, "\n".join(lines))
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    task = find_task(options.task)
+    _quiet_libraries()
+    from ctviz import findings
+
+    result = findings.evaluate_file(
+        _load(options),
+        task.key,
+        Path(options.circuit),
+        draws=options.draws,
+        minimality=options.minimality,
+        **_setting(options),
+    )
+    lines = [
+        f"{result['n_circuit_edges']} of {result['n_edges']:,} edges on {result['examples']} pairs",
+        _faithful(result),
+        f"completeness: its complement carries {result['completeness']:.3f}"
+        f"{_give_or_take(result['completeness_error'])} of the behaviour",
+    ]
+    lines += [
+        f"  {row['lost']:+.4f}{_give_or_take(row['error'])} without {row['edge']}"
+        for row in result.get("minimality", ())
+    ]
+    return _answer(options, result, "\n".join(lines))
+
+
+def _curve(options: argparse.Namespace) -> int:
+    tasks = [find_task(key).key for key in options.task or ["sva"]]
+    _quiet_libraries()
+    from ctviz import findings
+
+    loaded = _load(options)
+    with _folder(options, f"curve-{'-'.join(tasks)}-{Path(options.model).name.lower()}") as folder:
+        result = findings.faithfulness_curves(
+            loaded,
+            tasks,
+            folder,
+            methods=options.method or ["eap", "eap-ig"],
+            draws=options.draws,
+            progress=lambda text: print(text, file=sys.stderr),
+            **_setting(options),
+        )
+    lines = [
+        f"{row['task']:10} {row['method']:8} CPR {row['cpr']:+.3f}  CMD {row['cmd']:.3f}"
+        for row in result["areas"]
+    ]
+    lines += [f"figure: {result['figure']}", f"table: {result['table']}"]
+    return _answer(options, result, "\n".join(lines))
+
+
+def _audit(options: argparse.Namespace) -> int:
+    task = find_task(options.task)
+    _quiet_libraries()
+    from ctviz import findings
+
+    loaded = _load(options)
+    result = findings.audit_redundancy(
+        loaded,
+        task.key,
+        estimator=options.estimator,
+        tau=options.tau,
+        edges=options.edges,
+        node=options.node,
+        method=options.method,
+        draws=options.draws,
+        **_setting(options),
+    )
+    lines = [
+        f"{result['node'] or 'all nodes'}, {result['estimator']}: {result['redundant']:,} incoming "
+        f"edges redundant, {result['needed']:,} needed",
+        "share of the behaviour that is lost by corrupting",
+    ]
+    for row in result["rows"]:
+        which = f"{'all' if row['whole'] else ''} {row['edges']:,} {row['which']}".strip()
+        lines.append(f"  {which:24} {row['change']:+.3f}{_give_or_take(row['spread'])}")
     return _answer(options, result, "\n".join(lines))
 
 
@@ -154,7 +242,7 @@ def _tune(options: argparse.Namespace) -> int:
     from ctviz.models.loading import load
 
     loaded = load(config.model, device=config.device)
-    work.check_edges(loaded, config.edges)
+    check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
     name = f"{config.task}-{Path(config.model).name.lower()}-{config.method}"
     if resumed:
         resumed.announce()
@@ -237,14 +325,16 @@ def _bench(options: argparse.Namespace) -> int:
     else:
         _quiet_libraries()
         from ctviz.bench.attribution import bench_attribution
+        from ctviz.bench.scaling import bench_scaling
         from ctviz.bench.tuning import bench_tuning
 
+        shared = {"batch": options.batch, "tokens": options.tokens, "method": options.method}
         if options.what == "tuning":
             result = bench_tuning(device=options.device)
+        elif options.what == "scaling":
+            result = bench_scaling(**shared, device=options.device)
         else:
-            result = bench_attribution(
-                options.shape, batch=options.batch, tokens=options.tokens, device=options.device
-            )
+            result = bench_attribution(options.shape, **shared, device=options.device)
     return _answer(options, result, json.dumps(result, indent=2))
 
 
@@ -273,6 +363,46 @@ def _summary(run: Run) -> dict[str, Any]:
         "task": config.task,
         "method": config.method,
     }
+
+
+def _load(options: argparse.Namespace) -> Loaded:
+    from ctviz.models.loading import load
+
+    return load(options.model, device=options.device)
+
+
+def _setting(options: argparse.Namespace) -> dict[str, Any]:
+    """What every question about a circuit takes."""
+    return {
+        "metric": options.metric,
+        "ablation": options.ablation,
+        "examples": options.examples,
+        "seed": options.seed,
+    }
+
+
+@contextmanager
+def _folder(options: argparse.Namespace, name: str) -> Iterator[Path]:
+    """A new folder for a result; one that stays empty is taken away again."""
+    folder = new_folder(_out(options), name)
+    try:
+        yield folder
+    except BaseException:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+
+
+def _give_or_take(error: float | None) -> str:
+    return "" if error is None else f" ± {error:.3f}"
+
+
+def _faithful(result: dict[str, Any]) -> str:
+    return (
+        f"faithfulness: {result['faithfulness']:.3f}{_give_or_take(result['faithfulness_error'])} "
+        f"(random circuits of that size: {result['random_faithfulness']:.3f}"
+        f"{_give_or_take(result['random_spread'])})"
+    )
 
 
 def _out(options: argparse.Namespace) -> Path:
@@ -312,11 +442,9 @@ def _parser() -> argparse.ArgumentParser:
     def out(made: argparse.ArgumentParser, text: str) -> None:
         made.add_argument("--out", metavar="FOLDER", help=f"{text} (default: ./ctviz-runs)")
 
-    def engine(made: argparse.ArgumentParser, task: str, edges: int) -> None:
+    def model(made: argparse.ArgumentParser) -> None:
         made.add_argument("--model", default="tiny", help="short name, hub id or folder (tiny)")
-        made.add_argument("--task", default=task, help=f"see `ctviz tasks` ({task})")
         made.add_argument("--seed", type=int, default=0, help="seed of every random draw (0)")
-        made.add_argument("--edges", type=int, default=edges, help=f"circuit size ({edges})")
         made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
         made.add_argument(
             "--ablation",
@@ -324,10 +452,31 @@ def _parser() -> argparse.ArgumentParser:
             choices=ABLATIONS,
             help="what corrupting means (counterfactual)",
         )
-        out(made, "folder in which the result gets a folder of its own; nothing is overwritten")
 
+    def task(made: argparse.ArgumentParser, default: str) -> None:
+        made.add_argument("--task", default=default, help=f"see `ctviz tasks` ({default})")
+
+    def edges(made: argparse.ArgumentParser, default: int) -> None:
+        made.add_argument("--edges", type=int, default=default, help=f"circuit size ({default})")
+
+    def question(made: argparse.ArgumentParser, examples: int) -> None:
+        made.add_argument(
+            "--metric", default="logit_difference", choices=METRICS, help="(logit_difference)"
+        )
+        made.add_argument(
+            "--examples", type=int, default=examples, help=f"pairs of each split ({examples})"
+        )
+
+    def method(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--method", default="eap", choices=ATTRIBUTIONS, help="of scores (eap)")
+
+    def draws(made: argparse.ArgumentParser, default: int) -> None:
+        made.add_argument("--draws", type=int, default=default, help=f"random draws ({default})")
+
+    place = "folder in which the result gets a folder of its own; nothing is overwritten"
     models = command("models", _models, "List known models, fetch one, or train the bundled one.")
     models.set_defaults(action="list")
+    models.add_argument("--families", action="store_true", help="list the supported families")
     actions = models.add_subparsers(dest="action", metavar="ACTION")
     fetch = actions.add_parser("fetch", help="bring a known model's weights into the cache")
     fetch.add_argument("name")
@@ -342,12 +491,60 @@ def _parser() -> argparse.ArgumentParser:
     tasks.add_argument("name", nargs="?")
 
     discover = command("discover", _discover, "Score every edge and find the circuit.")
-    engine(discover, "sva", 40)
-    discover.add_argument("--examples", type=int, default=64, help="dev pairs (64)")
+    model(discover)
+    task(discover, "sva")
+    edges(discover, 40)
+    question(discover, 64)
+    method(discover)
+    discover.add_argument(
+        "--select",
+        default="top",
+        choices=sorted(SELECTIONS),
+        help="largest |score|, |score| above --threshold, or grown back from the logits (top)",
+    )
+    discover.add_argument("--threshold", type=float, default=0.0, help="for --select threshold")
     discover.add_argument("--prune", action="store_true", help="drop edges on no input-logits path")
+    discover.add_argument(
+        "--eap-json", action="store_true", help="also write circuit.json as EAP-IG and MIB read it"
+    )
+    out(discover, place)
+
+    evaluate = command("evaluate", _evaluate, "Test a circuit that is in a file, ours or EAP-IG's.")
+    evaluate.add_argument("circuit", metavar="CIRCUIT.json")
+    model(evaluate)
+    task(evaluate, "sva")
+    question(evaluate, 64)
+    draws(evaluate, 5)
+    evaluate.add_argument(
+        "--minimality", action="store_true", help="what is lost without each edge (a run an edge)"
+    )
+
+    curve = command("curve", _curve, "Draw faithfulness over circuit sizes, with CPR and CMD.")
+    model(curve)
+    curve.add_argument("--task", action="append", help="may be given several times (sva)")
+    curve.add_argument(
+        "--method", action="append", choices=ATTRIBUTIONS, help="likewise (eap and eap-ig)"
+    )
+    question(curve, 32)
+    draws(curve, 3)
+    out(curve, place)
+
+    audit = command("audit", _audit, "Corrupt what nodes are said to do without, and look.")
+    model(audit)
+    task(audit, "sva")
+    audit.add_argument("--node", help="such as a1.h3 or m2 (all nodes at once)")
+    audit.add_argument("--estimator", default="mass", choices=("circuit", "mass"), help="(mass)")
+    audit.add_argument("--tau", type=float, default=0.9, help="share of the mass (0.9)")
+    edges(audit, 40)
+    question(audit, 64)
+    method(audit)
+    draws(audit, 5)
 
     tune = command("tune", _tune, "Tune a model, recording its circuit as it changes.")
-    engine(tune, "sva-flip", DEFAULTS["edges"])
+    model(tune)
+    task(tune, "sva-flip")
+    edges(tune, DEFAULTS["edges"])
+    out(tune, place)
     tune.add_argument("--method", default="circuit", choices=METHODS, help="(circuit)")
     tune.add_argument("--steps", type=int, default=DEFAULTS["steps"], help="(60)")
     tune.add_argument("--batch-size", type=int, default=DEFAULTS["batch_size"])
@@ -366,11 +563,12 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("name", metavar="RUN", help="its id, or its folder")
     out(show, "folder with the runs")
     bench = command("bench", _bench, "Measure this machine; results are ratios where they can be.")
-    bench.add_argument("what", choices=("attribution", "tuning", "app"))
+    bench.add_argument("what", choices=("attribution", "scaling", "tuning", "app"))
     bench.add_argument("--shape", default="gpt2-small", help="tiny, smollm2-135m or gpt2-small")
-    bench.add_argument("--batch", type=int, default=16)
-    bench.add_argument("--tokens", type=int, default=16)
-    bench.add_argument("--device", default="auto")
+    bench.add_argument("--batch", type=int, default=16, help="prompts (16)")
+    bench.add_argument("--tokens", type=int, default=16, help="tokens a prompt (16)")
+    bench.add_argument("--method", default="eap", choices=("eap", "eap-ig"), help="(eap)")
+    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
     app = command("app", _app, "Open the app in a browser.")
     app.add_argument("--port", type=int, default=8501)
     app.add_argument("--headless", action="store_true", help="do not open a browser")

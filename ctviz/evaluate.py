@@ -30,25 +30,48 @@ from ctviz.models.writes import Writes, head_outputs, head_write_hooks, source_o
 from ctviz.patching import read_hooks
 from ctviz.tasks.batch import Batch
 
-__all__ = ["Faithfulness", "faithfulness", "metric_of_circuit", "metric_of_model"]
+__all__ = [
+    "Evaluation",
+    "Faithfulness",
+    "Share",
+    "faithfulness",
+    "metric_of_circuit",
+    "metric_of_model",
+]
 
 
 MEMORY_LIMIT = 768 * 2**20  # bytes that the source outputs of one micro-batch may take
+SAME = 1e-6  # of the metric's size: what is closer than that to nothing has lost its digits
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of the behaviour, (m - m(empty)) / (m(full) - m(empty)), means over examples.
+
+    ``error`` is its standard error from the examples (as of any ratio of means, to first order);
+    NaN for a single example.
+    """
+
+    value: float
+    error: float
 
 
 @dataclass(frozen=True, slots=True)
 class Faithfulness:
     """How much of the behaviour a circuit carries, beside random circuits of the same size.
 
-    ``faithfulness`` = (m(circuit) - m(empty)) / (m(full) - m(empty)), means over examples, where
-    everything outside is corrupted; ``random`` is the same for a random circuit (mean over draws).
+    ``faithfulness``: what the circuit carries with everything outside corrupted, with its standard
+    ``error``; ``random``: the same for random circuits, the mean over draws, and their spread
+    (sample standard deviation, NaN for a single draw) in ``random_spread``.
     """
 
     metric_full: float
     metric_empty: float
     metric_circuit: float
     faithfulness: float
+    error: float
     random: float
+    random_spread: float
 
 
 @torch.no_grad()
@@ -59,7 +82,10 @@ def metric_of_model(
     metric: Metric = "logit_difference",
     corrupt: bool = False,
 ) -> np.ndarray:
-    """Metric of the model as it is on the clean (or corrupt) prompts: float [example]."""
+    """Metric of the model as it is on the clean (or corrupt) prompts: float [example].
+
+    Raises UndefinedMetric, naming the example, if one is not finite.
+    """
     values = []
     for part in batch.split(64):
         measure = Measure(anatomy, part, metric)
@@ -76,13 +102,16 @@ def metric_of_circuit(
     *,
     ablation: Ablation = "counterfactual",
     metric: Metric = "logit_difference",
+    means: Writes | None = None,
 ) -> np.ndarray:
     """Metric with every edge outside the circuit corrupted: float [example].
 
-    See `ctviz.ablation` for what corrupting means.
+    See `ctviz.ablation` for what corrupting means; ``means`` are those of `source_means`, if they
+    are at hand. Raises UndefinedMetric, naming the example, if one is not finite.
     """
     size = affordable_examples(anatomy, batch)
-    means = source_means(anatomy, batch, size) if ablation == "mean" else None
+    if ablation == "mean" and means is None:
+        means = source_means(anatomy, batch, size)
     values = []
     for part in batch.split(size):
         run = _PatchedRun(anatomy, part, circuit, corrupt_writes(anatomy, part, ablation, means))
@@ -93,47 +122,121 @@ def metric_of_circuit(
     return torch.cat(values).cpu().double().numpy()
 
 
+class Evaluation:
+    """Circuits of one model on one batch, between everything corrupted and nothing.
+
+    ``full`` and ``empty`` are the metric with nothing and with everything corrupted, float
+    [example]. Raises UndefinedMetric if their means are the same, since nothing can then be said of
+    what lies between.
+    """
+
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        batch: Batch,
+        *,
+        ablation: Ablation = "counterfactual",
+        metric: Metric = "logit_difference",
+    ) -> None:
+        self.anatomy, self.batch = anatomy, batch
+        self.graph, self.ablation, self.metric = anatomy.graph, ablation, metric
+        size = affordable_examples(anatomy, batch)
+        self._means = source_means(anatomy, batch, size) if ablation == "mean" else None
+        self.full = metric_of_model(anatomy, batch, metric=metric)
+        if ablation == "counterfactual" and metric != "kl":  # that is the corrupt run itself
+            self.empty = metric_of_model(anatomy, batch, metric=metric, corrupt=True)
+        else:
+            self.empty = self.run(Circuit(self.graph, np.zeros_like(self.graph.exists)))
+        self.span = float(self.full.mean() - self.empty.mean())
+        largest = float(np.abs([self.full, self.empty]).max())
+        if abs(self.span) <= SAME * largest:
+            raise UndefinedMetric(
+                f"Faithfulness is undefined: the metric ({metric}) is {self.full.mean():.6g} on "
+                f"the full model and {self.empty.mean():.6g} with everything corrupted "
+                f"({ablation}), so there is nothing for a circuit to carry. Use other prompts, "
+                "another ablation or another metric."
+            )
+
+    def run(self, circuit: Circuit) -> np.ndarray:
+        """The metric with everything outside a circuit corrupted, float [example]."""
+        return metric_of_circuit(
+            self.anatomy,
+            self.batch,
+            circuit,
+            ablation=self.ablation,
+            metric=self.metric,
+            means=self._means,
+        )
+
+    def share(self, values: np.ndarray) -> Share:
+        """What a run's metric, float [example], is between empty (0) and full (1)."""
+        value = float(values.mean() - self.empty.mean()) / self.span
+        n = len(values)
+        if n < 2:
+            return Share(value, float("nan"))
+        rest = (values - self.empty) - value * (self.full - self.empty)
+        return Share(value, float(rest.std(ddof=1) / np.sqrt(n) / abs(self.span)))
+
+    def faithfulness(self, circuit: Circuit) -> Share:
+        """The share of the behaviour that a circuit carries alone."""
+        return self.share(self.run(circuit))
+
+    def completeness(self, circuit: Circuit) -> Share:
+        """The complement's faithfulness: near 0 if the circuit leaves nothing of the behaviour out.
+
+        After the completeness criterion of Wang et al. 2022, arXiv 2211.00593, with the circuit
+        taken out as a whole.
+        """
+        return self.faithfulness(Circuit(self.graph, self.graph.exists & ~circuit.mask))
+
+    def minimality(self, circuit: Circuit) -> dict[str, Share]:
+        """For each edge, the share of the behaviour that the circuit loses without it.
+
+        One run an edge. An edge near 0 could be left out. Wang et al. 2022, arXiv 2211.00593.
+        """
+        whole = self.run(circuit)
+        found = {}
+        for row, column in np.argwhere(circuit.mask):
+            mask = circuit.mask.copy()
+            mask[row, column] = False
+            lost = whole - self.run(Circuit(self.graph, mask))
+            found[self.graph.edge_name(row, column)] = self.share(self.empty + lost)
+        return found
+
+    def random(self, n_edges: int, *, seed: int, draws: int) -> list[float]:
+        """Faithfulness of ``draws`` random circuits of a size."""
+        if n_edges == 0:
+            return [0.0] * draws
+        circuits = (random_circuit(self.graph, n_edges, seed=seed + i) for i in range(draws))
+        return [self.faithfulness(circuit).value for circuit in circuits]
+
+
 def faithfulness(
     anatomy: Anatomy,
     batch: Batch,
     circuit: Circuit,
     *,
     ablation: Ablation = "counterfactual",
+    metric: Metric = "logit_difference",
     seed: int = 0,
     draws: int = 1,
 ) -> Faithfulness:
     """Faithfulness of a circuit and of ``draws`` random ones of the same size, drawn from ``seed``.
 
-    Raises UndefinedMetric if the metric of the full and of the empty circuit are the same, since
-    nothing can then be said of what lies between.
+    Raises UndefinedMetric where `Evaluation` does.
     """
-
-    def run(which: Circuit) -> float:
-        return float(metric_of_circuit(anatomy, batch, which, ablation=ablation).mean())
-
-    graph = anatomy.graph
-    full = float(metric_of_model(anatomy, batch).mean())
-    if ablation == "counterfactual":  # the empty circuit is then the corrupt run itself
-        empty = float(metric_of_model(anatomy, batch, corrupt=True).mean())
-    else:
-        empty = run(Circuit(graph, np.zeros_like(graph.exists)))
-    span = full - empty
-    if not np.isfinite(span) or abs(span) < 1e-9:
-        raise UndefinedMetric(
-            f"Faithfulness is undefined: the metric is {full:.6g} on the full model and "
-            f"{empty:.6g} with everything corrupted. Use other prompts or another ablation."
-        )
-    inside = run(circuit)
-    if circuit.n_edges:
-        others = [run(random_circuit(graph, circuit.n_edges, seed=seed + i)) for i in range(draws)]
-    else:
-        others = [empty]
+    found = Evaluation(anatomy, batch, ablation=ablation, metric=metric)
+    inside = found.run(circuit)
+    share = found.share(inside)
+    others = found.random(circuit.n_edges, seed=seed, draws=draws)
     return Faithfulness(
-        metric_full=full,
-        metric_empty=empty,
-        metric_circuit=inside,
-        faithfulness=(inside - empty) / span,
-        random=(float(np.mean(others)) - empty) / span,
+        metric_full=float(found.full.mean()),
+        metric_empty=float(found.empty.mean()),
+        metric_circuit=float(inside.mean()),
+        faithfulness=share.value,
+        error=share.error,
+        random=float(np.mean(others)),
+        random_spread=float(np.std(others, ddof=1)) if draws > 1 else float("nan"),
     )
 
 

@@ -84,8 +84,11 @@ def save_eap_json(
     write_bytes(path, content.encode())
 
 
-def load_eap_json(path: Path) -> tuple[Scores | None, Circuit]:
+def load_eap_json(path: Path, *, n_kv_heads: int | None = None) -> tuple[Scores | None, Circuit]:
     """Scores and circuit of EAP-IG's JSON; the scores are None in a file without scores.
+
+    ``n_kv_heads`` is the model's number of key/value heads, for files that do not say so: edges
+    into slots that heads share are then taken together.
 
     Files with scores and membership (``importances.json``), and files with membership only, as the
     benchmark takes for single circuit sizes, are both read. An edge that the file does not list is
@@ -101,7 +104,10 @@ def load_eap_json(path: Path) -> tuple[Scores | None, Circuit]:
     for key in ("cfg", "nodes", "edges"):
         if key not in content:
             raise BadCircuitFile(f"{path} has no {key!r}; a circuit has cfg, nodes and edges.")
-    graph = _graph(_object(content["cfg"], path, "cfg"), path)
+    cfg = _object(content["cfg"], path, "cfg")
+    if n_kv_heads is not None:
+        cfg.setdefault("n_kv_heads", n_kv_heads)
+    graph = _graph(cfg, path)
     plain = _ungrouped(graph)
     for name, node in _object(content["nodes"], path, "nodes").items():
         if name not in plain.nodes:

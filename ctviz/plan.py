@@ -10,10 +10,10 @@ not depend on the plan beyond rounding.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import psutil
 import torch
 
 from ctviz.graph import Graph
@@ -91,7 +91,4 @@ def _free_memory(device: torch.device) -> int:
     """Bytes that are free on a device (of the machine, for CPU and MPS)."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (ValueError, OSError):  # macOS does not say
-        return 2**32
+    return psutil.virtual_memory().available

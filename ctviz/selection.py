@@ -27,10 +27,12 @@ import numpy as np
 
 from ctviz.circuit import Circuit, Scores
 from ctviz.errors import OutOfRange
+from ctviz.graph import Graph
 
 __all__ = [
     "SELECTIONS",
     "Selection",
+    "check_edges",
     "greedy_edges",
     "prune_dead_ends",
     "threshold_edges",
@@ -46,7 +48,7 @@ def top_edges(
     Raises OutOfRange unless 1 <= n_edges <= the edges of the graph.
     """
     graph = scores.graph
-    _check_count(scores, n_edges)
+    check_edges(graph, n_edges)
     flat = np.flatnonzero(graph.exists)
     order = np.argsort(-_sizes(scores, signed).ravel()[flat], kind="stable")
     mask = np.zeros(graph.exists.size, dtype=bool)
@@ -81,7 +83,7 @@ def greedy_edges(
     Raises OutOfRange unless 1 <= n_edges <= the edges of the graph.
     """
     graph = scores.graph
-    _check_count(scores, n_edges)
+    check_edges(graph, n_edges)
     keys = -_sizes(scores, signed)  # a heap gives its smallest entry first
     mask = np.zeros(graph.exists.shape, dtype=bool)
     slots_of = [np.flatnonzero(column).tolist() for column in graph.feeds.T]  # by node
@@ -161,9 +163,10 @@ def _sizes(scores: Scores, signed: bool) -> np.ndarray:
     return scores.values if signed else np.abs(scores.values)
 
 
-def _check_count(scores: Scores, n_edges: int) -> None:
-    if not 1 <= n_edges <= scores.graph.n_edges:
-        raise OutOfRange("edges", n_edges, 1, scores.graph.n_edges)
+def check_edges(graph: Graph, n_edges: int, *, hint: str = "") -> None:
+    """Raise OutOfRange unless a graph can have a circuit of that many edges."""
+    if not 1 <= n_edges <= graph.n_edges:
+        raise OutOfRange("edges", n_edges, 1, graph.n_edges, hint=hint)
 
 
 def _finish(circuit: Circuit, prune: bool) -> Circuit:

@@ -1,4 +1,4 @@
-"""Do what was asked, into a folder: discovery once, or a whole tuning run."""
+"""A whole tuning run, into a run directory."""
 
 from __future__ import annotations
 
@@ -16,98 +16,21 @@ import torch
 import transformers
 
 import ctviz
-from ctviz.attribute import attribute
 from ctviz.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from ctviz.config import Ablation, TuneConfig
-from ctviz.errors import CtvizError, OutOfRange
-from ctviz.evaluate import faithfulness
+from ctviz.config import TuneConfig
+from ctviz.errors import CtvizError
 from ctviz.models.loading import Loaded, load
-from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.runs import Run, RunWriter
-from ctviz.runs.files import write_json, write_tensors
-from ctviz.selection import prune_dead_ends, top_edges
+from ctviz.selection import check_edges
 from ctviz.snapshot import Snapshot, StepRecord
 from ctviz.tasks import find_task
-from ctviz.tune import Tuning, encode_task
+from ctviz.tune import Tuning
 
-__all__ = ["check_edges", "discover", "tune"]
+__all__ = ["tune"]
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints, which are written with a snapshot
-
-
-def discover(
-    loaded: Loaded,
-    task: str,
-    folder: Path,
-    *,
-    edges: int,
-    examples: int,
-    ablation: Ablation,
-    seed: int,
-    prune: bool,
-) -> dict[str, Any]:
-    """Score every edge on dev pairs, select and evaluate the circuit, write both into a folder.
-
-    ``folder`` gets ``scores.safetensors`` (``values`` [source, slot] and ``circuit`` [source,
-    slot], names in the header) and ``scores.json`` (names, circuit edges, node redundancy, and
-    what is returned).
-    """
-    started = time.perf_counter()
-    graph = loaded.anatomy.graph
-    check_edges(loaded, edges)
-    batch, chosen = encode_task(loaded, task, examples, split="dev", seed=seed)
-    scores = attribute(loaded.anatomy, batch, ablation=ablation)
-    scored = time.perf_counter() - started
-    circuit = top_edges(scores, edges)
-    if prune:
-        circuit = prune_dead_ends(circuit)
-    found = faithfulness(loaded.anatomy, batch, circuit, ablation=ablation, seed=seed, draws=3)
-    names = {"sources": graph.sources, "slots": graph.slot_names}
-    file = folder / "scores.safetensors"
-    write_tensors(file, {"values": scores.values, "circuit": circuit.mask}, names)
-    result = {
-        "model": loaded.name,
-        "revision": loaded.revision,
-        "task": task,
-        "metric": find_task(task).metric,
-        "ablation": ablation,
-        "seed": seed,
-        "examples": len(batch),
-        "examples_dropped": len(chosen.dropped),
-        "n_edges": graph.n_edges,
-        "n_circuit_edges": circuit.n_edges,
-        "metric_clean": found.metric_full,
-        "metric_corrupt": found.metric_empty,
-        "metric_circuit": found.metric_circuit,
-        "faithfulness": found.faithfulness,
-        "random_faithfulness": found.random,
-        "device": str(loaded.anatomy.device),
-        "seconds_scores": round(scored, 4),
-        "seconds": round(time.perf_counter() - started, 4),
-        "scores": str(file),
-    }
-    redundancy = {
-        key: {
-            node: None if value != value else round(float(value), 6)
-            for node, value in zip(graph.nodes, values, strict=True)
-        }
-        for key, values in (
-            ("circuit", circuit_redundancy(circuit).values),
-            ("mass", mass_redundancy(scores).values),
-        )
-    }
-    details = {"circuit": circuit.edges(), "redundancy": redundancy}
-    write_json(folder / "scores.json", result | names | details)
-    return result
-
-
-def check_edges(loaded: Loaded, edges: int) -> None:
-    """Raise OutOfRange unless the model's graph can have a circuit of that many edges."""
-    n_edges = loaded.anatomy.graph.n_edges
-    if not 1 <= edges <= n_edges:
-        raise OutOfRange("edges", edges, 1, n_edges, hint=f"({loaded.name})")
 
 
 def tune(
@@ -139,7 +62,7 @@ def tune(
         log.info("config: %s", json.dumps(config.to_dict()))
         writer.status("starting", message=f"loading {config.model}")
         loaded = loaded or load(config.model, device=config.device)
-        check_edges(loaded, config.edges)
+        check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
         graph = loaded.anatomy.graph
         tuning = Tuning(loaded, config)
         if found:

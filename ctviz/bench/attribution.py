@@ -1,101 +1,141 @@
-"""What the scores of all edges cost, against one training step on the same batch."""
+"""What the scores of all edges cost, against one training step on the same batch and against the
+usual implementation."""
 
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config
 
 from ctviz.attribute import attribute
-from ctviz.errors import UnknownName
+from ctviz.bench.memory import peak_memory
+from ctviz.bench.reference import Reference, build_reference, reference_scores
+from ctviz.bench.rounds import machine, take_turns
+from ctviz.bench.workloads import SHAPES, model_of, random_batch, training_step
+from ctviz.config import Attribution
+from ctviz.errors import UnsupportedModel
 from ctviz.models.anatomy import Anatomy
-from ctviz.models.loading import load, pick_device
 from ctviz.tasks.batch import Batch
 
 __all__ = ["SHAPES", "bench_attribution"]
 
-SHAPES = ("tiny", "smollm2-135m", "gpt2-small")
+REFERENCE_ROUNDS = 3  # at most: it takes many times as long
 
 
 def bench_attribution(
-    shape: str, *, batch: int = 16, tokens: int = 16, rounds: int = 7, device: str = "auto"
+    shape: str,
+    *,
+    batch: int = 16,
+    tokens: int = 16,
+    method: Attribution = "eap",
+    rounds: int = 7,
+    device: str = "auto",
+    memory: bool = True,
+    reference: bool = True,
 ) -> dict[str, Any]:
-    """Time `attribute` and a full training forward+backward in turn, and compare their medians.
+    """Time `attribute`, a full training forward+backward and the reference in turn.
 
-    The training step is the usual one: cross-entropy of every next token, gradients of every
-    parameter, no optimizer. ``gpt2-small`` has random weights of that model's shape.
+    Ratios are of medians, with the range over rounds. ``ratio_to_training_step``: our seconds by
+    the training step's. ``ratio_to_reference``: the reference's seconds by ours; also with its
+    parameters frozen. ``max_score_difference``: largest |ours - reference| by the largest
+    |reference|. ``peak_memory_ratio``: our peak memory by the training step's, see
+    `ctviz.bench.memory`. What is not measured is None; ``reference`` then says why.
     """
-    anatomy = _anatomy(shape, device)
-    model = anatomy.model
-    examples = _random_batch(anatomy, batch, tokens)
-
-    def training_step() -> None:
-        model.zero_grad(set_to_none=True)
-        model(input_ids=examples.clean, labels=examples.clean, use_cache=False).loss.backward()
-
-    def score() -> None:
-        attribute(anatomy, examples)
-
-    for warm in (training_step, score):
-        warm()
-    pairs = [(_timed(training_step, anatomy), _timed(score, anatomy)) for _ in range(rounds)]
-    step = statistics.median(pair[0] for pair in pairs)
-    scores = statistics.median(pair[1] for pair in pairs)
+    ours = step = None
+    if memory:
+        setting: dict[str, Any] = {"batch": batch, "tokens": tokens, "device": device}
+        ours = peak_memory(method, shape, **setting)
+        step = peak_memory(None, shape, **setting)
+    anatomy = model_of(shape, device=device)
+    examples = random_batch(anatomy, batch=batch, tokens=tokens)
+    seconds = take_turns(
+        {
+            "step": lambda: training_step(anatomy, examples),
+            "ours": lambda: attribute(anatomy, examples, method=method),
+        },
+        rounds=rounds,
+        device=anatomy.device,
+    )
+    anatomy.model.zero_grad(set_to_none=True)
+    ratio, ratio_range = _ratio(seconds["ours"], seconds["step"])
     return {
         "shape": shape,
+        "method": method,
         "batch": batch,
         "tokens": tokens,
         "n_edges": anatomy.graph.n_edges,
-        "ratio_to_training_step": round(scores / step, 3),
-        "ratio_range": [round(f([s / t for t, s in pairs]), 3) for f in (min, max)],
-        "training_step_seconds": round(step, 4),
-        "attribution_seconds": round(scores, 4),
+        "ratio_to_training_step": ratio,
+        "ratio_range": ratio_range,
+        "training_step_seconds": round(statistics.median(seconds["step"]), 4),
+        "attribution_seconds": round(statistics.median(seconds["ours"]), 4),
+        **_against_reference(anatomy, examples, method, rounds, wanted=reference),
+        "peak_memory_ratio": None if ours is None or step is None else round(ours / step, 3),
+        "peak_memory_mb": ours,
+        "peak_memory_mb_training_step": step,
         "rounds": rounds,
         "device": str(anatomy.device),
         "threads": torch.get_num_threads(),
+        "machine": machine(anatomy.device),
     }
 
 
-def _anatomy(shape: str, device: str) -> Anatomy:
-    if shape not in SHAPES:
-        raise UnknownName("shape", shape, SHAPES)
-    if shape != "gpt2-small":
-        return load(shape, device=device).anatomy
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(GPT2Config()).eval()
-    return Anatomy(model.to(pick_device(device)))
+def _against_reference(
+    anatomy: Anatomy, examples: Batch, method: Attribution, rounds: int, *, wanted: bool
+) -> dict[str, Any]:
+    found: dict[str, Any] = dict.fromkeys(
+        (
+            "ratio_to_reference",
+            "ratio_to_reference_range",
+            "ratio_to_frozen_reference",
+            "reference_seconds",
+            "max_score_difference",
+        )
+    )
+    if not wanted:
+        return {**found, "reference": "It was not asked for."}
+    try:
+        built = build_reference(anatomy)
+    except (ImportError, UnsupportedModel) as error:
+        return {**found, "reference": str(error)}
+
+    def run(*, frozen: bool) -> Callable[[], torch.Tensor]:
+        return lambda: reference_scores(built, examples, method=method, frozen=frozen)
+
+    seconds = take_turns(
+        {
+            "ours": lambda: attribute(anatomy, examples, method=method),
+            "reference": run(frozen=False),
+            "frozen": run(frozen=True),
+        },
+        rounds=min(rounds, REFERENCE_ROUNDS),
+        device=anatomy.device,
+    )
+    ratio, ratio_range = _ratio(seconds["reference"], seconds["ours"])
+    return {
+        "ratio_to_reference": ratio,
+        "ratio_to_reference_range": ratio_range,
+        "ratio_to_frozen_reference": _ratio(seconds["frozen"], seconds["ours"])[0],
+        "reference_seconds": round(statistics.median(seconds["reference"]), 4),
+        "max_score_difference": _difference(anatomy, examples, method, built),
+        "reference": built.name,
+    }
 
 
-def _random_batch(anatomy: Anatomy, batch: int, tokens: int) -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    vocabulary = anatomy.model.config.vocab_size
-
-    def draw(*shape: int) -> torch.Tensor:
-        return torch.randint(1, vocabulary, shape, generator=generator)
-
-    answer = draw(batch)
-    return Batch(
-        clean=draw(batch, tokens),
-        corrupt=draw(batch, tokens),
-        last=torch.full((batch,), tokens - 1),
-        answer=answer,
-        foil=(answer + 1) % vocabulary,
-    ).to(anatomy.device)
+def _difference(
+    anatomy: Anatomy, examples: Batch, method: Attribution, reference: Reference
+) -> float:
+    """Largest |ours - reference| over all edges, relative to the largest |reference|."""
+    theirs = reference_scores(reference, examples, method=method).double().cpu().numpy()
+    theirs = np.where(anatomy.graph.exists, theirs, 0.0)
+    ours = attribute(anatomy, examples, method=method).values
+    return float(f"{np.abs(ours - theirs).max() / np.abs(theirs).max():.2e}")
 
 
-def _timed(action: Callable[[], None], anatomy: Anatomy) -> float:
-    def settle() -> None:
-        if anatomy.device.type == "cuda":
-            torch.cuda.synchronize()
-        elif anatomy.device.type == "mps":
-            torch.mps.synchronize()
-
-    settle()
-    started = time.perf_counter()
-    action()
-    settle()
-    return time.perf_counter() - started
+def _ratio(above: Sequence[float], below: Sequence[float]) -> tuple[float, list[float]]:
+    """Ratio of the medians, and its range over rounds."""
+    each = [a / b for a, b in zip(above, below, strict=True)]
+    middle = statistics.median(above) / statistics.median(below)
+    return round(middle, 3), [round(min(each), 3), round(max(each), 3)]

@@ -9,12 +9,14 @@ import streamlit as st
 
 from ctviz.config import ABLATIONS, METHODS, Method, TuneConfig
 from ctviz.errors import CtvizError
+from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, resolve
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, list_runs
 from ctviz.tasks import TASKS
 
+FAMILY_TITLES = ", ".join(family.title for family in FAMILIES.values())
 OTHER = "another model …"
 PRESETS = {
     # edges, steps, batch size, learning rate, examples
@@ -41,7 +43,7 @@ def main() -> None:
             model = st.text_input(
                 "Hub id or folder",
                 placeholder="HuggingFaceTB/SmolLM2-360M",
-                help="GPT-2 and Llama families, as safetensors.",
+                help=f"{FAMILY_TITLES}; weights as safetensors.",
             ).strip()
         method = st.radio("Method", METHODS, format_func=METHOD_NAMES.__getitem__, key="method")
     with right:

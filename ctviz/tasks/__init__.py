@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ctviz.errors import OutOfRange, UnknownName
-from ctviz.tasks import agreement, known_answers
+from ctviz.tasks import agreement, giving, known_answers
 from ctviz.tasks.pair import Pair
 
 __all__ = ["TASKS", "Pair", "Split", "Task", "find_task"]
@@ -82,6 +82,18 @@ TASKS: dict[str, Task] = {
                 "before tuning and positive after."
             ),
             draw=agreement.disagree,
+        ),
+        Task(
+            key="ioi",
+            title="Indirect object identification",
+            metric="logit(receiver) - logit(giver)",
+            aim="name the one who has not been named twice",
+            explanation=(
+                "“When Mary and John went to the store, John gave a drink to …” goes on with "
+                "“Mary”: the name that does not come again. In the counterfactual prompt the "
+                "other one gives: “… Mary gave a drink to”."
+            ),
+            draw=giving.give,
         ),
         Task(
             key="induction",
