@@ -40,10 +40,12 @@ from ctviz.models.anatomy import Anatomy
 from ctviz.models.writes import Writes, source_outputs
 from ctviz.moments import Moments
 from ctviz.plan import Plan, column_groups, plan
-from ctviz.reads import Reads, read_gradients, slot_gradients
+from ctviz.reads import FoldedWeights, Reads, read_gradients, slot_gradients
 from ctviz.tasks.batch import Batch
 
 __all__ = ["attribute"]
+
+PIECE = 16  # positions in one matrix product, at most
 
 log = logging.getLogger(__name__)
 
@@ -162,11 +164,12 @@ def _scores(anatomy: Anatomy, delta: Writes, readings: list[Reads], how: Plan) -
     Large tensors made anew for each layer would cost more time than what is computed in them.
     """
     graph, dtype, device = anatomy.graph, _precision(anatomy), anatomy.device
+    folded = FoldedWeights(anatomy, dtype, keep=how.folded)
     n_sources, widest = len(graph.sources), max(g.stop - g.start for g in column_groups(graph))
     examples, positions, d_model = delta.tensors[0].shape
     most = min(how.scored, examples) * min(how.positions, positions) * d_model
-    sources = torch.empty(n_sources * most, dtype=dtype, device=device)
-    gradients = torch.empty(widest * most, dtype=dtype, device=device)
+    sources = anatomy.scratch.take("sources", (n_sources * most,), dtype, device)
+    gradients = anatomy.scratch.take("gradients", (widest * most,), dtype, device)
     for first in range(0, examples, how.scored):
         rows = slice(first, min(first + how.scored, examples))
         n = rows.stop - rows.start
@@ -174,14 +177,18 @@ def _scores(anatomy: Anatomy, delta: Writes, readings: list[Reads], how: Plan) -
         for start in range(0, positions, how.positions):
             where = (rows, slice(start, min(start + how.positions, positions)))
             size = n * (where[1].stop - start) * d_model
+            count = where[1].stop - start
+            # several products of a few positions keep all cores busy, one of many does not
+            pieces = count // max(d for d in range(1, PIECE + 1) if count % d == 0)
             a = sources[: n_sources * size].view(n_sources, -1, d_model)
             source_outputs(anatomy, delta.map(lambda x, w=where: x[w]), out=a)  # type: ignore[misc]
             for columns in column_groups(graph):
                 width = columns.stop - columns.start
                 g = gradients[: width * size].view(width, -1, d_model)
-                slot_gradients(anatomy, columns, readings, where, g)
+                slot_gradients(folded, columns, readings, where, g)
                 reach = graph.slots[columns.stop - 1].n_sources
-                by_source = a[:reach].view(reach, n, -1).transpose(0, 1)
-                by_slot = g.view(width, n, -1).permute(1, 2, 0)
-                each[:, :reach, columns] += torch.bmm(by_source, by_slot)
+                by_source = a[:reach].view(reach, n * pieces, -1).transpose(0, 1)
+                by_slot = g.view(width, n * pieces, -1).permute(1, 2, 0)
+                found = torch.bmm(by_source, by_slot).view(n, pieces, reach, width)
+                each[:, :reach, columns] += found.sum(dim=1)
         yield each

@@ -29,12 +29,17 @@ WORKSPACE = {"cpu": 96 * 2**20, "cuda": 2**31, "mps": 2**29}  # bytes, at most
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``examples`` are run, ``scored`` of them scored at a time, ``positions`` at a time."""
+    """``examples`` are run, ``scored`` of them scored at a time, ``positions`` at a time.
+
+    ``length``: positions of the batch; ``folded``: whether to keep the q, k and v weights of all
+    layers with their norms folded in.
+    """
 
     examples: int
     scored: int
     positions: int
     length: int
+    folded: bool = False
 
     def __str__(self) -> str:
         if self.positions < self.length:
@@ -43,7 +48,8 @@ class Plan:
             keeps = f"recomputes source outputs for {self.scored} examples at a time"
         else:
             keeps = "keeps all source outputs"
-        return f"micro-batches of {self.examples} examples; {keeps}"
+        weights = "; keeps folded weights" if self.folded else ""
+        return f"micro-batches of {self.examples} examples; {keeps}{weights}"
 
 
 def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None = None) -> Plan:
@@ -68,9 +74,12 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
     position = (len(graph.sources) + widest) * d_model * max(itemsize, 4)
     matrix = graph.exists.size * max(itemsize, 4)
     scored = min(examples, room // (position * length + matrix))
+    slices = graph.n_heads + 2 * graph.kv_heads
+    folded = graph.n_layers * d_model * slices * anatomy.d_head * max(itemsize, 4)
     if scored:
-        return Plan(examples, scored, length, length)
-    return Plan(examples, 1, max(1, min(length, room // position)), length)
+        keep = scored < len(batch) and folded <= room
+        return Plan(examples, scored, length, length, keep)
+    return Plan(examples, 1, max(1, min(length, room // position)), length, folded <= room)
 
 
 def column_groups(graph: Graph) -> Iterator[slice]:

@@ -17,7 +17,7 @@ from ctviz.models.hooks import Hook, hooked
 from ctviz.models.writes import Writes, frozen, writes
 from ctviz.tasks.batch import Batch
 
-__all__ = ["Reads", "read_gradients", "slot_gradients"]
+__all__ = ["FoldedWeights", "Reads", "read_gradients", "slot_gradients"]
 
 
 @dataclass(slots=True, eq=False)
@@ -105,8 +105,49 @@ def read_gradients(
     return kept, reads, metric.detach()
 
 
+class FoldedWeights:
+    """The q, k and v weights of each layer with what the norm in front of them does folded in.
+
+    They are needed for each part of a batch: with ``keep`` they are made once and kept, else made
+    anew each time.
+    """
+
+    def __init__(self, anatomy: Anatomy, dtype: torch.dtype, *, keep: bool) -> None:
+        self.anatomy, self.dtype, self.keep = anatomy, dtype, keep
+        self._known: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, layer: int, kind: str) -> tuple[Tensor, Tensor]:
+        """The weight [unit, d_head, d_model], and what the projection adds to it, [unit, d_head].
+
+        With xhat what the norm makes of its input before scale and bias, the projection's output
+        is xhat @ weight + the second; the weight is centred for LayerNorm, whose xhat has mean 0.
+        """
+        if (layer, kind) in self._known:
+            return self._known[layer, kind]
+        block = self.anatomy.blocks[layer]
+        projection, norm = block.projection(kind), block.attention_norm
+        weight = projection.weight.to(self.dtype)  # [d_model, unit, d_head]
+        added = weight.new_zeros(weight.shape[1:])
+        if projection.bias is not None:
+            added = added + projection.bias.to(self.dtype)
+        if norm is not None and norm.bias is not None:
+            added = added + torch.tensordot(norm.bias.to(self.dtype), weight, 1)
+        if norm is not None:
+            name = f"folded {layer} {kind}" if self.keep else "folded"
+            scratch = self.anatomy.scratch
+            folded = scratch.take(name, tuple(weight.shape), self.dtype, weight.device)
+            scale = weight.new_ones(()) if norm.scale is None else norm.scale.to(self.dtype)
+            weight = torch.mul(weight, scale.view(-1, 1, 1), out=folded)
+            if norm.centred:
+                weight -= weight.mean(dim=0, keepdim=True)
+        found = weight.permute(1, 2, 0), added
+        if self.keep:
+            self._known[layer, kind] = found
+        return found
+
+
 def slot_gradients(
-    anatomy: Anatomy,
+    folded: FoldedWeights,
     columns: slice,
     readings: list[Reads],
     where: tuple[slice, slice],
@@ -117,13 +158,14 @@ def slot_gradients(
     ``columns`` are slots, those of a layer all together or not at all; ``where`` says of which
     examples and positions.
     """
+    anatomy = folded.anatomy
     graph = anatomy.graph
     row = 0
     while row < len(out):
         slot = graph.slots[columns.start + row]
         if slot.kind == "q":  # the first of its layer: fill in all q, k and v at once
             width = graph.n_heads + 2 * graph.kv_heads
-            _attention_gradients(anatomy, slot.layer, readings, where, out[row : row + width])
+            _attention_gradients(folded, slot.layer, readings, where, out[row : row + width])
             row += width
             continue
         norm = None if slot.kind == "logits" else anatomy.blocks[slot.layer].mlp_norm
@@ -156,7 +198,7 @@ def _through(norm: Norm, x: Tensor, g: Tensor) -> Tensor:
 
 
 def _attention_gradients(
-    anatomy: Anatomy,
+    folded: FoldedWeights,
     layer: int,
     readings: list[Reads],
     where: tuple[slice, slice],
@@ -167,41 +209,25 @@ def _attention_gradients(
     With projection W, a slot's gradient is J^T W g, g being the gradient at the projection's output
     of that slot. All but the last term of J^T (see `_through`) is linear in g, so scale, centring
     and 1 / sigma are folded into W and g before the product; and xhat . W' g needs no product of
-    its own, since xhat W' is the projection's output without its bias.
+    its own, since xhat W' is the projection's output without what is added to it.
     """
-    d_model, dtype = anatomy.d_model, out.dtype
-    block = anatomy.blocks[layer]
-    norm = block.attention_norm
-    scale = bias = None
+    dtype, norm = out.dtype, folded.anatomy.blocks[layer].attention_norm
     standardized: list[tuple[Tensor, Tensor]] = []
     if norm is not None:
-        scale = None if norm.scale is None else norm.scale.to(dtype)
-        bias = None if norm.bias is None else norm.bias.to(dtype)
         flat = [reads.attention[layer][where].to(dtype).flatten(0, 1) for reads in readings]
         standardized = [norm.standardize(x) for x in flat]
     row = 0
     for kind in "qkv":
-        projection = block.projection(kind)
-        weight = projection.weight.to(dtype)  # [d_model, unit, d_head]
-        units = weight.shape[1]
-        folded = weight if scale is None else weight * scale[:, None, None]
-        if norm is not None and norm.centred:
-            folded = folded - folded.mean(dim=0, keepdim=True)
-        by_unit = folded.permute(1, 2, 0)
-        slots = out[row : row + units]
+        weight, added = folded(layer, kind)
+        slots = out[row : row + len(weight)]
         for index, reads in enumerate(readings):
             g = reads.projected_gradients[layer][kind][where].to(dtype).flatten(0, 1)
             if norm is not None:
                 g = g * standardized[index][1][:, :, None]
             keep = 1 if index else 0
-            torch.baddbmm(slots, g.transpose(0, 1), by_unit, beta=keep, out=slots)
-            if norm is None:
-                continue
-            linear = reads.projected[layer][kind][where].to(dtype).flatten(0, 1)
-            if projection.bias is not None:
-                linear = linear - projection.bias.to(dtype)
-            if bias is not None:
-                linear = linear - torch.tensordot(bias, weight, 1)
-            along = (g * linear).sum(dim=-1) / d_model  # mean of xhat * (W' g), [token, unit]
-            slots.addcmul_(along.T[:, :, None], standardized[index][0][None], value=-1)
-        row += units
+            torch.baddbmm(slots, g.transpose(0, 1), weight, beta=keep, out=slots)
+            if norm is not None:
+                linear = reads.projected[layer][kind][where].to(dtype).flatten(0, 1) - added
+                along = (g * linear).sum(dim=-1) / out.shape[-1]  # mean of xhat * (W' g)
+                slots.addcmul_(along.T[:, :, None], standardized[index][0][None], value=-1)
+        row += len(weight)

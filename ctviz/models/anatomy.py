@@ -16,8 +16,10 @@ from transformers.pytorch_utils import Conv1D
 
 from ctviz.errors import UnsupportedModel
 from ctviz.graph import Graph
+from ctviz.models.activations import fused, written_out
 from ctviz.models.families import FAMILIES, Table
 from ctviz.models.families.table import NormKind
+from ctviz.scratch import Scratch
 
 __all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
 
@@ -171,6 +173,8 @@ class Anatomy:
                 "to add one."
             )
         self.model = model
+        self.scratch = Scratch()  # for whoever computes with the model, one at a time
+        self._activations = written_out(model)
         self.family = family.model_type
         self.table: Table = family.table(config)
         self.d_model: int = config.hidden_size
@@ -209,9 +213,10 @@ class Anatomy:
             place = torch.arange(ids.shape[1], device=ids.device) - first[:, None]
             seen = (place >= 0).to(ids.dtype)
             positions = place.clamp(min=0)
-        output = self.model.base_model(
-            input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False
-        )
+        with fused(self._activations):
+            output = self.model.base_model(
+                input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False
+            )
         return cast(Tensor, output.last_hidden_state)
 
     def logits_at(self, hidden: Tensor, positions: Tensor) -> Tensor:
