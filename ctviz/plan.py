@@ -55,20 +55,22 @@ class Plan:
 def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None = None) -> Plan:
     """The largest plan that fits.
 
-    ``runs`` is how many runs' reads are kept at a time. The workspace takes at most an eighth of
-    what a training step on the batch takes, and of the free memory, and WORKSPACE.
+    ``runs`` is how many runs' reads are kept at a time. What a micro-batch keeps takes at most as
+    much as a training step on the batch, and a quarter of the free memory; the workspace at most an
+    eighth of each, and WORKSPACE.
     """
     graph, d_model = anatomy.graph, anatomy.d_model
     itemsize = torch.finfo(anatomy.model.dtype).bits // 8
     length = batch.clean.shape[1]
     # saved for the backward pass, about 30 d_model a layer; a run's reads, 9 d_model a layer
-    token = graph.n_layers * d_model * itemsize * (30 + 9 * runs)
+    layer = graph.n_layers * d_model * itemsize
+    example = layer * (30 + 9 * runs) * length
+    weights = sum(p.numel() for p in anatomy.model.parameters()) * itemsize
+    step = 2 * weights + layer * 30 * length * len(batch)  # of a training step: also gradients
     free = _free_memory(anatomy.device)
-    examples = max(1, min(len(batch), TOKENS // length, free // 4 // (token * length)))
+    examples = max(1, min(len(batch), TOKENS // length, step // example, free // 4 // example))
     if micro_batch is not None:
         examples = min(micro_batch, len(batch))
-    weights = sum(p.numel() for p in anatomy.model.parameters()) * itemsize
-    step = 2 * weights + token * length * len(batch)
     room = min(WORKSPACE.get(anatomy.device.type, 2**26), step // 8, free // 8)
     widest = max(group.stop - group.start for group in column_groups(graph))
     position = (len(graph.sources) + widest) * d_model * max(itemsize, 4)
