@@ -31,11 +31,11 @@ import torch
 from torch import Tensor
 
 from ctviz.ablation import corrupt_writes, source_means
-from ctviz.circuit import Scores
+from ctviz.circuit import NodeScores, Scores
 from ctviz.config import ATTRIBUTIONS, METRICS, Ablation, Attribution, Metric
 from ctviz.errors import BadTask, OutOfRange, UndefinedMetric, UnknownName
-from ctviz.exact import exact_edges
-from ctviz.measure import Measure, check_metric
+from ctviz.exact import exact_edges, exact_nodes
+from ctviz.measure import Measure, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.writes import Writes, source_outputs
 from ctviz.moments import Moments
@@ -43,7 +43,7 @@ from ctviz.plan import Plan, column_groups, plan
 from ctviz.reads import FoldedWeights, Reads, read_gradients, slot_gradients
 from ctviz.tasks.batch import Batch
 
-__all__ = ["attribute"]
+__all__ = ["attribute", "exact_node_scores"]
 
 PIECE = 16  # positions in one matrix product, at most
 
@@ -85,30 +85,60 @@ def attribute(
         raise OutOfRange("steps", steps, 1, 1000)
     if micro_batch is not None and micro_batch < 1:
         raise OutOfRange("micro_batch", micro_batch, 1, None)
+    check_batch(anatomy, batch, metric)
     runs = steps if method == "eap-ig" else 1
     how = plan(anatomy, batch, runs=runs, micro_batch=micro_batch)
     log.info("%s of %d examples: %s", method, len(batch), how)
     means = source_means(anatomy, batch, how.examples) if ablation == "mean" else None
-    moments = Moments(anatomy.graph.exists.shape)
+    exists = torch.tensor(anatomy.graph.exists, device=anatomy.device)
+    edges, nodes = Moments(exists.shape), Moments(exists.shape[:1])
     for part in batch.split(how.examples):
         corrupt = corrupt_writes(anatomy, part, ablation, means)
         measure = Measure(anatomy, part, metric)
         if method == "exact":
             found = exact_edges(anatomy, part, corrupt, measure)
-            check_metric(found.clean, moments.count)
+            check_metric(found.clean, edges.count)
             each: Iterable[Tensor] = [found.scores]
         else:
             first = part.changed_from if ablation == "counterfactual" else 0
-            each = _first_order(anatomy, part, corrupt, measure, runs, how, first, moments)
+            each = _first_order(anatomy, part, corrupt, measure, runs, how, first, edges.count)
         for scores in each:
-            _check_scores(anatomy, scores, moments.count)
-            moments.add(scores)
-    exists, precision = torch.tensor(anatomy.graph.exists), _precision(anatomy)
+            scores *= exists
+            _check_scores(anatomy, scores, edges.count)
+            edges.add(scores)
+            nodes.add(scores.sum(dim=2))
+    precision = _precision(anatomy)
     return Scores(
         anatomy.graph,
-        (moments.mean * exists).to(precision).numpy(),
-        error=torch.where(exists, moments.standard_error, 0.0).to(precision).numpy(),
-        examples=moments.count,
+        edges.mean.to(precision).numpy(),
+        error=edges.standard_error.to(precision).numpy(),
+        node_error=nodes.standard_error.to(precision).numpy(),
+        examples=edges.count,
+    )
+
+
+def exact_node_scores(
+    anatomy: Anatomy,
+    batch: Batch,
+    *,
+    ablation: Ablation = "counterfactual",
+    metric: Metric = "logit_difference",
+) -> NodeScores:
+    """Score every source by really corrupting its output for all its readers at once.
+
+    What `Scores.nodes` estimates to first order. Units and errors as for `attribute`.
+    """
+    check_batch(anatomy, batch, metric)
+    how = plan(anatomy, batch, runs=1)
+    means = source_means(anatomy, batch, how.examples) if ablation == "mean" else None
+    nodes = Moments((len(anatomy.graph.sources),))
+    for part in batch.split(how.examples):
+        corrupt = corrupt_writes(anatomy, part, ablation, means)
+        found = exact_nodes(anatomy, part, corrupt, Measure(anatomy, part, metric))
+        check_metric(found.clean, nodes.count)
+        nodes.add(found.scores)
+    return NodeScores(
+        anatomy.graph, nodes.mean.numpy(), nodes.standard_error.numpy(), examples=nodes.count
     )
 
 
@@ -138,21 +168,22 @@ def _first_order(
     runs: int,
     how: Plan,
     first: int,
-    moments: Moments,
+    done: int,
 ) -> Iterator[Tensor]:
     """Scores of one micro-batch, [example, source, slot] for some examples at a time.
 
     Before position ``first`` clean and corrupt prompts are the same, and so is what they write.
+    ``done`` examples came before these.
     """
     clean, reads, metric = read_gradients(anatomy, batch, measure, first=first)
-    check_metric(metric, moments.count)
+    check_metric(metric, done)
     readings = [reads]
     for run in range(1, runs):  # the clean run is the last of them
         start = clean.tensors[0]
         end = torch.zeros_like(start) if corrupt is None else corrupt.tensors[0]
         between = end + (start - end) * (run / runs)
         _, reads, metric = read_gradients(anatomy, batch, measure, first=first, embedding=between)
-        check_metric(metric, moments.count)
+        check_metric(metric, done)
         readings.append(reads)
     delta = clean if corrupt is None else clean.minus(corrupt)
     yield from _scores(anatomy, delta.map(lambda x: x[:, first:]), readings, how)

@@ -14,7 +14,7 @@ import pandas as pd
 from ctviz.errors import OutOfRange, UndefinedMetric
 from ctviz.graph import Graph, kind_of, layer_of
 
-__all__ = ["Circuit", "Scores", "random_circuit"]
+__all__ = ["Circuit", "NodeScores", "Scores", "random_circuit"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,8 @@ class Scores:
     ``error``: [source, slot] in the same units, the standard error of each mean: the sample
     standard deviation over the examples / sqrt(their number). It says how far the score would move
     with other examples, not how good an estimate it is. NaN where it cannot be known, as with one
-    example; None where it was not computed. ``examples``: their number, None if unknown.
+    example; None where it was not computed. ``node_error``: [source], the same for the sum of each
+    source's edges. ``examples``: their number, None if unknown.
 
     Raises UndefinedMetric for a score that is not finite.
     """
@@ -37,6 +38,7 @@ class Scores:
     values: np.ndarray
     error: np.ndarray | None = None
     examples: int | None = None
+    node_error: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = self.graph.exists.shape
@@ -76,25 +78,41 @@ class Scores:
             }
         )
 
-    def nodes(self) -> np.ndarray:
-        """Attribution of each source: the sum of the scores of its outgoing edges, float [source].
+    def nodes(self) -> NodeScores:
+        """Attribution of each source: the sum of the scores of its outgoing edges.
 
         To first order this is the effect of corrupting the node's whole output. An edge's score is
         the change of the output times the gradient at one read; the gradient of the residual
         stream right after the write is the sum of the gradients of all later reads; so the sum
         over the edges is the change of the output times that gradient.
         """
-        return self.values.sum(axis=1, where=self.graph.exists, dtype=np.float64)
+        total = self.values.sum(axis=1, where=self.graph.exists, dtype=np.float64)
+        return NodeScores(self.graph, total, self.node_error, self.examples)
 
-    def node_frame(self) -> pd.DataFrame:
-        """Tidy table: one row a source: node, layer, kind (input, head, mlp), score."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeScores:
+    """One score per source: metric(clean) - metric(its output corrupted for all its readers).
+
+    ``values``: float [source], mean over examples, in units of the metric; ``error`` and
+    ``examples`` as in `Scores`.
+    """
+
+    graph: Graph
+    values: np.ndarray
+    error: np.ndarray | None = None
+    examples: int | None = None
+
+    def frame(self) -> pd.DataFrame:
+        """Tidy table: one row a source: node, layer, kind (input, head, mlp), score, error."""
         sources = self.graph.sources
         return pd.DataFrame(
             {
                 "node": sources,
                 "layer": [layer_of(node, self.graph.n_layers) for node in sources],
                 "kind": [kind_of(node) for node in sources],
-                "score": self.nodes(),
+                "score": self.values,
+                "error": np.nan if self.error is None else self.error,
             }
         )
 

@@ -23,7 +23,7 @@ from ctviz.ablation import corrupt_writes, source_means
 from ctviz.circuit import Circuit, random_circuit
 from ctviz.config import Ablation, Metric
 from ctviz.errors import UndefinedMetric
-from ctviz.measure import Measure, check_metric
+from ctviz.measure import Measure, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy, Block
 from ctviz.models.hooks import Hook, hooked
 from ctviz.models.writes import Writes, head_outputs, head_write_hooks, source_outputs
@@ -86,6 +86,7 @@ def metric_of_model(
 
     Raises UndefinedMetric, naming the example, if one is not finite.
     """
+    check_batch(anatomy, batch, metric)
     values = []
     for part in batch.split(64):
         measure = Measure(anatomy, part, metric)
@@ -109,6 +110,7 @@ def metric_of_circuit(
     See `ctviz.ablation` for what corrupting means; ``means`` are those of `source_means`, if they
     are at hand. Raises UndefinedMetric, naming the example, if one is not finite.
     """
+    check_batch(anatomy, batch, metric)
     size = affordable_examples(anatomy, batch)
     if ablation == "mean" and means is None:
         means = source_means(anatomy, batch, size)
@@ -138,6 +140,7 @@ class Evaluation:
         ablation: Ablation = "counterfactual",
         metric: Metric = "logit_difference",
     ) -> None:
+        check_batch(anatomy, batch, metric)
         self.anatomy, self.batch = anatomy, batch
         self.graph, self.ablation, self.metric = anatomy.graph, ablation, metric
         size = affordable_examples(anatomy, batch)

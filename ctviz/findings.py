@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ctviz.attribute import attribute
+from ctviz.attribute import attribute, exact_node_scores
 from ctviz.audit import audit
 from ctviz.circuit import Circuit, Scores
 from ctviz.config import Ablation, Attribution, Metric
@@ -59,7 +59,8 @@ def discover(
 
     ``folder`` gets ``scores.safetensors`` (``values``, ``error`` and ``circuit``, all [source,
     slot], names in the header), ``scores.json`` (names, circuit edges, node redundancy, and what is
-    returned), ``circuit.csv`` (its edges with scores and standard errors) and, with ``eap_json``,
+    returned), ``circuit.csv`` (its edges with scores and standard errors), ``nodes.csv`` (what
+    corrupting each node as a whole does, by the same method) and, with ``eap_json``,
     ``circuit.json`` for EAP-IG and the MIB circuit track.
     """
     started = time.perf_counter()
@@ -83,6 +84,11 @@ def discover(
     write_tensors(file, tensors, names)
     table = _edges_by_size(scores, circuit)
     write_bytes(folder / "circuit.csv", table.to_csv(index=False).encode())
+    if method == "exact":
+        nodes = exact_node_scores(loaded.anatomy, batch, ablation=ablation, metric=metric)
+    else:
+        nodes = scores.nodes()
+    write_bytes(folder / "nodes.csv", nodes.frame().to_csv(index=False).encode())
     if eap_json:
         d_model = loaded.anatomy.d_model
         save_eap_json(folder / "circuit.json", scores, circuit, d_model=d_model)

@@ -10,7 +10,42 @@ from ctviz.errors import BadTask, UndefinedMetric
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks.batch import IGNORED, Batch
 
-__all__ = ["Measure", "check_metric"]
+__all__ = ["Measure", "check_batch", "check_metric"]
+
+
+def check_batch(anatomy: Anatomy, batch: Batch, metric: Metric) -> None:
+    """Raise BadTask, naming the example, for what no run of the model could make sense of.
+
+    That is an answer that is its own foil where the metric compares the two, a token that the model
+    does not have, and prompts longer than it can read.
+    """
+    length = batch.clean.shape[1]
+    most = getattr(anatomy.model.config, "max_position_embeddings", None)
+    if most is not None and length > most:
+        raise BadTask(
+            f"Example {int(batch.last.argmax())} has {length} tokens, but the model reads at most "
+            f"{most}: {length - most} too many."
+        )
+    vocabulary = anatomy.unembedding.weight.shape[0]
+    answers = batch.answer.masked_fill(batch.answer == IGNORED, 0)
+    for what, ids in (
+        ("prompt", batch.clean),
+        ("corrupt prompt", batch.corrupt),
+        ("answer", answers),
+        ("foil", batch.foil[:, None]),
+    ):
+        wrong = ((ids < 0) | (ids >= vocabulary)).any(dim=1)
+        if bool(wrong.any()):
+            raise BadTask(
+                f"The {what} of example {int(wrong.nonzero()[0])} has a token that the model does "
+                f"not have: its vocabulary is 0 to {vocabulary - 1}."
+            )
+    same = batch.answer[:, -1] == batch.foil
+    if metric in ("logit_difference", "probability_difference") and bool(same.any()):
+        raise BadTask(
+            f"Answer and foil of example {int(same.nonzero()[0])} are the same token, so {metric} "
+            "is 0 whatever the model does."
+        )
 
 
 def check_metric(values: Tensor, done: int = 0) -> None:
@@ -30,49 +65,15 @@ class Measure:
     p(foil). ``log_probability``: log p(answer | prompt) in nats, summed over the answer's tokens
     (the negative of its cross-entropy). ``kl``: -KL(clean run || this run) of the next token in
     nats, which is 0 for the clean run itself and negative otherwise.
-
-    Raises BadTask, naming the example, for an answer that is its own foil where the metric compares
-    the two, for a token that the model does not have, and for prompts longer than it can read.
     """
 
     def __init__(self, anatomy: Anatomy, batch: Batch, metric: Metric) -> None:
         self.anatomy, self.batch, self.metric = anatomy, batch, metric
-        self._check()
         self._clean: Tensor | None = None  # log-probabilities of the clean run, for ``kl``
         if metric == "kl":
             with torch.no_grad():
                 hidden = anatomy.hidden(batch.clean, batch.first)
                 self._clean = self._logits(hidden)[:, -1].log_softmax(dim=-1)
-
-    def _check(self) -> None:
-        batch, config = self.batch, self.anatomy.model.config
-        length, most = batch.clean.shape[1], getattr(config, "max_position_embeddings", None)
-        if most is not None and length > most:
-            example = int(batch.last.argmax())
-            raise BadTask(
-                f"Example {example} has {length} tokens, but the model reads at most {most}: "
-                f"{length - most} too many."
-            )
-        vocabulary = self.anatomy.unembedding.weight.shape[0]
-        answers = batch.answer.masked_fill(batch.answer == IGNORED, 0)
-        for what, ids in (
-            ("prompt", batch.clean),
-            ("corrupt prompt", batch.corrupt),
-            ("answer", answers),
-            ("foil", batch.foil[:, None]),
-        ):
-            wrong = ((ids < 0) | (ids >= vocabulary)).any(dim=1)
-            if bool(wrong.any()):
-                raise BadTask(
-                    f"The {what} of example {int(wrong.nonzero()[0])} has a token that the model "
-                    f"does not have: its vocabulary is 0 to {vocabulary - 1}."
-                )
-        same = batch.answer[:, -1] == batch.foil
-        if self.metric in ("logit_difference", "probability_difference") and bool(same.any()):
-            raise BadTask(
-                f"Answer and foil of example {int(same.nonzero()[0])} are the same token, so "
-                f"{self.metric} is 0 whatever the model does."
-            )
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """[copies * example, position, d_model] -> [copies * example]; differentiable.

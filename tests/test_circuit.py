@@ -67,12 +67,13 @@ def test_standard_errors_may_be_unknown_but_not_wrong():
 
 def test_a_node_scores_the_sum_of_its_outgoing_edges():
     found = scores(**{"m0->a1.h1<k>": 0.5, "m0->logits": -2.0, "m0->m1": 1.0, "input->m0": 4.0})
-    frame = found.node_frame().set_index("node")
+    frame = found.nodes().frame().set_index("node")
+    assert frame.pop("error").isna().all()
     assert frame.loc["m0"].to_dict() == {"layer": 0, "kind": "mlp", "score": -0.5}
     assert frame.loc["input"].to_dict() == {"layer": -1, "kind": "input", "score": 4.0}
     assert frame.loc["a1.h1"].to_dict() == {"layer": 1, "kind": "head", "score": 0.0}
     assert tuple(frame.index) == GRAPH.sources
-    np.testing.assert_array_equal(found.nodes(), frame["score"])
+    np.testing.assert_array_equal(found.nodes().values, frame["score"])
 
 
 @settings(deadline=None)
@@ -80,4 +81,4 @@ def test_a_node_scores_the_sum_of_its_outgoing_edges():
 def test_all_nodes_together_score_the_sum_of_all_edges(seed):
     drawn = np.random.default_rng(seed).integers(-9, 9, GRAPH.exists.shape) * GRAPH.exists
     found = Scores(GRAPH, drawn.astype(np.float32))
-    assert found.nodes().sum() == found.values.sum()
+    assert found.nodes().values.sum() == found.values.sum()

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from ctviz.ablation import corrupt_writes, source_means
-from ctviz.attribute import attribute
+from ctviz.attribute import attribute, exact_node_scores
 from ctviz.circuit import Circuit, random_circuit
 from ctviz.config import ABLATIONS
 from ctviz.errors import UnsupportedModel
@@ -136,6 +136,9 @@ def test_corrupting_a_node_is_corrupting_all_its_edges(anatomy, batch):
         found = exact_nodes(anatomy, batch, corrupt, Measure(anatomy, batch, "logit_difference"))
         clean = metric_of_model(anatomy, batch)
         np.testing.assert_allclose(found.clean, clean, rtol=0, atol=1e-12)
+        means_over = exact_node_scores(anatomy, batch, ablation=ablation)
+        atol = 1e-12 * max(1, float(found.scores.abs().max()))
+        np.testing.assert_allclose(means_over.values, found.scores.mean(dim=0), rtol=0, atol=atol)
         for row in (0, 1, graph.n_heads + 1, len(graph.sources) - 1):
             circuit = Circuit(graph, graph.exists.copy())
             circuit.mask[row] = False
@@ -146,7 +149,7 @@ def test_corrupting_a_node_is_corrupting_all_its_edges(anatomy, batch):
 def test_node_attribution_is_the_derivative_along_the_node(anatomy, batch):
     """The scores of a node's edges add up to the effect of moving its output as a whole."""
     graph, full = anatomy.graph, Circuit(anatomy.graph, anatomy.graph.exists.copy())
-    nodes = attribute(anatomy, batch).nodes()
+    nodes = attribute(anatomy, batch).nodes().values
     corrupt = corrupt_writes(anatomy, batch, "counterfactual", None)
     measure = Measure(anatomy, batch, "logit_difference")
 
@@ -224,7 +227,9 @@ def test_errors_are_those_of_the_mean_over_examples(anatomy, batch):
     np.testing.assert_allclose(whole.values, each.mean(axis=0), rtol=0, atol=atol)
     error = each.std(axis=0, ddof=1) / np.sqrt(5)
     np.testing.assert_allclose(whole.error, error, rtol=0, atol=atol)
-    assert np.isnan(attribute(anatomy, batch[:1]).error[anatomy.graph.exists]).all()
+    nodes = each.sum(axis=2).std(axis=0, ddof=1) / np.sqrt(5)
+    np.testing.assert_allclose(whole.nodes().error, nodes, rtol=0, atol=10 * atol)
+    assert np.isnan(attribute(anatomy, batch[:1]).error).all()
 
 
 @pytest.mark.parametrize(("scored", "positions"), [(5, 7), (2, 7), (1, 7), (1, 3), (1, 1)])
