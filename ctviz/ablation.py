@@ -34,7 +34,14 @@ def source_means(anatomy: Anatomy, batch: Batch, micro_batch: int) -> Writes:
 def corrupt_writes(
     anatomy: Anatomy, batch: Batch, ablation: Ablation, means: Writes | None
 ) -> Writes | None:
-    """What sources write when corrupted; None stands for zero everywhere."""
+    """What sources write when corrupted; None stands for zero everywhere.
+
+    On the counterfactual prompt the last MLP is run only where answers are predicted.
+    """
     if ablation == "zero":
         return None
-    return means if ablation == "mean" else run_writes(anatomy, batch.corrupt, batch.first)
+    return (
+        means
+        if ablation == "mean"
+        else run_writes(anatomy, batch.corrupt, batch.first, read_at=batch.answer_tokens)
+    )

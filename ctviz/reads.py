@@ -14,7 +14,7 @@ from torch import Tensor
 from ctviz.measure import Measure
 from ctviz.models.anatomy import Anatomy, Norm
 from ctviz.models.hooks import Hook, hooked
-from ctviz.models.writes import Writes, frozen, writes
+from ctviz.models.writes import Writes, at_tokens, frozen, last_mlp_at, writes
 from ctviz.tasks.batch import Batch
 
 __all__ = ["FoldedWeights", "Reads", "read_gradients", "slot_gradients"]
@@ -73,7 +73,9 @@ def read_gradients(
         before.append((block.mlp_read, own_read))
         after += [(module, projected.append) for module in block.projections]
     before.append((anatomy.final_norm.module, own_read))
-    with frozen(anatomy), torch.enable_grad(), writes(anatomy) as kept:
+    tokens = batch.answer_tokens
+    lean = last_mlp_at(anatomy, tokens)
+    with frozen(anatomy), torch.enable_grad(), lean, writes(anatomy) as kept:
         with hooked(before=before, after=after):
             hidden = anatomy.hidden(batch.clean, batch.first)
         metric = measure(hidden)
@@ -82,6 +84,8 @@ def read_gradients(
 
     def part(x: Tensor) -> Tensor:
         return x.detach().view(*shape, -1)[:, first:]  # OPT's MLP has no batch dimension
+
+    last_mlp = at_tokens(found[-2], tokens, found[-1].shape)
 
     def by_kind(tensors: list[Tensor]) -> list[dict[str, Tensor]]:
         rest = iter(tensors)
@@ -99,7 +103,7 @@ def read_gradients(
         mlp=[part(x) for x in mlp],
         projected=by_kind(projected),
         projected_gradients=by_kind(list(found[: len(projected)])),
-        mlp_gradients=[part(x) for x in found[len(projected) : -1]],
+        mlp_gradients=[part(x) for x in [*found[len(projected) : -2], last_mlp]],
         final_gradient=part(found[-1]),
     )
     return kept, reads, metric.detach()

@@ -14,9 +14,11 @@ from ctviz.models.hooks import Hook, hooked
 
 __all__ = [
     "Writes",
+    "at_tokens",
     "frozen",
     "head_outputs",
     "head_write_hooks",
+    "last_mlp_at",
     "run_writes",
     "source_outputs",
     "writes",
@@ -128,11 +130,46 @@ def source_outputs(anatomy: Anatomy, kept: Writes, *, out: Tensor | None = None)
 
 
 @torch.no_grad()
-def run_writes(anatomy: Anatomy, ids: Tensor, first: Tensor | None = None) -> Writes:
-    """Run the model once without gradients and keep what each source writes."""
-    with writes(anatomy) as kept:
+def run_writes(
+    anatomy: Anatomy, ids: Tensor, first: Tensor | None = None, *, read_at: Tensor | None = None
+) -> Writes:
+    """Run the model once without gradients and keep what each source writes.
+
+    With ``read_at`` the last MLP writes only there, see `last_mlp_at`.
+    """
+    with last_mlp_at(anatomy, read_at), writes(anatomy) as kept:
         anatomy.hidden(ids, first)
     return kept
+
+
+@contextmanager
+def last_mlp_at(anatomy: Anatomy, tokens: Tensor | None) -> Iterator[None]:
+    """The last MLP runs on some tokens only, and writes zero elsewhere.
+
+    Nothing but the logits reads it, so what it writes matters only where the metric looks.
+    ``tokens``: int [n], different indices into batch * position; None for all of them.
+    """
+    if tokens is None:
+        yield
+        return
+    block, where = anatomy.blocks[-1], tokens
+    shape: list[torch.Size] = []
+
+    def narrow(x: Tensor) -> Tensor:
+        shape[:] = [x.shape]
+        return x.reshape(-1, x.shape[-1])[where]
+
+    def widen(y: Tensor) -> Tensor:
+        return at_tokens(y, where, shape[0])
+
+    with hooked(before=[(block.mlp_read, narrow)], after=[(block.mlp_write, widen)]):
+        yield
+
+
+def at_tokens(values: Tensor, tokens: Tensor, shape: torch.Size) -> Tensor:
+    """[n, d_model] put at some tokens of a tensor of that shape, [..., d_model], zero elsewhere."""
+    out = values.new_zeros((shape[:-1].numel(), shape[-1]))
+    return out.index_copy(0, tokens, values).view(shape)
 
 
 @contextmanager

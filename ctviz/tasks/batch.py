@@ -83,6 +83,12 @@ class Batch:
         return (self.last[:, None] + back).clamp(min=0)
 
     @property
+    def answer_tokens(self) -> Tensor:
+        """int64 [n]: the places of ``positions`` in example * position, each once, in order."""
+        start = torch.arange(len(self), device=self.last.device) * self.clean.shape[1]
+        return torch.unique(self.positions + start[:, None])
+
+    @property
     def changed_from(self) -> int:
         """First position at which any example's clean and corrupt tokens differ."""
         differs = (self.clean != self.corrupt).any(dim=0)
