@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ctviz.config import Ablation
+from ctviz.config import ABLATIONS, Ablation
+from ctviz.errors import UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.writes import Writes, run_writes
 from ctviz.tasks.batch import Batch
@@ -38,6 +39,8 @@ def corrupt_writes(
 
     On the counterfactual prompt the last MLP is run only where answers are predicted.
     """
+    if ablation not in ABLATIONS:
+        raise UnknownName("ablation", ablation, ABLATIONS)
     if ablation == "zero":
         return None
     return (

@@ -15,9 +15,10 @@ import pandas as pd
 from ctviz.circuit import Circuit
 from ctviz.errors import OutOfRange, UndefinedMetric
 from ctviz.evaluate import Evaluation
+from ctviz.graph import Graph
 from ctviz.redundancy import Redundancy
 
-__all__ = ["Audit", "Corrupted", "audit"]
+__all__ = ["Audit", "Corrupted", "audit", "incoming_edges"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,17 @@ class Audit:
         )
 
 
+def incoming_edges(graph: Graph, node: str | None) -> np.ndarray:
+    """Edges into a node, or into any with None: bool [source, slot].
+
+    Raises UnknownName for a node that is not in the graph, and UndefinedMetric for ``input``.
+    """
+    incoming = graph.exists if node is None else graph.exists & graph.feeds[:, graph.node(node)]
+    if not incoming.any():
+        raise UndefinedMetric(f"{node} has no incoming edges, so none of them can be redundant.")
+    return incoming
+
+
 def audit(
     evaluation: Evaluation,
     redundancy: Redundancy,
@@ -66,15 +78,12 @@ def audit(
     """Corrupt what a node (or every node) could do without, against needed and random edges.
 
     First all redundant edges, beside as many random ones; then as many of each kind as both have.
-    Raises UnknownName for a node that is not in the graph, and UndefinedMetric for a node without
-    incoming edges.
+    Raises UnknownName and UndefinedMetric where `incoming_edges` does.
     """
     if draws < 1:
         raise OutOfRange("draws", draws, 1, None)
     graph = redundancy.graph
-    incoming = graph.exists if node is None else graph.exists & graph.feeds[:, graph.node(node)]
-    if not incoming.any():
-        raise UndefinedMetric(f"{node} has no incoming edges, so none of them can be redundant.")
+    incoming = incoming_edges(graph, node)
     redundant = redundancy.redundant_edges(node).mask
     needed = incoming & ~redundant
     kinds = {"redundant": redundant, "needed": needed, "random": incoming}

@@ -9,15 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctviz import __version__, places
-from ctviz.config import ABLATIONS, ATTRIBUTIONS, METHODS, METRICS, TuneConfig
+from ctviz.config import ABLATIONS, ATTRIBUTIONS, METHODS, METRICS, Attribution, TuneConfig
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.models.families import FAMILIES
 from ctviz.models.known import KNOWN
@@ -33,6 +34,12 @@ __all__ = ["main"]
 DEFAULTS: dict[str, Any] = {
     name: field.default for name, field in TuneConfig.__dataclass_fields__.items()
 }
+
+METHOD_HELP = "to first order, the same along a path of inputs, or by corrupting each edge"
+ESTIMATORS = (
+    "needed edges: those in a circuit, or the fewest with --tau of the total |score| (mass)"
+)
+UNSURE = 0.5  # a standard error of faithfulness from which on it is said to mean little
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,13 +111,17 @@ def _tasks(options: argparse.Namespace) -> int:
         task = find_task(options.name)
         pairs = task.pairs(5, split="dev", seed=0)
         lines = [task.title, task.explanation, f"metric: {task.metric}", "examples:"]
-        lines += [f"  {p.clean!r} ->{p.answer!r} (not{p.foil!r}); {p.corrupt!r}" for p in pairs]
+        for p in pairs:
+            lines.append(f"  clean   {p.clean!r}: {p.answer!r}, not {p.foil!r}")
+            lines.append(f"  corrupt {p.corrupt!r}")
         rows = [row for row in rows if row["name"] == task.key]
     return _answer(options, {"tasks": rows}, "\n".join(lines))
 
 
 def _discover(options: argparse.Namespace) -> int:
     task = find_task(options.task)
+    if (options.threshold is None) == (options.select == "threshold"):
+        raise CtvizError("--select threshold and --threshold SIZE go together: give both or none.")
     _quiet_libraries()
     from ctviz import findings
 
@@ -122,24 +133,26 @@ def _discover(options: argparse.Namespace) -> int:
             folder,
             select=options.select,
             edges=options.edges,
-            threshold=options.threshold,
+            threshold=options.threshold or 0.0,
             prune=options.prune,
             method=options.method,
             eap_json=options.eap_json,
             **_setting(options),
         )
+    dropped = result["examples_dropped"]
+    if result["n_circuit_edges"] == 0:
+        found = f"nothing: the largest |score| is {result['largest_score']:.3g}"
+    else:
+        found = f"strongest by {result['method']}: score ± standard error, in units of the metric"
     lines = [
-        f"{result['n_circuit_edges']} of {result['n_edges']:,} edges on {result['examples']} pairs",
-        f"metric: {result['metric_clean']:+.3f} clean, {result['metric_corrupt']:+.3f} corrupt, "
-        f"{result['metric_circuit']:+.3f} circuit alone",
-        _faithful(result),
-        "strongest: "
-        + ", ".join(
-            f"{row['edge']} {row['score']:+.3f}"
-            + ("" if row["error"] is None else f" ± {row['error']:.3f}")
+        *_circuit_lines(result),
+        *([f"pairs left out, as their tokens do not match: {dropped}"] if dropped else []),
+        found,
+        *(
+            f"  {_signed(row['score'])}{_give_or_take(row['error'])}  {row['edge']}"
             for row in result["strongest"]
         ),
-        f"scores: {result['scores']}",
+        f"written: {Path(result['scores']).parent}",
     ]
     return _answer(options, result, "\n".join(lines))
 
@@ -158,20 +171,23 @@ def _evaluate(options: argparse.Namespace) -> int:
         **_setting(options),
     )
     lines = [
-        f"{result['n_circuit_edges']} of {result['n_edges']:,} edges on {result['examples']} pairs",
-        _faithful(result),
-        f"completeness: its complement carries {result['completeness']:.3f}"
-        f"{_give_or_take(result['completeness_error'])} of the behaviour",
+        *_circuit_lines(result),
+        f"completeness: all other edges carry {result['completeness']:z.3f}"
+        f"{_give_or_take(result['completeness_error'])} (0: nothing is left out)",
     ]
-    lines += [
-        f"  {row['lost']:+.4f}{_give_or_take(row['error'])} without {row['edge']}"
-        for row in result.get("minimality", ())
-    ]
+    if "minimality" in result:
+        lines.append("minimality: what the circuit loses without one edge, least first")
+        lines += [
+            f"  {_signed(row['lost'])}{_give_or_take(row['error'])}  {row['edge']}"
+            for row in result["minimality"]
+        ]
     return _answer(options, result, "\n".join(lines))
 
 
 def _curve(options: argparse.Namespace) -> int:
-    tasks = [find_task(key).key for key in options.task or ["sva"]]
+    tasks = [find_task(key).key for key in dict.fromkeys(options.task or ["sva"])]
+    # eap finds nothing with kl: its gradient is zero
+    usual: list[Attribution] = ["eap-ig"] if options.metric == "kl" else ["eap", "eap-ig"]
     _quiet_libraries()
     from ctviz import findings
 
@@ -181,13 +197,18 @@ def _curve(options: argparse.Namespace) -> int:
             loaded,
             tasks,
             folder,
-            methods=options.method or ["eap", "eap-ig"],
+            methods=list(dict.fromkeys(options.method or usual)),
             draws=options.draws,
             progress=lambda text: print(text, file=sys.stderr),
             **_setting(options),
         )
     lines = [
-        f"{row['task']:10} {row['method']:8} CPR {row['cpr']:+.3f}  CMD {row['cmd']:.3f}"
+        f"CPR, area under faithfulness (1: all of it), and CMD, area between it and 1 (0: none);"
+        f" {result['metric_name']}, {result['ablation']} ablation",
+    ]
+    lines += [
+        f"  {row['task']:10} {row['method']:8} CPR {_signed(row['cpr'])}  CMD {row['cmd']:.3f}"
+        f"  {row['examples']} dev pairs"
         for row in result["areas"]
     ]
     lines += [f"figure: {result['figure']}", f"table: {result['table']}"]
@@ -214,11 +235,17 @@ def _audit(options: argparse.Namespace) -> int:
     lines = [
         f"{result['node'] or 'all nodes'}, {result['estimator']}: {result['redundant']:,} incoming "
         f"edges redundant, {result['needed']:,} needed",
-        "share of the behaviour that is lost by corrupting",
+        _metric_line(result),
+        "share of the behaviour that is lost (0: none, 1: all of it) by corrupting",
     ]
     for row in result["rows"]:
-        which = f"{'all' if row['whole'] else ''} {row['edges']:,} {row['which']}".strip()
-        lines.append(f"  {which:24} {row['change']:+.3f}{_give_or_take(row['spread'])}")
+        which = f"{'all' if row['whole'] else '':3} {row['edges']:,} {row['which']}"
+        over = "pairs" if row["draws"] == 1 else f"{row['draws']} draws"
+        spread = _give_or_take(row["spread"])
+        lines.append(
+            f"  {which:20} {_signed(row['change'])}{spread}{f' over {over}' if spread else ''}"
+        )
+    lines.append("± over pairs: the standard error; over draws: their standard deviation")
     return _answer(options, result, "\n".join(lines))
 
 
@@ -246,7 +273,7 @@ def _tune(options: argparse.Namespace) -> int:
     name = f"{config.task}-{Path(config.model).name.lower()}-{config.method}"
     if resumed:
         resumed.announce()
-    folder = resumed.folder if resumed else new_folder(_out(options), name)
+    folder = resumed.folder if resumed else _make_folder(_out(options), name)
     with tqdm(total=config.steps, unit="step", file=sys.stderr, disable=None) as bar:
 
         def progress(step: int, steps: int, message: str) -> None:
@@ -383,26 +410,68 @@ def _setting(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def _folder(options: argparse.Namespace, name: str) -> Iterator[Path]:
-    """A new folder for a result; one that stays empty is taken away again."""
-    folder = new_folder(_out(options), name)
+    """A new folder for a result; what was made for it and stays empty is taken away again."""
+    out = _out(options)
+    made = [place for place in (out, *out.parents) if not place.exists()]
+    folder = _make_folder(out, name)
     try:
         yield folder
     except BaseException:
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        with suppress(OSError):  # not empty: it stays
+            for place in (folder, *made):
+                place.rmdir()
         raise
+
+
+def _make_folder(out: Path, name: str) -> Path:
+    try:
+        return new_folder(out, name)
+    except OSError as error:
+        if isinstance(error, CtvizError):
+            raise
+        raise CtvizError(
+            f"No folder can be made in {out}: {error.strerror}. Give another one with --out."
+        ) from error
+
+
+def _signed(value: float) -> str:
+    return f"{value:+z.3f}"
 
 
 def _give_or_take(error: float | None) -> str:
     return "" if error is None else f" ± {error:.3f}"
 
 
-def _faithful(result: dict[str, Any]) -> str:
-    return (
-        f"faithfulness: {result['faithfulness']:.3f}{_give_or_take(result['faithfulness_error'])} "
-        f"(random circuits of that size: {result['random_faithfulness']:.3f}"
-        f"{_give_or_take(result['random_spread'])})"
+def _metric_line(result: dict[str, Any]) -> str:
+    line = (
+        f"metric {result['metric']}: {_signed(result['metric_clean'])} clean, "
+        f"{_signed(result['metric_corrupt'])} all corrupted ({result['ablation']})"
     )
+    if "metric_circuit" in result:
+        line += f", {_signed(result['metric_circuit'])} circuit alone"
+    return line
+
+
+def _circuit_lines(result: dict[str, Any]) -> list[str]:
+    error = result["faithfulness_error"]
+    lines = [
+        f"{result['n_circuit_edges']} of {result['n_edges']:,} edges of {result['model']}, "
+        f"{result['task']}, {result['examples']} dev pairs",
+        _metric_line(result),
+        f"faithfulness: {result['faithfulness']:z.3f}{_give_or_take(error)} of the behaviour "
+        f"(random circuits of that size: {result['random_faithfulness']:z.3f}"
+        f"{_give_or_take(result['random_spread'])} over {result['draws']} draws)",
+    ]
+    if error is not None and error > UNSURE:
+        lines.append("  but clean and corrupt hardly differ here, so shares of it say little")
+    return lines
+
+
+def _seed(text: str) -> int:
+    """A seed as all random generators here take it."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
 
 
 def _out(options: argparse.Namespace) -> Path:
@@ -410,8 +479,17 @@ def _out(options: argparse.Namespace) -> Path:
 
 
 def _answer(options: argparse.Namespace, result: dict[str, Any], text: str) -> int:
-    print(json.dumps(result, ensure_ascii=False) if options.json else text)
+    print(json.dumps(_strict(result), ensure_ascii=False) if options.json else text)
     return 0
+
+
+def _strict(value: Any) -> Any:
+    """The same with null for NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _quiet_libraries() -> None:
@@ -444,13 +522,14 @@ def _parser() -> argparse.ArgumentParser:
 
     def model(made: argparse.ArgumentParser) -> None:
         made.add_argument("--model", default="tiny", help="short name, hub id or folder (tiny)")
-        made.add_argument("--seed", type=int, default=0, help="seed of every random draw (0)")
+        made.add_argument("--seed", type=_seed, default=0, help="seed of every random draw (0)")
         made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (auto)")
         made.add_argument(
             "--ablation",
             default="counterfactual",
             choices=ABLATIONS,
-            help="what corrupting means (counterfactual)",
+            help="corrupting sets what a node writes to that of the counterfactual prompt, to its "
+            "mean or to zero (counterfactual)",
         )
 
     def task(made: argparse.ArgumentParser, default: str) -> None:
@@ -461,17 +540,28 @@ def _parser() -> argparse.ArgumentParser:
 
     def question(made: argparse.ArgumentParser, examples: int) -> None:
         made.add_argument(
-            "--metric", default="logit_difference", choices=METRICS, help="(logit_difference)"
+            "--metric",
+            default="logit_difference",
+            choices=METRICS,
+            help="what is to be explained; kl is the distance from the clean run "
+            "(logit_difference)",
         )
         made.add_argument(
-            "--examples", type=int, default=examples, help=f"pairs of each split ({examples})"
+            "--examples", type=int, default=examples, help=f"pairs of prompts ({examples})"
         )
 
     def method(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--method", default="eap", choices=ATTRIBUTIONS, help="of scores (eap)")
+        made.add_argument(
+            "--method", default="eap", choices=ATTRIBUTIONS, help=METHOD_HELP + " (eap)"
+        )
 
     def draws(made: argparse.ArgumentParser, default: int) -> None:
-        made.add_argument("--draws", type=int, default=default, help=f"random draws ({default})")
+        made.add_argument(
+            "--draws",
+            type=int,
+            default=default,
+            help=f"random draws to compare with ({default})",
+        )
 
     place = "folder in which the result gets a folder of its own; nothing is overwritten"
     models = command("models", _models, "List known models, fetch one, or train the bundled one.")
@@ -499,10 +589,10 @@ def _parser() -> argparse.ArgumentParser:
     discover.add_argument(
         "--select",
         default="top",
-        choices=sorted(SELECTIONS),
+        choices=list(SELECTIONS),
         help="largest |score|, |score| above --threshold, or grown back from the logits (top)",
     )
-    discover.add_argument("--threshold", type=float, default=0.0, help="for --select threshold")
+    discover.add_argument("--threshold", type=float, help="for --select threshold")
     discover.add_argument("--prune", action="store_true", help="drop edges on no input-logits path")
     discover.add_argument(
         "--eap-json", action="store_true", help="also write circuit.json as EAP-IG and MIB read it"
@@ -510,20 +600,25 @@ def _parser() -> argparse.ArgumentParser:
     out(discover, place)
 
     evaluate = command("evaluate", _evaluate, "Test a circuit that is in a file, ours or EAP-IG's.")
-    evaluate.add_argument("circuit", metavar="CIRCUIT.json")
+    evaluate.add_argument(
+        "circuit", metavar="CIRCUIT.json", help="made by `ctviz discover --eap-json`, or by EAP-IG"
+    )
     model(evaluate)
     task(evaluate, "sva")
     question(evaluate, 64)
     draws(evaluate, 5)
     evaluate.add_argument(
-        "--minimality", action="store_true", help="what is lost without each edge (a run an edge)"
+        "--minimality", action="store_true", help="what is lost without each edge; a run for each"
     )
 
     curve = command("curve", _curve, "Draw faithfulness over circuit sizes, with CPR and CMD.")
     model(curve)
     curve.add_argument("--task", action="append", help="may be given several times (sva)")
     curve.add_argument(
-        "--method", action="append", choices=ATTRIBUTIONS, help="likewise (eap and eap-ig)"
+        "--method",
+        action="append",
+        choices=ATTRIBUTIONS,
+        help=METHOD_HELP + "; may be given several times (eap and eap-ig)",
     )
     question(curve, 32)
     draws(curve, 3)
@@ -533,8 +628,8 @@ def _parser() -> argparse.ArgumentParser:
     model(audit)
     task(audit, "sva")
     audit.add_argument("--node", help="such as a1.h3 or m2 (all nodes at once)")
-    audit.add_argument("--estimator", default="mass", choices=("circuit", "mass"), help="(mass)")
-    audit.add_argument("--tau", type=float, default=0.9, help="share of the mass (0.9)")
+    audit.add_argument("--estimator", default="mass", choices=("circuit", "mass"), help=ESTIMATORS)
+    audit.add_argument("--tau", type=float, default=0.9, help="share of the total |score| (0.9)")
     edges(audit, 40)
     question(audit, 64)
     method(audit)

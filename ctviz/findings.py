@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from ctviz.attribute import attribute, exact_node_scores
-from ctviz.audit import audit
+from ctviz.audit import audit, incoming_edges
 from ctviz.circuit import Circuit, Scores
 from ctviz.config import Ablation, Attribution, Metric
 from ctviz.curve import curve_of_random, curve_of_scores
-from ctviz.errors import BadCircuitFile
+from ctviz.errors import BadCircuitFile, OutOfRange, UnknownName
 from ctviz.evaluate import Evaluation, faithfulness
 from ctviz.exchange import load_eap_json, save_eap_json
 from ctviz.models.loading import Loaded
@@ -32,6 +32,7 @@ from ctviz.views.curves import draw_curves
 
 __all__ = ["audit_redundancy", "discover", "evaluate_file", "faithfulness_curves"]
 
+DRAWS = 3  # random circuits beside a discovered one
 METRIC_WORDS = {
     "probability_difference": "p(answer) - p(foil)",
     "log_probability": "log p(answer), in nats",
@@ -65,8 +66,12 @@ def discover(
     """
     started = time.perf_counter()
     graph = loaded.anatomy.graph
-    if select != "threshold":  # said before anything is computed
+    if select not in SELECTIONS:  # all that can be is said before anything is computed
+        raise UnknownName("selection", select, SELECTIONS)
+    if select != "threshold":
         check_edges(graph, edges, hint=f"({loaded.name})")
+    elif not 0 <= threshold < np.inf:
+        raise OutOfRange("threshold", threshold, 0, None, hint="It must be finite.")
     batch, chosen = encode_task(loaded, task, examples, split="dev", seed=seed, metric=metric)
     scores = attribute(loaded.anatomy, batch, method=method, ablation=ablation, metric=metric)
     scored = time.perf_counter() - started
@@ -74,7 +79,7 @@ def discover(
     amount = threshold if selection.amount == "threshold" else edges
     circuit = selection.choose(scores, amount, prune=prune)
     found = faithfulness(
-        loaded.anatomy, batch, circuit, ablation=ablation, metric=metric, seed=seed, draws=3
+        loaded.anatomy, batch, circuit, ablation=ablation, metric=metric, seed=seed, draws=DRAWS
     )
     names = {"sources": graph.sources, "slots": graph.slot_names}
     file = folder / "scores.safetensors"
@@ -97,7 +102,7 @@ def discover(
         "revision": loaded.revision,
         "task": task,
         "method": method,
-        "metric": METRIC_WORDS.get(metric, find_task(task).metric),
+        "metric": _words(metric, task),
         "metric_name": metric,
         "ablation": ablation,
         "select": select,
@@ -113,6 +118,8 @@ def discover(
         "faithfulness_error": _plain(found.error),
         "random_faithfulness": found.random,
         "random_spread": _plain(found.random_spread),
+        "draws": DRAWS,
+        "largest_score": float(np.abs(scores.values).max()),
         "device": str(loaded.anatomy.device),
         "seconds_scores": round(scored, 4),
         "seconds": round(time.perf_counter() - started, 4),
@@ -147,6 +154,7 @@ def evaluate_file(
 
     Raises BadCircuitFile for a file that cannot be read or is of a model of another shape.
     """
+    _check_draws(draws)
     graph = loaded.anatomy.graph
     _, circuit = load_eap_json(file, n_kv_heads=graph.kv_heads)
     if circuit.graph != graph:
@@ -156,21 +164,28 @@ def evaluate_file(
         )
     batch, _ = encode_task(loaded, task, examples, split="dev", seed=seed, metric=metric)
     evaluation = Evaluation(loaded.anatomy, batch, ablation=ablation, metric=metric)
-    whole, rest = evaluation.faithfulness(circuit), evaluation.completeness(circuit)
+    inside = evaluation.run(circuit)
+    whole, rest = evaluation.share(inside), evaluation.completeness(circuit)
     random = evaluation.random(circuit.n_edges, seed=seed, draws=draws)
     result: dict[str, Any] = {
         "model": loaded.name,
         "task": task,
         "circuit": str(file),
+        "metric": _words(metric, task),
+        "metric_name": metric,
+        "ablation": ablation,
+        "seed": seed,
+        "examples": len(batch),
         "n_edges": graph.n_edges,
         "n_circuit_edges": circuit.n_edges,
-        "examples": len(batch),
         "metric_clean": float(evaluation.full.mean()),
         "metric_corrupt": float(evaluation.empty.mean()),
+        "metric_circuit": float(inside.mean()),
         "faithfulness": whole.value,
         "faithfulness_error": _plain(whole.error),
         "random_faithfulness": float(np.mean(random)),
         "random_spread": _plain(np.std(random, ddof=1)) if draws > 1 else None,
+        "draws": draws,
         "completeness": rest.value,
         "completeness_error": _plain(rest.error),
     }
@@ -203,6 +218,7 @@ def faithfulness_curves(
     row a task, method, selection and size), ``curves.json`` (what is returned) and the figure as
     ``curves.svg`` and ``curves.png``.
     """
+    _check_draws(draws)
     frames: list[pd.DataFrame] = []
     areas: list[dict[str, Any]] = []
     for task in tasks:
@@ -221,26 +237,28 @@ def faithfulness_curves(
             for selection, curve in (("absolute", size), ("signed", signed)):
                 about = {"task": task, "method": method, "selection": selection, "draw": 0}
                 frames.append(curve.frame().assign(**about))
-            areas.append({"task": task, "method": method, "cpr": signed.cpr, "cmd": size.cmd})
+            found = {"cpr": signed.cpr, "cmd": size.cmd}
+            areas.append({"task": task, "method": method, "examples": len(dev)} | found)
         random = []
         for draw in range(draws):
             progress(f"{task}: random {draw + 1} of {draws}")
             random.append(curve_of_random(evaluation, seed=seed + draw))
             about = {"task": task, "method": "random", "selection": "random", "draw": draw}
             frames.append(random[-1].frame().assign(**about))
-        if random:
-            areas.append(
-                {
-                    "task": task,
-                    "method": "random",
-                    "cpr": float(np.mean([curve.cpr for curve in random])),
-                    "cmd": float(np.mean([curve.cmd for curve in random])),
-                }
-            )
+        areas.append(
+            {
+                "task": task,
+                "method": "random",
+                "examples": len(dev),
+                "cpr": float(np.mean([curve.cpr for curve in random])),
+                "cmd": float(np.mean([curve.cmd for curve in random])),
+            }
+        )
     table = pd.concat(frames, ignore_index=True)
     write_bytes(folder / "curves.csv", table.to_csv(index=False).encode())
+    title = f"{loaded.name}, {metric.replace('_', ' ')}, {ablation} ablation"
     for suffix in ("svg", "png"):
-        write_bytes(folder / f"curves.{suffix}", draw_curves(table, areas, suffix))
+        write_bytes(folder / f"curves.{suffix}", draw_curves(table, areas, suffix, title=title))
     result = {
         "model": loaded.name,
         "revision": loaded.revision,
@@ -276,9 +294,14 @@ def audit_redundancy(
 
     The claim comes from train pairs, the effect from dev pairs.
     """
-    check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
-    if node is not None:
-        loaded.anatomy.graph.node(node)  # a wrong name is said before anything is computed
+    _check_draws(draws)  # all that can be is said before anything is computed
+    incoming_edges(loaded.anatomy.graph, node)
+    if estimator == "circuit":
+        check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
+    elif estimator != "mass":
+        raise UnknownName("estimator", estimator, ("circuit", "mass"))
+    elif not 0 < tau <= 1:
+        raise OutOfRange("tau", tau, 0, 1, hint="0 itself is excluded.")
     train, dev = (
         encode_task(loaded, task, examples, split=split, seed=seed, metric=metric)[0]
         for split in ("train", "dev")
@@ -294,6 +317,12 @@ def audit_redundancy(
         "model": loaded.name,
         "task": task,
         "node": node,
+        "method": method,
+        "metric": _words(metric, task),
+        "metric_name": metric,
+        "ablation": ablation,
+        "seed": seed,
+        "examples": len(dev),
         "estimator": found.estimator,
         "redundant": found.redundant,
         "needed": found.needed,
@@ -308,6 +337,17 @@ def _edges_by_size(scores: Scores, circuit: Circuit) -> pd.DataFrame:
     rows, columns = np.nonzero(scores.graph.exists)
     table = scores.frame()[circuit.mask[rows, columns]]
     return table.sort_values("score", key=np.abs, ascending=False, kind="stable")
+
+
+def _words(metric: Metric, task: str) -> str:
+    """What a metric means for a task, in words."""
+    return METRIC_WORDS.get(metric, find_task(task).metric)
+
+
+def _check_draws(draws: int) -> None:
+    """Nothing is said of a circuit that is not said of random ones too."""
+    if draws < 1:
+        raise OutOfRange("draws", draws, 1, None)
 
 
 def _plain(value: Any) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ctviz.config import Metric
-from ctviz.errors import BadTask, UndefinedMetric
+from ctviz.config import METRICS, Metric
+from ctviz.errors import BadTask, UndefinedMetric, UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks.batch import IGNORED, Batch
 
@@ -19,11 +19,14 @@ def check_batch(anatomy: Anatomy, batch: Batch, metric: Metric) -> None:
     That is an answer that is its own foil where the metric compares the two, a token that the model
     does not have, and prompts longer than it can read.
     """
-    length = batch.clean.shape[1]
+    if metric not in METRICS:
+        raise UnknownName("metric", metric, METRICS)
+    lengths = (batch.last if batch.first is None else batch.last - batch.first) + 1
+    length = int(lengths.max())
     most = getattr(anatomy.model.config, "max_position_embeddings", None)
     if most is not None and length > most:
         raise BadTask(
-            f"Example {int(batch.last.argmax())} has {length} tokens, but the model reads at most "
+            f"Example {int(lengths.argmax())} has {length} tokens, but the model reads at most "
             f"{most}: {length - most} too many."
         )
     vocabulary = anatomy.unembedding.weight.shape[0]

@@ -120,7 +120,7 @@ def mass_redundancy(scores: Scores, *, tau: float = 0.9) -> Redundancy:
     edge: d = 0. Raises OutOfRange unless 0 < tau <= 1.
     """
     if not 0 < tau <= 1:
-        raise OutOfRange("tau", tau, 0, 1)
+        raise OutOfRange("tau", tau, 0, 1, hint="0 itself is excluded.")
     graph = scores.graph
     slot, fed = graph.feed_pairs
     size = np.abs(scores.values).astype(np.float64)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ctviz.attribute import attribute
 from ctviz.circuit import Circuit
 from ctviz.config import Metric, TuneConfig
-from ctviz.errors import UndefinedMetric
+from ctviz.errors import OutOfRange, UndefinedMetric
 from ctviz.evaluate import faithfulness, metric_of_model
 from ctviz.models.loading import Loaded
 from ctviz.ownership import DriftMeter, UnitOptimizer, circuit_units, owned_units, whole_units
@@ -44,6 +44,8 @@ def encode_task(
     metric: Metric = "logit_difference",
 ) -> tuple[Batch, Fitting]:
     """``n`` pairs of a task that fit the model's tokenizer (fewer if the task has no more)."""
+    if n < 1:
+        raise OutOfRange("examples", n, 1, None)
     pairs = find_task(key).pairs(2 * n, split=split, seed=seed)
     chosen = fitting(pairs, loaded.tokenizer, metric=metric, limit=n)
     batch = encode(chosen.pairs, loaded.tokenizer, metric=metric)

@@ -110,7 +110,7 @@ def test_bad_input_is_explained_and_leaves_nothing_behind(
 def test_tasks_and_models_are_listed(capsys):
     assert main(["tasks", "--json"]) == 0
     names = [task["name"] for task in json.loads(capsys.readouterr().out)["tasks"]]
-    assert names == ["sva", "sva-flip", "induction", "opposite", "echo"]
+    assert names == ["sva", "sva-flip", "ioi", "induction", "opposite", "echo"]
     assert main(["models", "--json"]) == 0
     models = {m["name"]: m for m in json.loads(capsys.readouterr().out)["models"]}
     assert models["tiny"]["ready"]

@@ -59,7 +59,10 @@ def pick_device(asked: str = "auto") -> torch.device:
         return torch.device(available[0])
     if asked.split(":")[0] not in available:
         raise UnknownName("device", asked, ["auto", *available])
-    return torch.device(asked)
+    try:
+        return torch.device(asked)
+    except RuntimeError:
+        raise UnknownName("device", asked, ["auto", *available]) from None
 
 
 def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32) -> Loaded:

@@ -24,8 +24,9 @@ def continue_bigram(rng: random.Random, *, held_out: bool) -> Pair:
     """Different words, then one of them again: the answer is the word that followed it.
 
     "… X B … Y C … X" -> B. In the counterfactual, "… Y C … X B … Y" -> C, the two bigrams have
-    changed places and the other one is asked for. So the word asked for, the place where it is
-    found and what follows there all differ. Either bigram may come first.
+    changed places and the other one is asked for. So the word asked for, the word that stands in
+    front of the answer's place and the answer differ; the place is the same. Either bigram may come
+    first.
     """
     (x, b), (y, c) = _two_bigrams(rng, FEW_THINGS, FEW_THINGS, held_out)
     rest = rng.sample([word for word in FEW_THINGS if word not in (x, b, y, c)], 5)
