@@ -25,6 +25,9 @@ check: $(VENV)/.installed
 bench: $(VENV)/.installed
 	for shape in tiny smollm2-135m gpt2-small; do \
 	  $(BIN)/ctviz bench attribution --shape $$shape || exit 1; done
+	$(BIN)/ctviz bench attribution --batch 8 --tokens 128
+	for shape in tiny gpt2-small; do \
+	  $(BIN)/ctviz bench attribution --shape $$shape --method eap-ig || exit 1; done
 	$(BIN)/ctviz bench scaling
 	$(BIN)/ctviz bench tuning
 	$(BIN)/ctviz bench app

@@ -393,9 +393,11 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _load(options: argparse.Namespace) -> Loaded:
+    import torch
+
     from ctviz.models.loading import load
 
-    return load(options.model, device=options.device)
+    return load(options.model, device=options.device, dtype=getattr(torch, options.dtype))
 
 
 def _setting(options: argparse.Namespace) -> dict[str, Any]:
@@ -548,6 +550,12 @@ def _parser() -> argparse.ArgumentParser:
         )
         made.add_argument(
             "--examples", type=int, default=examples, help=f"pairs of prompts ({examples})"
+        )
+        made.add_argument(
+            "--dtype",
+            default="float32",
+            choices=("float32", "bfloat16", "float64"),
+            help="of the model; scores are at least float32 (float32)",
         )
 
     def method(made: argparse.ArgumentParser) -> None:

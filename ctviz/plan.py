@@ -55,9 +55,9 @@ class Plan:
 def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None = None) -> Plan:
     """The largest plan that fits.
 
-    ``runs`` is how many runs' reads are kept at a time. What a micro-batch keeps takes at most as
-    much as a training step on the batch, and a quarter of the free memory; the workspace at most an
-    eighth of each, and WORKSPACE.
+    ``runs`` is how many runs' reads are kept at a time. What a micro-batch keeps takes at most 1.25
+    times as much as a training step on the batch, and a quarter of the free memory; the workspace
+    at most an eighth of each, and WORKSPACE.
     """
     graph, d_model = anatomy.graph, anatomy.d_model
     itemsize = torch.finfo(anatomy.model.dtype).bits // 8
@@ -68,7 +68,9 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
     weights = sum(p.numel() for p in anatomy.model.parameters()) * itemsize
     step = 2 * weights + layer * 30 * length * len(batch)  # of a training step: also gradients
     free = _free_memory(anatomy.device)
-    examples = max(1, min(len(batch), TOKENS // length, step // example, free // 4 // example))
+    examples = max(
+        1, min(len(batch), TOKENS // length, step * 5 // 4 // example, free // 4 // example)
+    )
     if micro_batch is not None:
         examples = min(micro_batch, len(batch))
     room = min(WORKSPACE.get(anatomy.device.type, 2**26), step // 8, free // 8)

@@ -442,3 +442,12 @@ def test_what_a_caller_asks_is_checked_by_name(tiny, tmp_path):
     with pytest.raises(OutOfRange, match="draws is -1"):
         findings.audit_redundancy(tiny, "sva", draws=-1, examples=2)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("dtype", "close"), [("bfloat16", 0.1), ("float64", 1e-4)])
+def test_a_model_can_be_run_in_another_precision(ask, dtype, close):
+    usual = ask("discover", "--examples", "8")
+    other = ask("discover", "--examples", "8", "--dtype", dtype)
+    assert other["metric_clean"] != usual["metric_clean"]
+    assert other["faithfulness"] == pytest.approx(usual["faithfulness"], abs=close)
+    assert other["metric_clean"] == pytest.approx(usual["metric_clean"], rel=close)
