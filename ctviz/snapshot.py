@@ -35,7 +35,8 @@ class Snapshot:
     ``scores``: float32 [source, slot] (see `ctviz.circuit.Scores`); ``circuit``: bool [source,
     slot], the edges of largest \\|score\\|; ``tuned``: bool [source, slot], the edges of the
     circuit that owned what the last update moved (all False at step 0, all edges for full tuning);
-    ``redundancy``: float32 [node] by estimator; ``metrics``: numbers by name.
+    ``redundancy``: float32 [node] by estimator; ``metrics``: numbers by name; ``error``: float32
+    [source, slot], the scores' standard errors, None in runs that were made before they were kept.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Snapshot:
     redundancy: dict[str, np.ndarray]
     metrics: dict[str, float]
     probes: tuple[ProbeReading, ...]
+    error: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,7 @@ class Tuning:
             metrics |= {
                 "metric_corrupt": found.metric_empty,
                 "faithfulness": found.faithfulness,
+                "faithfulness_error": found.error,
                 "random_faithfulness": found.random,
             }
         except UndefinedMetric:
@@ -175,6 +176,7 @@ class Tuning:
             },
             metrics=metrics,
             probes=tuple(read_probe(self.loaded, pair) for pair in self.probe_pairs),
+            error=None if scores.error is None else scores.error.astype(np.float32),
         )
 
 

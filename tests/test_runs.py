@@ -44,6 +44,7 @@ def snapshot(step: int, seed: int = 0) -> Snapshot:
         },
         metrics={"metric": float(step), "accuracy": 0.5},
         probes=(probe,),
+        error=draw.random(GRAPH.exists.shape).astype(np.float32),
     )
 
 
@@ -75,7 +76,7 @@ def test_everything_comes_back_as_it_was_written(tmp_path):
     back = list(run.snapshots())
     assert [s.step for s in back] == [0, 2]
     for found, wrote in zip(back, (snapshot(0), snapshot(2)), strict=True):
-        for name in ("scores", "circuit", "tuned"):
+        for name in ("scores", "error", "circuit", "tuned"):
             np.testing.assert_array_equal(getattr(found, name), getattr(wrote, name))
         for key, values in wrote.redundancy.items():
             np.testing.assert_array_equal(found.redundancy[key], values)

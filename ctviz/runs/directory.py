@@ -164,6 +164,8 @@ class RunWriter:
             "tuned": snapshot.tuned,
             **{f"redundancy.{key}": value for key, value in snapshot.redundancy.items()},
         }
+        if snapshot.error is not None:
+            tensors["error"] = snapshot.error
         probes = []
         for index, probe in enumerate(snapshot.probes):
             tensors[f"probe.{index}.attention"] = probe.attention
@@ -328,6 +330,7 @@ def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
             },
             metrics=about["metrics"],
             probes=probes,
+            error=tensors.get("error"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedRun(f"{file} is not a snapshot: {error!r}.") from error
