@@ -19,7 +19,7 @@ from ctviz.audit import audit, incoming_edges
 from ctviz.circuit import Circuit, Scores
 from ctviz.config import Ablation, Attribution, Metric
 from ctviz.curve import curve_of_random, curve_of_scores
-from ctviz.errors import BadCircuitFile, OutOfRange, UnknownName
+from ctviz.errors import BadCircuitFile, OutOfRange, UndefinedMetric, UnknownName
 from ctviz.evaluate import Evaluation, faithfulness
 from ctviz.exchange import load_eap_json, save_eap_json
 from ctviz.models.loading import Loaded
@@ -78,9 +78,10 @@ def discover(
     selection = SELECTIONS[select]
     amount = threshold if selection.amount == "threshold" else edges
     circuit = selection.choose(scores, amount, prune=prune)
-    found = faithfulness(
-        loaded.anatomy, batch, circuit, ablation=ablation, metric=metric, seed=seed, draws=DRAWS
-    )
+    if method == "exact":
+        nodes = exact_node_scores(loaded.anatomy, batch, ablation=ablation, metric=metric)
+    else:
+        nodes = scores.nodes()
     names = {"sources": graph.sources, "slots": graph.slot_names}
     file = folder / "scores.safetensors"
     tensors = {"values": scores.values, "circuit": circuit.mask}
@@ -89,14 +90,16 @@ def discover(
     write_tensors(file, tensors, names)
     table = _edges_by_size(scores, circuit)
     write_bytes(folder / "circuit.csv", table.to_csv(index=False).encode())
-    if method == "exact":
-        nodes = exact_node_scores(loaded.anatomy, batch, ablation=ablation, metric=metric)
-    else:
-        nodes = scores.nodes()
     write_bytes(folder / "nodes.csv", nodes.frame().to_csv(index=False).encode())
     if eap_json:
         d_model = loaded.anatomy.d_model
         save_eap_json(folder / "circuit.json", scores, circuit, d_model=d_model)
+    try:
+        found = faithfulness(
+            loaded.anatomy, batch, circuit, ablation=ablation, metric=metric, seed=seed, draws=DRAWS
+        )
+    except UndefinedMetric as error:
+        raise UndefinedMetric(f"{error} The scores are kept in {folder}.") from error
     result = {
         "model": loaded.name,
         "revision": loaded.revision,
@@ -254,8 +257,8 @@ def faithfulness_curves(
                 "cmd": float(np.mean([curve.cmd for curve in random])),
             }
         )
-    table = pd.concat(frames, ignore_index=True)
-    write_bytes(folder / "curves.csv", table.to_csv(index=False).encode())
+        table = pd.concat(frames, ignore_index=True)  # after each task: a later one may fail
+        write_bytes(folder / "curves.csv", table.to_csv(index=False).encode())
     title = f"{loaded.name}, {metric.replace('_', ' ')}, {ablation} ablation"
     for suffix in ("svg", "png"):
         write_bytes(folder / f"curves.{suffix}", draw_curves(table, areas, suffix, title=title))

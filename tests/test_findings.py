@@ -6,6 +6,7 @@ import io
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -451,3 +452,19 @@ def test_a_model_can_be_run_in_another_precision(ask, dtype, close):
     assert other["metric_clean"] != usual["metric_clean"]
     assert other["faithfulness"] == pytest.approx(usual["faithfulness"], abs=close)
     assert other["metric_clean"] == pytest.approx(usual["metric_clean"], rel=close)
+
+
+def test_scores_are_kept_when_faithfulness_is_undefined(capsys, monkeypatch, empty_folder):
+    usual = findings.encode_task
+
+    def no_difference(*arguments, **settings):
+        batch, chosen = usual(*arguments, **settings)
+        return replace(batch, corrupt=batch.clean), chosen
+
+    monkeypatch.setattr(findings, "encode_task", no_difference)
+    assert main(["discover", "--examples", "4"]) == 1
+    said = capsys.readouterr().err
+    assert "Faithfulness is undefined" in said
+    (folder,) = (empty_folder / "ctviz-runs").iterdir()
+    assert folder.name in said
+    assert {file.name for file in folder.iterdir()} >= {"scores.safetensors", "nodes.csv"}
