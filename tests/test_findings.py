@@ -375,7 +375,7 @@ BAD = [
     (("curve", "--task", "sva", "--task", "iio"), "no task 'iio'"),
     (("curve", "--metric", "kl", "--method", "eap"), "Use the method eap-ig or exact"),
     (("curve", "--out", NOT_A_FOLDER), "No folder can be made in a-file"),
-    (("audit", "--tau", "0"), "tau is 0.0, but must be from 0 to 1. 0 itself is too little"),
+    (("audit", "--tau", "0"), "tau is 0.0, but must be from 0 to 1. 0 itself is excluded"),
     (("audit", "--tau", "1.1"), "tau is 1.1"),
     (("audit", "--tau", "nan"), "tau is nan"),
     (("audit", "--draws", "0"), "draws is 0"),
