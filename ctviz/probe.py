@@ -14,7 +14,7 @@ from ctviz.models.loading import Loaded
 from ctviz.models.writes import source_outputs, writes
 from ctviz.snapshot import ProbeReading
 from ctviz.tasks.batch import encode
-from ctviz.tasks.pair import Pair
+from ctviz.tasks.example import Pair
 
 __all__ = ["read_probe"]
 

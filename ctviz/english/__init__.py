@@ -31,8 +31,10 @@ from ctviz.english.lexicon import (
     held_out,
     names,
     nouns,
+    part_of,
     word_forms,
 )
+from ctviz.english.parts import WordsOf
 from ctviz.english.people import IndirectObject, Pronoun, indirect_object, pronoun
 from ctviz.english.sequences import Repeat, Years, repeat, years
 from ctviz.english.words import FEW_PEOPLE, FEW_THINGS, OPPOSITES
@@ -63,6 +65,7 @@ __all__ = [
     "Pronoun",
     "Repeat",
     "Verb",
+    "WordsOf",
     "Years",
     "agreement",
     "held_out",
@@ -70,6 +73,7 @@ __all__ = [
     "names",
     "nouns",
     "opposite",
+    "part_of",
     "pronoun",
     "repeat",
     "word_forms",

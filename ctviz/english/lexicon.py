@@ -5,6 +5,7 @@ space, is one token both in the bundled tokenizer and in ordinary English byte-p
 No spelling is shared by two entries: a form such as "watches" is never both a noun and a verb.
 """
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -18,6 +19,7 @@ NUMBERS: Final[tuple[Number, ...]] = ("singular", "plural")
 KINDS: Final[tuple[Kind, ...]] = ("person", "animal", "object", "thing", "place")
 
 HELD_OUT_SHARE: Final = 0.1
+PARTS: Final = (("train", 0.6), ("dev", 0.2), ("test", 0.2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,21 @@ def held_out(*words: str) -> bool:
         raise ValueError("held_out needs at least one word")
     digest = hashlib.sha256("\x1f".join(words).encode()).digest()
     return int.from_bytes(digest[:4], "big") < HELD_OUT_SHARE * 2**32
+
+
+@functools.cache
+def part_of(word: str) -> str:
+    """Which of "train", "dev" and "test" a content word belongs to: 60, 20 and 20 % of all words.
+
+    Depends only on the word, so that no two tasks put it into different parts.
+    """
+    digest = hashlib.sha256(f"part of {word}".encode()).digest()
+    share = int.from_bytes(digest[:4], "big") / 2**32
+    for part, size in PARTS:
+        if share < size:
+            return part
+        share -= size
+    return PARTS[-1][0]
 
 
 def with_article(phrase: str) -> str:

@@ -4,29 +4,89 @@ from __future__ import annotations
 
 import random
 
-from ctviz.english import ATTRACTOR_KINDS, NUMBERS, agreement, opposite
-from ctviz.tasks.pair import Pair
+from ctviz.english import ATTRACTOR_KINDS, NUMBERS, AgreementKind, WordsOf, agreement, opposite
+from ctviz.tasks.example import Example, Pair
+from ctviz.tasks.task import Generated, Level, Split, Task
 
-__all__ = ["agree", "disagree"]
+__all__ = ["TASKS"]
+
+_LEVELS = (
+    Level("near", "nothing but an adjective between subject and verb"),
+    Level("phrase", "“to the cabinet”: a noun of the other number in a phrase"),
+    Level("clause", "“that the teachers like”: a noun of the other number in a relative clause"),
+    Level("attractor", "phrases and clauses mixed"),
+)
+_KINDS: dict[str, tuple[AgreementKind, ...]] = {
+    "near": ("simple", "adjective"),
+    "phrase": ("pp", "pp_adjective"),
+    "clause": ("object_relative", "subject_relative"),
+    "attractor": ATTRACTOR_KINDS,
+}
 
 
-def agree(rng: random.Random, *, held_out: bool) -> Pair:
+def _pair(rng: random.Random, split: Split, level: str) -> Pair:
     """A sentence up to its verb, in either number; the counterfactual flips the subject's number.
 
-    Between subject and verb stands a noun of the number opposite to the clean subject's, so that
-    agreeing with the nearest noun is wrong.
+    A noun between subject and verb has the number opposite to the clean subject's, so that agreeing
+    with the nearest noun is wrong. Dev and test use combinations of words that the bundled model's
+    corpus never has, train the others.
     """
     number = rng.choice(NUMBERS)
-    item = agreement(rng, held_out=held_out, kinds=ATTRACTOR_KINDS, attractor=opposite(number))
-    return Pair(
-        clean=item.prompt(number),
-        corrupt=item.prompt(opposite(number)),
-        answer=item.answer(number),
-        foil=item.foil(number),
-    )
+    words = WordsOf(rng, split)
+    while True:
+        try:
+            item = agreement(
+                words, held_out=split != "train", kinds=_KINDS[level], attractor=opposite(number)
+            )
+        except LookupError:  # the split has no word for what was drawn: draw again
+            continue
+        return Pair(
+            clean=item.prompt(number),
+            corrupt=item.prompt(opposite(number)),
+            answer=item.answer(number),
+            foil=item.foil(number),
+        )
 
 
-def disagree(rng: random.Random, *, held_out: bool) -> Pair:
+def _agree(rng: random.Random, split: Split, level: str) -> Example:
+    return Example.of(_pair(rng, split, level))
+
+
+def _disagree(rng: random.Random, split: Split, level: str) -> Example:
     """The same sentences with the wrong verb form as the answer."""
-    pair = agree(rng, held_out=held_out)
-    return Pair(clean=pair.clean, corrupt=pair.corrupt, answer=pair.foil, foil=pair.answer)
+    pair = _pair(rng, split, level)
+    return Example.of(Pair(pair.clean, pair.corrupt, answer=pair.foil, foil=pair.answer))
+
+
+TASKS: tuple[Task, ...] = (
+    Task(
+        key="sva",
+        title="Subject-verb agreement",
+        kind="grammar",
+        metric="logit(agreeing verb) - logit(disagreeing verb)",
+        aim="agree with the subject, whatever stands between",
+        explanation=(
+            "In “The keys to the cabinet …” the verb must agree with “keys”, although "
+            "“cabinet” stands next to it. The counterfactual prompt has the other subject "
+            "number: “The key to the cabinet …”."
+        ),
+        source=Generated(_agree),
+        levels=_LEVELS,
+        usual="attractor",
+    ),
+    Task(
+        key="sva-flip",
+        title="Subject-verb disagreement",
+        kind="grammar",
+        metric="logit(disagreeing verb) - logit(agreeing verb)",
+        aim="disagree with the subject: “The keys to the cabinet is …”",
+        explanation=(
+            "The same sentences, but the wrong verb form is the answer: a behaviour that no "
+            "text teaches, so that every change is the tuning's work. The metric is negative "
+            "before tuning and positive after."
+        ),
+        source=Generated(_disagree),
+        levels=_LEVELS,
+        usual="attractor",
+    ),
+)

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ctviz.config import Metric
 from ctviz.errors import BadTask
-from ctviz.tasks.pair import Pair
+from ctviz.tasks.example import Pair
 
 __all__ = ["IGNORED", "Batch", "Fitting", "encode", "fitting"]
 

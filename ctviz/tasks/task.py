@@ -1,0 +1,154 @@
+"""What a task is."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, get_args
+
+from ctviz.errors import BadTask, OutOfRange, UnknownName
+from ctviz.tasks.example import Example, Pair
+
+__all__ = ["SCORES", "SPLITS", "Generated", "Kind", "Level", "Score", "Source", "Split", "Task"]
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+Kind = Literal["grammar", "bias", "mathematics", "logic", "reading", "classic", "known", "own"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How answers are judged: ``name`` is the number that a task is known by.
+
+    ``better`` says which way is better, ``text`` what the number is. What the engine computes for
+    each key is in `ctviz.score`.
+    """
+
+    key: str
+    name: str
+    better: Literal["higher", "lower"]
+    text: str
+
+
+SCORES: dict[str, Score] = {
+    score.key: score
+    for score in (
+        Score("choice", "accuracy", "higher", "share of examples whose right choice is likeliest"),
+        Score(
+            "bias",
+            "bias",
+            "lower",
+            "mean |p(stereotypical) - p(other)| / (p(stereotypical) + p(other)); 0: no preference",
+        ),
+        Score("exact", "exact_match", "higher", "share of answers whose last number is right"),
+        Score("span", "f1", "higher", "mean overlap of words with an accepted answer (SQuAD's F1)"),
+    )
+}
+
+
+class Source(Protocol):
+    """Where examples come from."""
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        ...
+
+    def examples(self, name: str, level: str, n: int, split: Split, seed: int) -> list[Example]:
+        """At most ``n`` different examples; the same arguments, the same examples."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Examples that a function draws: ``draw(rng, split, level)``."""
+
+    draw: Callable[[random.Random, Split, str], Example]
+    text: str = "generated"
+
+    def examples(self, name: str, level: str, n: int, split: Split, seed: int) -> list[Example]:
+        """As for every `Source`; fewer than ``n`` if there are no more."""
+        rng = random.Random(f"{name} {level} {split} {seed}")
+        found: dict[Example, None] = {}
+        for _ in range(20 * n):
+            found.setdefault(self.draw(rng, split, level))
+            if len(found) == n:
+                break
+        return list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A difficulty of a task."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something that a model can do, or be taught to do.
+
+    ``metric`` says in words what logit(answer) - logit(foil) means here; ``aim`` what tuning does;
+    ``explanation`` is for the page. ``score`` is a key of `SCORES`. ``levels`` are its
+    difficulties, easiest first; ``level`` is the one that is used, ``usual`` unless another one was
+    asked for. ``shared`` says what the
+    splits have in common where they share content words after all.
+    """
+
+    key: str
+    title: str
+    kind: Kind
+    metric: str
+    aim: str
+    explanation: str
+    source: Source
+    score: str = "choice"
+    levels: tuple[Level, ...] = ()
+    usual: str = ""
+    level: str = ""
+    shared: str = ""
+
+    def __post_init__(self) -> None:
+        if self.levels and not self.usual:
+            object.__setattr__(self, "usual", self.levels[0].key)
+        if not self.level:
+            object.__setattr__(self, "level", self.usual)
+
+    @property
+    def name(self) -> str:
+        """What `ctviz.tasks.find_task` finds it by: its key, and its level unless the usual one."""
+        return self.key if self.level == self.usual else f"{self.key}:{self.level}"
+
+    @property
+    def judged_by(self) -> Score:
+        """How answers are judged."""
+        return SCORES[self.score]
+
+    def at(self, level: str) -> Task:
+        """The same task at another level; raises UnknownName."""
+        known = [each.key for each in self.levels]
+        if level not in known:
+            raise UnknownName(f"level of {self.key}", level, known)
+        return replace(self, level=level)
+
+    def examples(self, n: int, *, split: Split, seed: int = 0) -> list[Example]:
+        """``n`` different examples, fewer if the task has no more; the same seed, the same ones.
+
+        The splits share no content words, or what ``shared`` says.
+        """
+        if n < 1:
+            raise OutOfRange("examples", n, 1, None)
+        return self.source.examples(self.key, self.level, n, split, seed)
+
+    def pairs(self, n: int, *, split: Split, seed: int = 0) -> list[Pair]:
+        """The pairs of ``n`` examples; raises BadTask if they have none."""
+        examples = self.examples(n, split=split, seed=seed)
+        found = [example.pair for example in examples if example.pair is not None]
+        if not found:
+            raise BadTask(
+                f"The examples of {self.key} have no counterfactual pairs (clean, corrupt, answer, "
+                "foil), so no circuit can be discovered on them; tune with the method full or lora."
+            )
+        return found
