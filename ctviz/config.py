@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from ctviz.errors import OutOfRange, UnknownName
-from ctviz.tasks import find_task
+from ctviz.errors import CtvizError, OutOfRange, UnknownName
+from ctviz.tasks import find_task, is_file
 
 __all__ = [
     "ABLATIONS",
     "ATTRIBUTIONS",
+    "CHOICES",
     "METHODS",
     "METRICS",
+    "PAPER",
     "Ablation",
     "Attribution",
     "Method",
     "Metric",
-    "Optimizer",
     "TuneConfig",
 ]
 
-Method = Literal["circuit", "full"]
-Optimizer = Literal["adamw", "sgd"]
+Method = Literal["circuit", "frozen-circuit", "random", "full", "lora"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Ablation = Literal["counterfactual", "mean", "zero"]
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
@@ -30,15 +31,46 @@ Attribution = Literal["eap", "eap-ig", "exact"]
 ATTRIBUTIONS: tuple[Attribution, ...] = get_args(Attribution)
 Metric = Literal["logit_difference", "probability_difference", "log_probability", "kl"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+Optimizer = Literal["adamw", "sgd"]
+Choice = Literal["top", "threshold"]
+Course = Literal["constant", "linear", "cosine"]
+Objective = Literal["target", "text", "weighted"]
+Precision = Literal["float32", "bfloat16"]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "method": METHODS,
+    "select": get_args(Choice),
+    "edges_course": get_args(Course),
+    "ablation": ABLATIONS,
+    "objective": get_args(Objective),
+    "rate_course": get_args(Course),
+    "optimizer": get_args(Optimizer),
+    "precision": get_args(Precision),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneConfig:
     """Settings of one tuning run.
 
-    ``method``: ``circuit`` updates only what the circuit of the step's own batch owns; ``full``
-    updates every parameter. ``edges``: size of the circuit; ``examples``: dev pairs on which
-    snapshots are computed; ``snapshot_every``: steps between snapshots, 0 for about 20 a run.
+    **What moves.** ``method``: ``circuit`` updates only what the circuit owns, which is discovered
+    on the step's own batch again every ``rediscover`` steps; ``frozen-circuit`` discovers it once;
+    ``random`` updates parts drawn at random, as many parameters as the first circuit owns, and
+    draws again every ``rediscover`` steps; ``full`` updates every parameter; ``lora`` trains
+    adapters of rank ``lora_rank`` on every linear layer of the blocks.
+
+    **The circuit.** ``select``: its ``edges`` largest by \\|score\\|, or all above ``threshold``.
+    The number of edges goes from ``edges`` to ``edges_end`` (0: it stays) by ``edges_course``.
+
+    **The step.** ``batch_size`` examples, run ``micro_batch`` at a time (0: all at once; the result
+    is the same up to rounding). ``objective``: cross-entropy of the ``target``, of the whole
+    ``text``, or of the text with the target's tokens weighing ``target_weight`` times as much
+    (``weighted``). The learning rate rises over ``warmup`` steps and then goes to zero by
+    ``rate_course``. ``precision`` bfloat16 runs the matrix products of training in it; weights and
+    discovery stay in float32.
+
+    ``examples``: dev examples on which snapshots are computed; ``snapshot_every``: steps between
+    snapshots, 0 for about 20 a run.
 
     Raises OutOfRange and UnknownName for values that no model could satisfy; the number of edges
     is checked again when the model is known.
@@ -49,39 +81,81 @@ class TuneConfig:
     method: Method = "circuit"
     steps: int = 60
     edges: int = 60
+    select: Choice = "top"
+    threshold: float = 0.0
+    edges_end: int = 0
+    edges_course: Course = "constant"
+    rediscover: int = 1
+    ablation: Ablation = "counterfactual"
+    lora_rank: int = 8
     batch_size: int = 16
+    micro_batch: int = 0
+    objective: Objective = "target"
+    target_weight: float = 10.0
     learning_rate: float = 3e-4
+    warmup: int = 0
+    rate_course: Course = "constant"
     optimizer: Optimizer = "adamw"
     weight_decay: float = 0.0
     max_norm: float = 1.0
-    ablation: Ablation = "counterfactual"
+    precision: Precision = "float32"
     examples: int = 32
     snapshot_every: int = 0
     seed: int = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        find_task(self.task)
-        for name, asked, known in (
-            ("method", self.method, METHODS),
-            ("optimizer", self.optimizer, get_args(Optimizer)),
-            ("ablation", self.ablation, ABLATIONS),
-        ):
+        if not is_file(self.task):  # a stored run can be read without the file it was tuned on
+            find_task(self.task)
+        for name, known in CHOICES.items():
+            asked = getattr(self, name)
             if asked not in known:
                 raise UnknownName(name, asked, known)
         for what, low, high in (
             ("steps", 1, 100_000),
             ("edges", 1, None),
+            ("threshold", 0.0, None),
+            ("edges_end", 0, None),
+            ("rediscover", 1, 100_000),
+            ("lora_rank", 1, 1024),
             ("batch_size", 1, 4096),
-            ("examples", 2, 4096),
-            ("snapshot_every", 0, self.steps),
+            ("micro_batch", 0, self.batch_size),
+            ("target_weight", 0.0, None),
             ("learning_rate", 0.0, 1.0),
+            ("warmup", 0, self.steps),
             ("weight_decay", 0.0, 1.0),
             ("max_norm", 0.0, None),
+            ("examples", 2, 4096),
+            ("snapshot_every", 0, self.steps),
+            ("seed", 0, 2**31 - 1),
         ):
             value = getattr(self, what)
-            if not (value >= low and (high is None or value <= high)):
+            if not (low <= value < math.inf and (high is None or value <= high)):
                 raise OutOfRange(what, value, low, high)
+        if (self.edges_course == "constant") != (self.edges_end == 0):
+            raise CtvizError(
+                f"edges_course is {self.edges_course} and edges_end is {self.edges_end}: a course "
+                "needs an end, and an end a course (linear or cosine)."
+            )
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the method needs a circuit, and so counterfactual pairs of the training data."""
+        return self.method in ("circuit", "frozen-circuit", "random")
+
+    def edges_at(self, step: int) -> int:
+        """Size of the circuit at a step, counted from 1."""
+        if self.edges_course == "constant":
+            return self.edges
+        share = _course(self.edges_course, (step - 1) / max(1, self.steps - 1))
+        return max(1, round(self.edges_end + (self.edges - self.edges_end) * share))
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate at a step, counted from 1."""
+        if step <= self.warmup:
+            return self.learning_rate * step / self.warmup
+        done = (step - 1 - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * _course(self.rate_course, done)
 
     @property
     def every(self) -> int:
@@ -100,3 +174,24 @@ class TuneConfig:
             if name not in known:
                 raise UnknownName("setting", name, known)
         return cls(**values)
+
+
+PAPER: dict[str, Any] = {
+    "edges": 500,
+    "select": "top",
+    "rediscover": 1,
+    "ablation": "mean",
+    "batch_size": 16,
+    "objective": "text",
+    "optimizer": "sgd",
+    "learning_rate": 1e-3,
+    "warmup": 100,
+}
+"""Settings of the circuit-tuning paper for agreement on GPT-2 (arXiv 2502.06106 and its code)."""
+
+
+def _course(course: Course, done: float) -> float:
+    """What is left of 1, after a share ``done`` of the way."""
+    if course == "linear":
+        return 1 - done
+    return (1 + math.cos(math.pi * done)) / 2 if course == "cosine" else 1.0

@@ -8,6 +8,8 @@ CtvizError
  ├── BadTask             a task that cannot be made into a batch for this model (ValueError)
  ├── BadCircuitFile      a circuit of another tool that cannot be read          (ValueError)
  ├── UndefinedMetric     a ratio whose denominator is zero, or a NaN            (ArithmeticError)
+ ├── EmptyCircuit        a circuit without edges, or that owns no parameter     (ValueError)
+ ├── DiskFull            a file that could not be written                       (OSError)
  ├── DamagedRun          a file of a run directory that cannot be read          (ValueError)
  └── RunExists           something that would be overwritten                    (FileExistsError)
 
@@ -24,6 +26,8 @@ __all__ = [
     "BadTask",
     "CtvizError",
     "DamagedRun",
+    "DiskFull",
+    "EmptyCircuit",
     "MissingModel",
     "OutOfRange",
     "RunExists",
@@ -91,6 +95,14 @@ class BadCircuitFile(CtvizError, ValueError):
 
 class UndefinedMetric(CtvizError, ArithmeticError):
     """A number was asked for that does not exist, such as faithfulness when clean = corrupt."""
+
+
+class EmptyCircuit(CtvizError, ValueError):
+    """A circuit has no edges, or none of them belongs to a parameter that could be tuned."""
+
+
+class DiskFull(CtvizError, OSError):
+    """A file could not be written, most often because the disk is full; the message names it."""
 
 
 class DamagedRun(CtvizError, ValueError):

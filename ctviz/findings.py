@@ -22,12 +22,12 @@ from ctviz.curve import curve_of_random, curve_of_scores
 from ctviz.errors import BadCircuitFile, OutOfRange, UndefinedMetric, UnknownName
 from ctviz.evaluate import Evaluation, faithfulness
 from ctviz.exchange import load_eap_json, save_eap_json
+from ctviz.material import encode_task
 from ctviz.models.loading import Loaded
 from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.runs.files import write_bytes, write_json, write_tensors
 from ctviz.selection import SELECTIONS, check_edges
 from ctviz.tasks import find_task
-from ctviz.tune import encode_task
 from ctviz.views.curves import draw_curves
 
 __all__ = ["audit_redundancy", "discover", "evaluate_file", "faithfulness_curves"]

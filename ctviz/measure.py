@@ -23,7 +23,7 @@ def check_batch(anatomy: Anatomy, batch: Batch, metric: Metric) -> None:
         raise UnknownName("metric", metric, METRICS)
     lengths = (batch.last if batch.first is None else batch.last - batch.first) + 1
     length = int(lengths.max())
-    most = getattr(anatomy.model.config, "max_position_embeddings", None)
+    most = anatomy.context
     if most is not None and length > most:
         raise BadTask(
             f"Example {int(lengths.argmax())} has {length} tokens, but the model reads at most "

@@ -24,6 +24,7 @@ the circuit, and go on from there when it comes back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ from ctviz.circuit import Circuit
 from ctviz.models.anatomy import Anatomy, LinearModule
 
 __all__ = [
-    "DriftMeter",
+    "MotionMeter",
     "Part",
     "Unit",
     "UnitOptimizer",
@@ -118,31 +119,36 @@ def owned_units(circuit: Circuit) -> list[str]:
 
 
 class UnitOptimizer:
-    """A torch optimizer over units, of which only the owned ones take part in a step."""
+    """A torch optimizer over units, of which only the owned ones take part in a step.
+
+    torch's fused optimizers are many times as fast as the others, but take it for granted that a
+    tensor lies in one piece. A part that does not (some columns of a weight) is handed to them as a
+    copy, which is then written back.
+    """
 
     def __init__(
         self, units: Sequence[Unit], make: Callable[[list[Tensor]], torch.optim.Optimizer]
     ) -> None:
         self.units = {unit.name: unit for unit in units}
-        self._views = {unit.name: [part.view for part in unit.parts] for unit in units}
-        self.optimizer = make([view for views in self._views.values() for view in views])
+        self._parts = {unit.name: [_Moved(part) for part in unit.parts] for unit in units}
+        self.optimizer = make([part.tensor for parts in self._parts.values() for part in parts])
+        self._parameters = {part.parameter for unit in units for part in unit.parts}
         self.owned: tuple[str, ...] = ()
 
     def own(self, names: Iterable[str]) -> None:
         """Let exactly these units move at the next step; other weights ask for no gradient."""
         self.owned = tuple(dict.fromkeys(names))
-        parameters = {part.parameter for u in self.units.values() for part in u.parts}
         moving = {part.parameter for name in self.owned for part in self.units[name].parts}
-        for parameter in parameters:
+        for parameter in self._parameters:
             parameter.requires_grad_(parameter in moving)
             parameter.grad = None
 
     def state(self) -> dict[str, Tensor]:
         """The optimizer's memory of each unit that was ever owned, by ``unit/part/key``."""
         found = {}
-        for name, views in self._views.items():
-            for index, view in enumerate(views):
-                for key, value in self.optimizer.state.get(view, {}).items():
+        for name, parts in self._parts.items():
+            for index, part in enumerate(parts):
+                for key, value in self.optimizer.state.get(part.tensor, {}).items():
                     found[f"{name}/{index}/{key}"] = value
         return found
 
@@ -150,51 +156,97 @@ class UnitOptimizer:
         """Take over what `state` returned."""
         for path, value in state.items():
             name, index, key = path.rsplit("/", 2)
-            self.optimizer.state[self._views[name][int(index)]][key] = value
+            self.optimizer.state[self._parts[name][int(index)].tensor][key] = value
 
     @property
     def n_owned(self) -> int:
         """Number of parameters that the next step may move."""
         return sum(self.units[name].size for name in self.owned)
 
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of the steps to come."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
     def step(self, *, max_norm: float | None = None) -> float:
-        """Move the owned units by their gradients; returns the gradients' norm before clipping."""
-        views = []
-        for name in self.owned:
-            for part, view in zip(self.units[name].parts, self._views[name], strict=True):
-                if part.parameter.grad is not None:
-                    view.grad = part.parameter.grad[part.index]
-                    views.append(view)
+        """Move the owned units by their gradients; returns the gradients' norm before clipping.
+
+        Nothing moves if that norm is not a finite number.
+        """
+        taking = [part for name in self.owned for part in self._parts[name] if part.take()]
+        tensors = [part.tensor for part in taking]
         limit = float("inf") if max_norm is None else max_norm
-        norm = float(torch.nn.utils.clip_grad_norm_(views, limit)) if views else 0.0
-        self.optimizer.step()
+        norm = float(torch.nn.utils.clip_grad_norm_(tensors, limit)) if tensors else 0.0
+        if math.isfinite(norm):
+            self.optimizer.step()
+            for part in taking:
+                part.write_back()
         for name in self.owned:
-            for part, view in zip(self.units[name].parts, self._views[name], strict=True):
-                view.grad = None
-                part.parameter.grad = None
+            for part in self._parts[name]:
+                part.tensor.grad = None
+                part.part.parameter.grad = None
         return norm
 
 
-class DriftMeter:
-    """Measures, after a step, how far any parameter outside the owned units has moved.
+class _Moved:
+    """A part of a parameter as the optimizer sees it: a view of it, or a copy in one piece."""
 
-    Keeps a copy of every parameter of the model, norms and embeddings included.
-    """
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.view = part.view
+        self.tensor = self.view if self.view.is_contiguous() else self.view.contiguous()
 
-    def __init__(self, anatomy: Anatomy) -> None:
-        self._copies: dict[Tensor, Tensor] = {
-            p: p.detach().clone() for p in anatomy.model.parameters()
-        }
+    def take(self) -> bool:
+        """Take over the part's weights and gradient; False if it has no gradient."""
+        gradient = self.part.parameter.grad
+        if gradient is None:
+            return False
+        if self.tensor is not self.view:
+            with torch.no_grad():
+                self.tensor.copy_(self.view)
+        self.tensor.grad = gradient[self.part.index].contiguous()
+        return True
 
     @torch.no_grad()
-    def measure(self, owned: Iterable[Unit]) -> float:
-        """Largest \\|change\\| since the last call outside ``owned``; 0.0 if not one bit moved."""
-        worst = 0.0
-        for unit in owned:  # what is owned may move: take its new value as the reference
-            for part in unit.parts:
-                self._copies[part.parameter][part.index].copy_(part.view)
-        for parameter, copy in self._copies.items():
-            if not torch.equal(parameter, copy):
-                worst = max(worst, float((parameter - copy).abs().max()))
-                copy.copy_(parameter)
-        return worst
+    def write_back(self) -> None:
+        if self.tensor is not self.view:
+            self.view.copy_(self.tensor)
+
+
+class MotionMeter:
+    """Counts, after a step, what moved although the step did not own it.
+
+    Looks at every parameter of the model, norms and embeddings included, as units and whatever of
+    the parameters is in no unit. Instead of a copy of the model it keeps three fingerprints of each
+    (an exclusive or of all bits, the sum and the norm): a change of a single number always shows in
+    the first.
+    """
+
+    def __init__(self, anatomy: Anatomy, units: Iterable[Unit]) -> None:
+        self._views = {unit.name: [part.view for part in unit.parts] for unit in units}
+        inside = {part.parameter for unit in units for part in unit.parts}
+        for name, parameter in anatomy.model.named_parameters():
+            if parameter not in inside:
+                self._views[name] = [parameter.detach()]
+        self._seen = {name: self._look(views) for name, views in self._views.items()}
+
+    def moved(self, owned: Iterable[str]) -> list[str]:
+        """What changed since the last call outside ``owned``: names of units and parameters."""
+        expected, found = set(owned), []
+        for name, views in self._views.items():
+            now = self._look(views)
+            if now != self._seen[name] and name not in expected:
+                found.append(name)
+            self._seen[name] = now
+        return found
+
+    @staticmethod
+    def _look(views: list[Tensor]) -> list[tuple[int, float, float]]:
+        return [_fingerprint(view) for view in views]
+
+
+def _fingerprint(tensor: Tensor) -> tuple[int, float, float]:
+    if tensor.device.type == "mps":  # torch.hash_tensor is not there
+        tensor = tensor.cpu()
+    square = torch.linalg.vector_norm(tensor)
+    return int(torch.hash_tensor(tensor).view(torch.int64)), float(tensor.sum()), float(square)

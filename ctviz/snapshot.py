@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ProbeReading", "Snapshot", "StepRecord"]
+__all__ = ["Notice", "ProbeReading", "Snapshot", "StepRecord"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,10 +33,11 @@ class Snapshot:
     """The model at one training step, seen through its circuit on the dev pairs.
 
     ``scores``: float32 [source, slot] (see `ctviz.circuit.Scores`); ``circuit``: bool [source,
-    slot], the edges of largest \\|score\\|; ``tuned``: bool [source, slot], the edges of the
-    circuit that owned what the last update moved (all False at step 0, all edges for full tuning);
-    ``redundancy``: float32 [node] by estimator; ``metrics``: numbers by name; ``error``: float32
-    [source, slot], the scores' standard errors, None in runs that were made before they were kept.
+    slot], the selected edges; ``tuned``: bool [source, slot], the edges of the circuit that owned
+    what the last update moved (all False at step 0 and for random units, all edges for full tuning
+    and LoRA); ``redundancy``: float32 [node] by estimator; ``metrics``: numbers by name; ``error``:
+    float32 [source, slot], the scores' standard errors, None in runs that were made before they
+    were kept.
     """
 
     step: int
@@ -53,15 +54,25 @@ class Snapshot:
 class StepRecord:
     """One training step in numbers.
 
-    ``outside_drift``: largest \\|change\\| of any parameter that the step did not own, measured;
-    None for full tuning, which owns all. ``trained_fraction``: share of all parameters that the
-    step owned.
+    ``outside_moved``: how many parts of the model that the step did not own have moved, measured
+    (see `ctviz.ownership.MotionMeter`); None for full tuning, which owns all. ``trained_fraction``:
+    parameters that the step moved, by all parameters of the untuned model. ``micro_batch``: how
+    many examples were run at a time.
     """
 
     step: int
     loss: float
-    outside_drift: float | None
+    outside_moved: int | None
     trained_fraction: float
     n_circuit_edges: int | None
     gradient_norm: float
+    learning_rate: float
+    micro_batch: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person should know: a run goes on, but not as it was asked to."""
+
+    text: str

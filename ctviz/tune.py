@@ -1,160 +1,233 @@
 """Circuit-tuning: discover the circuit on a batch, update only what it owns, repeat.
 
-Li et al. 2025, arXiv 2502.06106. Full fine-tuning runs through the same loop and owns everything.
+Li et al. 2025, arXiv 2502.06106. All methods (`ctviz.methods`) run through this one loop: the same
+batches, the same steps, the same evaluation.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ctviz.attribute import attribute
-from ctviz.circuit import Circuit
-from ctviz.config import Metric, TuneConfig
-from ctviz.errors import OutOfRange, UndefinedMetric
+from ctviz.circuit import Circuit, Scores
+from ctviz.config import TuneConfig
+from ctviz.errors import CtvizError, UndefinedMetric
 from ctviz.evaluate import faithfulness, metric_of_model
+from ctviz.lora import merged
+from ctviz.material import FIXED, fitting_examples, gather
+from ctviz.memory import is_out_of_memory, release
+from ctviz.methods import make_method, select_circuit
 from ctviz.models.loading import Loaded
-from ctviz.ownership import DriftMeter, UnitOptimizer, circuit_units, owned_units, whole_units
+from ctviz.ownership import MotionMeter, UnitOptimizer
 from ctviz.probe import read_probe
 from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.retention import Retention
-from ctviz.selection import top_edges
-from ctviz.snapshot import Snapshot, StepRecord
-from ctviz.tasks import Pair, Split, find_task
-from ctviz.tasks.batch import IGNORED, Batch, Fitting, encode, fitting
+from ctviz.score import score
+from ctviz.snapshot import Notice, Snapshot, StepRecord
+from ctviz.tasks.batch import Batch
+from ctviz.tasks.texts import Texts
 
-__all__ = ["Tuning", "encode_task"]
+__all__ = ["Tuning"]
 
-TRAIN_PAIRS = 512
-PROBES = 2
+FIRST_PAIRS = 64  # on which a circuit is discovered that is discovered only once
+TEST_EXAMPLES = 100
 
-
-def encode_task(
-    loaded: Loaded,
-    key: str,
-    n: int,
-    *,
-    split: Split,
-    seed: int,
-    metric: Metric = "logit_difference",
-) -> tuple[Batch, Fitting]:
-    """``n`` pairs of a task that fit the model's tokenizer (fewer if the task has no more)."""
-    if n < 1:
-        raise OutOfRange("examples", n, 1, None)
-    pairs = find_task(key).pairs(2 * n, split=split, seed=seed)
-    chosen = fitting(pairs, loaded.tokenizer, metric=metric, limit=n)
-    batch = encode(chosen.pairs, loaded.tokenizer, metric=metric)
-    return batch.to(loaded.anatomy.device), chosen
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Tuning:
-    """One run of the loop. Iterating yields a StepRecord a step and a Snapshot now and then.
+    """One run of the loop. Iterating yields a StepRecord a step, a Snapshot now and then, and a
+    Notice when something was done otherwise than asked.
 
-    Raises OutOfRange if the circuit is larger than the graph, BadTask if no pair fits, and
-    UndefinedMetric when the loss is no longer a finite number; all that was yielded stands.
+    Raises OutOfRange if the circuit is larger than the graph, BadTask if no example fits,
+    EmptyCircuit if there is nothing to tune, and UndefinedMetric when loss or gradient is no longer
+    a finite number: the weights are then those after the last good step, and all that was yielded
+    stands.
     """
 
-    def __init__(self, loaded: Loaded, config: TuneConfig) -> None:
+    def __init__(
+        self, loaded: Loaded, config: TuneConfig, *, others: Sequence[str] | None = None
+    ) -> None:
         self.loaded, self.config = loaded, config
         self.anatomy = anatomy = loaded.anatomy
-        self.train, _ = encode_task(
-            loaded, config.task, TRAIN_PAIRS, split="train", seed=config.seed
-        )
-        self.dev, chosen = encode_task(
-            loaded, config.task, config.examples, split="dev", seed=config.seed
-        )
-        self.probe_pairs = _two_kinds(chosen.pairs)
-        units = circuit_units(anatomy) if config.method == "circuit" else whole_units(anatomy)
-        self.optimizer = UnitOptimizer(units, self._make_optimizer)
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
+        self.material = gather(loaded, config)
+        # of the model as it is now, untuned
+        self.retention = Retention(loaded, self.material.task, others=others)
+        for parameter in anatomy.model.parameters():
+            parameter.requires_grad_(False)  # whatever moves says so
+        self.method = make_method(
+            anatomy, config, self.discover, self.material.train_pairs[:FIRST_PAIRS]
+        )
+        self.optimizer = UnitOptimizer(self.method.units, self._make_optimizer)
         self.shuffle = torch.Generator().manual_seed(config.seed)
-        self.order: list[int] = []  # train pairs that are yet to come before the next shuffle
+        self.order: list[int] = []  # train examples that are yet to come before the next shuffle
         self.step = 0  # steps done: 0, or those of the checkpoint that was loaded into this
-        self.retention = Retention(loaded)  # of the model as it is now, untuned
+        self.begun = False  # whether the snapshot before the first step is there already
+        self.micro = config.micro_batch or config.batch_size
+        self.notices: list[str] = []
 
     def _make_optimizer(self, views: list[Tensor]) -> torch.optim.Optimizer:
         config = self.config
         rate, decay = config.learning_rate, config.weight_decay
         if config.optimizer == "sgd":
             return torch.optim.SGD(views, lr=rate, momentum=0.9, weight_decay=decay)
-        return torch.optim.AdamW(views, lr=rate, weight_decay=decay)
+        return torch.optim.AdamW(views, lr=rate, weight_decay=decay, fused=True)
 
-    def __iter__(self) -> Iterator[StepRecord | Snapshot]:
-        config, graph = self.config, self.anatomy.graph
-        if self.step == 0:
-            yield self.snapshot(0, Circuit(graph, np.zeros_like(graph.exists)))
-        meter = DriftMeter(self.anatomy) if config.method == "circuit" else None
+    def __iter__(self) -> Iterator[StepRecord | Snapshot | Notice]:
+        config = self.config
+        if self.step == 0 and not self.begun:
+            yield self.snapshot(0, None)
+        meter = None if config.method == "full" else MotionMeter(self.anatomy, self.method.units)
         for step in range(self.step + 1, config.steps + 1):
-            batch = self.next_batch()
             started = time.perf_counter()
-            circuit = self.own(batch)
-            loss = self.loss(batch)
-            if not math.isfinite(loss.item()):
-                raise UndefinedMetric(f"The loss at step {step} is {loss.item()}: it diverged.")
-            loss.backward()
-            norm = self.optimizer.step(max_norm=config.max_norm)
-            owned = [self.optimizer.units[name] for name in self.optimizer.owned]
+            rows = self.next_rows()
+            owned = self.method.own(step, self.material.pairs_of(rows))
+            loss = self.within_memory(lambda micro: self.gradients(rows, owned.units, micro))  # noqa: B023
+            if not math.isfinite(loss):
+                raise UndefinedMetric(f"The loss at step {step} is {loss}: it diverged.")
+            self.optimizer.set_rate(config.rate_at(step))
+            norm = self.optimizer.step(max_norm=config.max_norm or None)
+            if not math.isfinite(norm):
+                raise UndefinedMetric(f"The gradient at step {step} is {norm}: it diverged.")
             self.step = step
+            yield from map(Notice, self.notices)
+            self.notices.clear()
             yield StepRecord(
                 step=step,
-                loss=loss.item(),
-                outside_drift=meter.measure(owned) if meter else None,
+                loss=loss,
+                outside_moved=len(meter.moved(owned.units)) if meter else None,
                 trained_fraction=self.optimizer.n_owned / self.n_parameters,
-                n_circuit_edges=circuit.n_edges if config.method == "circuit" else None,
+                n_circuit_edges=owned.circuit.n_edges if owned.circuit else None,
                 gradient_norm=norm,
+                learning_rate=config.rate_at(step),
+                micro_batch=self.micro,
                 seconds=time.perf_counter() - started,
             )
             if step % config.every == 0 or step == config.steps:
-                yield self.snapshot(step, circuit)
+                yield self.snapshot(step, owned.circuit)
 
-    def next_batch(self) -> Batch:
-        """Some of the train pairs, all of them in a new order each time around."""
-        size = min(self.config.batch_size, len(self.train))
+    def next_rows(self) -> list[int]:
+        """Some of the train examples, all of them in a new order each time around."""
+        n = len(self.material.train)
+        size = min(self.config.batch_size, n)
         if len(self.order) < size:
-            self.order = torch.randperm(len(self.train), generator=self.shuffle).tolist()
+            self.order = torch.randperm(n, generator=self.shuffle).tolist()
         rows, self.order = self.order[:size], self.order[size:]
-        return self.train[torch.tensor(rows)]
+        return rows
 
-    def own(self, batch: Batch) -> Circuit:
-        """Let the optimizer move what the circuit of this batch owns, or all for ``full``."""
-        if self.config.method == "full":
-            self.optimizer.own(self.optimizer.units)
-            return Circuit(self.anatomy.graph, self.anatomy.graph.exists)
-        scores = attribute(self.anatomy, batch, ablation=self.config.ablation)
-        circuit = top_edges(scores, self.config.edges)
-        self.optimizer.own(owned_units(circuit))
-        return circuit
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the answer's tokens, a mean over them."""
-        hidden = self.anatomy.hidden(batch.clean, batch.first)
-        logits = self.anatomy.logits_at(hidden, batch.positions).float()
-        return torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), batch.answer.flatten(), ignore_index=IGNORED
-        )
-
-    def snapshot(self, step: int, tuned: Circuit) -> Snapshot:
-        """Discovery and evaluation on the dev pairs, as the model is now."""
+    def discover(self, pairs: Batch) -> Scores:
+        """Score every edge on some pairs, as the model is now."""
         config = self.config
-        scores = attribute(self.anatomy, self.dev, ablation=config.ablation)
-        circuit = top_edges(scores, config.edges)
-        each = metric_of_model(self.anatomy, self.dev)
+
+        def scores(micro: int) -> Scores:
+            limit = micro if micro < config.batch_size else None  # else the plan finds room
+            return attribute(
+                self.anatomy,
+                pairs,
+                ablation=config.ablation,
+                metric=self.material.metric,
+                micro_batch=limit,
+            )
+
+        return self.within_memory(scores)
+
+    def gradients(self, rows: Sequence[int], units: Sequence[str], micro: int) -> float:
+        """Gradients of the loss on some train examples for some units; returns the loss."""
+        self.optimizer.own(units)
+        texts = self.material.train[torch.tensor(rows, device=self.anatomy.device)]
+        whole = float(self.weights(texts).sum())
+        loss = 0.0
+        for part in texts.split(micro):
+            found = self.loss(part) / whole
+            found.backward()
+            loss += float(found.detach())
+        return loss
+
+    def weights(self, texts: Texts) -> Tensor:
+        """float32 [example, position - 1]: how much the prediction of each next token counts."""
+        objective = self.config.objective
+        prompt, target = {
+            "target": (0.0, 1.0),
+            "text": (1.0, 1.0),
+            "weighted": (1.0, self.config.target_weight),
+        }[objective]
+        return texts.weights(prompt=prompt, target=target)
+
+    def loss(self, texts: Texts) -> Tensor:
+        """Cross-entropy of the tokens that count, in nats, summed with their weights."""
+        weights = self.weights(texts)
+        where = weights.nonzero()
+        device = self.anatomy.device.type
+        half = self.config.precision == "bfloat16"
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
+            hidden = self.anatomy.hidden(texts.ids[:, :-1])[where[:, 0], where[:, 1]]
+            logits = self.anatomy.logits_at(hidden[:, None], torch.zeros_like(where[:, :1]))[:, 0]
+        next_token = texts.ids[where[:, 0], where[:, 1] + 1]
+        each = torch.nn.functional.cross_entropy(logits.float(), next_token, reduction="none")
+        return (each * weights[where[:, 0], where[:, 1]]).sum()
+
+    def within_memory(self, work: Callable[[int], T]) -> T:
+        """Do something for so many examples at a time, fewer if the memory does not suffice."""
+        while True:
+            try:
+                return work(self.micro)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.micro == 1:
+                    raise CtvizError(
+                        f"The memory of {self.anatomy.device} does not suffice for one example at "
+                        f"a time (step {self.step + 1}). Take shorter examples or a smaller model."
+                    ) from error
+            self.optimizer.own(())  # lets go of gradients
+            release()
+            self.micro //= 2
+            self.notices.append(
+                f"Out of memory at step {self.step + 1}: {self.micro} examples at a time from here "
+                f"on, instead of {2 * self.micro} or more. The result is the same up to rounding."
+            )
+            log.warning(self.notices[-1])
+
+    def standing(self) -> dict[str, float]:
+        """The task's score on its test split, and retention measured thoroughly, as it is now."""
+        task = self.material.task
+        test, _ = fitting_examples(self.loaded, task, TEST_EXAMPLES, "test", FIXED)
+        with merged(self.anatomy):
+            result = score(self.loaded, task, test)
+            return {**result, **self.retention.measure(thorough=True), "test_examples": len(test)}
+
+    def snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
+        """Discovery and evaluation on the dev examples, as the model is now."""
+        with merged(self.anatomy):
+            return self._snapshot(step, tuned)
+
+    def _snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
+        config, material, graph = self.config, self.material, self.anatomy.graph
+        scores = self.discover(material.dev_pairs)
+        circuit = select_circuit(scores, config, step)
+        each = metric_of_model(self.anatomy, material.dev_pairs, metric=material.metric)
         metrics = {
             "metric": float(each.mean()),
-            "accuracy": float((each > 0).mean()),
-            "retention_kl": self.retention.divergence(),
+            **score(self.loaded, material.task, material.dev),
+            **self.retention.measure(),
         }
         try:
             found = faithfulness(
                 self.anatomy,
-                self.dev,
+                material.dev_pairs,
                 circuit,
                 ablation=config.ablation,
+                metric=material.metric,
                 seed=config.seed,
             )
             metrics |= {
@@ -165,23 +238,18 @@ class Tuning:
             }
         except UndefinedMetric:
             pass  # clean and corrupt do not differ any more: no number is better than a wrong one
+        all_move = config.method in ("full", "lora") and step > 0
+        none = np.zeros_like(graph.exists)
         return Snapshot(
             step=step,
             scores=scores.values.astype(np.float32),
             circuit=circuit.mask,
-            tuned=tuned.mask,
+            tuned=tuned.mask if tuned else (graph.exists if all_move else none),
             redundancy={
                 "circuit": circuit_redundancy(circuit).values.astype(np.float32),
                 "mass": mass_redundancy(scores).values.astype(np.float32),
             },
             metrics=metrics,
-            probes=tuple(read_probe(self.loaded, pair) for pair in self.probe_pairs),
+            probes=tuple(read_probe(self.loaded, pair) for pair in material.probe_pairs),
             error=None if scores.error is None else scores.error.astype(np.float32),
         )
-
-
-def _two_kinds(pairs: tuple[Pair, ...]) -> list[Pair]:
-    """The first pair and the first one with another answer: they show the task from both sides."""
-    chosen = [pairs[0]]
-    chosen += [pair for pair in pairs if pair.answer != pairs[0].answer][: PROBES - 1]
-    return chosen

@@ -8,29 +8,50 @@ import math
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import peft
 import safetensors
 import torch
 import transformers
 
 import ctviz
-from ctviz.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from ctviz.checkpoint import (
+    latest_checkpoint,
+    load_checkpoint,
+    remove_checkpoints,
+    save_checkpoint,
+)
 from ctviz.config import TuneConfig
-from ctviz.errors import CtvizError
+from ctviz.dynamics import change
+from ctviz.errors import CtvizError, UndefinedMetric
+from ctviz.graph import Graph
+from ctviz.lora import is_adapter, merged, plain_name
 from ctviz.models.loading import Loaded, load
 from ctviz.runs import Run, RunWriter
 from ctviz.selection import check_edges
-from ctviz.snapshot import Snapshot, StepRecord
+from ctviz.snapshot import Notice, Snapshot
 from ctviz.tasks import find_task
 from ctviz.tune import Tuning
 
-__all__ = ["tune"]
+__all__ = ["Baseline", "tune"]
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_SECONDS = 60.0  # between checkpoints, which are written with a snapshot
+CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What is the same for all runs on a task: the untuned model's snapshot and standing."""
+
+    snapshot: Snapshot
+    standing: dict[str, float]
+    others: tuple[str, ...]
 
 
 def tune(
@@ -40,11 +61,14 @@ def tune(
     loaded: Loaded | None = None,
     progress: Callable[[int, int, str], None] | None = None,
     resume: bool = False,
+    baseline: Baseline | None = None,
+    keep_model: bool = True,
 ) -> dict[str, Any]:
-    """Run circuit-tuning (or a baseline) into a run directory; returns its outcome in numbers.
+    """Run a tuning method into a run directory; returns its outcome in numbers.
 
     With ``resume`` the folder holds a run of these settings that did not finish: it goes on from
-    its last checkpoint, or from the start if it has none yet.
+    its last checkpoint, or from the start if it has none yet. ``baseline`` is that of another run
+    with the same model and task, ``keep_model`` whether the tuned weights stay in the folder.
 
     Whatever goes wrong is written into the run's status before it is raised; snapshots and metrics
     written so far stay readable. ``progress`` is called with (step, steps, message).
@@ -62,24 +86,37 @@ def tune(
         log.info("config: %s", json.dumps(config.to_dict()))
         writer.status("starting", message=f"loading {config.model}")
         loaded = loaded or load(config.model, device=config.device)
-        check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
+        _check_size(loaded, config)
         graph = loaded.anatomy.graph
-        tuning = Tuning(loaded, config)
+        tuning = Tuning(loaded, config, others=baseline.others if baseline else None)
+        for reason in tuning.material.left_out[:20]:
+            log.info("left out: %s", reason)
+        standing = baseline.standing if baseline else writer.before or tuning.standing()
         if found:
             load_checkpoint(tuning, found[0])
-        writer.describe(graph, **_about(loaded, config, tuning))
-        writer.status("running", message="discovering the first circuit")
+        writer.describe(graph, before=standing, **_about(loaded, config, tuning))
+        writer.status("running", step=step, message="discovering the first circuit")
         begun = saved = time.perf_counter()
-        resumed_at, message = step, f"resumed at step {step}" if found else ""
-        for event in tuning:
-            if isinstance(event, Snapshot):
+        resumed_at, message, cost = step, f"resumed at step {step}" if found else "", 0.0
+        earlier = list(Run(folder).snapshots()) if found else []
+        events = iter(tuning)
+        if baseline and not found:
+            tuning.begun = True
+            events = chain([baseline.snapshot], events)
+        for event in events:
+            if isinstance(event, Notice):
+                writer.notice(event.text)
+            elif isinstance(event, Snapshot):
+                earlier = _with_changes(event, earlier, graph)
                 writer.snapshot(event)
-                if time.perf_counter() - saved > CHECKPOINT_SECONDS and event.step:
+                now = time.perf_counter()
+                if event.step and (now - saved) * CHECKPOINT_SHARE >= cost:
                     save_checkpoint(tuning, folder)
                     saved = time.perf_counter()
+                    cost = saved - now
                 message = f"metric {event.metrics['metric']:+.2f} at step {event.step}"
                 log.info("snapshot at step %d: %s", event.step, json.dumps(event.metrics))
-            elif isinstance(event, StepRecord):
+            else:
                 writer.record(event)
                 step = event.step
             done = step - resumed_at
@@ -90,35 +127,105 @@ def tune(
             if writer.cancelled() and step < config.steps:
                 state = "cancelled"
                 break
-        save_checkpoint(tuning, folder, finished=state == "finished")
+        writer.status("running", step=step, message="evaluating on the test examples")
+        writer.describe(
+            graph, after=tuning.standing(), weight_change=_weight_change(loaded, config)
+        )
+        if state == "finished" and not keep_model:
+            remove_checkpoints(folder)
+        else:
+            save_checkpoint(tuning, folder, finished=state == "finished")
         result = _outcome(folder, config, state, time.perf_counter() - started)
         result["device"] = str(loaded.anatomy.device)
-        message = (
-            f"metric {result['metric_before']:+.2f} before, {result['metric_after']:+.2f} after"
-        )
-        writer.status(state, step=step, message=message)  # type: ignore[arg-type]
+        judged = tuning.material.task.judged_by.name
+        message = f"{judged} {result['before'][judged]:.2f} before, {result['after'][judged]:.2f}"
+        writer.status(state, step=step, message=f"{message} after, on test examples")  # type: ignore[arg-type]
         log.info("%s at step %d", state, step)
     except BaseException as error:
         explained = isinstance(error, CtvizError)
         said = str(error) if explained else f"{type(error).__name__}: {error}"
         if isinstance(error, KeyboardInterrupt):
             said = "stopped from the keyboard"
-        writer.status("failed", step=step, message=said)
-        log.warning("failed at step %d: %s", step, said, exc_info=not explained)
+        elif isinstance(error, UndefinedMetric):
+            said += _what_is_left(folder)
+        with suppress(OSError):  # a full disk may not take even this: then the run is interrupted
+            writer.status("failed", step=step, message=said)
+            log.warning("failed at step %d: %s", step, said, exc_info=not explained)
         raise
     finally:
         root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
     return result
+
+
+def _check_size(loaded: Loaded, config: TuneConfig) -> None:
+    """The circuit must fit into the graph at each step."""
+    hint = f"({loaded.name})"
+    for edges in (config.edges, config.edges_end or config.edges):
+        check_edges(loaded.anatomy.graph, edges, hint=hint)
+
+
+def _with_changes(event: Snapshot, earlier: list[Snapshot], graph: Graph) -> list[Snapshot]:
+    """Add to a snapshot's metrics what changed; returns the first and this one, for the next."""
+    if earlier:
+        event.metrics.update(change(earlier[-1], event, graph))
+        since = change(earlier[0], event, graph)
+        event.metrics.update({f"{name}_since_start": value for name, value in since.items()})
+    return [*earlier[:1], event]
+
+
+def _what_is_left(folder: Path) -> str:
+    kept = latest_checkpoint(folder)
+    if kept is None:
+        return " There is no checkpoint: it happened before the first snapshot after the start."
+    return f" The last good weights are those of step {kept[1]}, in {kept[0].name}."
+
+
+def _weight_change(loaded: Loaded, config: TuneConfig) -> list[dict[str, Any]]:
+    """How far the weights have gone from the untuned ones: one row a layer and kind of module.
+
+    ``change``: norm of the difference by norm of the untuned weights.
+    """
+    before = dict(load(config.model, device="cpu").model.named_parameters())
+    sums: dict[tuple[int, str], list[float]] = {}
+    with merged(loaded.anatomy):
+        places_ = _places(loaded)
+        for name, after in loaded.model.named_parameters():
+            plain = plain_name(name)
+            if is_adapter(name) or plain not in before:
+                continue
+            row = sums.setdefault(places_.get(name, (-1, "other")), [0.0, 0.0])
+            untuned = before[plain].detach()
+            row[0] += float((after.detach().cpu() - untuned).square().sum())
+            row[1] += float(untuned.square().sum())
+    return [
+        {"layer": layer, "kind": kind, "change": (moved / size) ** 0.5 if size else 0.0}
+        for (layer, kind), (moved, size) in sorted(sums.items())
+    ]
+
+
+def _places(loaded: Loaded) -> dict[str, tuple[int, str]]:
+    """Layer and kind of the parameters of attention and MLPs, by name."""
+    found: dict[int, tuple[int, str]] = {}
+    for layer, block in enumerate(loaded.anatomy.blocks):
+        for module in (*block.projections, block.attention_out):
+            found |= {id(p): (layer, "attention") for p in module.parameters()}
+        for module in (*block.mlp_in, block.mlp_out):
+            found |= {id(p): (layer, "mlp") for p in module.parameters()}
+    return {n: found[id(p)] for n, p in loaded.model.named_parameters() if id(p) in found}
 
 
 def _outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dict[str, Any]:
     """A run in numbers, from what is on disk; ``seconds`` are those of this call."""
-    metrics = Run(folder).metrics()
+    run = Run(folder)
+    metrics = run.metrics()
     seen = metrics.dropna(subset=["metric"])
     first, last = seen.iloc[0], seen.iloc[-1]
-    steps = metrics.reindex(columns=["outside_drift", "trained_fraction"]).dropna(how="all")
-    drift, fraction = steps["outside_drift"].max(), steps["trained_fraction"].mean()
+    steps = metrics.reindex(columns=["outside_moved", "trained_fraction", "seconds"])
+    steps = steps.dropna(how="all")
+    moved, fraction = steps["outside_moved"].max(), steps["trained_fraction"].mean()
+    task = find_task(config.task)
     return {
         "run": folder.name,
         "folder": str(folder),
@@ -127,20 +234,25 @@ def _outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> di
         "task": config.task,
         "method": config.method,
         "seed": config.seed,
+        "learning_rate": config.learning_rate,
         "steps": int(metrics["step"].max()),
+        "judged_by": task.judged_by.name,
+        "before": run.about["before"],
+        "after": run.about["after"],
         "metric_before": float(first["metric"]),
         "metric_after": float(last["metric"]),
-        "accuracy_before": float(first["accuracy"]),
-        "accuracy_after": float(last["accuracy"]),
-        "retention_kl": float(last["retention_kl"]),
-        "max_outside_drift": None if math.isnan(drift) else float(drift),
+        "dev_before": float(first[task.judged_by.name]),
+        "dev_after": float(last[task.judged_by.name]),
+        "dev_retention_kl": float(last["retention_kl"]),
+        "max_outside_moved": None if math.isnan(moved) else int(moved),
         "trained_fraction": 0.0 if math.isnan(fraction) else float(fraction),
+        "seconds_per_step": float(steps["seconds"].median()) if len(steps) else None,
         "seconds": round(seconds, 3),
     }
 
 
 def _about(loaded: Loaded, config: TuneConfig, tuning: Tuning) -> dict[str, Any]:
-    task = find_task(config.task)
+    task = tuning.material.task
     return {
         "model": {
             "name": loaded.name,
@@ -148,8 +260,19 @@ def _about(loaded: Loaded, config: TuneConfig, tuning: Tuning) -> dict[str, Any]
             "revision": loaded.revision,
             "parameters": tuning.n_parameters,
         },
-        "task": {"key": task.key, "title": task.title, "metric": task.metric},
-        "examples": len(tuning.dev),
+        "task": {
+            "key": task.key,
+            "name": task.name,
+            "title": task.title,
+            "metric": task.metric,
+            "judged_by": task.judged_by.name,
+            "better": task.judged_by.better,
+            "source": task.source.text,
+        },
+        "examples": len(tuning.material.dev),
+        "train_examples": len(tuning.material.train),
+        "left_out": len(tuning.material.left_out),
+        "trainable": sum(unit.size for unit in tuning.method.units),
         "device": str(loaded.anatomy.device),
         "versions": {
             "ctviz": ctviz.__version__,
@@ -157,5 +280,6 @@ def _about(loaded: Loaded, config: TuneConfig, tuning: Tuning) -> dict[str, Any]
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "safetensors": safetensors.__version__,
+            "peft": peft.__version__,
         },
     }

@@ -12,7 +12,7 @@ from ctviz.circuit import Circuit, random_circuit
 from ctviz.measure import Measure
 from ctviz.models.anatomy import Anatomy
 from ctviz.ownership import (
-    DriftMeter,
+    MotionMeter,
     UnitOptimizer,
     circuit_units,
     owned_units,
@@ -22,7 +22,7 @@ from tests.conftest import random_batch, random_model
 
 OPTIMIZERS = {
     "sgd": lambda views: torch.optim.SGD(views, lr=0.1, momentum=0.9, weight_decay=0.1),
-    "adamw": lambda views: torch.optim.AdamW(views, lr=0.01, weight_decay=0.1),
+    "adamw": lambda views: torch.optim.AdamW(views, lr=0.01, weight_decay=0.1, fused=True),
 }
 
 
@@ -82,7 +82,7 @@ def allowed(anatomy: Anatomy, names: list[str]) -> dict[str, torch.Tensor]:
 def test_what_is_not_owned_does_not_move(family, kind, data):
     anatomy = Anatomy(random_model(family, dtype=torch.float32))
     optimizer = UnitOptimizer(circuit_units(anatomy), OPTIMIZERS[kind])
-    meter = DriftMeter(anatomy)
+    meter = MotionMeter(anatomy, optimizer.units.values())
     for step in range(4):
         size = data.draw(st.integers(1, 60))
         circuit = random_circuit(anatomy.graph, size, seed=data.draw(st.integers(0, 99)))
@@ -97,7 +97,7 @@ def test_what_is_not_owned_does_not_move(family, kind, data):
             moved += int(changed.sum())
         assert moved == 0 or names
         assert optimizer.n_owned == sum(int(mask.sum()) for mask in may_move.values())
-        assert meter.measure([optimizer.units[n] for n in names]) == 0.0
+        assert meter.moved(names) == []
 
 
 def test_a_slot_owns_the_outputs_that_attribution_reads_as_its_own(anatomy):
@@ -136,15 +136,26 @@ def test_owned_units_move_and_come_back(kind, anatomy):
     assert not torch.equal(after_two[name], after_three[name])
 
 
-def test_drift_meter_sees_a_single_bit():
-    anatomy = Anatomy(random_model("gpt2", dtype=torch.float32))
-    meter = DriftMeter(anatomy)
-    weight = anatomy.blocks[1].attention_out.bias
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_meter_sees_a_single_bit_and_what_sums_would_miss(dtype):
+    anatomy = Anatomy(random_model("gpt2", dtype=dtype))
+    units = circuit_units(anatomy)
+    meter = MotionMeter(anatomy, units)
+    assert meter.moved([]) == []
+    outside = anatomy.blocks[1].attention_out.bias  # in no unit
+    heads = anatomy.blocks[0].attention_out.weight
+    d = anatomy.d_head
     with torch.no_grad():
-        weight[3] = torch.nextafter(weight[3], torch.tensor(10.0))
-    found = meter.measure([])
-    assert 0 < found < 1e-6
-    assert meter.measure([]) == 0.0
+        outside[3] = torch.nextafter(outside[3], torch.tensor(10.0, dtype=dtype))
+        heads[0, 0] += 0.5
+        heads[1, 0] -= 0.5  # the sum of head 0 stays
+        first = heads[d, 0].clone()
+        heads[d, 0] = -first  # the squares of head 1 stay
+    assert meter.moved([]) == ["a0.h0<out>", "a0.h1<out>", "transformer.h.1.attn.c_proj.bias"]
+    assert meter.moved([]) == []
+    with torch.no_grad():
+        heads[0, 0] += 0.5
+    assert meter.moved(["a0.h0<out>"]) == []
 
 
 def test_one_owned_step_equals_the_plain_optimizer_on_everything_owned():

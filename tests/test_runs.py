@@ -49,7 +49,7 @@ def snapshot(step: int, seed: int = 0) -> Snapshot:
 
 
 def record(step: int) -> StepRecord:
-    return StepRecord(step, 2.5, 0.0, 0.25, 5, 1.0, 0.1)
+    return StepRecord(step, 2.5, 0, 0.25, 5, 1.0, 1e-4, 16, 0.1)
 
 
 def write(folder: Path, *, state: str = "finished") -> Run:
@@ -87,7 +87,7 @@ def test_everything_comes_back_as_it_was_written(tmp_path):
     table = run.metrics().set_index("step")
     assert list(table.index) == [0, 1, 2]
     assert table.loc[2, "metric"] == 2.0
-    assert table.loc[2, "outside_drift"] == 0.0
+    assert table.loc[2, "outside_moved"] == 0.0
 
 
 def test_other_tools_can_read_a_snapshot_without_ctviz(tmp_path):

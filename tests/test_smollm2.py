@@ -74,5 +74,5 @@ def test_a_few_steps_move_it_towards_disagreement_and_nothing_else():
     first, last = (event for event in events if isinstance(event, Snapshot))
     assert last.metrics["metric"] > first.metrics["metric"] + 0.5
     records = [event for event in events if isinstance(event, StepRecord)]
-    assert [record.outside_drift for record in records] == [0.0] * 4
+    assert [record.outside_moved for record in records] == [0.0] * 4
     assert all(record.trained_fraction < 0.8 for record in records)

@@ -53,14 +53,14 @@ def test_nothing_outside_the_circuit_moves(optimizer):
         for e in run(optimizer=optimizer, weight_decay=0.1, edges=6, steps=6)
         if isinstance(e, StepRecord)
     ]
-    assert [r.outside_drift for r in records] == [0.0] * 6
+    assert [r.outside_moved for r in records] == [0.0] * 6
     assert all(0 < r.trained_fraction < 0.9 for r in records)
 
 
 def test_full_tuning_moves_everything_and_has_no_outside():
     records = [e for e in run(method="full") if isinstance(e, StepRecord)]
     assert all(r.trained_fraction == 1.0 for r in records)
-    assert all(r.outside_drift is None for r in records)
+    assert all(r.outside_moved is None for r in records)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():

@@ -201,6 +201,11 @@ class Anatomy:
         """Device of the model's parameters."""
         return self.model.device
 
+    @property
+    def context(self) -> int | None:
+        """The most tokens that the model reads, None if its config does not say."""
+        return getattr(self.model.config, "max_position_embeddings", None)
+
     def hidden(self, ids: Tensor, first: Tensor | None = None) -> Tensor:
         """Final hidden states, after the final norm: [batch, position] -> [batch, position, d].
 

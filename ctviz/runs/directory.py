@@ -20,7 +20,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -29,9 +29,17 @@ import pandas as pd
 import psutil
 
 from ctviz.config import TuneConfig
+from ctviz.dynamics import dynamics
 from ctviz.errors import CtvizError, DamagedRun, RunExists, UnknownName
 from ctviz.graph import Graph
-from ctviz.runs.files import read_json, read_tensors, write_bytes, write_json, write_tensors
+from ctviz.runs.files import (
+    append_line,
+    read_json,
+    read_tensors,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
 from ctviz.snapshot import ProbeReading, Snapshot, StepRecord
 
 __all__ = ["Run", "RunWriter", "State", "Status", "list_runs", "new_folder", "open_run"]
@@ -44,7 +52,8 @@ State = Literal["starting", "running", "finished", "cancelled", "failed", "inter
 class Status:
     """How far a run is. ``rate``: steps a second; ``heartbeat``: seconds since the epoch.
 
-    ``pid`` and ``born`` (its start, seconds since the epoch) name the worker's process.
+    ``pid`` and ``born`` (its start, seconds since the epoch) name the worker's process. ``notices``
+    say what was done otherwise than asked.
     """
 
     state: State
@@ -55,6 +64,7 @@ class Status:
     pid: int = 0
     born: float = 0.0
     heartbeat: float = 0.0
+    notices: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -102,6 +112,7 @@ class RunWriter:
             "config": config.to_dict(),
         }
         self._names: dict[str, Any] = {}
+        self._notices: list[str] = []
         write_json(folder / "run.json", self._about)
         self.status("starting", message="starting the engine")
 
@@ -116,6 +127,7 @@ class RunWriter:
         writer.folder, writer.config = folder, run.config
         writer._process = psutil.Process()
         writer._about, writer._names = dict(run.about), {}
+        writer._notices = list(run.status().notices)
         for file in run.snapshot_files():
             if int(file.stem) > step or step == 0:
                 file.unlink()
@@ -148,9 +160,26 @@ class RunWriter:
         """Replace ``status.json``."""
         me = self._process
         now = Status(
-            state, step, self.config.steps, rate, message, me.pid, me.create_time(), time.time()
+            state,
+            step,
+            self.config.steps,
+            rate,
+            message,
+            me.pid,
+            me.create_time(),
+            time.time(),
+            tuple(self._notices),
         )
         write_json(self.folder / "status.json", asdict(now))
+
+    @property
+    def before(self) -> dict[str, float] | None:
+        """The untuned model's standing, if an earlier part of the run has measured it."""
+        return self._about.get("before")
+
+    def notice(self, text: str) -> None:
+        """Something that a person should see; it is in the status from the next one on."""
+        self._notices.append(text)
 
     def record(self, record: StepRecord) -> None:
         """Append a training step to ``metrics.jsonl``."""
@@ -198,8 +227,7 @@ class RunWriter:
             key: (value if not isinstance(value, float) or math.isfinite(value) else None)
             for key, value in values.items()
         }
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(clean) + "\n")
+        append_line(self.folder / "metrics.jsonl", json.dumps(clean))
 
 
 @dataclass(frozen=True)
@@ -248,14 +276,14 @@ class Run:
         file = self.folder / "status.json"
         values = read_json(file)
         try:
-            status = Status(**values)
+            status = Status(**{**values, "notices": tuple(values.get("notices", ()))})
         except TypeError as error:
             raise DamagedRun(f"{file} is not a status: {error}.") from error
         if status.state not in get_args(State):
             raise DamagedRun(f"{file} has the unknown state {status.state!r}.")
         if status.live and not _alive(status.pid, status.born):
             message = f"the worker ended at step {status.step} without saying so"
-            return Status("interrupted", status.step, status.steps, None, message)
+            return replace(status, state="interrupted", rate=None, message=message)
         return status
 
     def cancel(self) -> None:
@@ -288,6 +316,11 @@ class Run:
                     continue
                 rows.setdefault(step, {"step": step}).update(values)
         return pd.DataFrame([rows[step] for step in sorted(rows)])
+
+    def dynamics(self) -> pd.DataFrame:
+        """How the circuit changed: one row a snapshot, see `ctviz.dynamics.dynamics`."""
+        graph = self.graph
+        return pd.DataFrame() if graph is None else dynamics(self.snapshots(), graph)
 
     def snapshot_files(self) -> list[Path]:
         """Files of the snapshots, in step order."""

@@ -11,19 +11,41 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ctviz.errors import DamagedRun
+from ctviz.errors import DamagedRun, DiskFull
 
-__all__ = ["read_json", "read_tensors", "write_bytes", "write_json", "write_tensors"]
+__all__ = ["append_line", "read_json", "read_tensors", "write_bytes", "write_json", "write_tensors"]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file at once: readers see the old content or the new, never a part."""
+    """Write a file at once: readers see the old content or the new, never a part.
+
+    Raises DiskFull, naming the file.
+    """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         scratch.write_bytes(content)
         os.replace(scratch, path)
+    except OSError as error:
+        raise not_written(path, error) from error
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file; raises DiskFull."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def not_written(path: Path, error: OSError) -> DiskFull:
+    """The error to raise when a file could not be written."""
+    return DiskFull(
+        f"{path} could not be written: {error.strerror or error}. Make room on the disk; what was "
+        "written before stays readable, and the run can then be resumed."
+    )
 
 
 def write_json(path: Path, value: Any) -> None:

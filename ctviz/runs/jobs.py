@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ctviz.config import TuneConfig
 from ctviz.runs.directory import Run, RunWriter, new_folder
+from ctviz.tasks import find_task
 
 __all__ = ["Standby"]
 
@@ -36,7 +37,7 @@ class Standby:
     def submit(self, config: TuneConfig, parent: Path) -> str:
         """Start a run in a new folder below ``parent``; returns its id at once."""
         model = Path(config.model).name.lower()
-        folder = new_folder(parent, f"{config.task}-{model}-{config.method}")
+        folder = new_folder(parent, f"{find_task(config.task).slug}-{model}-{config.method}")
         worker = self.warm()
         RunWriter(folder, config, pid=worker.pid)  # announced at once; the worker takes it over
         self._hand_over(folder)

@@ -7,24 +7,50 @@ A task is a plain value in `TASKS`, made in a file of its own; `ctviz.tasks.batc
 from __future__ import annotations
 
 from ctviz.errors import UnknownName
-from ctviz.tasks import agreement, giving, known_answers
+from ctviz.tasks import (
+    agreement,
+    arithmetic,
+    capitals,
+    docstrings,
+    gender,
+    giving,
+    greater,
+    known_answers,
+    logic,
+    reading,
+    word_problems,
+)
 from ctviz.tasks.example import Example, Pair
+from ctviz.tasks.files import file_task, is_file
 from ctviz.tasks.task import SCORES, Split, Task
 
-__all__ = ["SCORES", "TASKS", "Example", "Pair", "Split", "Task", "find_task"]
+__all__ = ["SCORES", "TASKS", "Example", "Pair", "Split", "Task", "find_task", "is_file"]
 
 TASKS: dict[str, Task] = {
     task.key: task
     for task in (
         *agreement.TASKS,
+        *gender.TASKS,
+        *arithmetic.TASKS,
+        *word_problems.TASKS,
+        *logic.TASKS,
+        *reading.TASKS,
         *giving.TASKS,
+        *greater.TASKS,
+        *capitals.TASKS,
+        *docstrings.TASKS,
         *known_answers.TASKS,
     )
 }
 
 
 def find_task(name: str) -> Task:
-    """The task of that name, such as ``sva`` or ``sva:clause``; raises UnknownName."""
+    """The task of that name: ``sva``, ``sva:clause`` or a file of examples.
+
+    Raises UnknownName, and BadTask for a file that cannot be used as it is.
+    """
+    if is_file(name):
+        return file_task(name)
     key, _, level = name.partition(":")
     if key not in TASKS:
         raise UnknownName("task", key, TASKS)

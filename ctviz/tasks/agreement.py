@@ -6,6 +6,7 @@ import random
 
 from ctviz.english import ATTRACTOR_KINDS, NUMBERS, AgreementKind, WordsOf, agreement, opposite
 from ctviz.tasks.example import Example, Pair
+from ctviz.tasks.natural import draw_natural
 from ctviz.tasks.task import Generated, Level, Split, Task
 
 __all__ = ["TASKS"]
@@ -15,6 +16,7 @@ _LEVELS = (
     Level("phrase", "“to the cabinet”: a noun of the other number in a phrase"),
     Level("clause", "“that the teachers like”: a noun of the other number in a relative clause"),
     Level("attractor", "phrases and clauses mixed"),
+    Level("natural", "written sentences: adverbs, names and clauses in any order"),
 )
 _KINDS: dict[str, tuple[AgreementKind, ...]] = {
     "near": ("simple", "adjective"),
@@ -31,6 +33,8 @@ def _pair(rng: random.Random, split: Split, level: str) -> Pair:
     with the nearest noun is wrong. Dev and test use combinations of words that the bundled model's
     corpus never has, train the others.
     """
+    if level == "natural":
+        return draw_natural(rng, split, level)
     number = rng.choice(NUMBERS)
     words = WordsOf(rng, split)
     while True:
@@ -73,6 +77,7 @@ TASKS: tuple[Task, ...] = (
         source=Generated(_agree),
         levels=_LEVELS,
         usual="attractor",
+        rivals=("sva-flip",),
     ),
     Task(
         key="sva-flip",
@@ -88,5 +93,6 @@ TASKS: tuple[Task, ...] = (
         source=Generated(_disagree),
         levels=_LEVELS,
         usual="attractor",
+        rivals=("sva",),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from ctviz.config import Metric
 from ctviz.errors import BadTask
 from ctviz.tasks.example import Pair
 
-__all__ = ["IGNORED", "Batch", "Fitting", "encode", "fitting"]
+__all__ = ["IGNORED", "Batch", "Fitting", "Parted", "Tokens", "encode", "fitting", "padded"]
 
 IGNORED = -100  # in ``Batch.answer``: no token
 
@@ -138,15 +139,19 @@ def fitting(
     *,
     metric: Metric = "logit_difference",
     limit: int | None = None,
+    longest: int | None = None,
 ) -> Fitting:
-    """The first ``limit`` pairs that `encode` would take; raises BadTask if there is none."""
-    tokens = _Tokens(tokenizer)
+    """The first ``limit`` pairs that `encode` would take; raises BadTask if there is none.
+
+    With ``longest``, pairs of more tokens than that are left out too.
+    """
+    tokens = Tokens(tokenizer)
     kept: list[Pair] = []
     dropped: list[tuple[Pair, str]] = []
     for pair in pairs:
         if limit is not None and len(kept) == limit:
             break
-        reason = tokens.problem(pair, metric)
+        reason = tokens.problem(pair, metric, longest)
         if reason is None:
             kept.append(pair)
         else:
@@ -155,7 +160,7 @@ def fitting(
         first = f" First: {dropped[0][0].clean!r}: {dropped[0][1]}." if dropped else ""
         raise BadTask(
             f"None of {len(dropped)} pairs fits this model's tokenizer: clean and corrupt must "
-            f"have the same number of tokens, answer and foil must be one token each.{first}"
+            f"have the same number of tokens, and answer and foil must differ in one.{first}"
         )
     return Fitting(tuple(kept), tuple(dropped))
 
@@ -168,40 +173,57 @@ def encode(
 ) -> Batch:
     """Tokenize pairs into a batch, padded on the right.
 
-    Clean and corrupt prompts must have the same number of tokens. Answer and foil must be one token
-    each and differ, but for the metric ``log_probability``: there the answer may have several
-    tokens, and the foil is not looked at. Raises BadTask, naming the first pair that breaks this.
+    Clean and corrupt prompts must have the same number of tokens. Answer and foil are compared at
+    the first token in which they differ: the tokens that they begin with alike are put at the end
+    of both prompts, those that come later are left out. For the metric ``log_probability`` the
+    answer has all its tokens, and the foil is not looked at. Raises BadTask, naming the first pair
+    that breaks this.
     """
-    tokens = _Tokens(tokenizer)
+    tokens = Tokens(tokenizer)
     if not pairs:
         raise BadTask("There are no pairs to encode.")
     for index, pair in enumerate(pairs):
         reason = tokens.problem(pair, metric)
         if reason is not None:
             raise BadTask(f"Pair {index} ({pair.clean!r}): {reason}.")
-    answers = [tokens.continuation(pair.answer) for pair in pairs]
-    clean = [tokens.prompt(p.clean) + a[:-1] for p, a in zip(pairs, answers, strict=True)]
-    corrupt = [tokens.prompt(p.corrupt) + a[:-1] for p, a in zip(pairs, answers, strict=True)]
-    width = max(len(prompt) for prompt in clean)
-    longest = max(len(answer) for answer in answers)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-
-    def padded(prompts: list[list[int]]) -> Tensor:
-        return torch.tensor([prompt + [pad] * (width - len(prompt)) for prompt in prompts])
-
+    parted = [tokens.parted(pair, metric) for pair in pairs]
+    clean = [tokens.prompt(p.clean) + part.shared for p, part in zip(pairs, parted, strict=True)]
+    corrupt = [
+        tokens.prompt(p.corrupt) + part.shared for p, part in zip(pairs, parted, strict=True)
+    ]
+    longest = max(len(part.answer) for part in parted)
     return Batch(
-        clean=padded(clean),
-        corrupt=padded(corrupt),
+        clean=padded(clean, tokenizer),
+        corrupt=padded(corrupt, tokenizer),
         last=torch.tensor([len(prompt) - 1 for prompt in clean]),
-        answer=torch.tensor([[IGNORED] * (longest - len(a)) + a for a in answers]),
-        foil=torch.tensor([(tokens.continuation(pair.foil) or [0])[0] for pair in pairs]),
+        answer=torch.tensor([[IGNORED] * (longest - len(p.answer)) + p.answer for p in parted]),
+        foil=torch.tensor([part.foil for part in parted]),
     )
 
 
-class _Tokens:
-    """A tokenizer that remembers, and what is wrong with a pair for it."""
+def padded(prompts: list[list[int]], tokenizer: PreTrainedTokenizerBase) -> Tensor:
+    """int64 [prompt, position], padded on the right."""
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    width = max(len(prompt) for prompt in prompts)
+    return torch.tensor([prompt + [pad] * (width - len(prompt)) for prompt in prompts])
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """Answer and foil as tokens: what both prompts get at their end, and what is then compared."""
+
+    shared: list[int]
+    answer: list[int]
+    foil: int
+
+
+class Tokens:
+    """A tokenizer that remembers, and what is wrong with a pair for it.
+
+    The tokenizer is Hugging Face's or anything that is called like it.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.known: dict[tuple[str, bool], list[int]] = {}
 
@@ -212,12 +234,23 @@ class _Tokens:
         return self.known[key]
 
     def prompt(self, text: str) -> list[int]:
+        """The ids of a prompt, with what the tokenizer puts in front of every text."""
         return self._ids(text, special=True)
 
     def continuation(self, text: str) -> list[int]:
+        """The ids of what comes after a prompt."""
         return self._ids(text, special=False)
 
-    def problem(self, pair: Pair, metric: Metric) -> str | None:
+    def parted(self, pair: Pair, metric: Metric) -> Parted:
+        """Where answer and foil part; only for pairs without a `problem`."""
+        answer, foil = self.continuation(pair.answer), self.continuation(pair.foil)
+        if metric == "log_probability":
+            return Parted(answer[:-1], answer, foil[0] if foil else 0)
+        at = _first_difference(answer, foil)
+        return Parted(answer[:at], [answer[at]], foil[at])
+
+    def problem(self, pair: Pair, metric: Metric, longest: int | None = None) -> str | None:
+        """Why a pair cannot be used, None if it can."""
         clean, corrupt = self.prompt(pair.clean), self.prompt(pair.corrupt)
         answer, foil = self.continuation(pair.answer), self.continuation(pair.foil)
         if not clean:
@@ -226,13 +259,23 @@ class _Tokens:
             return f"clean has {len(clean)} tokens and corrupt {len(corrupt)}; they must be equal"
         if not answer:
             return "the answer has no tokens"
-        if metric == "log_probability":
-            return None
-        if len(answer) != 1 or len(foil) != 1:
-            return (
-                f"the answer {pair.answer!r} has {len(answer)} tokens and the foil {pair.foil!r} "
-                f"{len(foil)}, but {metric} needs one token each"
-            )
-        if answer == foil:
-            return f"answer and foil are the same token ({pair.answer!r})"
+        if metric != "log_probability":
+            if answer == foil:
+                return f"answer and foil are the same ({pair.answer!r})"
+            if _first_difference(answer, foil) == min(len(answer), len(foil)):
+                return (
+                    f"the answer {pair.answer!r} and the foil {pair.foil!r} differ in no token: "
+                    "one of them is the beginning of the other"
+                )
+        length = len(clean) + len(self.parted(pair, metric).shared)
+        if longest is not None and length > longest:
+            return f"the prompt has {length} tokens, but the model reads at most {longest}"
         return None
+
+
+def _first_difference(one: list[int], other: list[int]) -> int:
+    """The first place where two lists differ, or the length of the shorter one."""
+    for at, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return at
+    return min(len(one), len(other))

@@ -93,8 +93,9 @@ class Task:
     ``metric`` says in words what logit(answer) - logit(foil) means here; ``aim`` what tuning does;
     ``explanation`` is for the page. ``score`` is a key of `SCORES`. ``levels`` are its
     difficulties, easiest first; ``level`` is the one that is used, ``usual`` unless another one was
-    asked for. ``shared`` says what the
-    splits have in common where they share content words after all.
+    asked for. ``shared`` says what the splits have in common where they share content words after
+    all. ``rivals`` are tasks that get worse by necessity when this one is learned.
+    ``file`` is the name that a file of one's own was opened by.
     """
 
     key: str
@@ -109,6 +110,8 @@ class Task:
     usual: str = ""
     level: str = ""
     shared: str = ""
+    rivals: tuple[str, ...] = ()
+    file: str = ""
 
     def __post_init__(self) -> None:
         if self.levels and not self.usual:
@@ -118,8 +121,18 @@ class Task:
 
     @property
     def name(self) -> str:
-        """What `ctviz.tasks.find_task` finds it by: its key, and its level unless the usual one."""
+        """What `ctviz.tasks.find_task` finds it by: its key, and its level unless the usual one.
+
+        A task of one's own is found by the name of its file.
+        """
+        if self.file:
+            return self.file
         return self.key if self.level == self.usual else f"{self.key}:{self.level}"
+
+    @property
+    def slug(self) -> str:
+        """Its key and level as part of a file name."""
+        return self.key if self.level == self.usual else f"{self.key}-{self.level}"
 
     @property
     def judged_by(self) -> Score:

@@ -127,7 +127,7 @@ def test_a_new_run_goes_from_the_button_to_a_playable_result(player: Player, run
     player.says("step 60 of 60")
     values = run.metrics().dropna(subset=["metric"])["metric"].tolist()
     assert values[0] < -2 < 2 < values[-1]
-    assert (run.metrics()["outside_drift"].dropna() == 0.0).all()
+    assert (run.metrics()["outside_moved"].dropna() == 0.0).all()
 
 
 def test_a_run_can_be_cancelled_and_resumed(player: Player, runs: Path) -> None:

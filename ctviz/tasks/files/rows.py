@@ -5,27 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ctviz.tasks.example import Example
-from ctviz.tasks.task import Kind
+from ctviz.tasks.task import Kind, Split
 
-__all__ = ["Format", "Parsed", "Problem"]
+__all__ = ["Fix", "Format", "Parsed", "Problem", "counted"]
+
+Fix = Literal["", "drop", "pad"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a line, counted from 1; line 0 is the file as a whole."""
+    """What is wrong with a line, counted from 1; line 0 is the file as a whole.
+
+    ``fix`` is what `ctviz.tasks.files.check` can do about it: leave the example out, pad the
+    shorter prompt, or nothing.
+    """
 
     line: int
     text: str
+    fix: Fix = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The examples of a file, each with the line that it came from, and the problems."""
+    """The examples of a file, each with the line that it came from, and the problems.
+
+    ``notes`` say what was done to the text and what the file cannot be used for. ``splits`` and
+    ``keys`` are as long as ``examples``, or empty: the split that the file names for each example,
+    and a text that keeps the examples which share it together in one split (without ``keys``, each
+    example's prompt). ``score`` is given where it depends on the file rather than on the format.
+    """
 
     examples: tuple[tuple[int, Example], ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
+    splits: tuple[Split, ...] = ()
+    keys: tuple[str, ...] = ()
+    score: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +64,12 @@ class Format:
     explanation: str
     recognizes: Callable[[str], bool]
     read: Callable[[Path, str], Parsed]
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """A number with what is counted, in singular or plural.
+
+    >>> counted(1, "line"), counted(1200, "line")
+    ('1 line', '1,200 lines')
+    """
+    return f"{n:,} {one if n == 1 else many or f'{one}s'}"

@@ -1,0 +1,157 @@
+"""Commands that find circuits and put questions to them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ctviz.cli.common import (
+    answer,
+    circuit_lines,
+    give_or_take,
+    load_model,
+    metric_line,
+    quiet_libraries,
+    result_folder,
+    setting,
+    signed,
+)
+from ctviz.config import Attribution
+from ctviz.errors import CtvizError
+from ctviz.tasks import find_task
+
+
+def discover_command(options: argparse.Namespace) -> int:
+    task = find_task(options.task)
+    if (options.threshold is None) == (options.select == "threshold"):
+        raise CtvizError("--select threshold and --threshold SIZE go together: give both or none.")
+    quiet_libraries()
+    from ctviz import findings
+
+    loaded = load_model(options)
+    with result_folder(
+        options, f"discover-{task.key}-{Path(options.model).name.lower()}"
+    ) as folder:
+        result = findings.discover(
+            loaded,
+            task.key,
+            folder,
+            select=options.select,
+            edges=options.edges,
+            threshold=options.threshold or 0.0,
+            prune=options.prune,
+            method=options.method,
+            eap_json=options.eap_json,
+            **setting(options),
+        )
+    dropped = result["examples_dropped"]
+    if result["n_circuit_edges"] == 0:
+        found = f"nothing: the largest |score| is {result['largest_score']:.3g}"
+    else:
+        found = f"strongest by {result['method']}: score ± standard error, in units of the metric"
+    lines = [
+        *circuit_lines(result),
+        *([f"pairs left out, as their tokens do not match: {dropped}"] if dropped else []),
+        found,
+        *(
+            f"  {signed(row['score'])}{give_or_take(row['error'])}  {row['edge']}"
+            for row in result["strongest"]
+        ),
+        f"written: {Path(result['scores']).parent}",
+    ]
+    return answer(options, result, "\n".join(lines))
+
+
+def evaluate_command(options: argparse.Namespace) -> int:
+    task = find_task(options.task)
+    quiet_libraries()
+    from ctviz import findings
+
+    result = findings.evaluate_file(
+        load_model(options),
+        task.key,
+        Path(options.circuit),
+        draws=options.draws,
+        minimality=options.minimality,
+        **setting(options),
+    )
+    lines = [
+        *circuit_lines(result),
+        f"completeness: all other edges carry {result['completeness']:z.3f}"
+        f"{give_or_take(result['completeness_error'])} (0: nothing is left out)",
+    ]
+    if "minimality" in result:
+        lines.append("minimality: what the circuit loses without one edge, least first")
+        lines += [
+            f"  {signed(row['lost'])}{give_or_take(row['error'])}  {row['edge']}"
+            for row in result["minimality"]
+        ]
+    return answer(options, result, "\n".join(lines))
+
+
+def curve_command(options: argparse.Namespace) -> int:
+    tasks = [find_task(key).key for key in dict.fromkeys(options.task or ["sva"])]
+    # eap finds nothing with kl: its gradient is zero
+    usual: list[Attribution] = ["eap-ig"] if options.metric == "kl" else ["eap", "eap-ig"]
+    quiet_libraries()
+    from ctviz import findings
+
+    loaded = load_model(options)
+    with result_folder(
+        options, f"curve-{'-'.join(tasks)}-{Path(options.model).name.lower()}"
+    ) as folder:
+        result = findings.faithfulness_curves(
+            loaded,
+            tasks,
+            folder,
+            methods=list(dict.fromkeys(options.method or usual)),
+            draws=options.draws,
+            progress=lambda text: print(text, file=sys.stderr),
+            **setting(options),
+        )
+    lines = [
+        f"CPR, area under faithfulness (1: all of it), and CMD, area between it and 1 (0: none);"
+        f" {result['metric_name']}, {result['ablation']} ablation",
+    ]
+    lines += [
+        f"  {row['task']:10} {row['method']:8} CPR {signed(row['cpr'])}  CMD {row['cmd']:.3f}"
+        f"  {row['examples']} dev pairs"
+        for row in result["areas"]
+    ]
+    lines += [f"figure: {result['figure']}", f"table: {result['table']}"]
+    return answer(options, result, "\n".join(lines))
+
+
+def audit_command(options: argparse.Namespace) -> int:
+    task = find_task(options.task)
+    quiet_libraries()
+    from ctviz import findings
+
+    loaded = load_model(options)
+    result = findings.audit_redundancy(
+        loaded,
+        task.key,
+        estimator=options.estimator,
+        tau=options.tau,
+        edges=options.edges,
+        node=options.node,
+        method=options.method,
+        draws=options.draws,
+        **setting(options),
+    )
+    lines = [
+        f"{result['node'] or 'all nodes'}, {result['estimator']}: {result['redundant']:,} incoming "
+        f"edges redundant, {result['needed']:,} needed",
+        metric_line(result),
+        "share of the behaviour that is lost (0: none, 1: all of it) by corrupting",
+    ]
+    for row in result["rows"]:
+        which = f"{'all' if row['whole'] else '':3} {row['edges']:,} {row['which']}"
+        over = "pairs" if row["draws"] == 1 else f"{row['draws']} draws"
+        spread = give_or_take(row["spread"])
+        lines.append(
+            f"  {which:20} {signed(row['change'])}{spread}{f' over {over}' if spread else ''}"
+        )
+    lines.append("± over pairs: the standard error; over draws: their standard deviation")
+    return answer(options, result, "\n".join(lines))

@@ -1,0 +1,130 @@
+"""Commands that list and show, without torch."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ctviz import places
+from ctviz.cli.common import answer, out_folder, quiet_libraries, summary
+from ctviz.errors import CtvizError, DamagedRun
+from ctviz.models.families import FAMILIES
+from ctviz.models.known import KNOWN
+from ctviz.runs import list_runs, open_run
+from ctviz.tasks import TASKS, find_task
+
+
+def models_command(options: argparse.Namespace) -> int:
+    if options.families:
+        families = [{"model_type": f.model_type, "title": f.title} for f in FAMILIES.values()]
+        lines = [f"{row['model_type']:14} {row['title']}" for row in families]
+        return answer(options, {"families": families}, "\n".join(lines))
+    if options.action == "fetch":
+        quiet_libraries()
+        from ctviz.models.loading import fetch
+
+        folder = fetch(options.name)
+        return answer(options, {"model": options.name, "folder": str(folder)}, f"{folder}")
+    if options.action == "train-tiny":
+        from ctviz.models.tiny.train import train
+
+        folder = Path(options.out)
+        if (folder / "model.safetensors").exists():
+            raise CtvizError(f"{folder} already holds a model. Give another folder with --out.")
+        logging.getLogger("ctviz").setLevel(logging.INFO)
+        card = train(folder, seed=options.seed)
+        return answer(options, {"folder": str(folder), "card": card}, f"{folder}")
+    known = [
+        {
+            "name": model.key,
+            "title": model.title,
+            "parameters": model.parameters,
+            "ready": model.ready,
+            "hub": model.hub,
+        }
+        for model in KNOWN.values()
+    ]
+    lines = [
+        f"{row['name']:14} {'ready' if row['ready'] else 'not fetched':12} {row['title']}"
+        for row in known
+    ]
+    lines.append("Any other supported model: by hub id (owner/name) or local folder.")
+    return answer(options, {"models": known}, "\n".join(lines))
+
+
+def tasks_command(options: argparse.Namespace) -> int:
+    rows = [
+        {"name": task.key, "title": task.title, "metric": task.metric, "aim": task.aim}
+        for task in TASKS.values()
+    ]
+    lines = [f"{row['name']:10} {row['title']}: {row['metric']}" for row in rows]
+    if options.name:
+        task = find_task(options.name)
+        pairs = task.pairs(5, split="dev", seed=0)
+        lines = [task.title, task.explanation, f"metric: {task.metric}", "examples:"]
+        for p in pairs:
+            lines.append(f"  clean   {p.clean!r}: {p.answer!r}, not {p.foil!r}")
+            lines.append(f"  corrupt {p.corrupt!r}")
+        rows = [row for row in rows if row["name"] == task.key]
+    return answer(options, {"tasks": rows}, "\n".join(lines))
+
+
+def runs_command(options: argparse.Namespace) -> int:
+    rows: list[dict[str, Any]] = []
+    lines = []
+    for run in list_runs(out_folder(options), places.assets() / "runs"):
+        if isinstance(run, DamagedRun):
+            rows.append({"state": "damaged", "error": str(run)})
+            lines.append(f"{'damaged':12} {run}")
+            continue
+        row = summary(run)
+        rows.append(row)
+        lines.append(f"{row['state']:12} {row['run']}  ({row['step']} of {row['steps']} steps)")
+    if not rows:
+        lines = ["There are no runs yet. `ctviz tune --task sva-flip` makes one."]
+    return answer(options, {"runs": rows}, "\n".join(lines))
+
+
+def show_command(options: argparse.Namespace) -> int:
+    run = open_run(options.name, out_folder(options), places.assets() / "runs")
+    damaged: list[DamagedRun] = []
+    steps = [snapshot.step for snapshot in run.snapshots(damaged=damaged)]
+    metrics = run.metrics()
+    rows = metrics.astype(object).where(metrics.notna(), None).to_dict("records")
+    result = summary(run) | {
+        "about": run.about,
+        "snapshots": steps,
+        "damaged": [str(error) for error in damaged],
+        "metrics": rows,
+    }
+    measured = metrics.dropna(subset=["metric"]) if "metric" in metrics else metrics
+    columns = [
+        c
+        for c in (
+            "step",
+            "metric",
+            "accuracy",
+            "faithfulness",
+            "random_faithfulness",
+            "retention_kl",
+        )
+        if c in measured
+    ]
+    text = f"{run.folder}\n{run.status().state}: {run.status().message}\n"
+    if columns:
+        text += measured[columns].to_string(index=False, float_format=lambda x: f"{x:.3f}")
+    text += "".join(f"\ndamaged: {error}" for error in damaged)
+    return answer(options, result, text)
+
+
+def app_command(options: argparse.Namespace) -> int:
+    command = [sys.executable, "-m", "streamlit", "run", str(places.project() / "app.py")]
+    command += ["--server.address", "127.0.0.1", "--server.port", str(options.port)]
+    command += ["--server.headless", "true" if options.headless else "false"]
+    environment = {**os.environ, "CTVIZ_RUNS": str(out_folder(options).resolve())}
+    os.chdir(places.project())  # Streamlit reads .streamlit in the folder that it is started in
+    os.execve(sys.executable, command, environment)  # becomes the server: ending it ends all

@@ -1,0 +1,146 @@
+"""What a run works on: a task's examples as tensors that fit one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ctviz.config import Metric, TuneConfig
+from ctviz.errors import BadTask, OutOfRange
+from ctviz.models.loading import Loaded
+from ctviz.tasks import Example, Pair, Split, Task, find_task
+from ctviz.tasks.batch import Batch, Fitting, Tokens, encode, fitting
+from ctviz.tasks.texts import Texts, encode_texts, too_long
+
+__all__ = ["Material", "encode_task", "fitting_examples", "gather"]
+
+TRAIN_EXAMPLES = 512
+FIXED = 0  # seed of dev and test examples: the same for all seeds of a run
+
+
+def encode_task(
+    loaded: Loaded,
+    name: str,
+    n: int,
+    *,
+    split: Split,
+    seed: int,
+    metric: Metric = "logit_difference",
+) -> tuple[Batch, Fitting]:
+    """``n`` pairs of a task that fit the model's tokenizer (fewer if the task has no more)."""
+    if n < 1:
+        raise OutOfRange("examples", n, 1, None)
+    pairs = find_task(name).pairs(2 * n, split=split, seed=seed)
+    longest = loaded.anatomy.context
+    chosen = fitting(pairs, loaded.tokenizer, metric=metric, limit=n, longest=longest)
+    batch = encode(chosen.pairs, loaded.tokenizer, metric=metric)
+    return batch.to(loaded.anatomy.device), chosen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """Train texts with the pairs that circuits are discovered on; dev examples with theirs.
+
+    ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
+    ``metric`` is the logit difference, or log_probability where the task has no pairs: then a pair
+    is prompt and target, and corrupting is mean or zero ablation. ``left_out`` says why examples of
+    the task were not taken.
+    """
+
+    task: Task
+    metric: Metric
+    train: Texts
+    train_pairs: Batch
+    pair_row: tuple[int, ...]
+    dev: tuple[Example, ...]
+    dev_pairs: Batch
+    probe_pairs: tuple[Pair, ...]
+    left_out: tuple[str, ...]
+
+    def pairs_of(self, rows: Sequence[int]) -> Batch | None:
+        """The pairs of some train examples, None if they have none."""
+        found = [self.pair_row[row] for row in rows if self.pair_row[row] >= 0]
+        return self.train_pairs[torch.tensor(found)] if found else None
+
+
+def gather(loaded: Loaded, config: TuneConfig) -> Material:
+    """Read or generate the examples of a run; raises BadTask if nothing of them fits the model."""
+    task, device = find_task(config.task), loaded.anatomy.device
+    train, left_out = fitting_examples(loaded, task, TRAIN_EXAMPLES, "train", config.seed)
+    dev, _ = fitting_examples(loaded, task, config.examples, "dev", FIXED)
+    paired = any(example.pair for example in train)
+    metric: Metric = "logit_difference" if paired else "log_probability"
+    _check_ablation(config, task, train)
+    pairs: list[Pair] = []
+    rows = []
+    for example in train:
+        pair = _pair(example, paired=paired)
+        rows.append(len(pairs) if pair else -1)
+        pairs += [pair] if pair else []
+    dev_pairs = [pair for pair in (_pair(e, paired=paired) for e in dev) if pair]
+    if not dev_pairs:
+        raise BadTask(f"None of the {len(dev)} dev examples of {task.name} has a pair.")
+    longest = loaded.anatomy.context
+    return Material(
+        task=task,
+        metric=metric,
+        train=encode_texts(train, loaded.tokenizer, longest=longest).to(device),
+        train_pairs=encode(pairs, loaded.tokenizer, metric=metric).to(device),
+        pair_row=tuple(rows),
+        dev=tuple(dev),
+        dev_pairs=encode(dev_pairs, loaded.tokenizer, metric=metric).to(device),
+        probe_pairs=_two_kinds(dev_pairs) if paired else (),
+        left_out=tuple(left_out),
+    )
+
+
+def fitting_examples(
+    loaded: Loaded, task: Task, n: int, split: Split, seed: int
+) -> tuple[list[Example], list[str]]:
+    """At most ``n`` examples whose text and pair fit the model, and why others were left out.
+
+    Raises BadTask if there is none.
+    """
+    tokens, longest = Tokens(loaded.tokenizer), loaded.anatomy.context
+    found: list[Example] = []
+    left_out: list[str] = []
+    for example in task.examples(2 * n, split=split, seed=seed):
+        reason = too_long(example, tokens, longest)
+        if reason is None and example.pair is not None:
+            reason = tokens.problem(example.pair, "logit_difference", longest)
+        if reason is None:
+            found.append(example)
+        else:
+            left_out.append(f"{example.prompt!r}: {reason}")
+        if len(found) == n:
+            break
+    if not found:
+        first = f" First: {left_out[0]}." if left_out else ""
+        raise BadTask(
+            f"None of {len(left_out)} {split} examples of {task.name} fits this model: there is "
+            f"nothing to work on.{first}"
+        )
+    return found, left_out
+
+
+def _pair(example: Example, *, paired: bool) -> Pair | None:
+    """Its pair; for a task without any, its prompt and its target."""
+    return example.pair if paired else Pair(example.prompt, example.prompt, example.target, "")
+
+
+def _check_ablation(config: TuneConfig, task: Task, examples: Sequence[Example]) -> None:
+    if config.ablation != "counterfactual":
+        return
+    if all(e.pair is None or e.pair.clean == e.pair.corrupt for e in examples):
+        raise BadTask(
+            f"{task.name} has no counterfactual prompts, so corrupting with them would change "
+            "nothing. Use mean or zero ablation (--ablation mean)."
+        )
+
+
+def _two_kinds(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """The first pair and the first one with another answer: they show the task from both sides."""
+    others = [pair for pair in pairs if pair.answer != pairs[0].answer]
+    return (pairs[0], *others[:1])

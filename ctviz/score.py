@@ -1,0 +1,146 @@
+"""How well a model does a task, in the terms that people use.
+
+A task's score (`ctviz.tasks.task.SCORES`) names what is computed here:
+
+=========  ==================================================================================
+``choice``  ``accuracy``: share of examples whose right choice has the largest log-probability,
+            summed over its tokens
+``bias``    ``bias``: mean |p - q| / (p + q), with p and q the probabilities of the stereotypical
+            and of the other choice; ``stereotype``: the same without the bars, positive where the
+            model leans to the stereotype; ``stereotypical``: share of examples that prefer it
+``exact``   ``exact_match``: share of examples whose last number, in the first line that the model
+            goes on with, is the accepted one
+``span``    ``f1`` and ``exact_match`` of that line as SQuAD computes them
+=========  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ctviz.models.loading import Loaded
+from ctviz.tasks.answers import exact_match, last_number, overlap
+from ctviz.tasks.batch import Tokens
+from ctviz.tasks.example import Example
+from ctviz.tasks.task import Task
+
+__all__ = ["chance", "generate", "log_probabilities", "score"]
+
+ROWS = 64  # prompts that are run at a time
+SPARE = 4  # tokens that an answer may be longer than the longest target
+
+
+def score(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, float]:
+    """The numbers of a task's score on some examples, by name; the task's own number first.
+
+    Deterministic. ``examples`` must not be empty.
+    """
+    if task.score in ("choice", "bias"):
+        found = log_probabilities(loaded, [(e.prompt, e.choices) for e in examples])
+        if task.score == "choice":
+            right = sum(row.index(max(row)) == 0 for row in found)
+            return {"accuracy": right / len(examples)}
+        leaning = [float(torch.tensor(row[:2]).diff().neg().mul(0.5).tanh()) for row in found]
+        return {  # (p - q) / (p + q) = tanh of half the difference of their logarithms
+            "bias": sum(map(abs, leaning)) / len(leaning),
+            "stereotype": sum(leaning) / len(leaning),
+            "stereotypical": sum(lean > 0 for lean in leaning) / len(leaning),
+        }
+    tokens = Tokens(loaded.tokenizer)
+    longest = max(len(tokens.continuation(e.target)) for e in examples) + SPARE
+    said = generate(loaded, [e.prompt for e in examples], longest)
+    if task.score == "exact":
+        right = sum(last_number(s) in e.accepted for s, e in zip(said, examples, strict=True))
+        return {"exact_match": right / len(examples)}
+    f1 = sum(overlap(s, e.accepted) for s, e in zip(said, examples, strict=True))
+    exact = sum(exact_match(s, e.accepted) for s, e in zip(said, examples, strict=True))
+    return {"f1": f1 / len(examples), "exact_match": exact / len(examples)}
+
+
+def chance(task: Task, examples: Sequence[Example]) -> float | None:
+    """The accuracy of guessing, None for scores that have no such thing."""
+    if task.score != "choice":
+        return None
+    return sum(1 / len(e.choices) for e in examples) / len(examples)
+
+
+@torch.no_grad()
+def log_probabilities(
+    loaded: Loaded, asked: Sequence[tuple[str, Sequence[str]]]
+) -> list[list[float]]:
+    """log p(choice | prompt) in nats, summed over its tokens, for each choice of each prompt."""
+    anatomy, tokens = loaded.anatomy, Tokens(loaded.tokenizer)
+    # choices that begin with the same tokens are read off one row: prompt and these tokens
+    rows: dict[tuple[int, ...], int] = {}
+    wanted: list[list[tuple[int, int, list[int]]]] = []
+    for prompt, choices in asked:
+        ids = tokens.prompt(prompt)
+        parts = []
+        for choice in choices:
+            said = tokens.continuation(choice)
+            row = rows.setdefault((*ids, *said[:-1]), len(rows))
+            parts.append((row, len(ids), said))
+        wanted.append(parts)
+    order = list(rows)
+    needed: dict[int, set[tuple[int, int]]] = {}  # by row: position, token
+    for parts in wanted:
+        for row, length, said in parts:
+            needed.setdefault(row, set()).update(
+                (length - 1 + i, token) for i, token in enumerate(said)
+            )
+    found: dict[tuple[int, int, int], float] = {}
+    by_length = sorted(range(len(order)), key=lambda row: len(order[row]))
+    for start in range(0, len(by_length), ROWS):
+        chosen = by_length[start : start + ROWS]
+        width = max(len(order[row]) for row in chosen)
+        ids_ = torch.tensor([[*order[row], *[0] * (width - len(order[row]))] for row in chosen])
+        hidden = anatomy.hidden(ids_.to(anatomy.device))
+        where = [(at, *one) for at, row in enumerate(chosen) for one in sorted(needed[row])]
+        index = torch.tensor(where, device=anatomy.device)
+        logits = anatomy.logits_at(hidden[index[:, 0]], index[:, 1:2])[:, 0].float()
+        values = logits.log_softmax(dim=-1).gather(1, index[:, 2:3])[:, 0].tolist()
+        for (at, position, token), value in zip(where, values, strict=True):
+            found[chosen[at], position, token] = value
+    return [
+        [
+            sum(found[row, length - 1 + i, token] for i, token in enumerate(said))
+            for row, length, said in parts
+        ]
+        for parts in wanted
+    ]
+
+
+@torch.no_grad()
+def generate(loaded: Loaded, prompts: Sequence[str], longest: int) -> list[str]:
+    """The first line that the model goes on with, greedily, of at most ``longest`` tokens."""
+    tokenizer, model = loaded.tokenizer, loaded.model
+    tokens = Tokens(tokenizer)
+    ids = [tokens.prompt(prompt) for prompt in prompts]
+    most = loaded.anatomy.context
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    said = [""] * len(prompts)
+    by_length = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+    for start in range(0, len(by_length), ROWS):
+        chosen = by_length[start : start + ROWS]
+        width = max(len(ids[row]) for row in chosen)
+        rows = torch.tensor([[pad] * (width - len(ids[row])) + ids[row] for row in chosen])
+        real = torch.tensor([[0] * (width - len(ids[row])) + [1] * len(ids[row]) for row in chosen])
+        room = longest if most is None else min(longest, most - width)
+        if room < 1:
+            continue  # no room for a single token: nothing is said
+        out = model.generate(  # type: ignore[operator]
+            rows.to(model.device),
+            attention_mask=real.to(model.device),
+            max_new_tokens=room,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            pad_token_id=pad,
+        )
+        for row, ids_ in zip(chosen, out[:, width:].tolist(), strict=True):
+            text = str(tokenizer.decode(ids_, skip_special_tokens=True))
+            said[row] = text.partition("\n")[0]
+    return said

@@ -1,0 +1,256 @@
+"""What is wrong with a file of examples for a model, and a file without that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from ctviz.errors import BadTask, RunExists, UnknownName
+from ctviz.runs.files import write_bytes
+from ctviz.tasks.example import Example, Pair
+from ctviz.tasks.files import OpenFile, divided, open_file
+from ctviz.tasks.files.columns import as_columns
+from ctviz.tasks.files.rows import Fix, Problem, counted
+from ctviz.tasks.task import Split
+from ctviz.tasks.tokens import Cut, Tokenizer, cut, pair_problem
+
+__all__ = ["FIXES", "Preview", "Report", "check"]
+
+FIXES: dict[str, str] = {
+    "drop": "leave the examples out",
+    "pad": (
+        "put end-of-text tokens in front of the shorter prompt. The model then reads something at "
+        "its beginning that ordinary text does not have, in one of the two prompts only, and part "
+        "of what discovery finds may be about that; prompts that differ in nothing but one word "
+        "are better"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An example as a model's tokenizer sees it, each token as text.
+
+    ``prompt`` has the first tokens that answer and foil share; ``answer`` and ``foil`` are what is
+    left and compared at their first token. An example without a pair has its target as ``answer``
+    and no ``foil`` and ``corrupt``.
+    """
+
+    line: int
+    prompt: tuple[str, ...]
+    corrupt: tuple[str, ...]
+    answer: tuple[str, ...]
+    foil: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """An example with its line and split, what is wrong with it, and the padded one if that helps.
+
+    ``parts`` is None for an example without a pair.
+    """
+
+    line: int
+    split: Split
+    example: Example
+    parts: Cut | None
+    problem: Problem | None
+    padded: Example | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """What a check found: ``problems`` in the order of the lines, and what else is to be said."""
+
+    opened: OpenFile
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    tokenizer: Tokenizer
+    checked: tuple[_Checked, ...]
+
+    @property
+    def good(self) -> int:
+        """Examples without a problem."""
+        return sum(each.problem is None for each in self.checked)
+
+    @property
+    def fixes(self) -> dict[Fix, int]:
+        """How many problems each way to fix them solves; ``""``: those that nothing solves."""
+        every: tuple[Fix, ...] = get_args(Fix)
+        return {fix: sum(problem.fix == fix for problem in self.problems) for fix in every}
+
+    def preview(self, n: int) -> list[Preview]:
+        """The first ``n`` examples without a problem."""
+        good = [each for each in self.checked if each.problem is None]
+        return [self._preview(each) for each in good[:n]]
+
+    def fixed(self, how: set[str]) -> list[Example]:
+        """The examples with their problems solved in the ways ``how``, keys of `FIXES`.
+
+        With ``pad``, unequal prompts are padded; with ``drop``, all other examples with a problem
+        are left out. Raises BadTask if a problem is left or no example, and UnknownName.
+        """
+        return [each.example for each in self._fixed(how)]
+
+    def write_fixed(self, path: Path, how: set[str]) -> int:
+        """Write `fixed` as JSONL and return the number of examples.
+
+        Reading it gives the same examples in the same splits, without a problem. Raises RunExists
+        if something is at ``path`` already, and what `fixed` raises.
+        """
+        rows = self._fixed(how)
+        if path.exists():
+            raise RunExists(f"{path} is there already. Name another file.")
+        columns = [as_columns(row.example) for row in rows]
+        splits = tuple(row.split for row in rows)
+        if divided([row.example.prompt for row in rows]) != splits:
+            columns = [
+                {**each, "split": split} for each, split in zip(columns, splits, strict=True)
+            ]
+        usual = "choice" if all(row.example.choices for row in rows) else "span"
+        if self.opened.score != usual:
+            columns = [{**each, "score": self.opened.score} for each in columns]
+        lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in columns)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, "".join(lines).encode())
+        return len(rows)
+
+    def _fixed(self, how: set[str]) -> list[_Checked]:
+        for each in sorted(how):
+            if each not in FIXES:
+                raise UnknownName("fix", each, FIXES)
+        left = [
+            problem
+            for problem in self.problems
+            if not problem.fix
+            or ("drop" not in how and not (problem.fix == "pad" and "pad" in how))
+        ]
+        if left:
+            where = f"line {left[0].line}: " if left[0].line else ""
+            solve = " The fix drop leaves them out." if all(each.fix for each in left) else ""
+            raise BadTask(
+                f"{self.opened.file}: {counted(len(left), 'problem')} would be left. First: {where}"
+                f"{left[0].text}.{solve}"
+            )
+        rows: dict[Example, _Checked] = {}
+        for row in self.checked:
+            if row.problem is None:
+                rows.setdefault(row.example, row)
+            elif "pad" in how and row.padded is not None:
+                rows.setdefault(row.padded, replace(row, example=row.padded))
+        if not rows:
+            raise BadTask(f"{self.opened.file}: no example would be left.")
+        return list(rows.values())
+
+    def _preview(self, row: _Checked) -> Preview:
+        if row.parts is None:
+            ids = self.tokenizer(row.example.prompt, add_special_tokens=True)["input_ids"]
+            target = self.tokenizer(row.example.target, add_special_tokens=False)["input_ids"]
+            return Preview(row.line, self._texts(ids), (), self._texts(target), ())
+        parts = row.parts
+        return Preview(
+            line=row.line,
+            prompt=self._texts(parts.clean + parts.shared),
+            corrupt=self._texts(parts.corrupt + parts.shared),
+            answer=self._texts(parts.answer),
+            foil=self._texts(parts.foil),
+        )
+
+    def _texts(self, ids: list[int]) -> tuple[str, ...]:
+        return tuple(self.tokenizer.decode([each]) for each in ids)
+
+
+def check(name: str, tokenizer: Tokenizer, *, longest: int | None) -> Report:
+    """Read a file and try every example on a model's tokenizer.
+
+    ``longest`` is the number of tokens that the model reads, None if that is not bounded. Raises
+    what `ctviz.tasks.files.open_file` raises; whatever is wrong with the file's content is in the
+    report.
+    """
+    opened = open_file(name)
+    parsed = opened.parsed
+    checked = tuple(
+        _checked(line, split, example, tokenizer, longest)
+        for (line, example), split in zip(parsed.examples, opened.splits, strict=True)
+    )
+    problems = [
+        replace(problem, fix="drop") if problem.line else problem for problem in parsed.problems
+    ]
+    problems += [row.problem for row in checked if row.problem is not None]
+    return Report(
+        opened=opened,
+        problems=tuple(sorted(problems, key=lambda problem: problem.line)),
+        notes=(*parsed.notes, *_notes(checked)),
+        tokenizer=tokenizer,
+        checked=checked,
+    )
+
+
+def _checked(
+    line: int, split: Split, example: Example, tokenizer: Tokenizer, longest: int | None
+) -> _Checked:
+    parts = None if example.pair is None else cut(example.pair, tokenizer)
+    wrong = pair_problem(parts, longest) if parts else ""
+    wrong = wrong or _text_problem(example, tokenizer, longest)
+    if wrong:
+        return _Checked(line, split, example, parts, Problem(line, wrong, "drop"))
+    if parts is None or len(parts.clean) == len(parts.corrupt):
+        return _Checked(line, split, example, parts, None)
+    text = (
+        f"clean has {counted(len(parts.clean), 'token')} and corrupt {len(parts.corrupt):,}, but "
+        "both must have the same number"
+    )
+    padded = _padded(example, parts, tokenizer)
+    fix: Fix = "drop" if padded is None else "pad"
+    return _Checked(line, split, example, parts, Problem(line, text, fix), padded)
+
+
+def _text_problem(example: Example, tokenizer: Tokenizer, longest: int | None) -> str:
+    """Why an example cannot be trained on, as `ctviz.tasks.texts` has it; empty if it can."""
+    prompt = tokenizer(example.prompt, add_special_tokens=True)["input_ids"]
+    target = tokenizer(example.target, add_special_tokens=False)["input_ids"]
+    if not prompt or not target:
+        return f"the {'target' if prompt else 'prompt'} has no tokens"
+    length = len(prompt) + len(target)
+    if longest is not None and length > longest:
+        return f"prompt and target have {length:,} tokens, but the model reads at most {longest:,}"
+    return ""
+
+
+def _padded(example: Example, parts: Cut, tokenizer: Tokenizer) -> Example | None:
+    """The example with end-of-text tokens in front of the shorter prompt of its pair.
+
+    The prompt that is trained on stays as it is. None if the tokenizer has no such token, or makes
+    something else of its text.
+    """
+    pair, end = example.pair, tokenizer.eos_token
+    if pair is None or not end:
+        return None
+    more = len(parts.corrupt) - len(parts.clean)
+    padded = Pair(
+        clean=end * max(more, 0) + pair.clean,
+        corrupt=end * max(-more, 0) + pair.corrupt,
+        answer=pair.answer,
+        foil=pair.foil,
+    )
+    after = cut(padded, tokenizer)
+    same = len(after.clean) == len(after.corrupt) == max(len(parts.clean), len(parts.corrupt))
+    return replace(example, pair=padded) if same else None
+
+
+def _notes(checked: tuple[_Checked, ...]) -> Iterator[str]:
+    shared = sum(bool(row.parts and row.parts.shared) for row in checked)
+    if shared:
+        yield (
+            f"In {counted(shared, 'example')} answer and foil begin with the same tokens for "
+            "this model; those count to the prompt, and the next ones are compared."
+        )
+    later = sum(bool(row.parts and len(row.parts.answer) > 1) for row in checked)
+    if later:
+        yield (
+            f"In {counted(later, 'example')} the answer has more tokens after the one that is "
+            "compared; discovery does not look at them, tuning teaches them."
+        )

@@ -1,0 +1,115 @@
+"""Questions on passages in the JSON of SQuAD 2.0 (Rajpurkar et al. 2018, arXiv 1806.03822)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ctviz.tasks.answers import NO_ANSWER
+from ctviz.tasks.example import Example
+from ctviz.tasks.files.rows import Format, Parsed, Problem
+from ctviz.tasks.reading import framed
+
+__all__ = ["FORMAT"]
+
+
+class _Malformed(Exception):
+    """What is wrong with an entry, in words."""
+
+
+def _recognizes(text: str) -> bool:
+    return text.lstrip("\ufeff \t\r\n").startswith("{") and '"data"' in text and '"qas"' in text
+
+
+def _read(file: Path, text: str) -> Parsed:
+    """All questions in the order of the file.
+
+    Such a file has no lines of its own, so the "line" of an example or a problem is the running
+    number of the question, counted from 1 over the whole file. An article or paragraph without
+    questions that can be read counts as one. Version 1.1, where every question has an answer, is
+    read as well.
+    """
+    try:
+        content = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        return Parsed((), (Problem(0, f"{file.name} is not valid JSON: {error}"),))
+    if not isinstance(content, dict) or not isinstance(content.get("data"), list):
+        return Parsed((), (Problem(0, f'{file.name} has no list "data" at its top'),))
+    examples: list[tuple[int, Example]] = []
+    problems: list[Problem] = []
+    for number, (context, entry) in enumerate(_questions(content["data"]), start=1):
+        try:
+            examples.append((number, _example(context, entry)))
+        except _Malformed as error:
+            problems.append(Problem(number, str(error)))
+    if not examples and not problems:
+        problems.append(Problem(0, f"{file.name} has no questions"))
+    return Parsed(tuple(examples), tuple(problems))
+
+
+def _questions(articles: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each question with its passage; what is not as it should be comes as a `_Malformed`."""
+    for article in articles:
+        paragraphs = article.get("paragraphs") if isinstance(article, dict) else None
+        if not isinstance(paragraphs, list):
+            yield None, _Malformed('an article has no list "paragraphs"')
+            continue
+        for paragraph in paragraphs:
+            entries = paragraph.get("qas") if isinstance(paragraph, dict) else None
+            if not isinstance(entries, list):
+                yield None, _Malformed('a paragraph has no list "qas"')
+                continue
+            for entry in entries:
+                yield paragraph.get("context"), entry
+
+
+def _example(context: Any, entry: Any) -> Example:
+    """One question; raises _Malformed."""
+    if isinstance(entry, _Malformed):
+        raise entry
+    if not isinstance(entry, dict):
+        raise _Malformed("a question is not an object in braces")
+    prompt = framed(_text(context, "context"), _text(entry.get("question"), "question"))
+    impossible = entry.get("is_impossible", False)
+    if not isinstance(impossible, bool):
+        raise _Malformed(f'"is_impossible" is {impossible!r}, not true or false')
+    if impossible:
+        return Example(prompt, f" {NO_ANSWER}\n", accepted=(NO_ANSWER,), group=NO_ANSWER)
+    answers = entry.get("answers")
+    if not isinstance(answers, list) or not answers:
+        raise _Malformed('there is no list "answers", and "is_impossible" is not true')
+    texts = [
+        _text(answer.get("text") if isinstance(answer, dict) else None, "text of an answer")
+        for answer in answers
+    ]
+    return Example(prompt, f" {texts[0]}\n", accepted=tuple(dict.fromkeys(texts)), group="answered")
+
+
+def _text(value: Any, what: str) -> str:
+    """A text on one line, as answers end with a line; raises _Malformed."""
+    if not isinstance(value, str) or not value.strip():
+        raise _Malformed(f"the {what} is missing or empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _Malformed(f"the {what} has half a surrogate pair, which is no character") from None
+    return " ".join(value.split())
+
+
+FORMAT = Format(
+    key="squad",
+    title="SQuAD 2.0",
+    kind="reading",
+    score="span",
+    metric="log p(answer)",
+    aim="answer with words of the passage, or “no answer” where it does not say",
+    explanation=(
+        "Questions on passages from a file in the JSON of SQuAD 2.0. The prompt is “Passage: … "
+        "Question: … Answer:”, each on a line, and the first answer of the file is taught; all of "
+        "them count as right. Where the file says that there is none, it is “no answer”."
+    ),
+    recognizes=_recognizes,
+    read=_read,
+)

@@ -1,0 +1,89 @@
+"""Prompts with their targets as tensors: what a model is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from ctviz.errors import BadTask
+from ctviz.tasks.batch import Tokens, padded
+from ctviz.tasks.example import Example
+
+__all__ = ["Texts", "encode_texts", "too_long"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Texts:
+    """Tokenized prompts, each followed by its target, padded on the right.
+
+    ``ids``: int64 [example, position]; ``last``: int64 [example], position of the last token;
+    ``begin``: int64 [example], position of the target's first token, at least 1.
+    """
+
+    ids: Tensor
+    last: Tensor
+    begin: Tensor
+
+    def __len__(self) -> int:
+        return self.ids.shape[0]
+
+    def __getitem__(self, rows: slice | Tensor) -> Texts:
+        """Some of the examples, without padding that none of them needs."""
+        last = self.last[rows]
+        return Texts(self.ids[rows, : int(last.max()) + 1], last, self.begin[rows])
+
+    def split(self, size: int) -> Iterator[Texts]:
+        """Consecutive micro-batches of at most ``size`` examples."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+    def to(self, device: torch.device | str) -> Texts:
+        """The same texts on a device."""
+        return Texts(self.ids.to(device), self.last.to(device), self.begin.to(device))
+
+    def weights(self, *, prompt: float, target: float) -> Tensor:
+        """float32 [example, position - 1]: the weight of predicting the next token at a position.
+
+        0 in the padding.
+        """
+        position = torch.arange(1, self.ids.shape[1], device=self.ids.device)
+        told = (position <= self.last[:, None]).float()
+        return told * torch.where(position >= self.begin[:, None], target, prompt)
+
+
+def encode_texts(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, longest: int | None = None
+) -> Texts:
+    """Tokenize examples to train on.
+
+    Raises BadTask, naming the first example whose prompt or target has no tokens, or that has more
+    than ``longest``.
+    """
+    tokens = Tokens(tokenizer)
+    if not examples:
+        raise BadTask("There are no examples to train on.")
+    ids, begin = [], []
+    for index, example in enumerate(examples):
+        prompt, target = tokens.prompt(example.prompt), tokens.continuation(example.target)
+        for what, found in (("prompt", prompt), ("target", target)):
+            if not found:
+                raise BadTask(f"Example {index} ({example.prompt!r}): its {what} has no tokens.")
+        reason = too_long(example, tokens, longest)
+        if reason:
+            raise BadTask(f"Example {index} ({example.prompt!r}): {reason}.")
+        ids.append(prompt + target)
+        begin.append(len(prompt))
+    last = torch.tensor([len(text) - 1 for text in ids])
+    return Texts(padded(ids, tokenizer), last, torch.tensor(begin))
+
+
+def too_long(example: Example, tokens: Tokens, longest: int | None) -> str | None:
+    """Why a model that reads ``longest`` tokens cannot be trained on an example, None if it can."""
+    length = len(tokens.prompt(example.prompt)) + len(tokens.continuation(example.target))
+    if longest is not None and length > longest:
+        return f"prompt and target have {length} tokens, but the model reads at most {longest}"
+    return None

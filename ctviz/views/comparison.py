@@ -1,0 +1,97 @@
+"""Static figures of a study: task score beside forgetting, and where the weights changed."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = ["draw_layers", "draw_tradeoff"]
+
+COLORS = {  # Okabe and Ito's, told apart by colour-blind people
+    "circuit": "#D55E00",
+    "frozen-circuit": "#E69F00",
+    "random": "#888888",
+    "full": "#0072B2",
+    "lora": "#009E73",
+}
+MARKS = {"circuit": "o", "frozen-circuit": "D", "random": "s", "full": "^", "lora": "v"}
+
+
+def draw_tradeoff(runs: pd.DataFrame, judged: str, suffix: str, *, title: str) -> bytes:
+    """Score on the task over three measures of what else changed; small marks are seeds.
+
+    ``runs`` are the chosen runs of a study's results. A cross is the untuned model.
+    """
+    panels = [
+        ("retention_kl", "KL from the untuned model\n(nats a token, neutral prompts)"),
+        ("perplexity", "perplexity of general English"),
+        ("other_accuracy", "accuracy on other tasks"),
+    ]
+    panels = [panel for panel in panels if f"{panel[0]}_after" in runs]
+    with rc_context({"svg.hashsalt": "ctviz", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(3.3 * len(panels), 3.2), layout="constrained")
+        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for panel, (name, label) in zip(axes, panels, strict=True):
+            _one_tradeoff(panel, runs, judged, name)
+            panel.set_xlabel(label)
+        axes[0].set_ylabel(f"{judged.replace('_', ' ')} on test examples")
+        axes[0].legend(fontsize=7, frameon=False)
+        figure.suptitle(title, fontsize=10)
+        return _bytes(figure, suffix)
+
+
+def draw_layers(runs: pd.DataFrame, suffix: str, *, title: str) -> bytes:
+    """How far each layer's weights have gone, as a share of their norm; means over seeds."""
+    with rc_context({"svg.hashsalt": "ctviz", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
+        for panel, kind in zip(axes, ("attention", "mlp"), strict=True):
+            prefix = f"moved_{kind}_"
+            columns = [c for c in runs if c.startswith(prefix) and int(c[len(prefix) :]) >= 0]
+            columns.sort(key=lambda c: int(c[len(prefix) :]))
+            for method, mine in runs.groupby("method", sort=False):
+                layers = [int(c[len(prefix) :]) for c in columns]
+                values = mine[columns].astype(float).mean().tolist()
+                panel.plot(layers, values, color=COLORS[str(method)], label=str(method), lw=1.4)
+            panel.set_title("MLP" if kind == "mlp" else "attention", fontsize=9)
+            panel.set_xlabel("layer")
+            _plain(panel)
+        axes[0].set_ylabel("|change| / |weights|")
+        axes[1].legend(fontsize=7, frameon=False)
+        figure.suptitle(title, fontsize=10)
+        return _bytes(figure, suffix)
+
+
+def _one_tradeoff(panel: Axes, runs: pd.DataFrame, judged: str, name: str) -> None:
+    for method, mine in runs.groupby("method", sort=False):
+        x, y = mine[f"{name}_after"].astype(float), mine[f"{judged}_after"].astype(float)
+        color, mark = COLORS[str(method)], MARKS[str(method)]
+        panel.plot(x, y, mark, color=color, ms=3, alpha=0.5, mec="none")
+        bars = {} if len(mine) < 2 else {"xerr": x.std(), "yerr": y.std()}
+        panel.errorbar(
+            [x.mean()], [y.mean()], fmt=mark, color=color, ms=7, lw=1, label=str(method), **bars
+        )
+    before = runs.iloc[0]
+    x0, y0 = float(before[f"{name}_before"]), float(before[f"{judged}_before"])
+    if math.isfinite(x0) and math.isfinite(y0):
+        panel.plot([x0], [y0], "x", color="black", ms=7, label="untuned")
+    _plain(panel)
+
+
+def _plain(panel: Axes) -> None:
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(alpha=0.25, lw=0.5)
+
+
+def _bytes(figure: Figure, suffix: str) -> bytes:
+    FigureCanvasAgg(figure)
+    kept = io.BytesIO()
+    metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+    figure.savefig(kept, format=suffix, dpi=160, metadata=metadata)
+    return kept.getvalue()
