@@ -86,7 +86,7 @@ def _write(tuning: Tuning, folder: Path, tensors: dict[str, Tensor]) -> Path:
         ) from error
     finally:
         scratch.unlink(missing_ok=True)
-    for older in place.glob("*.safetensors"):
+    for older in [*place.glob("*.safetensors"), *place.glob("*.part")]:  # parts: of a killed worker
         if older != file:
             older.unlink()
     return file

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ctviz.checkpoint import latest_checkpoint
@@ -33,8 +34,8 @@ def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[
     kept = latest_checkpoint(run.folder)
     if kept is None:
         raise DamagedRun(f"{run.id} has kept no weights: there is nothing to export.")
-    if folder.exists() and any(folder.iterdir()):
-        raise RunExists(f"{folder} is not empty. Give another folder.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunExists(f"{folder} is not an empty folder. Give another one.")
     loaded = load(run.config.model, device="cpu")
     about = run.about.get("model", {})
     if about.get("revision") != loaded.revision:
@@ -52,15 +53,19 @@ def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[
             return result
         parameters = dict(loaded.model.named_parameters())
         save_file({name: parameters[name].contiguous() for name in names}, folder / CHANGED)
-    except OSError as error:
-        raise not_written(folder, error) from error
+    except (OSError, SafetensorError) as error:
+        reason = error if isinstance(error, OSError) else OSError(str(error))
+        raise not_written(folder, reason) from error
     write_json(folder / "changed.json", {**result, "model": about, "tensors": names})
     return result
 
 
 def _put_in(loaded: Loaded, file: Path) -> list[str]:
     """Replace a model's weights by those of a checkpoint; names of the tensors that differ."""
-    tensors = load_file(file)
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise DamagedRun(f"{file} cannot be read: {error}.") from error
     changed = []
     for name, parameter in loaded.model.named_parameters():
         saved = tensors.get(f"model.{name}")

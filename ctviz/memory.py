@@ -13,7 +13,10 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     said = str(error).lower()
     return isinstance(error, RuntimeError) and (
-        "out of memory" in said or "allocate memory" in said or "not enough memory" in said
+        "out of memory" in said
+        or "allocate memory" in said
+        or "not enough memory" in said
+        or "status_alloc_failed" in said  # of cuBLAS and cuDNN
     )
 
 

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -86,12 +87,13 @@ class Tuning:
     def __iter__(self) -> Iterator[StepRecord | Snapshot | Notice]:
         config = self.config
         if self.step == 0 and not self.begun:
-            yield self.snapshot(0, None)
+            yield from self._with_notices(self.snapshot(0, None))
         meter = None if config.method == "full" else MotionMeter(self.anatomy, self.method.units)
         for step in range(self.step + 1, config.steps + 1):
             started = time.perf_counter()
             rows = self.next_rows()
-            owned = self.method.own(step, self.material.pairs_of(rows))
+            with _diverging(f"before step {step}"):
+                owned = self.method.own(step, self.material.pairs_of(rows))
             loss = self.within_memory(lambda micro: self.gradients(rows, owned.units, micro))  # noqa: B023
             if not math.isfinite(loss):
                 raise UndefinedMetric(f"The loss at step {step} is {loss}: it diverged.")
@@ -100,9 +102,7 @@ class Tuning:
             if not math.isfinite(norm):
                 raise UndefinedMetric(f"The gradient at step {step} is {norm}: it diverged.")
             self.step = step
-            yield from map(Notice, self.notices)
-            self.notices.clear()
-            yield StepRecord(
+            record = StepRecord(
                 step=step,
                 loss=loss,
                 outside_moved=len(meter.moved(owned.units)) if meter else None,
@@ -113,8 +113,24 @@ class Tuning:
                 micro_batch=self.micro,
                 seconds=time.perf_counter() - started,
             )
-            if step % config.every == 0 or step == config.steps:
-                yield self.snapshot(step, owned.circuit)
+            yield from self._with_notices(record)
+            if self.due(step):
+                with _diverging(f"at step {step}"):
+                    snapshot = self.snapshot(step, owned.circuit)
+                yield from self._with_notices(snapshot)
+
+    def _with_notices(
+        self, event: StepRecord | Snapshot
+    ) -> Iterator[StepRecord | Snapshot | Notice]:
+        """What was noticed on the way to an event, and the event."""
+        noticed = [Notice(text) for text in self.notices]
+        self.notices.clear()
+        yield from noticed
+        yield event
+
+    def due(self, step: int) -> bool:
+        """Whether a snapshot follows a step."""
+        return step % self.config.every == 0 or step == self.config.steps
 
     def next_rows(self) -> list[int]:
         """Some of the train examples, all of them in a new order each time around."""
@@ -253,3 +269,12 @@ class Tuning:
             probes=tuple(read_probe(self.loaded, pair) for pair in material.probe_pairs),
             error=None if scores.error is None else scores.error.astype(np.float32),
         )
+
+
+@contextmanager
+def _diverging(when: str) -> Iterator[None]:
+    """Say when it was that a number of the model was no longer finite."""
+    try:
+        yield
+    except UndefinedMetric as error:
+        raise UndefinedMetric(f"The model diverged {when}: {error}") from error

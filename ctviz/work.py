@@ -106,7 +106,8 @@ def tune(
         for event in events:
             if isinstance(event, Notice):
                 writer.notice(event.text)
-            elif isinstance(event, Snapshot):
+                continue  # to what it belongs to
+            if isinstance(event, Snapshot):
                 earlier = _with_changes(event, earlier, graph)
                 writer.snapshot(event)
                 now = time.perf_counter()
@@ -124,7 +125,8 @@ def tune(
             writer.status("running", step=step, rate=rate, message=message)
             if progress:
                 progress(step, config.steps, message)
-            if writer.cancelled() and step < config.steps:
+            whole = isinstance(event, Snapshot) or not tuning.due(step)  # else resuming leaves a gap
+            if whole and writer.cancelled() and step < config.steps:
                 state = "cancelled"
                 break
         writer.status("running", step=step, message="evaluating on the test examples")

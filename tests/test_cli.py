@@ -18,6 +18,7 @@ from ctviz.cli import main
 from ctviz.config import TuneConfig
 from ctviz.runs import open_run
 from ctviz.runs.jobs import Standby
+from ctviz.tasks import TASKS
 
 
 def ctviz(*arguments: str, cwd, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -110,7 +111,7 @@ def test_bad_input_is_explained_and_leaves_nothing_behind(
 def test_tasks_and_models_are_listed(capsys):
     assert main(["tasks", "--json"]) == 0
     names = [task["name"] for task in json.loads(capsys.readouterr().out)["tasks"]]
-    assert names == ["sva", "sva-flip", "ioi", "induction", "opposite", "echo"]
+    assert names == list(TASKS)
     assert main(["models", "--json"]) == 0
     models = {m["name"]: m for m in json.loads(capsys.readouterr().out)["models"]}
     assert models["tiny"]["ready"]

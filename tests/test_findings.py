@@ -353,10 +353,10 @@ def test_the_supported_families_are_listed(ask, text):
 
 def test_a_task_is_explained_with_both_prompts(text):
     said = text("tasks", "sva")
-    assert said.count("  clean ") == said.count("  corrupt ") == 5
+    assert said.count("  clean ") == said.count("  corrupt ") == 3
 
 
-NOT_JSON, NOT_A_FOLDER = "not.json", "a-file"
+NOT_JSON, NOT_A_FOLDER, UNEQUAL = "not.json", "a-file", "unequal.csv"
 BAD = [
     (("discover", "--edges", "0"), "edges is 0, but must be from 1 to 479"),
     (("discover", "--edges", "480"), "edges is 480"),
@@ -366,7 +366,7 @@ BAD = [
     (("discover", "--select", "threshold", "--threshold", "nan"), "threshold is nan"),
     (("discover", "--examples", "0"), "examples is 0"),
     (("discover", "--metric", "kl"), "Use the method eap-ig or exact"),
-    (("discover", "--model", "induction", "--task", "opposite"), "fits this model's tokenizer"),
+    (("discover", "--task", UNEQUAL), "fits this model's tokenizer: clean and corrupt must"),
     (("discover", "--task", "svaa"), "Did you mean 'sva'"),
     (("discover", "--model", "nowhere"), "no model 'nowhere'"),
     (("discover", "--out", NOT_A_FOLDER), "No folder can be made in a-file"),
@@ -394,7 +394,8 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "says"), BAD, ids=[" ".join(case[0]) for case in BAD])
 def test_bad_input_is_one_line_and_leaves_nothing_behind(arguments, says, empty_folder, capsys):
-    given = {NOT_A_FOLDER: "", NOT_JSON: "{", "list.json": "[]"}
+    pair = "clean,corrupt,answer,foil,split\nThe old keys,The key,are,is,dev\n"
+    given = {NOT_A_FOLDER: "", NOT_JSON: "{", "list.json": "[]", UNEQUAL: pair}
     for name, content in given.items():
         (empty_folder / name).write_text(content)
     assert main(arguments) == 1
@@ -430,7 +431,10 @@ def test_wrong_usage_is_one_line_after_the_usage(arguments, says, empty_folder, 
 
 def test_a_folder_made_for_nothing_goes_and_one_that_was_there_stays(empty_folder):
     (empty_folder / "mine").mkdir()
-    wrong = ("discover", "--model", "induction", "--task", "sva")
+    (empty_folder / UNEQUAL).write_text(
+        "clean,corrupt,answer,foil,split\nThe old keys,The key,are,is,dev\n"
+    )
+    wrong = ("discover", "--task", UNEQUAL)
     assert main([*wrong, "--out", "mine/new/deep"]) == 1
     assert list((empty_folder / "mine").iterdir()) == []
 

@@ -20,13 +20,14 @@ from transformers import GPT2Config
 
 from ctviz import places
 from ctviz.attribute import attribute
-from ctviz.bench.workloads import gpt2, model_of, random_batch, training_step
-from ctviz.config import Attribution
+from ctviz.bench.workloads import EDGES, gpt2, model_of, random_batch, stepper, training_step
+from ctviz.config import Attribution, Method
 from ctviz.errors import CtvizError
 from ctviz.models.loading import pick_device
 
-__all__ = ["peak_memory"]
+__all__ = ["peak_memory", "peak_memory_of_tuning"]
 
+STEPS = 12  # of tuning
 TIMES = 2  # that the work is done: what is left over from the first time may raise the second
 
 
@@ -37,7 +38,16 @@ def peak_memory(
 
     None where it cannot be told (on MPS). Raises CtvizError if the process fails.
     """
-    arguments = [work or "", shape, str(batch), str(tokens), device]
+    return _elsewhere("attribution", work or "", shape, str(batch), str(tokens), device)
+
+
+def peak_memory_of_tuning(method: Method, model: str, *, device: str) -> float | None:
+    """Peak megabytes of twelve tuning steps (see `ctviz.bench.workloads.stepper`), as above."""
+    return _elsewhere("tuning", method, model, "", "", device)
+
+
+def _elsewhere(*arguments: str) -> float | None:
+    """Measure in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "ctviz.bench.memory", *arguments],
         env={**os.environ, "PYTHONPATH": str(places.project())},
@@ -46,9 +56,24 @@ def peak_memory(
     )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise CtvizError(f"Measuring the memory of {work or 'a training step'} failed: {reason}")
+        raise CtvizError(f"Measuring the memory of {' '.join(arguments)} failed: {reason}")
     peak: float | None = json.loads(done.stdout.splitlines()[-1])
     return peak
+
+
+def _measure_tuning(method: Method, model: str, device: str) -> float | None:
+    place = pick_device(device)
+    _use_once(str(place))
+    if place.type == "mps":
+        return None
+    gc.collect()
+    before = _now(place)
+    step = stepper(model, EDGES[model], method, 1, device=str(place))
+    gc.collect()
+    _forget_peak(place)
+    for _ in range(STEPS):
+        step()
+    return round((_peak(place) - before) / 1e6, 1)
 
 
 def _measure(
@@ -117,12 +142,15 @@ def _peak(device: torch.device) -> int:
 
 
 if __name__ == "__main__":
-    name, shape, batch, tokens, device = sys.argv[1:]
-    peak = _measure(
-        name or None,  # type: ignore[arg-type]
-        shape,
-        batch=int(batch),
-        tokens=int(tokens),
-        device=device,
-    )
+    what, name, shape, batch, tokens, device = sys.argv[1:]
+    if what == "tuning":
+        peak = _measure_tuning(name, shape, device)  # type: ignore[arg-type]
+    else:
+        peak = _measure(
+            name or None,  # type: ignore[arg-type]
+            shape,
+            batch=int(batch),
+            tokens=int(tokens),
+            device=device,
+        )
     sys.stdout.write(f"\n{json.dumps(peak)}\n")

@@ -1,7 +1,8 @@
-"""What a tuning run on the bundled model takes, imports aside."""
+"""What a circuit-tuning step costs, against a step of full fine-tuning on the same batch."""
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -10,31 +11,70 @@ from typing import Any
 import torch
 
 from ctviz import work
+from ctviz.bench.memory import peak_memory_of_tuning
+from ctviz.bench.rounds import machine, take_turns
+from ctviz.bench.workloads import EDGES, stepper
 from ctviz.config import TuneConfig
+from ctviz.errors import UnknownName
 from ctviz.models.loading import load
 
 __all__ = ["bench_tuning"]
 
+EVERY = 8
 
-def bench_tuning(
-    *, model: str = "tiny", steps: int = 60, edges: int = 40, device: str = "auto"
-) -> dict[str, Any]:
-    """Time a circuit-tuning run with its snapshots, beside full fine-tuning that long."""
-    loaded = load(model, device=device)
-    seconds: dict[str, float] = {}
-    for method in ("circuit", "full"):
-        loaded = load(model, device=device)  # tuning changes it
-        config = TuneConfig(model=model, task="sva-flip", method=method, steps=steps, edges=edges)  # type: ignore[arg-type]
-        with tempfile.TemporaryDirectory() as scratch:
-            started = time.perf_counter()
-            work.tune(config, Path(scratch) / "run", loaded=loaded)
-            seconds[method] = time.perf_counter() - started
-    return {
-        "model": model,
-        "steps": steps,
-        "edges": edges,
-        "seconds": round(seconds["circuit"], 2),
-        "seconds_full": round(seconds["full"], 2),
-        "device": str(loaded.anatomy.device),
-        "threads": torch.get_num_threads(),
+
+def bench_tuning(model: str, *, rounds: int = 3, device: str = "auto") -> dict[str, Any]:
+    """Time steps of three runs in turn: full, circuit with discovery at each step, and at every
+    eighth.
+
+    A round is eight steps of each, the same batches of 16 x 16 tokens, AdamW, each step with all it
+    does in a run (discovery, gradients, update, the look at what moved), without snapshots. Ratios
+    are of medians over rounds, with their range. ``peak_memory_ratio``: peak memory of a process
+    that does twelve circuit-tuning steps by that of one that does twelve full ones. For the tiny
+    model also the seconds of a whole run with its snapshots.
+    """
+    if model not in EDGES:
+        raise UnknownName("model of this benchmark", model, EDGES)
+    memory = {m: peak_memory_of_tuning(m, model, device=device) for m in ("circuit", "full")}
+    runs = {
+        "full": stepper(model, EDGES[model], "full", 1, device=device),
+        "every_step": stepper(model, EDGES[model], "circuit", 1, device=device),
+        "every_8": stepper(model, EDGES[model], "circuit", EVERY, device=device),
     }
+
+    def eight(step: Any) -> Any:
+        return lambda: [step() for _ in range(EVERY)]
+
+    place = load(model, device=device).anatomy.device
+    seconds = take_turns(
+        {name: eight(step) for name, step in runs.items()}, rounds=rounds, device=place
+    )
+    middle = {name: statistics.median(each) for name, each in seconds.items()}
+    result: dict[str, Any] = {"model": model, "edges": EDGES[model]}
+    for name in ("every_step", "every_8"):
+        each = [a / b for a, b in zip(seconds[name], seconds["full"], strict=True)]
+        result[f"ratio_{name}"] = round(middle[name] / middle["full"], 3)
+        result[f"ratio_{name}_range"] = [round(min(each), 3), round(max(each), 3)]
+    circuit, full = memory["circuit"], memory["full"]
+    result |= {
+        "seconds_full_step": round(middle["full"] / EVERY, 4),
+        "peak_memory_ratio": None if circuit is None or full is None else round(circuit / full, 3),
+        "peak_memory_mb": circuit,
+        "peak_memory_mb_full": full,
+        "rounds": rounds,
+        "device": str(place),
+        "threads": torch.get_num_threads(),
+        "machine": machine(place),
+    }
+    return result | (_whole_run(model, device) if model == "tiny" else {})
+
+
+def _whole_run(model: str, device: str) -> dict[str, Any]:
+    """60 steps with their snapshots, into a folder."""
+    config = TuneConfig(model=model, task="sva-flip", steps=60, edges=EDGES[model])
+    loaded = load(model, device=device)
+    with tempfile.TemporaryDirectory() as scratch:
+        started = time.perf_counter()
+        work.tune(config, Path(scratch) / "run", loaded=loaded)
+        seconds = time.perf_counter() - started
+    return {"run_steps": 60, "run_seconds": round(seconds, 2)}

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config
 
+from ctviz.config import Method, TuneConfig
 from ctviz.errors import UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.loading import load, pick_device
 from ctviz.tasks.batch import Batch
+from ctviz.tasks.texts import Texts
+from ctviz.tune import Tuning
 
-__all__ = ["SHAPES", "gpt2", "model_of", "random_batch", "training_step"]
+__all__ = ["EDGES", "SHAPES", "gpt2", "model_of", "random_batch", "stepper", "training_step"]
 
+EDGES = {"tiny": 40, "smollm2-135m": 400}  # of the circuits that are tuned
 SHAPES = ("tiny", "smollm2-135m", "gpt2-small")
 
 
@@ -50,6 +57,37 @@ def random_batch(anatomy: Anatomy, *, batch: int, tokens: int) -> Batch:
         answer=answer[:, None],
         foil=(answer + 1) % vocabulary,
     ).to(anatomy.device)
+
+
+def stepper(
+    model: str, edges: int, method: Method, rediscover: int, *, device: str = "auto"
+) -> Callable[[], object]:
+    """A tuning run on random prompts of 16 x 16 tokens: each call does its next step."""
+    config = TuneConfig(
+        model=model,
+        task="sva-flip",
+        method=method,
+        edges=edges,
+        rediscover=rediscover,
+        steps=100_000,
+        snapshot_every=100_000,
+        learning_rate=1e-6,  # stays where it is, so that each step does the same work
+        device=device,
+    )
+    loaded = load(model, device=device)
+    tuning = Tuning(loaded, config, others=())
+    pairs = random_batch(loaded.anatomy, batch=64, tokens=16)
+    ids = torch.cat([pairs.clean, pairs.answer], dim=1)
+    last = torch.full((64,), 16, device=ids.device)
+    tuning.material = replace(
+        tuning.material,
+        train=Texts(ids, last, last),
+        train_pairs=pairs,
+        pair_row=tuple(range(64)),
+    )
+    tuning.begun = True
+    events = iter(tuning)
+    return lambda: next(events)
 
 
 def training_step(anatomy: Anatomy, batch: Batch) -> None:

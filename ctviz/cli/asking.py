@@ -31,11 +31,11 @@ def discover_command(options: argparse.Namespace) -> int:
 
     loaded = load_model(options)
     with result_folder(
-        options, f"discover-{task.key}-{Path(options.model).name.lower()}"
+        options, f"discover-{task.slug}-{Path(options.model).name.lower()}"
     ) as folder:
         result = findings.discover(
             loaded,
-            task.key,
+            task.name,
             folder,
             select=options.select,
             edges=options.edges,
@@ -70,7 +70,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
 
     result = findings.evaluate_file(
         load_model(options),
-        task.key,
+        task.name,
         Path(options.circuit),
         draws=options.draws,
         minimality=options.minimality,
@@ -91,7 +91,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
 
 
 def curve_command(options: argparse.Namespace) -> int:
-    tasks = [find_task(key).key for key in dict.fromkeys(options.task or ["sva"])]
+    tasks = [find_task(key).name for key in dict.fromkeys(options.task or ["sva"])]
     # eap finds nothing with kl: its gradient is zero
     usual: list[Attribution] = ["eap-ig"] if options.metric == "kl" else ["eap", "eap-ig"]
     quiet_libraries()
@@ -99,7 +99,8 @@ def curve_command(options: argparse.Namespace) -> int:
 
     loaded = load_model(options)
     with result_folder(
-        options, f"curve-{'-'.join(tasks)}-{Path(options.model).name.lower()}"
+        options,
+        f"curve-{'-'.join(find_task(t).slug for t in tasks)}-{Path(options.model).name.lower()}",
     ) as folder:
         result = findings.faithfulness_curves(
             loaded,
@@ -131,7 +132,7 @@ def audit_command(options: argparse.Namespace) -> int:
     loaded = load_model(options)
     result = findings.audit_redundancy(
         loaded,
-        task.key,
+        task.name,
         estimator=options.estimator,
         tau=options.tau,
         edges=options.edges,

@@ -271,8 +271,11 @@ def build_parser() -> argparse.ArgumentParser:
     bench = command(
         "bench", bench_command, "Measure this machine; results are ratios where they can be."
     )
-    bench.add_argument("what", choices=("attribution", "scaling", "tuning", "app"))
-    bench.add_argument("--shape", default="gpt2-small", help="tiny, smollm2-135m or gpt2-small")
+    bench.add_argument("what", choices=("attribution", "scaling", "tuning", "tasks", "app"))
+    bench.add_argument(
+        "--shape",
+        help="tiny, smollm2-135m or gpt2-small (gpt2-small; tuning: smollm2-135m)",
+    )
     bench.add_argument("--batch", type=int, default=16, help="prompts (16)")
     bench.add_argument("--tokens", type=int, default=16, help="tokens a prompt (16)")
     bench.add_argument("--method", default="eap", choices=("eap", "eap-ig"), help="(eap)")

@@ -138,6 +138,13 @@ def bench_command(options: argparse.Namespace) -> int:
         from ctviz.bench.app import bench_app
 
         result = bench_app()
+    elif options.what == "tasks":
+        quiet_libraries()
+        from ctviz.bench.abilities import bench_abilities
+
+        result = bench_abilities(
+            device=options.device, progress=lambda text: print(text, file=sys.stderr)
+        )
     else:
         quiet_libraries()
         from ctviz.bench.attribution import bench_attribution
@@ -146,9 +153,11 @@ def bench_command(options: argparse.Namespace) -> int:
 
         shared = {"batch": options.batch, "tokens": options.tokens, "method": options.method}
         if options.what == "tuning":
-            result = bench_tuning(device=options.device)
+            result = bench_tuning(options.shape or "smollm2-135m", device=options.device)
         elif options.what == "scaling":
             result = bench_scaling(**shared, device=options.device)
         else:
-            result = bench_attribution(options.shape, **shared, device=options.device)
+            result = bench_attribution(
+                options.shape or "gpt2-small", **shared, device=options.device
+            )
     return answer(options, result, json.dumps(result, indent=2))

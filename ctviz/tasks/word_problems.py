@@ -27,9 +27,9 @@ _LESS: Final = (
     "{Other} borrows {n}.",
 )
 _TOGETHER: Final = "{Other} has {n}. How many {things} do they have together?"
-_SHARED: Final = "{n} friends share them equally. How many {things} does each friend get?"
+_SHARED: Final = "{n} people share them equally. How many {things} does each of them get?"
 # Smallest and largest number of a beginning, of how many groups there are and what each of them
-# holds, of a change, of what somebody else has and of how many friends share.
+# holds, of a change, of what somebody else has and of how many people share.
 _FIRST: Final = (4, 40)
 _SMALL: Final = (2, 9)
 _STEP: Final = (2, 25)
@@ -108,8 +108,8 @@ class _Story:
         sentences = []
         for index, (step, n) in enumerate(zip(self.steps, self.numbers[1:], strict=True)):
             before, after = self.results[index : index + 2]
-            who = {_TOGETHER: "Together they have", _SHARED: "Each friend gets"}.get(
-                step.text, "Then {she} has" if index else "{She} has"
+            who = {_TOGETHER: "Together they have", _SHARED: "Each of them gets"}.get(
+                step.text, "Then" if index else "{She} has"
             )
             # Groups come first in the question: 3 piles of 4 are 3 * 4.
             one, two = (n, before) if step.sign == "*" else (before, n)
@@ -141,11 +141,16 @@ def _story(rng: random.Random, split: Split, n_steps: int) -> _Story:
     if grouped and ending and n_steps == 1:
         ending = None
     steps = [_Step("*", "", _SMALL)] if grouped else []
+    # What somebody else had before giving or borrowing would not be clear in the end.
+    fitting = {
+        sign: [text for text in texts if ending != _TOGETHER or "{Other}" not in text]
+        for sign, texts in (("+", _MORE), ("-", _LESS))
+    }
     for _ in range(n_steps - len(steps) - (ending is not None)):
-        sign, texts = rng.choice((("+", _MORE), ("-", _LESS)))
-        # What the other one had before and after would not be clear.
-        told = [text for text in texts if ending != _TOGETHER or "{Other}" not in text]
-        steps.append(_Step(sign, rng.choice(told), _STEP))
+        sign = rng.choice("+-")
+        text = rng.choice(fitting[sign])
+        fitting[sign].remove(text)
+        steps.append(_Step(sign, text, _STEP))
     if ending == _TOGETHER:
         steps.append(_Step("+", ending, _STEP))
     elif ending == _SHARED:

@@ -20,7 +20,8 @@ class _Malformed(Exception):
 
 
 def _recognizes(text: str) -> bool:
-    return text.lstrip("\ufeff \t\r\n").startswith("{") and '"data"' in text and '"qas"' in text
+    begins = text.lstrip("\ufeff \t\r\n").startswith("{")
+    return begins and '"data"' in text and '"paragraphs"' in text
 
 
 def _read(file: Path, text: str) -> Parsed:
@@ -28,8 +29,8 @@ def _read(file: Path, text: str) -> Parsed:
 
     Such a file has no lines of its own, so the "line" of an example or a problem is the running
     number of the question, counted from 1 over the whole file. An article or paragraph without
-    questions that can be read counts as one. Version 1.1, where every question has an answer, is
-    read as well.
+    questions that can be read counts as one. Questions on the same passage stay in one split.
+    Version 1.1, where every question has an answer, is read as well.
     """
     try:
         content = json.loads(text.removeprefix("\ufeff"))
@@ -46,7 +47,8 @@ def _read(file: Path, text: str) -> Parsed:
             problems.append(Problem(number, str(error)))
     if not examples and not problems:
         problems.append(Problem(0, f"{file.name} has no questions"))
-    return Parsed(tuple(examples), tuple(problems))
+    passages = tuple(example.prompt.partition("\n")[0] for _, example in examples)
+    return Parsed(tuple(examples), tuple(problems), keys=passages)
 
 
 def _questions(articles: list[Any]) -> Iterator[tuple[Any, Any]]:

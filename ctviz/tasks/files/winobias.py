@@ -33,8 +33,8 @@ _OTHERS: Final[dict[str, tuple[str, ...]]] = {
 _FEMALE: Final = ("she", "her", "hers", "herself")
 _STEREOTYPES: Final = ("pro", "anti")
 _UNKNOWN: Final = (
-    "it is not said whether the pronoun is the stereotypical one: that takes a field stereotype (pro "
-    "or anti), or the word pro or anti in the file's name"
+    "nothing says whether the pronoun is the stereotypical one: neither a field stereotype (pro or "
+    "anti) nor the word pro or anti in the file's name"
 )
 _BRACKETS: Final = re.compile(r"\[([^][]*)\]")
 _NUMBERED: Final = re.compile(r"^\s*\d+[.)]?\s+")
@@ -241,8 +241,8 @@ def _guessed_other(sentence: _Sentence) -> str:
 def _participant(sentence: _Sentence, occupations: Iterable[str]) -> str:
     """The other occupation in the text up to the pronoun, "" if none is found.
 
-    The one that the line names; else one that is in brackets somewhere in the file; else the first
-    noun after "the" that is not the occupation.
+    The one that the line names; else one that is in brackets somewhere in the file; else the noun
+    that the sentence begins with ("The developer argued with [the designer] ...").
     """
     if sentence.participant:
         return sentence.participant
@@ -252,7 +252,7 @@ def _participant(sentence: _Sentence, occupations: Iterable[str]) -> str:
         found = re.search(rf"\b(?:the|an?) ({re.escape(noun)})\b", rest, re.IGNORECASE)
         if found:
             return found[1]
-    found = re.search(r"\bthe ([a-z]{3,})", rest, re.IGNORECASE)
+    found = re.match(r"the ([a-z]+)", rest, re.IGNORECASE)
     return found[1] if found else ""
 
 

@@ -1,0 +1,259 @@
+"""A file of one's own on the page Run: take it, show what is wrong with it, mend it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from ctviz import places
+from ctviz.errors import BadTask, CtvizError, MissingModel, RunExists
+from ctviz.models.context import context_of
+from ctviz.pages.prompts import plain, preview_html
+from ctviz.runs.files import write_bytes
+from ctviz.tasks import find_task
+from ctviz.tasks.example import Example
+from ctviz.tasks.files import LARGEST
+from ctviz.tasks.files.check import FIXES, Report, check
+from ctviz.tasks.files.columns import OWN
+from ctviz.tasks.files.rows import Fix, counted
+from ctviz.tasks.task import SPLITS
+from ctviz.tasks.tokens import open_tokenizer
+
+__all__ = ["Own", "ask_for_file", "has_counterfactuals", "keep", "mend", "show_report"]
+
+SHOWN = 3  # examples in the preview
+ENDINGS = ["jsonl", "json", "csv", "txt", "txt.dev", "txt.test"]
+LAYOUTS = """A file with one example a line (JSONL; JSON and CSV do as well), in one of three forms:
+
+```json
+{"clean": "The keys", "corrupt": "The key", "answer": "are", "foil": "is"}
+{"text": "The keys are here.", "answer": "are", "foil": "is"}
+{"prompt": "2 + 2 =", "target": "4"}
+```
+
+The first two can be discovered and tuned on; `corrupt` may be missing. The last has nothing to
+compare, so the target's probability stands for it. Original files of WinoBias, GSM8K and SQuAD are
+recognized."""
+HELPS: dict[Fix, str] = {"": "by hand", "drop": "drop", "pad": "pad or drop"}
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The file that is in use: as it was uploaded, or mended, and then ``said`` says how."""
+
+    file: Path
+    title: str
+    said: str = ""
+    original: Own | None = None
+
+
+def keep(content: bytes, title: str) -> Path:
+    """Store an upload among the runs, by its name and content; what is there is never replaced.
+
+    Raises DiskFull.
+    """
+    stem, ending = _split(title)
+    folder, digest = places.runs().resolve() / "tasks", hashlib.sha256(content).hexdigest()
+    for length in (8, 16, 64):
+        file = folder / f"{stem}-{digest[:length]}{ending}"
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(file, content)
+            return file
+        if file.is_file() and file.read_bytes() == content:
+            return file
+    raise RunExists(f"{file} is there already, with another content. Rename your file.")
+
+
+def mend(own: Own, report: Report, how: set[str]) -> Own:
+    """A mended copy beside the file; raises what `Report.write_fixed` raises, and DiskFull."""
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "mended.jsonl"
+        left = report.write_fixed(written, how)
+        stem = _split(own.title)[0]
+        title = f"{stem}-mended.jsonl"
+        file = keep(written.read_bytes(), title)
+    padded = report.fixes["pad"] if "pad" in how else 0
+    parts = [f"{counted(padded, 'pair')} padded"] if padded else []
+    dropped = report.fixes["drop"] + report.fixes["pad"] - padded
+    if dropped and "drop" in how:
+        parts.append(f"{counted(dropped, 'problem')} left out")
+    said = f"{' and '.join(parts)}; {counted(left, 'example')} in the mended file.".capitalize()
+    return Own(file, title, said, own)
+
+
+def has_counterfactuals(examples: Iterable[Example]) -> bool:
+    """Whether edges can be corrupted with the counterfactual prompts of some of the examples."""
+    return any(e.pair is not None and e.pair.clean != e.pair.corrupt for e in examples)
+
+
+def ask_for_file() -> tuple[Own | None, str]:
+    """Upload and columns; returns the file in use and the name of the task that it makes."""
+    given = st.file_uploader(
+        "File",
+        type=ENDINGS,
+        key="upload",
+        on_change=lambda: st.session_state.pop("own", None),
+        max_upload_size=LARGEST // 1_000_000,
+        label_visibility="collapsed",
+    )
+    own: Own | None = st.session_state.get("own")
+    if own is None and given is not None:
+        try:
+            own = Own(keep(given.getvalue(), given.name), given.name)
+        except (CtvizError, OSError) as error:
+            st.error(plain(str(error)))
+            return None, ""
+        st.session_state["own"] = own
+    if own is None or own.original is not None:  # a mended file has the usual columns
+        return own, str(own.file) if own else ""
+    columns = st.text_input(
+        "Columns, if they have other names",
+        placeholder="text=clean_text&answer=clean_verbs",
+        key="columns",
+        persist_state="session",
+        help="OURS=THEIRS, joined by &. Ours: "
+        + "; ".join(f"**{name}** {plain(text)}" for name, text in OWN.items()),
+    )
+    columns = columns.strip().lstrip("?")
+    return own, f"{own.file}?{columns}" if columns else str(own.file)
+
+
+def show_report(own: Own | None, name: str, model: str) -> Report | None:
+    """What a check of the file says, with what can be done; the report if it can be started."""
+    if own is None:
+        st.markdown(LAYOUTS)
+        return None
+    if not model:
+        st.info("Name the model first: its tokenizer checks the file.")
+        return None
+    try:
+        report = _report(name, model, own.file.stat().st_mtime_ns)
+    except MissingModel as error:
+        st.warning(str(error), icon=":material/download:")
+        return None
+    except (CtvizError, OSError) as error:
+        st.error(plain(str(error)))
+        return None
+    _summary(own, report)
+    if report.problems:
+        _problems(report)
+        _offer_fixes(own, report)
+    unused = None if report.problems else _unusable(name)
+    if unused:
+        st.error(plain(unused))
+    for note in report.notes:
+        st.caption(plain(note))
+    previews = report.preview(SHOWN)
+    if previews:
+        st.markdown(f"As the tokenizer of {plain(model)} cuts it")
+        st.html(preview_html(previews))
+    return None if report.problems or unused else report
+
+
+@st.cache_resource(max_entries=4, show_spinner="Trying every line on the tokenizer …")
+def _report(name: str, model: str, changed: int) -> Report:
+    """The check of a file as it was written at ``changed``."""
+    return check(name, open_tokenizer(model), longest=context_of(model))
+
+
+def _split(title: str) -> tuple[str, str]:
+    """A name's stem and ending, of characters that neither file systems nor task names mind."""
+    found = re.search(r"(\.txt)?\.\w+$", title)
+    ending = found.group().lower() if found else ""
+    stem = re.sub(r"[^\w.-]+", "-", title[: len(title) - len(ending)]).strip("-.")
+    return stem[:60] or "file", ending
+
+
+def _summary(own: Own, report: Report) -> None:
+    if own.original is not None:
+        st.success(plain(own.said), icon=":material/healing:")
+        one, two = st.columns(2)
+        one.download_button(
+            "Download the mended file",
+            own.file.read_bytes(),
+            own.title,
+            mime="application/jsonl",
+            on_click="ignore",
+            icon=":material/download:",
+            width="stretch",
+        )
+        if two.button("Back to the original", icon=":material/undo:", width="stretch"):
+            st.session_state["own"] = own.original
+            st.rerun()
+    sizes = Counter(each.split for each in report.checked if each.problem is None)
+    parts = [f"**{counted(report.good, 'good example')}**"]
+    if report.good:
+        parts.append(", ".join(f"{sizes[split]:,} {split}" for split in SPLITS))
+    if report.problems:
+        parts.append(f"**{counted(len(report.problems), 'problem')}**")
+    st.markdown(f"{plain(own.title)}: {' · '.join(parts)}")
+
+
+def _problems(report: Report) -> None:
+    """Every problem with its line, in a table that scrolls."""
+    table = pd.DataFrame(
+        {
+            "line": [str(each.line) if each.line else "file" for each in report.problems],
+            "problem": [each.text for each in report.problems],
+            "mend": [HELPS[each.fix] for each in report.problems],
+        }
+    )
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=min(40 + 58 * len(table), 272),
+        row_height=58,
+        column_config={
+            "line": st.column_config.TextColumn(width=50),
+            "problem": st.column_config.TextColumn(width=360),
+            "mend": st.column_config.TextColumn(width=90),
+        },
+    )
+
+
+def _offer_fixes(own: Own, report: Report) -> None:
+    """A button for each way that leaves no problem."""
+    count = report.fixes
+    if count[""]:
+        st.info(
+            "What has to be mended by hand is in the table. Change the file and upload it again, "
+            "or say which of its columns are meant."
+        )
+        return
+    bad = counted(count["drop"], "bad line")
+    ways: list[tuple[str, set[str]]] = []
+    if count["pad"]:
+        pad = f"Pad {counted(count['pad'], 'pair')}"
+        ways.append(
+            (f"{pad}, drop {bad}", {"pad", "drop"}) if count["drop"] else (pad, {"pad"}),
+        )
+    ways.append((f"Drop {counted(count['drop'] + count['pad'], 'bad line')}", {"drop"}))
+    for (label, how), column in zip(ways, st.columns(len(ways)), strict=True):
+        if column.button(label, width="stretch", icon=":material/healing:"):
+            try:
+                st.session_state["own"] = mend(own, report, how)
+            except (CtvizError, OSError) as error:
+                st.error(plain(str(error)))
+            else:
+                st.rerun()
+    if count["pad"]:
+        st.caption(f"Padding: {plain(FIXES['pad'])}.")
+
+
+def _unusable(name: str) -> str | None:
+    """Why a file without a problem can still not be used: a split without an example."""
+    try:
+        for split in SPLITS:
+            find_task(name).examples(1, split=split)
+    except BadTask as error:
+        return str(error)
+    return None
