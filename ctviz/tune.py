@@ -146,7 +146,8 @@ class Tuning:
         config = self.config
 
         def scores(micro: int) -> Scores:
-            limit = micro if micro < config.batch_size else None  # else the plan finds room
+            # else the plan finds room; with batches of one, dev pairs have to be told as well
+            limit = micro if micro < max(2, config.batch_size) else None
             return attribute(
                 self.anatomy,
                 pairs,

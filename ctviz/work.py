@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import platform
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,8 +32,10 @@ from ctviz.dynamics import change
 from ctviz.errors import CtvizError, UndefinedMetric
 from ctviz.graph import Graph
 from ctviz.lora import is_adapter, merged, plain_name
+from ctviz.memory import is_out_of_memory
 from ctviz.models.loading import Loaded, load
 from ctviz.runs import Run, RunWriter
+from ctviz.runs.files import not_written
 from ctviz.selection import check_edges
 from ctviz.snapshot import Notice, Snapshot
 from ctviz.tasks import find_task
@@ -77,7 +80,10 @@ def tune(
     found = latest_checkpoint(folder) if resume else None
     writer = RunWriter.resume(folder, found[1] if found else 0) if resume else None
     writer = writer or RunWriter(folder, config)
-    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    try:
+        handler = _Log(folder / "log.txt", encoding="utf-8")
+    except OSError as error:
+        raise not_written(folder / "log.txt", error) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("ctviz")
     root.addHandler(handler)
@@ -125,7 +131,8 @@ def tune(
             writer.status("running", step=step, rate=rate, message=message)
             if progress:
                 progress(step, config.steps, message)
-            whole = isinstance(event, Snapshot) or not tuning.due(step)  # else resuming leaves a gap
+            # not between a step and its snapshot: a resumed run would not have it
+            whole = isinstance(event, Snapshot) or not tuning.due(step)
             if whole and writer.cancelled() and step < config.steps:
                 state = "cancelled"
                 break
@@ -144,21 +151,39 @@ def tune(
         writer.status(state, step=step, message=f"{message} after, on test examples")  # type: ignore[arg-type]
         log.info("%s at step %d", state, step)
     except BaseException as error:
-        explained = isinstance(error, CtvizError)
+        no_room = is_out_of_memory(error)
+        explained = isinstance(error, CtvizError) or no_room
         said = str(error) if explained else f"{type(error).__name__}: {error}"
         if isinstance(error, KeyboardInterrupt):
             said = "stopped from the keyboard"
+        elif no_room:
+            said = (
+                f"The memory does not suffice (after step {step}): {said.partition('. ')[0]}. Take "
+                "shorter or fewer examples, a smaller model or another method."
+            )
         elif isinstance(error, UndefinedMetric):
             said += _what_is_left(folder)
         with suppress(OSError):  # a full disk may not take even this: then the run is interrupted
             writer.status("failed", step=step, message=said)
-            log.warning("failed at step %d: %s", step, said, exc_info=not explained)
+        trace = None if explained else sys.exc_info()
+        line = f"failed at step {step}: {said}"
+        # into the file alone: whoever called is told by the error itself
+        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, line, (), trace))
+        if no_room:
+            raise CtvizError(said) from error
         raise
     finally:
         root.removeHandler(handler)
         with suppress(OSError):
             handler.close()
     return result
+
+
+class _Log(logging.FileHandler):
+    """A file that takes lines as long as there is room: a full disk costs lines, not the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Let go of a line that could not be written."""
 
 
 def _check_size(loaded: Loaded, config: TuneConfig) -> None:

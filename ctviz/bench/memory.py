@@ -20,7 +20,7 @@ from transformers import GPT2Config
 
 from ctviz import places
 from ctviz.attribute import attribute
-from ctviz.bench.workloads import EDGES, gpt2, model_of, random_batch, stepper, training_step
+from ctviz.bench.workloads import gpt2, model_of, random_batch, stepper, training_step
 from ctviz.config import Attribution, Method
 from ctviz.errors import CtvizError
 from ctviz.models.loading import pick_device
@@ -68,7 +68,7 @@ def _measure_tuning(method: Method, model: str, device: str) -> float | None:
         return None
     gc.collect()
     before = _now(place)
-    step = stepper(model, EDGES[model], method, 1, device=str(place))
+    step = stepper(model, method, 1, device=str(place))
     gc.collect()
     _forget_peak(place)
     for _ in range(STEPS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ctviz import work
 from ctviz.bench.memory import peak_memory_of_tuning
 from ctviz.bench.rounds import machine, take_turns
 from ctviz.bench.workloads import EDGES, stepper
-from ctviz.config import TuneConfig
+from ctviz.config import Method, TuneConfig
 from ctviz.errors import UnknownName
 from ctviz.models.loading import load
 
@@ -27,37 +28,22 @@ def bench_tuning(model: str, *, rounds: int = 3, device: str = "auto") -> dict[s
     """Time steps of three runs in turn: full, circuit with discovery at each step, and at every
     eighth.
 
-    A round is eight steps of each, the same batches of 16 x 16 tokens, AdamW, each step with all it
-    does in a run (discovery, gradients, update, the look at what moved), without snapshots. Ratios
-    are of medians over rounds, with their range. ``peak_memory_ratio``: peak memory of a process
-    that does twelve circuit-tuning steps by that of one that does twelve full ones. For the tiny
-    model also the seconds of a whole run with its snapshots.
+    A round is eight steps of each on the same batches, AdamW, each step with all it does in a run
+    (discovery, gradients, update, the look at what moved), without snapshots. The batches are 16
+    pairs of sva-flip; under ``random_tokens`` the same for 16 x 16 random tokens. Ratios are of
+    medians over rounds, with their range. ``peak_memory_ratio``: peak memory of a process that does
+    twelve circuit-tuning steps by that of one that does twelve full ones. For the tiny model also
+    the seconds of a whole run with its snapshots.
     """
     if model not in EDGES:
         raise UnknownName("model of this benchmark", model, EDGES)
-    memory = {m: peak_memory_of_tuning(m, model, device=device) for m in ("circuit", "full")}
-    runs = {
-        "full": stepper(model, EDGES[model], "full", 1, device=device),
-        "every_step": stepper(model, EDGES[model], "circuit", 1, device=device),
-        "every_8": stepper(model, EDGES[model], "circuit", EVERY, device=device),
-    }
-
-    def eight(step: Any) -> Any:
-        return lambda: [step() for _ in range(EVERY)]
-
+    circuit, full = (peak_memory_of_tuning(m, model, device=device) for m in ("circuit", "full"))
     place = load(model, device=device).anatomy.device
-    seconds = take_turns(
-        {name: eight(step) for name, step in runs.items()}, rounds=rounds, device=place
-    )
-    middle = {name: statistics.median(each) for name, each in seconds.items()}
-    result: dict[str, Any] = {"model": model, "edges": EDGES[model]}
-    for name in ("every_step", "every_8"):
-        each = [a / b for a, b in zip(seconds[name], seconds["full"], strict=True)]
-        result[f"ratio_{name}"] = round(middle[name] / middle["full"], 3)
-        result[f"ratio_{name}_range"] = [round(min(each), 3), round(max(each), 3)]
-    circuit, full = memory["circuit"], memory["full"]
-    result |= {
-        "seconds_full_step": round(middle["full"] / EVERY, 4),
+    result: dict[str, Any] = {
+        "model": model,
+        "edges": EDGES[model],
+        **_ratios(model, 0, rounds, place),
+        "random_tokens": _ratios(model, 16, rounds, place),
         "peak_memory_ratio": None if circuit is None or full is None else round(circuit / full, 3),
         "peak_memory_mb": circuit,
         "peak_memory_mb_full": full,
@@ -67,6 +53,28 @@ def bench_tuning(model: str, *, rounds: int = 3, device: str = "auto") -> dict[s
         "machine": machine(place),
     }
     return result | (_whole_run(model, device) if model == "tiny" else {})
+
+
+def _ratios(model: str, tokens: int, rounds: int, place: torch.device) -> dict[str, Any]:
+    """Seconds of eight steps of each kind, taken in turn, by those of full fine-tuning."""
+
+    def eight(method: Method, rediscover: int) -> Callable[[], object]:
+        step = stepper(model, method, rediscover, tokens=tokens, device=str(place))
+        return lambda: [step() for _ in range(EVERY)]
+
+    actions = {
+        "full": eight("full", 1),
+        "every_step": eight("circuit", 1),
+        "every_8": eight("circuit", EVERY),
+    }
+    seconds = take_turns(actions, rounds=rounds, device=place)
+    middle = {name: statistics.median(each) for name, each in seconds.items()}
+    found: dict[str, Any] = {}
+    for name in ("every_step", "every_8"):
+        each = [a / b for a, b in zip(seconds[name], seconds["full"], strict=True)]
+        found[f"ratio_{name}"] = round(middle[name] / middle["full"], 3)
+        found[f"ratio_{name}_range"] = [round(min(each), 3), round(max(each), 3)]
+    return {**found, "seconds_full_step": round(middle["full"] / EVERY, 4)}
 
 
 def _whole_run(model: str, device: str) -> dict[str, Any]:

@@ -60,14 +60,17 @@ def random_batch(anatomy: Anatomy, *, batch: int, tokens: int) -> Batch:
 
 
 def stepper(
-    model: str, edges: int, method: Method, rediscover: int, *, device: str = "auto"
+    model: str, method: Method, rediscover: int, *, tokens: int = 0, device: str = "auto"
 ) -> Callable[[], object]:
-    """A tuning run on random prompts of 16 x 16 tokens: each call does its next step."""
+    """A tuning run of batches of 16: each call does its next step.
+
+    On pairs of the task sva-flip, or with ``tokens`` on random prompts of that length.
+    """
     config = TuneConfig(
         model=model,
         task="sva-flip",
         method=method,
-        edges=edges,
+        edges=EDGES[model],
         rediscover=rediscover,
         steps=100_000,
         snapshot_every=100_000,
@@ -76,15 +79,15 @@ def stepper(
     )
     loaded = load(model, device=device)
     tuning = Tuning(loaded, config, others=())
-    pairs = random_batch(loaded.anatomy, batch=64, tokens=16)
-    ids = torch.cat([pairs.clean, pairs.answer], dim=1)
-    last = torch.full((64,), 16, device=ids.device)
-    tuning.material = replace(
-        tuning.material,
-        train=Texts(ids, last, last),
-        train_pairs=pairs,
-        pair_row=tuple(range(64)),
-    )
+    if tokens:
+        pairs = random_batch(loaded.anatomy, batch=64, tokens=tokens)
+        last = torch.full((64,), tokens, device=pairs.clean.device)
+        tuning.material = replace(
+            tuning.material,
+            train=Texts(torch.cat([pairs.clean, pairs.answer], dim=1), last, last),
+            train_pairs=pairs,
+            pair_row=tuple(range(64)),
+        )
     tuning.begun = True
     events = iter(tuning)
     return lambda: next(events)

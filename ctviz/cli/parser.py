@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ctviz import __version__
 from ctviz.cli.asking import audit_command, curve_command, discover_command, evaluate_command
+from ctviz.cli.checking import check_command
 from ctviz.cli.looking import app_command, models_command, runs_command, show_command, tasks_command
 from ctviz.cli.tuning import DEFAULTS, bench_command, export_command, study_command, tune_command
 from ctviz.config import ABLATIONS, ATTRIBUTIONS, CHOICES, METHODS, METRICS, PAPER
@@ -171,6 +172,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     tasks = command("tasks", tasks_command, "List the tasks, or explain one with examples.")
     tasks.add_argument("name", nargs="?")
+
+    check = command("check", check_command, "Check a file of your own, and mend it.")
+    check.add_argument("file", metavar="FILE[?column=theirs&...]", help="JSONL, JSON or CSV")
+    check.add_argument("--model", default="tiny", help="whose tokenizer reads it (tiny)")
+    check.add_argument("--fix", metavar="OUT.jsonl", help="write a mended file")
+    check.add_argument("--how", metavar="drop,pad", help="ways to mend: drop, pad or both (drop)")
 
     discover = command("discover", discover_command, "Score every edge and find the circuit.")
     model(discover)

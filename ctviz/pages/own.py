@@ -27,21 +27,26 @@ from ctviz.tasks.files.rows import Fix, counted
 from ctviz.tasks.task import SPLITS
 from ctviz.tasks.tokens import open_tokenizer
 
-__all__ = ["Own", "ask_for_file", "has_counterfactuals", "keep", "mend", "show_report"]
+__all__ = [
+    "Own",
+    "ask_for_file",
+    "has_counterfactuals",
+    "keep",
+    "mend",
+    "show_file",
+    "show_problems",
+]
 
 SHOWN = 3  # examples in the preview
 ENDINGS = ["jsonl", "json", "csv", "txt", "txt.dev", "txt.test"]
-LAYOUTS = """A file with one example a line (JSONL; JSON and CSV do as well), in one of three forms:
-
-```json
-{"clean": "The keys", "corrupt": "The key", "answer": "are", "foil": "is"}
+FORMS = "One example a line (JSONL; JSON and CSV do as well), in one of three forms:"
+SAMPLE = """{"clean": "The keys", "corrupt": "The key", "answer": "are", "foil": "is"}
 {"text": "The keys are here.", "answer": "are", "foil": "is"}
-{"prompt": "2 + 2 =", "target": "4"}
-```
-
-The first two can be discovered and tuned on; `corrupt` may be missing. The last has nothing to
-compare, so the target's probability stands for it. Original files of WinoBias, GSM8K and SQuAD are
-recognized."""
+{"prompt": "2 + 2 =", "target": "4"}"""
+GOOD_FOR = (
+    "`corrupt` may be missing. The last form has nothing to compare, so the probability of the "
+    "target stands for it. Original files of WinoBias, GSM8K and SQuAD are recognized."
+)
 HELPS: dict[Fix, str] = {"": "by hand", "drop": "drop", "pad": "pad or drop"}
 
 
@@ -85,7 +90,7 @@ def mend(own: Own, report: Report, how: set[str]) -> Own:
     parts = [f"{counted(padded, 'pair')} padded"] if padded else []
     dropped = report.fixes["drop"] + report.fixes["pad"] - padded
     if dropped and "drop" in how:
-        parts.append(f"{counted(dropped, 'problem')} left out")
+        parts.append(f"{counted(dropped, 'bad line')} left out")
     said = f"{' and '.join(parts)}; {counted(left, 'example')} in the mended file.".capitalize()
     return Own(file, title, said, own)
 
@@ -127,10 +132,12 @@ def ask_for_file() -> tuple[Own | None, str]:
     return own, f"{own.file}?{columns}" if columns else str(own.file)
 
 
-def show_report(own: Own | None, name: str, model: str) -> Report | None:
-    """What a check of the file says, with what can be done; the report if it can be started."""
+def show_file(own: Own | None, name: str, model: str) -> Report | None:
+    """What is in the file, and how a model's tokenizer cuts it; None if it cannot be checked."""
     if own is None:
-        st.markdown(LAYOUTS)
+        st.markdown(FORMS)
+        st.code(SAMPLE, language="json", wrap_lines=True)
+        st.markdown(GOOD_FOR)
         return None
     if not model:
         st.info("Name the model first: its tokenizer checks the file.")
@@ -143,20 +150,31 @@ def show_report(own: Own | None, name: str, model: str) -> Report | None:
     except (CtvizError, OSError) as error:
         st.error(plain(str(error)))
         return None
-    _summary(own, report)
-    if report.problems:
-        _problems(report)
-        _offer_fixes(own, report)
-    unused = None if report.problems else _unusable(name)
-    if unused:
-        st.error(plain(unused))
+    if own.original is not None:
+        _say_mended(own, own.original)
+    st.markdown(_summary(own, report))
     for note in report.notes:
         st.caption(plain(note))
     previews = report.preview(SHOWN)
     if previews:
-        st.markdown(f"As the tokenizer of {plain(model)} cuts it")
+        st.caption(f"As the tokenizer of {plain(model)} cuts it")
         st.html(preview_html(previews))
-    return None if report.problems or unused else report
+    return report
+
+
+def show_problems(own: Own, name: str, report: Report) -> bool:
+    """What is wrong and what can be done about it; whether the file can be used as it is."""
+    if report.problems:
+        _table(report)
+        _offer_fixes(own, report)
+        return False
+    try:
+        for split in SPLITS:
+            find_task(name).examples(1, split=split)
+    except BadTask as error:
+        st.error(plain(str(error)))
+        return False
+    return True
 
 
 @st.cache_resource(max_entries=4, show_spinner="Trying every line on the tokenizer …")
@@ -173,32 +191,34 @@ def _split(title: str) -> tuple[str, str]:
     return stem[:60] or "file", ending
 
 
-def _summary(own: Own, report: Report) -> None:
-    if own.original is not None:
-        st.success(plain(own.said), icon=":material/healing:")
-        one, two = st.columns(2)
-        one.download_button(
-            "Download the mended file",
-            own.file.read_bytes(),
-            own.title,
-            mime="application/jsonl",
-            on_click="ignore",
-            icon=":material/download:",
-            width="stretch",
-        )
-        if two.button("Back to the original", icon=":material/undo:", width="stretch"):
-            st.session_state["own"] = own.original
-            st.rerun()
+def _say_mended(own: Own, original: Own) -> None:
+    st.success(plain(own.said), icon=":material/healing:")
+    one, two = st.columns(2)
+    one.download_button(
+        "Download mended file",
+        own.file.read_bytes(),
+        own.title,
+        mime="application/jsonl",
+        on_click="ignore",
+        icon=":material/download:",
+        width="stretch",
+    )
+    if two.button("Back to original", icon=":material/undo:", width="stretch"):
+        st.session_state["own"] = original
+        st.rerun()
+
+
+def _summary(own: Own, report: Report) -> str:
     sizes = Counter(each.split for each in report.checked if each.problem is None)
     parts = [f"**{counted(report.good, 'good example')}**"]
     if report.good:
         parts.append(", ".join(f"{sizes[split]:,} {split}" for split in SPLITS))
     if report.problems:
-        parts.append(f"**{counted(len(report.problems), 'problem')}**")
-    st.markdown(f"{plain(own.title)}: {' · '.join(parts)}")
+        parts.append(f"**{counted(len(report.problems), 'problem')}** (below)")
+    return f"{plain(own.title)}: {' · '.join(parts)}"
 
 
-def _problems(report: Report) -> None:
+def _table(report: Report) -> None:
     """Every problem with its line, in a table that scrolls."""
     table = pd.DataFrame(
         {
@@ -210,12 +230,10 @@ def _problems(report: Report) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        height=min(40 + 58 * len(table), 272),
-        row_height=58,
+        height=min(38 + 35 * len(table), 248),
         column_config={
-            "line": st.column_config.TextColumn(width=50),
-            "problem": st.column_config.TextColumn(width=360),
-            "mend": st.column_config.TextColumn(width=90),
+            "line": st.column_config.TextColumn(width=60),
+            "mend": st.column_config.TextColumn(width=100),
         },
     )
 
@@ -247,13 +265,3 @@ def _offer_fixes(own: Own, report: Report) -> None:
                 st.rerun()
     if count["pad"]:
         st.caption(f"Padding: {plain(FIXES['pad'])}.")
-
-
-def _unusable(name: str) -> str | None:
-    """Why a file without a problem can still not be used: a split without an example."""
-    try:
-        for split in SPLITS:
-            find_task(name).examples(1, split=split)
-    except BadTask as error:
-        return str(error)
-    return None

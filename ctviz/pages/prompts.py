@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from ctviz.tasks import Example
 from ctviz.tasks.files.check import Preview
 
-__all__ = ["STYLE", "example_html", "plain", "preview_html"]
+__all__ = ["STYLE", "asks_one_thing", "example_html", "plain", "preview_html"]
 
 STYLE = """<style>
 .cp { display: grid; grid-template-columns: max-content 1fr; gap: .45rem .8rem; font-size: .875rem;
@@ -37,15 +37,23 @@ def plain(text: str) -> str:
     return _MARKUP.sub(r"\\\1", text)
 
 
+def asks_one_thing(example: Example) -> bool:
+    """Whether tuning teaches what discovery explains: the same prompt and the same answer."""
+    pair = example.pair
+    return pair is None or (
+        (example.prompt, example.target.rstrip()) == (pair.clean, pair.answer.rstrip())
+    )
+
+
 def example_html(example: Example) -> str:
-    """What an example asks: green is what tuning teaches or discovery counts for, red against.
+    """What an example asks: what is green is wanted, what is red is compared with it.
 
     Where a circuit is discovered on something else than what is tuned on, both are shown.
     """
     pair = example.pair
     if pair is None:
         return _box([("prompt", _continued(example.prompt, yes=example.target))])
-    alike = (example.prompt, example.target) == (pair.clean, pair.answer)
+    alike = asks_one_thing(example)
     rows = [] if alike else [("tuned on", _continued(example.prompt, yes=example.target))]
     rows.append(
         (
@@ -64,12 +72,10 @@ def preview_html(previews: Iterable[Preview]) -> str:
 
 
 def _preview(each: Preview) -> str:
-    rows = [(f"line {each.line}", _tokens(each.prompt))]
+    after = _tokens(each.answer, "cp-yes") + " " + _tokens(each.foil, "cp-no")
+    rows = [(f"line {each.line}", f"{_tokens(each.prompt)} {after}")]
     if each.corrupt and each.corrupt != each.prompt:
         rows.append(("counterfactual", _tokens(each.corrupt)))
-    rows.append(("answer" if each.foil else "target", _tokens(each.answer, "cp-yes")))
-    if each.foil:
-        rows.append(("foil", _tokens(each.foil, "cp-no")))
     return _box(rows)
 
 

@@ -3,86 +3,163 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import streamlit as st
 
-from ctviz.config import ABLATIONS, METHODS, Method, TuneConfig
+from ctviz.config import METHODS, Method, TuneConfig
 from ctviz.errors import CtvizError
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, resolve
+from ctviz.pages.own import ask_for_file, has_counterfactuals, show_file, show_problems
+from ctviz.pages.prompts import STYLE, asks_one_thing, example_html, plain
 from ctviz.pages.session import folders, standby
+from ctviz.pages.settings import ask_settings
 from ctviz.runs import Run, list_runs
-from ctviz.tasks import TASKS
+from ctviz.tasks import SCORES, TASKS, Task
+from ctviz.tasks.task import Kind
 
 FAMILY_TITLES = ", ".join(family.title for family in FAMILIES.values())
 OTHER = "another model …"
-PRESETS = {
-    # edges, steps, batch size, learning rate, examples
-    "tiny": (40, 60, 16, 3e-4, 32),
-    "smollm2-135m": (400, 40, 16, 1e-4, 16),
-    **{key: (len(known.true_edges), 40, 16, 1e-3, 32) for key, known in KNOWN_ANSWERS.items()},
-    OTHER: (400, 40, 16, 1e-4, 16),
-}
-METHOD_NAMES = {
-    "circuit": "Circuit-tuning: update only what the circuit owns",
-    "full": "Full fine-tuning: update everything (baseline)",
+OWN = "your own file …"
+USUAL = "sva-flip"
+KINDS: tuple[Kind, ...] = get_args(Kind)
+KIND_NAMES = {"known": "Known answers"}  # the others are their own names
+METHOD_NAMES: dict[Method, tuple[str, str]] = {
+    "circuit": ("Circuit-tuning", "discover again and again, update only what the circuit owns"),
+    "frozen-circuit": ("Frozen circuit", "discover once, then update only that"),
+    "random": ("Random parts", "as many parameters, drawn at random: the control"),
+    "full": ("Full fine-tuning", "update everything: the baseline"),
+    "lora": ("LoRA", "train small adapters beside every linear layer"),
 }
 
 
 def main() -> None:
     """The page."""
     standby().warm()
+    st.html(STYLE)
     st.subheader("Find a circuit, tune only that circuit, watch it change", anchor=False)
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns([9, 10], gap="large")
     with left:
-        choice = st.selectbox("Model", [*KNOWN, OTHER], format_func=_model_label, key="model")
-        model = choice
-        if choice == OTHER:
-            model = st.text_input(
-                "Hub id or folder",
-                placeholder="HuggingFaceTB/SmolLM2-360M",
-                help=f"{FAMILY_TITLES}; weights as safetensors.",
-            ).strip()
-        method = st.radio("Method", METHODS, format_func=METHOD_NAMES.__getitem__, key="method")
-    with right:
-        order = sorted(TASKS, key=lambda key: key != "sva-flip")
-        key = st.selectbox(
-            "Task", order, format_func=lambda k: f"{TASKS[k].title} ({k})", key="task"
-        )
-        task = TASKS[key]
-        st.markdown(task.explanation)
-        pair = task.pairs(1, split="train")[0]
-        st.caption(
-            f"For example: “{pair.clean} …” should go on with “{pair.answer.strip()}” rather than "
-            f"“{pair.foil.strip()}”. Metric: {task.metric}."
-        )
-    edges, steps, batch, rate, examples = PRESETS[choice]
+        preset, model = _ask_model()
+        key = _ask_task()
+        if key == OWN:
+            own, task = ask_for_file()
+        else:
+            chosen = _ask_level(TASKS[key])
+            task = chosen.name
+        method = _ask_method()
+    paired, ready = True, True
+    if key == OWN:
+        with right:
+            report = show_file(own, task, model)
+            if report and not report.problems:
+                paired = has_counterfactuals(each.example for each in report.checked)
+                _show_judgement(report.opened.score)
+        ready = bool(own and report and show_problems(own, task, report))
+    else:
+        with right:
+            _show_task(chosen)
     with st.expander("Settings"):
-        one, two, three = st.columns(3)
-        values: dict[str, Any] = {
-            "steps": one.number_input("Steps", 1, 100_000, steps, key=f"steps-{choice}"),
-            "edges": two.number_input(
-                "Edges in the circuit", 1, 10_000_000, edges, key=f"edges-{choice}"
-            ),
-            "learning_rate": three.number_input(
-                "Learning rate", 0.0, 1.0, rate, format="%.1e", step=1e-5, key=f"rate-{choice}"
-            ),
-            "batch_size": one.number_input("Batch size", 1, 4096, batch, key=f"batch-{choice}"),
-            "examples": two.number_input(
-                "Pairs to evaluate on", 2, 4096, examples, key=f"examples-{choice}"
-            ),
-            "snapshot_every": three.number_input(
-                "Steps between snapshots (0: about 20 a run)", 0, int(steps), 0
-            ),
-            "optimizer": one.selectbox("Optimizer", ["adamw", "sgd"]),
-            "ablation": two.selectbox("Ablation", ABLATIONS),
-            "seed": three.number_input("Seed", 0, 2**31 - 1, 0),
-        }
+        values = ask_settings(preset, method, paired=paired)
+    if not paired:
+        st.caption(
+            "There are no counterfactual prompts, so edges are corrupted with their "
+            f"{values['ablation']}."
+        )
     _expectation(model, method)
-    if st.button("Discover and tune", type="primary", icon=":material/play_arrow:"):
-        _start(model, key, method, values)
+    if st.button(
+        "Discover and tune", type="primary", icon=":material/play_arrow:", disabled=not ready
+    ):
+        _start(model, task, method, values)
+
+
+def _ask_model() -> tuple[str, str]:
+    """The model's key among the presets (empty for another one), and its name."""
+    choice = st.selectbox(
+        "Model",
+        [*KNOWN, OTHER],
+        format_func=_model_label,
+        key="model",
+        on_change=_follow_model,
+        persist_state="session",
+    )
+    if choice != OTHER:
+        return choice, choice
+    name = st.text_input(
+        "Hub id or folder",
+        placeholder="HuggingFaceTB/SmolLM2-360M",
+        help=f"{FAMILY_TITLES}; weights as safetensors.",
+        key="model-name",
+        persist_state="session",
+    )
+    return "", name.strip()
+
+
+def _follow_model() -> None:
+    """A hand-made model comes with the task that it was made for."""
+    choice, task = st.session_state["model"], st.session_state.get("task")
+    if choice in KNOWN_ANSWERS:
+        st.session_state["task"] = KNOWN_ANSWERS[choice].task
+    elif task in TASKS and TASKS[task].kind == "known":
+        st.session_state["task"] = USUAL
+
+
+def _ask_task() -> str:
+    """The key of a task, or OWN."""
+    order = [*sorted(TASKS, key=lambda key: KINDS.index(TASKS[key].kind)), OWN]
+    st.session_state.setdefault("task", USUAL)
+    return st.selectbox("Task", order, format_func=_task_label, key="task", persist_state="session")
+
+
+def _ask_level(task: Task) -> Task:
+    """The task at the difficulty that is asked for, if it has several."""
+    if not task.levels:
+        return task
+    texts = {level.key: level.text for level in task.levels}
+    level = st.selectbox(
+        "Difficulty",
+        list(texts),
+        index=list(texts).index(task.usual),
+        format_func=lambda key: f"{key}: {texts[key]}",
+        key=f"level-{task.key}",
+        persist_state="session",
+    )
+    return task.at(level)
+
+
+def _ask_method() -> Method:
+    return st.radio(
+        "Method",
+        METHODS,
+        format_func=lambda method: METHOD_NAMES[method][0],
+        captions=[METHOD_NAMES[method][1] for method in METHODS],
+        key="method",
+        persist_state="session",
+    )
+
+
+def _show_task(task: Task) -> None:
+    st.markdown(task.explanation)
+    example = task.examples(1, split="train")[0]
+    st.html(example_html(example))
+    if asks_one_thing(example):
+        said = "A prompt should go on with what is green rather than with what is red."
+    else:
+        said = (
+            "Tuning teaches the first row. Discovery explains green rather than red in the others."
+        )
+    st.caption(f"{said} Metric: {plain(task.metric)}.")
+    _show_judgement(task.score)
+    if task.shared:
+        st.caption(f"Train and test examples share {plain(task.shared)}.")
+
+
+def _show_judgement(key: str) -> None:
+    score = SCORES[key]
+    name = score.name.replace("_", " ")
+    st.caption(plain(f"Judged by {name}, {score.better} is better: {score.text}."))
 
 
 def _start(model: str, task: str, method: Method, values: dict[str, Any]) -> None:
@@ -93,8 +170,8 @@ def _start(model: str, task: str, method: Method, values: dict[str, Any]) -> Non
         resolve(model)
         config = TuneConfig(model=model, task=task, method=method, **values)
         name = standby().submit(config, folders()[0])
-    except CtvizError as error:
-        st.error(str(error))
+    except (CtvizError, OSError) as error:
+        st.error(plain(str(error)))
         return
     st.switch_page("ctviz/pages/watch.py", query_params={"run": name})
 
@@ -104,6 +181,13 @@ def _model_label(key: str) -> str:
         return OTHER
     known = KNOWN[key]
     return known.title if known.ready else f"{known.title}: not fetched"
+
+
+def _task_label(key: str) -> str:
+    if key == OWN:
+        return OWN
+    task = TASKS[key]
+    return f"{KIND_NAMES.get(task.kind, task.kind.capitalize())} · {task.title} ({key})"
 
 
 def _expectation(model: str, method: str) -> None:

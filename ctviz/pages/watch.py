@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from ctviz.config import Method
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.pages.player import player
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, Status, list_runs, open_run
+from ctviz.tasks import is_file
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import pack
 
 POLL = 1.0  # seconds between looks at a live run
+METHOD_NAMES: dict[Method, str] = {
+    "circuit": "circuit-tuning",
+    "frozen-circuit": "a frozen circuit",
+    "random": "random parts",
+    "full": "full fine-tuning",
+    "lora": "LoRA",
+}
 
 
 def main() -> None:
@@ -68,8 +78,8 @@ def _labels(runs: dict[str, Run], samples: list[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for name, run in runs.items():
         config = run.config
-        method = {"circuit": "circuit-tuning", "full": "full fine-tuning"}[config.method]
-        label = f"{config.task} on {config.model}, {method}"
+        task = Path(config.task).name if is_file(config.task) else config.task
+        label = f"{task} on {config.model}, {METHOD_NAMES[config.method]}"
         created = str(run.about.get("created", ""))[:19].replace("T", " ")
         label = f"Sample: {label}" if name in samples else f"{label} · {created}"
         labels[name] = label if label not in labels.values() else f"{label} ({name})"
@@ -87,6 +97,8 @@ def _show(name: str, was_live: bool) -> None:
         st.error(str(error))
         return
     _progress(run, status)
+    for notice in status.notices:
+        st.warning(notice, icon=":material/info:")
     for problem in damaged:
         st.warning(f"A snapshot is left out: {problem}")
     if timeline is None:

@@ -1,0 +1,131 @@
+"""The command that checks a file of one's own, without torch."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ctviz.cli.common import answer
+from ctviz.errors import BadTask, CtvizError
+from ctviz.models.context import context_of
+from ctviz.tasks import find_task
+from ctviz.tasks.files.check import FIXES, Preview, Report, check
+from ctviz.tasks.files.rows import counted
+from ctviz.tasks.task import SPLITS
+from ctviz.tasks.tokens import open_tokenizer
+
+SHOWN = 3  # examples in the preview
+HELPS = {"": "by hand", "drop": "drop", "pad": "pad or drop"}
+
+
+def check_command(options: argparse.Namespace) -> int:
+    """Say what is wrong with a file and, if asked, write one without that.
+
+    Returns 0 if the file, or the one that was written, can be used.
+    """
+    if options.how and not options.fix:
+        raise CtvizError("--how says how to mend the file: name the mended file with --fix too.")
+    tokenizer = open_tokenizer(options.model)
+    report = check(options.file, tokenizer, longest=context_of(options.model))
+    result = _result(report, options)
+    usable = options.file
+    if options.fix:
+        how = set(filter(None, (options.how or "drop").split(",")))
+        usable = str(Path(options.fix).expanduser())
+        if Path(usable).suffix != ".jsonl":
+            raise CtvizError(f"--fix is {options.fix}, but a mended file is JSONL: end it .jsonl.")
+        result["written"] = {
+            "file": usable,
+            "examples": report.write_fixed(Path(usable), how),
+            "how": sorted(how),
+        }
+    clean = bool(options.fix) or not report.problems
+    result["unusable"] = _unusable(usable) if clean else ""
+    result["usable"] = clean and not result["unusable"]
+    answer(options, result, "\n".join(_lines(report, result)))
+    return 0 if result["usable"] else 1
+
+
+def _result(report: Report, options: argparse.Namespace) -> dict[str, Any]:
+    sizes = Counter(each.split for each in report.checked if each.problem is None)
+    return {
+        "file": options.file,
+        "format": report.opened.format.key,
+        "model": options.model,
+        "good": report.good,
+        "splits": {split: sizes[split] for split in SPLITS},
+        "problems": [asdict(problem) for problem in report.problems],
+        "fixes": {fix or "none": count for fix, count in report.fixes.items()},
+        "notes": list(report.notes),
+        "preview": [asdict(each) for each in report.preview(SHOWN)],
+        "written": None,
+    }
+
+
+def _lines(report: Report, result: dict[str, Any]) -> list[str]:
+    sizes = ", ".join(f"{n:,} {split}" for split, n in result["splits"].items())
+    found = counted(len(report.problems), "problem") if report.problems else "nothing wrong"
+    lines = [
+        f"{result['file']}: {report.opened.format.title}, "
+        f"{counted(report.good, 'good example')} ({sizes}), {found}"
+    ]
+    for problem in report.problems:
+        where = f"line {problem.line}" if problem.line else "file"
+        lines.append(f"  {where}: {problem.text} [{HELPS[problem.fix]}]")
+    lines += [f"note: {note}" for note in report.notes]
+    previews = report.preview(SHOWN)
+    if previews:
+        lines.append(f"tokens of {result['model']}, with | between them:")
+    for each in previews:
+        lines += _preview_lines(each)
+    written = result["written"]
+    if written:
+        how = " and ".join(written["how"])
+        lines.append(
+            f"written: {written['file']}, {counted(written['examples'], 'example')} ({how})"
+        )
+    elif report.problems:
+        lines += _offers(report)
+    if result["unusable"]:
+        lines.append(f"cannot be used yet: {result['unusable']}")
+    return lines
+
+
+def _preview_lines(each: Preview) -> list[str]:
+    def cut(tokens: tuple[str, ...]) -> str:
+        return "|".join(token.replace("\n", "\\n") for token in tokens)
+
+    after = f"{cut(each.answer)} >< {cut(each.foil)}" if each.foil else cut(each.answer)
+    lines = [f"  line {each.line}: {cut(each.prompt)} -> {after}"]
+    if each.corrupt and each.corrupt != each.prompt:
+        lines.append(f"    counterfactual: {cut(each.corrupt)}")
+    return lines
+
+
+def _offers(report: Report) -> list[str]:
+    """What --fix could do."""
+    count = report.fixes
+    if count[""]:
+        return [f"{counted(count[''], 'problem')} must be mended by hand."]
+    lines = [
+        f"--fix OUT.jsonl: {FIXES['drop']} ({counted(count['drop'] + count['pad'], 'problem')})"
+    ]
+    if count["pad"]:
+        how = "pad,drop" if count["drop"] else "pad"
+        lines.append(
+            f"--fix OUT.jsonl --how {how}: {FIXES['pad']} ({counted(count['pad'], 'pair')})"
+        )
+    return lines
+
+
+def _unusable(name: str) -> str:
+    """Why a file without a problem can still not be used: a split without an example."""
+    try:
+        for split in SPLITS:
+            find_task(name).examples(1, split=split)
+    except BadTask as error:
+        return str(error)
+    return ""

@@ -1,0 +1,230 @@
+"""The settings of a run as a form: usual values for each model, and only what a method uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ctviz.config import CHOICES, PAPER, Method, TuneConfig
+from ctviz.graph import Graph
+from ctviz.models.handmade import KNOWN_ANSWERS
+
+__all__ = ["PRESETS", "Preset", "ask_settings", "usual_settings"]
+
+OTHER = ""  # the preset of a model that is not known
+LORA_RATE = 10  # times the learning rate of the other methods
+PAPER_STEPS = 300  # its warm-up leaves few of a usual run
+TEXTS = {
+    "select": {"top": "largest |score|", "threshold": "|score| above"},
+    "edges_course": {"constant": "stays", "linear": "linear", "cosine": "cosine"},
+    "ablation": {"counterfactual": "counterfactual prompt", "mean": "mean", "zero": "zero"},
+    "objective": {
+        "target": "target",
+        "text": "prompt and target",
+        "weighted": "both, target weighted",
+    },
+    "rate_course": {"constant": "stays", "linear": "linear to 0", "cosine": "cosine to 0"},
+    "optimizer": {"adamw": "AdamW", "sgd": "SGD"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Usual settings for a model, and how many edges it has, None if that is not known here."""
+
+    edges: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    examples: int
+    available: int | None = None
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(40, 60, 16, 3e-4, 32, Graph(4, 4).n_edges),
+    "smollm2-135m": Preset(400, 40, 16, 1e-4, 16, Graph(30, 9, n_kv_heads=3).n_edges),
+    **{
+        key: Preset(len(known.true_edges), 40, 16, 1e-3, 32, known.graph.n_edges)
+        for key, known in KNOWN_ANSWERS.items()
+    },
+    OTHER: Preset(400, 40, 16, 1e-4, 16),
+}
+
+
+def usual_settings(model: str, method: Method, *, paired: bool, paper: bool) -> dict[str, Any]:
+    """Values for all settings but model, task and method.
+
+    ``paired``: whether the task has counterfactual prompts. The paper's settings go before all
+    others, except a number of edges that the model does not have and an ablation that cannot be.
+    """
+    preset = PRESETS.get(model, PRESETS[OTHER])
+    fields = TuneConfig.__dataclass_fields__
+    values: dict[str, Any] = {
+        name: field.default
+        for name, field in fields.items()
+        if name not in ("model", "task", "method", "device")
+    }
+    values |= {
+        "edges": preset.edges,
+        "edges_end": max(1, preset.edges // 4),
+        "threshold": 0.1,
+        "steps": preset.steps,
+        "batch_size": preset.batch_size,
+        "learning_rate": preset.learning_rate * (LORA_RATE if method == "lora" else 1),
+        "examples": preset.examples,
+    }
+    if paper:
+        values |= PAPER | {"steps": max(PAPER_STEPS, preset.steps)}
+        if preset.available is not None and PAPER["edges"] > preset.available:
+            values["edges"] = preset.edges
+    if not paired and values["ablation"] == "counterfactual":
+        values["ablation"] = "mean"
+    return values
+
+
+def ask_settings(model: str, method: Method, *, paired: bool) -> dict[str, Any]:
+    """The form. What a method does not use keeps its usual value and is not shown."""
+    paper = st.toggle(
+        "Settings of the paper",
+        key="paper",
+        persist_state="session",
+        help="Circuit-tuning as in arXiv 2502.06106 for agreement on GPT-2: "
+        + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in PAPER.items()),
+    )
+    usual = usual_settings(model, method, paired=paired, paper=paper)
+    if paper:
+        said = f"Filled in. Its warm-up of {PAPER['warmup']} steps is why there are more steps."
+        if usual["edges"] != PAPER["edges"]:
+            said += f" Its {PAPER['edges']} edges are more than this model has."
+        st.caption(said)
+    form = _Form(model, paper, usual)
+    _circuit(form, model, method, paired=paired)
+    _training(form, method)
+    form.heading("Recording")
+    form.number("examples", "Examples to measure on", 2, 4096)
+    form.number("snapshot_every", "Steps per snapshot", 0, 100_000, "0: about 20 a run")
+    form.number("seed", "Seed", 0, 2**31 - 1)
+    return form.values
+
+
+def _circuit(form: _Form, model: str, method: Method, *, paired: bool) -> None:
+    discovers = method in ("circuit", "frozen-circuit", "random")
+    form.heading("Circuit" if discovers else "Circuit (to watch; all its edges may change)")
+    select = form.choice("select", "Edges")
+    if select == "threshold":
+        form.decimal("threshold", "Threshold", 0.0, None, "%.3g", "in units of the metric")
+    else:
+        available = PRESETS.get(model, PRESETS[OTHER]).available
+        of = f"of {available:,}" if available else None
+        form.number("edges", "Number of edges", 1, available or 10_000_000, of)
+    if method == "circuit" and select == "top":
+        if form.choice("edges_course", "Size over time") == "constant":
+            form.values["edges_end"] = 0
+        else:
+            form.number("edges_end", "Number at the end", 1, None)
+    else:
+        form.values |= {"edges_course": "constant", "edges_end": 0}
+    if method in ("circuit", "random"):
+        what = "Steps per discovery" if method == "circuit" else "Steps per draw"
+        form.number("rediscover", what, 1, 100_000, "1: at every step")
+    known = CHOICES["ablation"]
+    form.choice("ablation", "Corrupt with", known if paired else known[1:])
+
+
+def _training(form: _Form, method: Method) -> None:
+    form.heading("Training")
+    form.number("steps", "Steps", 1, 100_000)
+    form.number("batch_size", "Batch size", 1, 4096, "examples a step")
+    form.number("micro_batch", "Micro-batch", 0, 4096, "examples at a time; 0: the whole batch")
+    if method == "lora":
+        form.number("lora_rank", "Rank", 1, 1024)
+    form.decimal("learning_rate", "Learning rate", 0.0, 1.0, "%.1e")
+    form.number("warmup", "Warm-up steps", 0, 100_000)
+    form.choice("rate_course", "Rate after that")
+    if form.choice("objective", "Learn") == "weighted":
+        form.decimal("target_weight", "Weight of target tokens", 0.0, None, "%.3g")
+    form.choice("optimizer", "Optimizer")
+    form.decimal("weight_decay", "Weight decay", 0.0, 1.0, "%.3g")
+    form.decimal("max_norm", "Largest gradient norm", 0.0, None, "%.3g", "0: no limit")
+    form.choice("precision", "Precision", help_text="of matrix products; weights stay float32")
+
+
+class _Form:
+    """Fields in rows of four. A field forgets what was typed only when its usual value changes."""
+
+    def __init__(self, model: str, paper: bool, usual: dict[str, Any]) -> None:
+        self.values = dict(usual)
+        self._usual, self._model, self._paper = usual, model, paper
+        self._row: list[DeltaGenerator] = []
+
+    def heading(self, text: str) -> None:
+        st.markdown(f"**{text}**")
+        self._row = []
+
+    def number(
+        self, name: str, label: str, low: int, high: int | None, help_text: str | None = None
+    ) -> None:
+        self.values[name] = self._place().number_input(
+            label,
+            low,
+            high,
+            int(self._usual[name]),
+            help=help_text,
+            key=self._key(name),
+            persist_state="session",
+        )
+
+    def decimal(
+        self,
+        name: str,
+        label: str,
+        low: float,
+        high: float | None,
+        form: str,
+        help_text: str | None = None,
+    ) -> None:
+        usual = float(self._usual[name])
+        self.values[name] = self._place().number_input(
+            label,
+            low,
+            high,
+            usual,
+            step=usual / 10 or 0.01,
+            format=form,
+            help=help_text,
+            key=self._key(name),
+            persist_state="session",
+        )
+
+    def choice(
+        self,
+        name: str,
+        label: str,
+        known: tuple[str, ...] | None = None,
+        help_text: str | None = None,
+    ) -> str:
+        options = known or CHOICES[name]
+        texts = TEXTS.get(name, {})
+        chosen = self._place().selectbox(
+            label,
+            options,
+            index=options.index(self._usual[name]),
+            format_func=lambda option: texts.get(option, option),
+            help=help_text,
+            key=self._key(name),
+            persist_state="session",
+        )
+        self.values[name] = chosen
+        return chosen
+
+    def _key(self, name: str) -> str:
+        paper = "-paper" if self._paper and name in PAPER else ""
+        return f"{name}-{self._model}-{self._usual[name]}{paper}"
+
+    def _place(self) -> DeltaGenerator:
+        if not self._row:
+            self._row = list(st.columns(4))
+        return self._row.pop(0)

@@ -1,0 +1,89 @@
+"""Short tuning runs on the bundled model, with as little measured beside as there can be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctviz import material, retention, tune
+from ctviz.config import TuneConfig
+from ctviz.models.loading import Loaded, load
+from ctviz.retention import Retention
+from ctviz.snapshot import Notice, Snapshot, StepRecord
+from ctviz.tune import Tuning
+
+SHORT: dict[str, Any] = {
+    "model": "tiny",
+    "task": "sva-flip",
+    "steps": 4,
+    "edges": 30,
+    "examples": 4,
+    "batch_size": 6,
+    "snapshot_every": 2,
+}
+
+
+class BriefRetention(Retention):
+    """Looks at a few neutral prompts, and at nothing else."""
+
+    def __init__(self, loaded: Loaded, task: Any, *, others: Any = None) -> None:
+        super().__init__(loaded, task, others=())
+
+    def perplexity(self, thorough: bool = True) -> float:
+        return 1.0
+
+
+def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer examples everywhere, and a brief look at the rest of the model."""
+    monkeypatch.setattr(tune, "Retention", BriefRetention)
+    monkeypatch.setattr(retention, "NEUTRAL", 3)
+    monkeypatch.setattr(tune, "TEST_EXAMPLES", 8)
+    monkeypatch.setattr(tune, "FIRST_PAIRS", 12)
+    monkeypatch.setattr(material, "TRAIN_EXAMPLES", 32)
+
+
+def config(**changes: Any) -> TuneConfig:
+    return TuneConfig(**{**SHORT, **changes})
+
+
+def tuning(**changes: Any) -> Tuning:
+    return Tuning(load("tiny"), config(**changes))
+
+
+def records(events: list[Any]) -> list[StepRecord]:
+    return [event for event in events if isinstance(event, StepRecord)]
+
+
+def snapshots(events: list[Any]) -> list[Snapshot]:
+    return [event for event in events if isinstance(event, Snapshot)]
+
+
+def notices(events: list[Any]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Notice)]
+
+
+def own_file(folder: Path, rows: list[dict[str, str]], name: str = "own.jsonl") -> str:
+    file = folder / name
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(file)
+
+
+THINGS = ("cabinets", "tables", "doors", "boxes", "rooms", "houses", "gardens", "trees")
+
+
+def told(n: int = 40, *, target: str = " are old") -> list[dict[str, str]]:
+    """Prompts of different lengths, with a target of several tokens and no counterfactual."""
+    return [
+        {
+            "prompt": " ".join(
+                ["The keys", *["near it"] * (i % 3), f"to the {THINGS[i % 8]}", "x" * i]
+            )
+            if i % 4
+            else f"The {THINGS[i % 8]} {'x' * i}",
+            "target": target if i % 2 else " is the door",
+        }
+        for i in range(n)
+    ]
