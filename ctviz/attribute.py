@@ -40,7 +40,7 @@ from ctviz.models.anatomy import Anatomy
 from ctviz.models.writes import Writes, source_outputs
 from ctviz.moments import Moments
 from ctviz.plan import Plan, column_groups, plan
-from ctviz.reads import FoldedWeights, Reads, read_gradients, slot_gradients
+from ctviz.reads import FoldedWeights, Reads, SharedRun, read_gradients, slot_gradients
 from ctviz.tasks.batch import Batch
 
 __all__ = ["attribute", "exact_node_scores"]
@@ -59,6 +59,7 @@ def attribute(
     metric: Metric = "logit_difference",
     steps: int = 5,
     micro_batch: int | None = None,
+    shared: SharedRun | None = None,
 ) -> Scores:
     """Score every edge on a batch, as the mean over examples, with its standard error.
 
@@ -66,7 +67,8 @@ def attribute(
     the corrupt and the clean input) or ``exact`` (each edge really corrupted, one by one; for small
     models). ``ablation``: what corrupting means, see `ctviz.ablation`. ``metric``: see
     `ctviz.measure.Measure`. ``micro_batch``: examples that are run at a time, by default as many as
-    `ctviz.plan.plan` finds room for; the result does not depend on it.
+    `ctviz.plan.plan` finds room for; the result does not depend on it. ``shared`` keeps the clean
+    run for a caller who goes on to train on it; only for ``eap`` on a batch that is run at once.
 
     Units: those of the metric. Positive: the edge supports the behaviour. Raises UndefinedMetric if
     the metric or a score is not finite, naming the example, and BadTask for ``eap`` with ``kl``,
@@ -100,7 +102,10 @@ def attribute(
             each: Iterable[Tensor] = [found.scores]
         else:
             first = part.changed_from if ablation == "counterfactual" else 0
-            each = _first_order(anatomy, part, corrupt, measure, runs, how, first, edges.count)
+            whole = shared if runs == 1 and len(part) == len(batch) else None
+            each = _first_order(
+                anatomy, part, corrupt, measure, runs, how, first, edges.count, whole
+            )
         for scores in each:
             scores *= exists
             _check_scores(anatomy, scores, edges.count)
@@ -168,13 +173,14 @@ def _first_order(
     how: Plan,
     first: int,
     done: int,
+    shared: SharedRun | None,
 ) -> Iterator[Tensor]:
     """Scores of one micro-batch, [example, source, slot] for some examples at a time.
 
     Before position ``first`` clean and corrupt prompts are the same, and so is what they write.
     ``done`` examples came before these.
     """
-    clean, reads, metric = read_gradients(anatomy, batch, measure, first=first)
+    clean, reads, metric = read_gradients(anatomy, batch, measure, first=first, shared=shared)
     check_metric(metric, done)
     readings = [reads]
     for run in range(1, runs):  # the clean run is the last of them

@@ -57,7 +57,8 @@ class UnknownName(CtvizError, LookupError):
         if self.known:
             shown = ", ".join(self.known[:20])
             more = len(self.known) - 20
-            parts.append(f"Known {kind}s: {shown}{f', and {more} more' if more > 0 else ''}.")
+            plural = f"{kind}es" if kind.endswith("x") else f"{kind}s"
+            parts.append(f"Known {plural}: {shown}{f', and {more} more' if more > 0 else ''}.")
         if hint:
             parts.append(hint)
         super().__init__(" ".join(parts))

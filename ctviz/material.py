@@ -45,8 +45,9 @@ class Material:
 
     ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
     ``metric`` is the logit difference, or log_probability where the task has no pairs: then a pair
-    is prompt and target, and corrupting is mean or zero ablation. ``left_out`` says why examples of
-    the task were not taken.
+    is prompt and target, and corrupting is mean or zero ablation. ``same``: whether every train
+    text is a pair's clean prompt and then its answer, one token, so that one run of the model does
+    for both. ``left_out`` says why examples of the task were not taken.
     """
 
     task: Task
@@ -58,6 +59,7 @@ class Material:
     dev_pairs: Batch
     probe_pairs: tuple[Pair, ...]
     left_out: tuple[str, ...]
+    same: bool
 
     def pairs_of(self, rows: Sequence[int]) -> Batch | None:
         """The pairs of some train examples, None if they have none."""
@@ -83,16 +85,19 @@ def gather(loaded: Loaded, config: TuneConfig) -> Material:
     if not dev_pairs:
         raise BadTask(f"None of the {len(dev)} dev examples of {task.name} has a pair.")
     longest = loaded.anatomy.context
+    texts = encode_texts(train, loaded.tokenizer, longest=longest)
+    train_pairs = encode(pairs, loaded.tokenizer, metric=metric)
     return Material(
         task=task,
         metric=metric,
-        train=encode_texts(train, loaded.tokenizer, longest=longest).to(device),
-        train_pairs=encode(pairs, loaded.tokenizer, metric=metric).to(device),
+        train=texts.to(device),
+        train_pairs=train_pairs.to(device),
         pair_row=tuple(rows),
         dev=tuple(dev),
         dev_pairs=encode(dev_pairs, loaded.tokenizer, metric=metric).to(device),
         probe_pairs=_two_kinds(dev_pairs) if paired else (),
         left_out=tuple(left_out),
+        same=_same(texts, train_pairs),
     )
 
 
@@ -123,6 +128,19 @@ def fitting_examples(
             f"nothing to work on.{first}"
         )
     return found, left_out
+
+
+def _same(texts: Texts, pairs: Batch) -> bool:
+    """Whether each text is the clean prompt of the pair in its row and then one answer token."""
+    if len(texts) != len(pairs) or bool((texts.begin != texts.last).any()):
+        return False
+    prompts = zip(texts.ids.tolist(), pairs.clean.tolist(), texts.last.tolist(), strict=True)
+    answers = texts.ids[torch.arange(len(texts)), texts.last]
+    return (
+        torch.equal(texts.last, pairs.last + 1)
+        and torch.equal(answers, pairs.answer[:, -1])
+        and all(text[:n] == prompt[:n] for text, prompt, n in prompts)
+    )
 
 
 def _pair(example: Example, *, paired: bool) -> Pair | None:

@@ -134,11 +134,19 @@ class UnitOptimizer:
         self.optimizer = make([part.tensor for parts in self._parts.values() for part in parts])
         self._parameters = {part.parameter for unit in units for part in unit.parts}
         self.owned: tuple[str, ...] = ()
+        self.moving: list[Tensor] = []  # the parameters that owned units are parts of
+
+    def ask(self) -> None:
+        """Let every parameter that a unit is part of ask for a gradient, moving or not."""
+        for parameter in self._parameters:
+            parameter.requires_grad_(True)
 
     def own(self, names: Iterable[str]) -> None:
         """Let exactly these units move at the next step; other weights ask for no gradient."""
         self.owned = tuple(dict.fromkeys(names))
-        moving = {part.parameter for name in self.owned for part in self.units[name].parts}
+        parts = [part for name in self.owned for part in self.units[name].parts]
+        self.moving = list(dict.fromkeys(part.parameter for part in parts))
+        moving = set(self.moving)
         for parameter in self._parameters:
             parameter.requires_grad_(parameter in moving)
             parameter.grad = None
@@ -217,9 +225,9 @@ class MotionMeter:
     """Counts, after a step, what moved although the step did not own it.
 
     Looks at every parameter of the model, norms and embeddings included, as units and whatever of
-    the parameters is in no unit. Instead of a copy of the model it keeps three fingerprints of each
-    (an exclusive or of all bits, the sum and the norm): a change of a single number always shows in
-    the first.
+    the parameters is in no unit. Instead of a copy of the model it keeps two fingerprints of each
+    (an exclusive or of all bits, and the norm): a change of a single number always shows in the
+    first.
     """
 
     def __init__(self, anatomy: Anatomy, units: Iterable[Unit]) -> None:
@@ -241,12 +249,12 @@ class MotionMeter:
         return found
 
     @staticmethod
-    def _look(views: list[Tensor]) -> list[tuple[int, float, float]]:
+    def _look(views: list[Tensor]) -> list[tuple[int, float]]:
         return [_fingerprint(view) for view in views]
 
 
-def _fingerprint(tensor: Tensor) -> tuple[int, float, float]:
+def _fingerprint(tensor: Tensor) -> tuple[int, float]:
     if tensor.device.type == "mps":  # torch.hash_tensor is not there
         tensor = tensor.cpu()
-    square = torch.linalg.vector_norm(tensor)
-    return int(torch.hash_tensor(tensor).view(torch.int64)), float(tensor.sum()), float(square)
+    norm = torch.linalg.vector_norm(tensor)
+    return int(torch.hash_tensor(tensor).view(torch.int64)), float(norm)

@@ -6,6 +6,7 @@ d metric / d x_v for each slot v, with x_v the residual stream as read by v alon
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from ctviz.models.hooks import Hook, hooked
 from ctviz.models.writes import Writes, at_tokens, frozen, last_mlp_at, writes
 from ctviz.tasks.batch import Batch
 
-__all__ = ["FoldedWeights", "Reads", "read_gradients", "slot_gradients"]
+__all__ = ["FoldedWeights", "Reads", "SharedRun", "read_gradients", "slot_gradients"]
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +40,18 @@ class Reads:
     final_gradient: Tensor
 
 
+@dataclass(slots=True, eq=False)
+class SharedRun:
+    """One run of the clean prompts that discovery and training both use.
+
+    ``hidden``: its final hidden states, [example, position, d_model], through which gradients of
+    the parameters that asked for them can still be taken. They hold only where the metric looks,
+    since the last MLP runs nowhere else. None if there was no such run.
+    """
+
+    hidden: Tensor | None = None
+
+
 def read_gradients(
     anatomy: Anatomy,
     batch: Batch,
@@ -46,10 +59,12 @@ def read_gradients(
     *,
     first: int = 0,
     embedding: Tensor | None = None,
+    shared: SharedRun | None = None,
 ) -> tuple[Writes, Reads, Tensor]:
     """Run the clean prompts, with another ``embedding`` [example, position, d_model] if given.
 
     Returns what the sources wrote, the reads from position ``first`` on, and the metric [example].
+    The run is kept in ``shared``, for parameters that ask for a gradient now.
     """
     attention: list[Tensor] = []
     mlp: list[Tensor] = []
@@ -75,11 +90,15 @@ def read_gradients(
     before.append((anatomy.final_norm.module, own_read))
     tokens = batch.answer_tokens
     lean = last_mlp_at(anatomy, tokens)
-    with frozen(anatomy), torch.enable_grad(), lean, writes(anatomy) as kept:
+    still = frozen(anatomy) if shared is None else nullcontext()
+    with still, torch.enable_grad(), lean, writes(anatomy) as kept:
         with hooked(before=before, after=after):
             hidden = anatomy.hidden(batch.clean, batch.first)
         metric = measure(hidden)
-        found = torch.autograd.grad(metric.sum(), [*projected, *own_reads])
+        wanted = [*projected, *own_reads]
+        found = torch.autograd.grad(metric.sum(), wanted, retain_graph=shared is not None)
+    if shared is not None:
+        shared.hidden = hidden
     shape = batch.clean.shape
 
     def part(x: Tensor) -> Tensor:

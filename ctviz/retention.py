@@ -23,6 +23,7 @@ OTHERS = ("sva", "ioi", "pronoun", "greater-than", "capital-country", "induction
 WINDOW = 128  # tokens of general English that are run at a time
 QUICK_TOKENS, QUICK_EXAMPLES, EXAMPLES = 1024, 24, 64
 NEUTRAL = 24  # prompts
+LARGEST = 700.0  # nats: more is no number
 
 
 class Retention:
@@ -88,7 +89,7 @@ class Retention:
             logits = anatomy.logits_at(anatomy.hidden(ids), self._places(ids))[0].float()
             total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
             tokens += ids.shape[1] - 1
-        return math.exp(total / tokens)
+        return math.exp(min(total / tokens, LARGEST))
 
     def _places(self, ids: Tensor) -> Tensor:
         return torch.arange(ids.shape[1] - 1, device=ids.device)[None]

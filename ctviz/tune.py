@@ -29,6 +29,7 @@ from ctviz.methods import make_method, select_circuit
 from ctviz.models.loading import Loaded
 from ctviz.ownership import MotionMeter, UnitOptimizer
 from ctviz.probe import read_probe
+from ctviz.reads import SharedRun
 from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.retention import Retention
 from ctviz.score import score
@@ -76,6 +77,7 @@ class Tuning:
         self.begun = False  # whether the snapshot before the first step is there already
         self.micro = config.micro_batch or config.batch_size
         self.notices: list[str] = []
+        self.shared: SharedRun | None = None  # the clean run of this step's discovery
 
     def _make_optimizer(self, views: list[Tensor]) -> torch.optim.Optimizer:
         config = self.config
@@ -92,8 +94,10 @@ class Tuning:
         for step in range(self.step + 1, config.steps + 1):
             started = time.perf_counter()
             rows = self.next_rows()
+            pairs = self.material.pairs_of(rows)
+            self.shared = SharedRun() if self.sharable(rows) else None
             with _diverging(f"before step {step}"):
-                owned = self.method.own(step, self.material.pairs_of(rows))
+                owned = self.method.own(step, pairs)
             loss = self.within_memory(lambda micro: self.gradients(rows, owned.units, micro))  # noqa: B023
             if not math.isfinite(loss):
                 raise UndefinedMetric(f"The loss at step {step} is {loss}: it diverged.")
@@ -146,6 +150,8 @@ class Tuning:
         config = self.config
 
         def scores(micro: int) -> Scores:
+            if self.shared is not None:
+                self.optimizer.ask()
             # else the plan finds room; with batches of one, dev pairs have to be told as well
             limit = micro if micro < max(2, config.batch_size) else None
             return attribute(
@@ -154,13 +160,32 @@ class Tuning:
                 ablation=config.ablation,
                 metric=self.material.metric,
                 micro_batch=limit,
+                shared=self.shared,
             )
 
         return self.within_memory(scores)
 
+    def sharable(self, rows: Sequence[int]) -> bool:
+        """Whether the clean run of discovery does for training: the same tokens, all at once."""
+        config = self.config
+        return (
+            config.method == "circuit"
+            and config.objective == "target"
+            and config.precision == "float32"
+            and self.material.same
+            and self.micro >= len(rows)
+        )
+
     def gradients(self, rows: Sequence[int], units: Sequence[str], micro: int) -> float:
-        """Gradients of the loss on some train examples for some units; returns the loss."""
+        """Gradients of the loss on some train examples for some units; returns the loss.
+
+        They go through the run of this step's discovery, if it was kept, else through runs of their
+        own, of so many examples at a time.
+        """
+        shared, self.shared = self.shared, None  # a second try starts over
         self.optimizer.own(units)
+        if shared is not None and shared.hidden is not None:
+            return self._shared_gradients(shared.hidden, rows)
         texts = self.material.train[torch.tensor(rows, device=self.anatomy.device)]
         whole = float(self.weights(texts).sum())
         loss = 0.0
@@ -169,6 +194,16 @@ class Tuning:
             found.backward()
             loss += float(found.detach())
         return loss
+
+    def _shared_gradients(self, hidden: Tensor, rows: Sequence[int]) -> float:
+        pairs, moving = self.material.pairs_of(rows), self.optimizer.moving
+        assert pairs is not None
+        logits = self.anatomy.logits_at(hidden, pairs.positions[:, -1:])[:, 0]
+        loss = torch.nn.functional.cross_entropy(logits.float(), pairs.answer[:, -1])
+        found = torch.autograd.grad(loss, moving, allow_unused=True)
+        for parameter, gradient in zip(moving, found, strict=True):
+            parameter.grad = gradient
+        return float(loss.detach())
 
     def weights(self, texts: Texts) -> Tensor:
         """float32 [example, position - 1]: how much the prediction of each next token counts."""
@@ -207,6 +242,7 @@ class Tuning:
                         f"a time (step {self.step + 1}). Take shorter examples or a smaller model."
                     ) from error
             self.optimizer.own(())  # lets go of gradients
+            self.shared = None
             release()
             self.micro //= 2
             self.notices.append(

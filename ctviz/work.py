@@ -29,12 +29,12 @@ from ctviz.checkpoint import (
 )
 from ctviz.config import TuneConfig
 from ctviz.dynamics import change
-from ctviz.errors import CtvizError, UndefinedMetric
+from ctviz.errors import CtvizError, RunExists, UndefinedMetric
 from ctviz.graph import Graph
 from ctviz.lora import is_adapter, merged, plain_name
 from ctviz.memory import is_out_of_memory
 from ctviz.models.loading import Loaded, load
-from ctviz.runs import Run, RunWriter
+from ctviz.runs import Run, RunWriter, open_run
 from ctviz.runs.files import not_written
 from ctviz.selection import check_edges
 from ctviz.snapshot import Notice, Snapshot
@@ -77,6 +77,8 @@ def tune(
     written so far stay readable. ``progress`` is called with (step, steps, message).
     """
     started = time.perf_counter()
+    if resume and open_run(str(folder)).status().state == "finished":
+        raise RunExists(f"{folder} is finished: there is nothing to resume.")
     found = latest_checkpoint(folder) if resume else None
     writer = RunWriter.resume(folder, found[1] if found else 0) if resume else None
     writer = writer or RunWriter(folder, config)
@@ -87,6 +89,8 @@ def tune(
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("ctviz")
     root.addHandler(handler)
+    usual_level = root.level
+    root.setLevel(logging.INFO)  # the file gets it all; what a terminal shows is its handler's say
     step, state = found[1] if found else 0, "finished"
     try:
         log.info("config: %s", json.dumps(config.to_dict()))
@@ -174,6 +178,7 @@ def tune(
         raise
     finally:
         root.removeHandler(handler)
+        root.setLevel(usual_level)
         with suppress(OSError):
             handler.close()
     return result

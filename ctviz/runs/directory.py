@@ -295,8 +295,14 @@ class Run:
         (self.folder / "cancel").unlink(missing_ok=True)
         status, process = self.status(), psutil.Process(pid)
         born, now = process.create_time(), time.time()
-        again = Status(
-            "starting", status.step, status.steps, None, "resuming", process.pid, born, now
+        again = replace(
+            status,
+            state="starting",
+            rate=None,
+            message="resuming",
+            pid=process.pid,
+            born=born,
+            heartbeat=now,
         )
         write_json(self.folder / "status.json", asdict(again))
 

@@ -93,6 +93,7 @@ def _run(study: Study, trial: Trial, parent: Path) -> dict[str, Any]:
     if state != "finished" and not (state == "failed" and _diverged(run)):
         if run is not None and run.status().live:
             raise CtvizError(f"{folder} is still being run by another process.")
+        (folder / "cancel").unlink(missing_ok=True)
         try:
             work.tune(
                 config,

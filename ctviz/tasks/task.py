@@ -162,6 +162,6 @@ class Task:
         if not found:
             raise BadTask(
                 f"The examples of {self.key} have no counterfactual pairs (clean, corrupt, answer, "
-                "foil), so no circuit can be discovered on them; tune with the method full or lora."
+                "foil) to discover a circuit on. They can be tuned on, with mean or zero ablation."
             )
         return found

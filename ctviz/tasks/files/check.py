@@ -98,7 +98,8 @@ class Report:
     def write_fixed(self, path: Path, how: set[str]) -> int:
         """Write `fixed` as JSONL and return the number of examples.
 
-        Reading it gives the same examples in the same splits, without a problem. Raises RunExists
+        Reading it gives the same examples without a problem, in the splits that the file names if
+        it names any. Raises RunExists
         if something is at ``path`` already, and what `fixed` raises.
         """
         rows = self._fixed(how)
@@ -106,7 +107,9 @@ class Report:
             raise RunExists(f"{path} is there already. Name another file.")
         columns = [as_columns(row.example) for row in rows]
         splits = tuple(row.split for row in rows)
-        if divided([row.example.prompt for row in rows]) != splits:
+        parsed = self.opened.parsed
+        told = bool(parsed.splits or parsed.keys)  # else what is left is divided anew
+        if told and divided([row.example.prompt for row in rows]) != splits:
             columns = [
                 {**each, "split": split} for each, split in zip(columns, splits, strict=True)
             ]

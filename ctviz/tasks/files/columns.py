@@ -614,7 +614,10 @@ def _notes(
             "with it changes nothing there, so discover with mean or zero ablation."
         )
     if found and not pairs:
-        yield "No pairs: this file can be tuned on, but no circuit can be discovered on it."
+        yield (
+            "No pairs: circuits are discovered on the log-probability of the target, by mean or "
+            "zero ablation."
+        )
     lines = sum("\n" in example.target.strip() for _, example in found)
     if score in ("exact", "span") and lines:
         yield (
