@@ -101,10 +101,12 @@ def tune(
         tuning = Tuning(loaded, config, others=baseline.others if baseline else None)
         for reason in tuning.material.left_out[:20]:
             log.info("left out: %s", reason)
-        standing = baseline.standing if baseline else writer.before or tuning.standing()
+        standing = baseline.standing if baseline else writer.before
         if found:
             load_checkpoint(tuning, found[0])
-        writer.describe(graph, before=standing, **_about(loaded, config, tuning))
+        writer.describe(graph, **_about(loaded, config, tuning))
+        if standing:
+            writer.describe(graph, before=standing)
         writer.status("running", step=step, message="discovering the first circuit")
         begun = saved = time.perf_counter()
         resumed_at, message, cost = step, f"resumed at step {step}" if found else "", 0.0
@@ -120,6 +122,9 @@ def tune(
             if isinstance(event, Snapshot):
                 earlier = _with_changes(event, earlier, graph)
                 writer.snapshot(event)
+                if standing is None:  # nothing has moved yet; a page has something to show by now
+                    standing = tuning.standing()
+                    writer.describe(graph, before=standing)
                 now = time.perf_counter()
                 if event.step and (now - saved) * CHECKPOINT_SHARE >= cost:
                     save_checkpoint(tuning, folder)
