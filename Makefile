@@ -29,7 +29,7 @@ bench: $(VENV)/.installed
 	for shape in tiny gpt2-small; do \
 	  $(BIN)/ctviz bench attribution --shape $$shape --method eap-ig || exit 1; done
 	$(BIN)/ctviz bench scaling
-	$(BIN)/ctviz bench tuning
+	for shape in tiny smollm2-135m; do $(BIN)/ctviz bench tuning --shape $$shape || exit 1; done
 	$(BIN)/ctviz bench app
 
 bench-reference: $(VENV)/.installed

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from ctviz.attribute import attribute
+from ctviz.bench.abilities import bench_abilities, guessing
 from ctviz.bench.attribution import bench_attribution
 from ctviz.bench.memory import peak_memory
 from ctviz.bench.scaling import bench_scaling, exponent
+from ctviz.bench.tuning import bench_tuning
 from ctviz.errors import CtvizError, UnknownName
 from ctviz.models.anatomy import Anatomy
+from ctviz.tasks import TASKS, find_task
 from tests.conftest import random_batch, random_model
 
 
@@ -73,6 +76,49 @@ def test_scaling_reports_a_row_a_model_and_the_exponents() -> None:
     assert [row["edges"] for row in result["table"]] == [13, 46, 23]
     assert set(result["exponents"]) == {"layers", "heads", "edges"}
     assert all(row["microseconds_per_token"] > 0 for row in result["table"])
+
+
+def test_tuning_reports_its_named_numbers() -> None:
+    result = bench_tuning("tiny", rounds=1, device="cpu")
+    for found in (result, result["random_tokens"]):
+        for name in ("every_step", "every_8"):
+            low, high = found[f"ratio_{name}_range"]
+            assert 0 < low == found[f"ratio_{name}"] == high
+    assert result["peak_memory_ratio"] == pytest.approx(
+        result["peak_memory_mb"] / result["peak_memory_mb_full"], abs=1e-3
+    )
+    assert result["run_steps"] == 60
+    with pytest.raises(UnknownName, match="smollm2-135m"):
+        bench_tuning("gpt2-small")
+
+
+def test_abilities_say_who_does_what_and_who_cannot_read_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = ("sva", "word-problems", "gender")
+    monkeypatch.setattr("ctviz.bench.abilities.TASKS", {key: TASKS[key] for key in wanted})
+    monkeypatch.setattr("ctviz.bench.abilities.ENOUGH", {"train": 50, "dev": 20, "test": 20})
+    rows = bench_abilities(models=("tiny",), examples=20, device="cpu")["tasks"]
+    assert set(rows) == {
+        f"{t.key}:{x.key}" if x.key != t.usual else t.key
+        for t in map(find_task, wanted)
+        for x in t.levels
+    }
+    assert rows["sva"]["models"]["tiny"]["above"] is True
+    assert rows["sva"]["sizes"] == {"train": 50, "dev": 20, "test": 20}
+    assert rows["word-problems:3"]["models"]["tiny"].get("above") is not True
+    assert rows["gender"]["models"]["tiny"]["guess"] is None
+
+
+def test_a_guesser_says_what_is_most_frequent() -> None:
+    reading = find_task("reading")
+    dev = reading.examples(60, split="dev")
+    silent = sum(e.accepted == ("no answer",) for e in dev) / len(dev)
+    assert guessing(reading, dev) == pytest.approx(silent, abs=0.05)
+    assert guessing(find_task("logic"), find_task("logic").examples(9, split="dev")) == (
+        pytest.approx(1 / 3)
+    )
+    assert guessing(find_task("gender"), []) is None
 
 
 @pytest.mark.filterwarnings("ignore")  # TransformerLens' own
