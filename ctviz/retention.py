@@ -16,6 +16,7 @@ from ctviz.tasks import TASKS, Task
 from ctviz.tasks.batch import Tokens
 from ctviz.tasks.example import Example
 from ctviz.tasks.neutral import neutral_texts
+from ctviz.tasks.texts import too_long
 
 __all__ = ["OTHERS", "Retention"]
 
@@ -45,7 +46,6 @@ class Retention:
         ]
         self._untuned = [self._distribution(ids) for ids in self._prompts]
         asked = [key for key in OTHERS if key != task.key and key not in task.rivals]
-        asked = [key for key in asked if key in TASKS]
         self._others = {
             key: examples
             for key in (asked if others is None else others)
@@ -118,17 +118,9 @@ class Retention:
 
     def _readable(self, key: str) -> list[Example]:
         """Test examples of a task that fit into the model's context."""
-        tokens, most = Tokens(self._loaded.tokenizer), self._loaded.anatomy.context
-        return [
-            example
-            for example in TASKS[key].examples(EXAMPLES, split="test")
-            if most is None
-            or max(
-                len(tokens.prompt(example.prompt)) + len(tokens.continuation(choice))
-                for choice in example.choices
-            )
-            <= most
-        ]
+        tokens, longest = Tokens(self._loaded.tokenizer), self._loaded.anatomy.context
+        examples = TASKS[key].examples(EXAMPLES, split="test")
+        return [example for example in examples if not too_long(example, tokens, longest)]
 
     @torch.no_grad()
     def _distribution(self, ids: Tensor) -> Tensor:

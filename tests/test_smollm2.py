@@ -12,11 +12,12 @@ from ctviz.attribute import attribute
 from ctviz.circuit import Circuit
 from ctviz.config import TuneConfig
 from ctviz.evaluate import faithfulness, metric_of_circuit, metric_of_model
+from ctviz.material import encode_task
 from ctviz.models.known import KNOWN
 from ctviz.models.loading import load
 from ctviz.selection import top_edges
 from ctviz.snapshot import Snapshot, StepRecord
-from ctviz.tune import Tuning, encode_task
+from ctviz.tune import Tuning
 
 NAME = "smollm2-135m"
 missing = not KNOWN[NAME].ready and not os.environ.get("CTVIZ_REQUIRE_SMOLLM2")

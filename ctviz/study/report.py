@@ -49,13 +49,14 @@ def write_report(study: Study, table: pd.DataFrame, folder: Path) -> dict[str, A
     task = find_task(study.task)
     said = words(study, table)
     means = summarize(study, table)
-    chosen = table[table["chosen"].astype(bool) & (table["state"] == "finished")]
+    finished = table[table["state"] == "finished"]
+    chosen = finished[finished["chosen"].astype(bool)]
     figures: dict[str, bytes] = {}
     title = f"{task.title} ({task.name}), {study.model}"
     if len(chosen):
         judged = task.judged_by.name
         for suffix in ("svg", "png"):
-            figures[f"tradeoff.{suffix}"] = draw_tradeoff(chosen, judged, suffix, title=title)
+            figures[f"tradeoff.{suffix}"] = draw_tradeoff(finished, judged, suffix, title=title)
             figures[f"layers.{suffix}"] = draw_layers(chosen, suffix, title=title)
     for name, content in figures.items():
         write_bytes(folder / name, content)
@@ -88,8 +89,8 @@ def _page(
     task = find_task(study.task)
     captions = {
         "tradeoff.svg": f"{task.judged_by.text}, {task.judged_by.better} is better, over what else "
-        "changed. Large marks: means over seeds with standard deviations; small marks: seeds; the "
-        "cross is the untuned model.",
+        "changed. Large marks: means over the seeds of the chosen learning rate, with standard "
+        "deviations; hollow marks on a line: the rates that were tried; cross: the untuned model.",
         "layers.svg": "Where the weights changed: norm of the change by norm of the untuned "
         "weights, means over seeds.",
     }

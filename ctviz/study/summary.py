@@ -91,7 +91,7 @@ def words(study: Study, table: pd.DataFrame) -> list[str]:
     for method in study.methods:
         runs = _chosen(table, method)
         if not len(runs):
-            said.append(f"{_name(method).capitalize()} led to no finished run at any rate tried.")
+            said.append(f"{_begun(_name(method))} led to no finished run at any rate tried.")
             continue
         before = float(runs[f"{judged}_before"].iloc[0])
         after = Spread.of([float(v) for v in runs[column]])
@@ -105,7 +105,7 @@ def words(study: Study, table: pd.DataFrame) -> list[str]:
             verdict = "better than before" if improved else "worse than before"
         kl = Spread.of([float(v) for v in runs["retention_kl_after"]])
         said.append(
-            f"{_name(method).capitalize()} took {_plain(judged)} on test examples from "
+            f"{_begun(_name(method))} took {_plain(judged)} on test examples from "
             f"{before:.3f} to {after} ({verdict}) and moved the model by {kl} nats a token on "
             "neutral prompts."
         )
@@ -173,6 +173,11 @@ def _chosen(table: pd.DataFrame, method: str) -> pd.DataFrame:
 
 def _name(method: str) -> str:
     return NAMES[method]
+
+
+def _begun(text: str) -> str:
+    """As the beginning of a sentence."""
+    return text[0].upper() + text[1:]
 
 
 def _plain(judged: str) -> str:

@@ -82,8 +82,12 @@ def encode_texts(
 
 
 def too_long(example: Example, tokens: Tokens, longest: int | None) -> str | None:
-    """Why a model that reads ``longest`` tokens cannot be trained on an example, None if it can."""
-    length = len(tokens.prompt(example.prompt)) + len(tokens.continuation(example.target))
+    """Why a model that reads ``longest`` tokens cannot be trained or judged on an example, or None.
+
+    What counts is the prompt with its target, and with each of its choices.
+    """
+    said = max(len(tokens.continuation(text)) for text in (example.target, *example.choices))
+    length = len(tokens.prompt(example.prompt)) + said
     if longest is not None and length > longest:
         return f"prompt and target have {length} tokens, but the model reads at most {longest}"
     return None

@@ -24,9 +24,11 @@ MARKS = {"circuit": "o", "frozen-circuit": "D", "random": "s", "full": "^", "lor
 
 
 def draw_tradeoff(runs: pd.DataFrame, judged: str, suffix: str, *, title: str) -> bytes:
-    """Score on the task over three measures of what else changed; small marks are seeds.
+    """Score on the task over three measures of what else changed.
 
-    ``runs`` are the chosen runs of a study's results. A cross is the untuned model.
+    ``runs`` are the finished runs of a study's results. Large marks are means over the seeds of the
+    chosen rate, with standard deviations; small ones are single runs: filled for its seeds, hollow
+    on a thin line for the other learning rates. A cross is the untuned model.
     """
     panels = [
         ("retention_kl", "KL from the untuned model\n(nats a token, neutral prompts)"),
@@ -69,14 +71,23 @@ def draw_layers(runs: pd.DataFrame, suffix: str, *, title: str) -> bytes:
 
 
 def _one_tradeoff(panel: Axes, runs: pd.DataFrame, judged: str, name: str) -> None:
-    for method, mine in runs.groupby("method", sort=False):
-        x, y = mine[f"{name}_after"].astype(float), mine[f"{judged}_after"].astype(float)
+    for method, all_runs in runs.groupby("method", sort=False):
         color, mark = COLORS[str(method)], MARKS[str(method)]
+        tried = all_runs[all_runs["seed"] == 0].sort_values("rate")
+        x, y = (tried[f"{c}_after"].astype(float) for c in (name, judged))
+        panel.plot(x, y, marker=mark, color=color, ms=4, mfc="none", mew=0.7, lw=0.6, alpha=0.7)
+        mine = all_runs[all_runs["chosen"].astype(bool)]
+        if not len(mine):
+            continue
+        x, y = (mine[f"{c}_after"].astype(float) for c in (name, judged))
         panel.plot(x, y, mark, color=color, ms=3, alpha=0.5, mec="none")
         bars = {} if len(mine) < 2 else {"xerr": x.std(), "yerr": y.std()}
         panel.errorbar(
             [x.mean()], [y.mean()], fmt=mark, color=color, ms=7, lw=1, label=str(method), **bars
         )
+    values = runs[f"{name}_after"].astype(float)
+    if name == "perplexity" and values.max() > 5 * values.min():
+        panel.set_xscale("log")
     before = runs.iloc[0]
     x0, y0 = float(before[f"{name}_before"]), float(before[f"{judged}_before"])
     if math.isfinite(x0) and math.isfinite(y0):
