@@ -70,7 +70,9 @@ def tasks_command(options: argparse.Namespace) -> int:
         sizes = "/".join(
             f"{n}{'+' if n >= known['enough'][split] else ''}" for split, n in row["sizes"].items()
         )
-        able = ", ".join(row["above_chance"]) or "none measured"
+        able = ", ".join(row["above_chance"]) or "none of the models measured"
+        if row["judged_by"] == "bias":
+            able = "has no chance level"
         lines.append(f"{row['name']:16} {row['judged_by']:12} {sizes:15} {row['source']:10} {able}")
         levels = f"; levels: {', '.join(row['levels'])}" if row["levels"] else ""
         lines.append(f"{'':16} {row['title']}: {row['aim']}{levels}")
