@@ -125,7 +125,9 @@ def test_the_summary_says_who_wins_and_who_loses():
     one = Study(model="tiny", task="sva-flip", methods=("circuit", "full"), seeds=1)
     said = " ".join(words(one, results([0.6], [0.9], kl=(0.1, 0.4))))
     assert "one seed, so nothing is known of its spread" in said
-    assert "worse on the task (accuracy) by 0.3 with its one seed" in said
+    assert "behind on the task (accuracy) by 0.3, with one seed, which may be chance" in said
+    table = results([0.6], [0.9], kl=(0.1, 0.4)).assign(test_examples_before=100.0)
+    assert "share of 100 test examples has a standard error of up to 0.05" in words(one, table)[-1]
 
 
 def test_for_bias_less_is_better():

@@ -113,12 +113,24 @@ def words(study: Study, table: pd.DataFrame) -> list[str]:
         for other in study.methods:
             if other != "circuit":
                 said += _against(study, table, other, better, judged)
+    seeds = "one seed, which chooses" if study.seeds == 1 else f"{study.seeds} seeds, which choose"
     said.append(
-        f"Means ± standard deviation over {study.seeds} seed(s), which choose and order the "
-        "training examples; test examples are the same for all. A difference counts if it is "
-        "larger than two standard errors of its mean over seeds: with few seeds a weak test."
+        f"Means ± standard deviation over {seeds} and order the training examples; test examples "
+        "are the same for all. A difference counts if it is larger than two standard errors of its "
+        f"mean over seeds: with few seeds a weak test.{_sampling(table)}"
     )
     return said
+
+
+def _sampling(table: pd.DataFrame) -> str:
+    """What the spread over seeds does not contain: other test examples."""
+    if "test_examples_before" not in table:
+        return ""
+    n = int(table["test_examples_before"].iloc[0])
+    return (
+        f" A share of {n} test examples has a standard error of up to {0.5 / math.sqrt(n):.2f}, "
+        "which this spread does not contain."
+    )
 
 
 def _against(study: Study, table: pd.DataFrame, other: str, better: str, judged: str) -> list[str]:
@@ -144,8 +156,8 @@ def _against(study: Study, table: pd.DataFrame, other: str, better: str, judged:
 def _verdict(difference: Spread, sign: int, what: str) -> str:
     amount = f"by {abs(difference.mean):.3g}"
     if difference.n < 2:
-        way = "better" if sign * difference.mean > 0 else "worse"
-        return f"{way} {what} {amount} with its one seed"
+        way = "ahead" if sign * difference.mean > 0 else "behind"
+        return f"{way} {what} {amount}, with one seed, which may be chance"
     if not difference.certain:
         return f"no difference that the seeds let one see {what} ({difference.mean:+.3g})"
     return f"{'better' if sign * difference.mean > 0 else 'worse'} {what} {amount}"
