@@ -35,7 +35,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd }
 th:first-child, td:first-child { text-align: left }
-figure { margin: 1.5rem 0; overflow-x: auto } svg { max-width: 100%; height: auto }
+div { overflow-x: auto } figure { margin: 1.5rem 0; overflow-x: auto } svg { max-width: 100%; height: auto }
 figcaption, .small { color: #555; font-size: .9rem }
 @media (prefers-color-scheme: dark) {
   body { color: #e6e6ea; background: #17171b } th, td { border-color: #444 }
@@ -145,7 +145,7 @@ def _table(means: pd.DataFrame) -> str:
                 text += f" ± {_number(spread)}"
             cells.append(f"<td>{html.escape(text)}</td>")
         body += f"<tr>{''.join(cells)}</tr>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _plain_table(table: pd.DataFrame) -> str:
@@ -154,7 +154,7 @@ def _plain_table(table: pd.DataFrame) -> str:
     for row in table.itertuples(index=False):
         cells = "".join(f"<td>{html.escape(_number(value))}</td>" for value in row)
         rows += f"<tr>{cells}</tr>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<div><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _number(value: object) -> str:
