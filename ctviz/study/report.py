@@ -35,7 +35,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd }
 th:first-child, td:first-child { text-align: left }
-div { overflow-x: auto } figure { margin: 1.5rem 0; overflow-x: auto } svg { max-width: 100%; height: auto }
+div, figure { overflow-x: auto } figure { margin: 1.5rem 0 }
+svg { max-width: 100%; height: auto }
 figcaption, .small { color: #555; font-size: .9rem }
 @media (prefers-color-scheme: dark) {
   body { color: #e6e6ea; background: #17171b } th, td { border-color: #444 }
