@@ -70,6 +70,25 @@ class Redundancy:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(degrees > 0, (degrees - self.intrinsic) / degrees, np.nan)
 
+    def by_input(self) -> np.ndarray:
+        """float [head, 3]: the redundancy of each head's query, key and value by itself.
+
+        Heads in the order of ``Graph.nodes``, layer by layer; (D - d) / D over the edges into that
+        one input. A shared key or value counts for every head that it feeds.
+        """
+        graph = self.graph
+        slots, nodes = graph.feed_pairs
+        kept = self.needed.sum(axis=0)
+        heads = [at for at, name in enumerate(graph.nodes) if kind_of(name) == "head"]
+        row = {at: i for i, at in enumerate(heads)}
+        shares = np.full((len(heads), 3), np.nan)
+        for feed, (slot, node) in enumerate(zip(slots, nodes, strict=True)):
+            kind = graph.slots[slot].kind
+            if node in row and kind in ("q", "k", "v"):
+                degree = graph.slots[slot].n_sources
+                shares[row[node], "qkv".index(kind)] = (degree - kept[feed]) / degree
+        return shares
+
     def frame(self) -> pd.DataFrame:
         """Tidy table: one row a node: node, layer, kind, D, d, redundancy, estimator."""
         nodes = self.graph.nodes

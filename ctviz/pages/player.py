@@ -1,6 +1,6 @@
 """The thin Streamlit mount of the browser player.
 
-    state = player(pack(timeline), key="watch", step=None, node=None, edges=None)
+    view = player(pack(timeline), key="watch", view=View(step=30, nodes=("a2.h1",)))
 
 The player's modules, and vis-network out of the installed pyvis package, are served over HTTP from
 their folders, so that a change of ``payload`` sends the payload again and nothing else.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,64 +20,68 @@ from streamlit.components.v2.get_bidi_component_manager import get_bidi_componen
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 
 import ctviz.player
+from ctviz.views.view import View
 
-__all__ = ["PlayerState", "player"]
+__all__ = ["groups_of", "player", "reported"]
 
 PROJECT = "ctviz"
 ASSETS = Path(ctviz.player.__path__[0])
-
-
-@dataclass(frozen=True, slots=True)
-class PlayerState:
-    """Where the user left the player: training step, selected node and number of edges shown.
-
-    Each is None until the user has chosen it. Reported when playback rests, never while it runs.
-    """
-
-    step: int | None
-    node: str | None
-    edges: int | None
 
 
 def player(
     payload: dict[str, Any],
     *,
     key: str,
-    step: int | None = None,
-    node: str | None = None,
-    edges: int | None = None,
+    view: View | None = None,
+    camera: str | None = None,
     on_change: Callable[[], None] | None = None,
-) -> PlayerState:
-    """Mount the player and return where the user is in it.
+    on_groups: Callable[[], None] | None = None,
+    links: bool = False,
+) -> View:
+    """Mount the player and return what it shows.
 
-    ``step`` (a training step; the nearest snapshot is shown), ``node`` and ``edges`` are applied
-    when the component first appears, and again whenever they ask for something that is neither
-    what was asked before nor what the player itself reported last: so a page can write the
-    returned state into the address bar, and a link or the Back button still moves the player.
-    ``on_change`` is called before the rerun that follows a change by the user.
+    ``view`` is applied when the component first appears, and again whenever it asks for something
+    that is neither what was asked before nor what the player itself reported last: so a page can
+    write the returned view into the address bar, and a link or the Back button still moves the
+    player. A step between two snapshots shows the nearer one. ``camera`` is ``all`` to fit the
+    graph or names of nodes, joined by commas, to zoom to; it is applied whenever it changes.
+
+    The browser reports when things rest, never while it plays; ``on_change`` is called before the
+    rerun that follows. ``on_groups`` is called when the user has changed the named groups, which
+    are then at `groups_of`. ``links`` offers the way to Inspect from the selected node.
     """
     _serve(get_bidi_component_manager())
-    reported = _reported(st.session_state.get(key))
-    asked = PlayerState(step, node, edges)
-    data = {"payload": payload, "view": _request(key, asked, reported)}
-    result = _component()(
-        key=key, data=data, on_view_change=on_change if on_change is not None else _nothing
-    )
-    view = result.get("view")
-    return asked if view is None else PlayerState(view["step"], view["node"], view["edges"])
+    asked = view or View()
+    data = {
+        "payload": payload,
+        "view": _request(key, asked, reported(key)),
+        "camera": camera,
+        "groups": on_groups is not None,
+        "links": links,
+    }
+    calls = {"on_view_change": on_change or _nothing, "on_groups_change": on_groups or _nothing}
+    _component()(key=key, data=data, **calls)
+    return reported(key) or asked
+
+
+def reported(key: str) -> View | None:
+    """The view that the player of that key reported last."""
+    state: Any = st.session_state.get(key)
+    view = state.get("view") if state is not None else None
+    return None if view is None else View.from_dict(view)
+
+
+def groups_of(key: str) -> list[dict[str, Any]] | None:
+    """The named groups that the player of that key reported last, as the browser sent them."""
+    state: Any = st.session_state.get(key)
+    return state.get("groups") if state is not None else None
 
 
 def _nothing() -> None:
     """A callback must be given for the state to exist at all."""
 
 
-def _reported(state: Any) -> PlayerState | None:
-    """What the browser reported last, out of the component's session state."""
-    view = state.get("view") if state is not None else None
-    return None if view is None else PlayerState(view["step"], view["node"], view["edges"])
-
-
-def _request(key: str, asked: PlayerState, reported: PlayerState | None) -> dict[str, Any]:
+def _request(key: str, asked: View, seen: View | None) -> dict[str, Any]:
     """The view to ask the browser for; its token changes only when there is something to ask.
 
     What is asked stays in the data as it was, because a change of data sends everything again.
@@ -86,18 +89,14 @@ def _request(key: str, asked: PlayerState, reported: PlayerState | None) -> dict
     slot = f"{key}:request"
     last = st.session_state.get(slot)
     if last is None:
-        last = {"asked": asked, "view": _view(asked, 0)}
+        last = {"asked": asked, "token": 0, "sent": asked}
     elif asked != last["asked"]:
-        token = last["view"]["token"]
-        kept = asked == reported
-        last = {"asked": asked, "view": last["view"] if kept else _view(asked, token + 1)}
+        if asked == seen:
+            last = {**last, "asked": asked}
+        else:
+            last = {"asked": asked, "token": last["token"] + 1, "sent": asked}
     st.session_state[slot] = last
-    view: dict[str, Any] = last["view"]
-    return view
-
-
-def _view(asked: PlayerState, token: int) -> dict[str, Any]:
-    return {"step": asked.step, "node": asked.node, "edges": asked.edges, "token": token}
+    return {**last["sent"].to_dict(), "token": last["token"]}
 
 
 def _serve(manager: BidiComponentManager) -> None:

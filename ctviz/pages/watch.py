@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
-from ctviz.config import Method
 from ctviz.errors import CtvizError, DamagedRun
-from ctviz.pages.player import player
+from ctviz.pages.player import groups_of, player, reported
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, Status, list_runs, open_run
+from ctviz.runs.groups import read_groups, write_groups
 from ctviz.tasks import is_file
-from ctviz.views.recorded import recorded
-from ctviz.views.timeline import pack
+from ctviz.views.recorded import METHODS, recorded
+from ctviz.views.timeline import Timeline, pack
+from ctviz.views.view import View
 
+FIRST = "sample-sva-flip"  # what a newcomer sees
 POLL = 1.0  # seconds between looks at a live run
-METHOD_NAMES: dict[Method, str] = {
-    "circuit": "circuit-tuning",
-    "frozen-circuit": "a frozen circuit",
-    "random": "random parts",
-    "full": "full fine-tuning",
-    "lora": "LoRA",
-}
 
 
 def main() -> None:
@@ -41,7 +35,8 @@ def main() -> None:
         st.info("There is no run yet. Make one on the page **Run**.", icon=":material/science:")
         return
     samples = [run.id for run in runs.values() if run.folder.parent == shipped]
-    default = asked if asked in runs else (samples or list(runs))[0]
+    first = FIRST if FIRST in runs else next(iter(samples), next(iter(runs)))
+    default = asked if asked in runs else first
     name = _choose(runs, default, samples)
     if damaged:
         with st.expander(f"{len(damaged)} damaged run{'s' if len(damaged) > 1 else ''}"):
@@ -79,7 +74,7 @@ def _labels(runs: dict[str, Run], samples: list[str]) -> dict[str, str]:
     for name, run in runs.items():
         config = run.config
         task = Path(config.task).name if is_file(config.task) else config.task
-        label = f"{task} on {config.model}, {METHOD_NAMES[config.method]}"
+        label = f"{task} on {config.model}, {METHODS[config.method]}"
         created = str(run.about.get("created", ""))[:19].replace("T", " ")
         label = f"Sample: {label}" if name in samples else f"{label} · {created}"
         labels[name] = label if label not in labels.values() else f"{label} ({name})"
@@ -92,7 +87,8 @@ def _show(name: str, was_live: bool) -> None:
     try:
         run = open_run(name, *folders())
         status = run.status()
-        timeline = recorded(run, damaged=damaged)
+        groups = read_groups(run, folders()[0])
+        timeline = recorded(run, damaged=damaged, groups=groups)
     except CtvizError as error:
         st.error(str(error))
         return
@@ -106,14 +102,16 @@ def _show(name: str, was_live: bool) -> None:
             st.info("This run ended before its model was loaded, so there is nothing to play.")
     else:
         key = f"player-{name}"
-        view = st.query_params
+        view = View.from_query(st.query_params.to_dict())
+        for problem in _missing(view, timeline):
+            st.warning(problem, icon=":material/search:")
         player(
             pack(timeline),
             key=key,
-            step=_number(view.get("step")),
-            node=view.get("node"),
-            edges=_number(view.get("edges")),
+            view=view,
             on_change=lambda: _remember(name, key),
+            on_groups=lambda: write_groups(run, folders()[0], groups_of(key) or ()),
+            links=True,
         )
     if was_live and not status.live:
         st.rerun()
@@ -160,21 +158,33 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def _missing(view: View, timeline: Timeline) -> list[str]:
+    """What a link asks for that the run does not have, and what is shown instead."""
+    problems = []
+    steps = timeline.steps
+    if view.step is not None and steps and view.step not in steps:
+        nearest = min(steps, key=lambda step: abs(step - (view.step or 0)))
+        problems.append(
+            f"There is no snapshot of step {view.step}; the nearest one is of step {nearest}."
+        )
+    known = set(timeline.graph.nodes) | {
+        slot.name.partition("<")[0] for slot in timeline.graph.slots
+    }
+    gone = [node for node in view.nodes if node not in known]
+    if gone:
+        names = ", ".join(gone)
+        problems.append(
+            f"This model has no node {names}: nodes are named input, a0.h0, m0 and so on, up to "
+            f"layer {timeline.graph.n_layers - 1} and head {timeline.graph.n_heads - 1}."
+        )
+    return problems
+
+
 def _remember(name: str, key: str) -> None:
     """Put what the player shows into the address, so that a link shows the same picture."""
-    state: Any = st.session_state.get(key)
-    view = state.get("view") if state is not None else None
+    view = reported(key)
     if view is not None:
-        shown = {key: view.get(key) for key in ("step", "node", "edges")}
-        chosen = {key: str(value) for key, value in shown.items() if value is not None}
-        st.query_params.from_dict({"run": name, **chosen})
-
-
-def _number(text: str | None) -> int | None:
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        return None
+        st.query_params.from_dict({"run": name, **view.to_query()})
 
 
 main()

@@ -1,10 +1,13 @@
-// One head's attention on a probe prompt, at the shown step beside step 0.
+// One head's attention on a probe prompt: at the shown step, at the first, and the difference.
 
 import { fitCanvas, h, percent } from "./dom.js";
 
 const FONT = '11px "Source Sans", "Source Sans Pro", system-ui, sans-serif';
 
-const shown = (token) => token.replace(/\n/g, "⏎").trim() || "␣";
+const GAP = 14;
+const LIMIT = 12; // characters of a token beside its row
+
+const shown = (token) => token.replace(/\n/g, "⏎").trim().slice(0, LIMIT) || "␣";
 
 export class AttentionMaps {
   /** `actions`: tooltip(lines, x, y). */
@@ -32,17 +35,19 @@ export class AttentionMaps {
     const longest = Math.max(...tokens.map((token) => probe.measureText(shown(token)).width));
     const left = Math.min(84, Math.ceil(longest) + 8);
     const foot = Math.min(64, Math.ceil(longest) + 8);
-    const gap = 18;
-    const cell = Math.max(4, Math.min(19, Math.floor((width - left - gap) / 2 / n)));
+    const cell = Math.max(3, Math.min(19, Math.floor((width - left - 2 * GAP) / 3 / n)));
     const top = 18;
-    this.grid = { left, top, cell, gap, n };
+    this.grid = { left, top, cell, n };
     const ctx = fitCanvas(this.canvas, width, top + n * cell + foot);
     ctx.clearRect(0, 0, width, top + n * cell + foot);
     ctx.font = FONT;
-    const starts = [left, left + n * cell + gap];
-    const titles = [`step ${model.steps[view.shown]}`, `step ${model.steps[0]}`];
+    const starts = [0, 1, 2].map((which) => left + which * (n * cell + GAP));
+    const titles = [`step ${model.steps[view.shown]}`, `step ${model.steps[0]}`, "difference"];
+    const now = (at) => {
+      const weight = maps.weights[view.i * maps.width + at];
+      return view.f > 0 ? weight + (maps.weights[view.j * maps.width + at] - weight) * view.f : weight;
+    };
     starts.forEach((start, which) => {
-      const t = which === 0 ? view.i : 0;
       ctx.fillStyle = theme.muted;
       ctx.textAlign = "left";
       ctx.textBaseline = "alphabetic";
@@ -50,13 +55,17 @@ export class AttentionMaps {
       let at = 0;
       for (let q = 0; q < n; q += 1) {
         for (let k = 0; k <= q; k += 1) {
-          let weight = maps.weights[t * maps.width + at];
-          if (which === 0 && view.f > 0) {
-            weight += (maps.weights[view.j * maps.width + at] - weight) * view.f;
-          }
+          const weight = which === 1 ? maps.weights[at] : now(at) - (which ? maps.weights[at] : 0);
           at += 1;
-          ctx.fillStyle = theme.ink(0.05 + 0.92 * (weight / 255));
+          if (which < 2) ctx.fillStyle = theme.ink(0.05 + 0.92 * (weight / 255));
+          else {
+            ctx.fillStyle = theme.ink(0.05);
+            ctx.fillRect(start + k * cell, top + q * cell, cell - 1, cell - 1);
+            ctx.globalAlpha = Math.min(1, Math.abs(weight) / 255);
+            ctx.fillStyle = theme.sign[weight < 0 ? 1 : 0];
+          }
           ctx.fillRect(start + k * cell, top + q * cell, cell - 1, cell - 1);
+          ctx.globalAlpha = 1;
         }
       }
       if (cell < 8) return;
@@ -80,11 +89,10 @@ export class AttentionMaps {
 
   onMove(event) {
     if (!this.grid || !this.view) return;
-    const { left, top, cell, gap, n } = this.grid;
+    const { left, top, cell, n } = this.grid;
     const box = this.canvas.getBoundingClientRect();
     const q = Math.floor((event.clientY - box.top - top) / cell);
-    let x = event.clientX - box.left - left;
-    if (x >= n * cell + gap) x -= n * cell + gap;
+    const x = (event.clientX - box.left - left) % (n * cell + GAP);
     const k = Math.floor(x / cell);
     if (q < 0 || q >= n || k < 0 || k > q) {
       this.actions.tooltip(null);

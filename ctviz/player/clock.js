@@ -73,6 +73,12 @@ export class Clock {
     }
   }
 
+  /** The next (or with -1 the last) snapshot of which `wanted` says true, or null. */
+  find(wanted, by = 1) {
+    for (let i = this.i + by; i >= 0 && i <= this.last; i += by) if (wanted[i]) return i;
+    return null;
+  }
+
   /** A growing run: keep the place in time. */
   resize(count) {
     this.count = count;

@@ -16,6 +16,10 @@ function parse(text, fallback) {
   return value.match(/[\d.]+/g).slice(0, 3).map(Number);
 }
 
+// Okabe and Ito's colours, for the runs of a comparison; the first two are near those of the sign.
+const SERIES = [
+  [0, 114, 178], [213, 94, 0], [0, 158, 115], [168, 78, 132], [32, 128, 176], [110, 98, 20],
+];
 const STEPS = 1023; // fine, because the scale is steep near 100 %
 
 const css = ([r, g, b], alpha = 1) =>
@@ -82,13 +86,14 @@ export function readTheme(root) {
     dark,
     bg: css(bg),
     text: css(text),
-    muted: css(mix(text, bg, 0.35)),
+    muted: css(mix(text, bg, 0.28)),
     faint: css(mix(text, bg, 0.62)),
     line: css(mix(bg, text, 0.14)),
     band: css(mix(bg, text, dark ? 0.035 : 0.022)),
     accent: css(accent),
     accentSoft: css(accent, 0.25),
     sign: [css(supports), css(against)],
+    pair: [css(supports), css(against), css(mix(text, bg, 0.42))], // one run, the other, both
     ink: (alpha) => css(text, alpha),
     undefinedFill: css(mix(bg, text, 0.05)),
     fill: (share) => fills[Math.max(0, Math.min(STEPS, Math.round(share * STEPS)))],
@@ -97,12 +102,15 @@ export function readTheme(root) {
     variables: {
       "--cz-supports": css(supports),
       "--cz-against": css(against),
-      "--cz-muted": css(mix(text, bg, 0.35)),
+      "--cz-muted": css(mix(text, bg, 0.28)),
       "--cz-faint": css(mix(text, bg, 0.62)),
       "--cz-line": css(mix(bg, text, 0.14)),
+      "--cz-on-accent": light(accent) > 0.22 ? "#10151b" : "#ffffff",
       "--cz-soft": css(mix(bg, text, dark ? 0.07 : 0.045)),
       "--cz-raised": css(dark ? mix(bg, text, 0.06) : bg),
       "--cz-scale": scale(fills),
+      ...Object.fromEntries(SERIES.map((rgb, at) =>
+        [`--cz-series-${at}`, css(dark ? mix(rgb, [255, 255, 255], 0.35) : rgb)])),
     },
   };
 }

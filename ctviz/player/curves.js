@@ -1,13 +1,20 @@
 // Metric curves as small multiples on the player's time axis; a click or drag moves the clock.
 
 import { h, number, s, setText } from "./dom.js";
+import { source } from "./tooltip.js";
 
 const NAMES = {
   metric: "Task metric",
   faithfulness: "Faithfulness",
   loss: "Training loss",
   retention: "Forgetting (KL from untuned)",
+  score: "Task score",
+  others: "Other tasks",
+  perplexity: "Perplexity",
+  drift: "Moved outside of the circuit",
 };
+const ZERO_BASED = new Set(["loss", "retention", "drift", "score", "others"]);
+const PAGE = 4; // small multiples at a time
 const PAD = { left: 34, right: 8, top: 6, bottom: 16 };
 
 /** Two to four round numbers inside [low, high]. */
@@ -42,12 +49,15 @@ export function valueAt(curve, step) {
 }
 
 export class Curves {
-  /** `actions`: seek(step, done). */
+  /** `actions`: seek(step, done), tooltip(lines, x, y). */
   constructor(actions) {
     this.actions = actions;
     this.grid = h("div", { class: "cz-multiples" });
-    this.element = h("section", { class: "cz-panel cz-curves", "aria-label": "Metrics" }, this.grid);
+    this.pager = h("div", { class: "cz-toggle", role: "group", "aria-label": "Metrics shown" });
+    this.element = h("section", { class: "cz-panel cz-curves", "aria-label": "Metrics" },
+      h("header", {}, h("h3", { text: "Over the run" }), this.pager), this.grid);
     this.panels = [];
+    this.page = 0;
     new ResizeObserver(() => this.layout()).observe(this.grid);
   }
 
@@ -58,27 +68,50 @@ export class Curves {
       if (!groups.has(curve.panel)) groups.set(curve.panel, []);
       groups.get(curve.panel).push(curve);
     }
-    this.panels = [...groups].map(([key, curves]) => this.panel(key, curves));
+    this.groups = [...groups];
+    const pages = Math.ceil(this.groups.length / PAGE);
+    if (this.page >= pages) this.page = 0;
+    this.pager.hidden = pages < 2;
+    this.pager.replaceChildren(...Array.from({ length: pages }, (_, page) => {
+      const names = this.groups.slice(page * PAGE, (page + 1) * PAGE).map(([key]) => NAMES[key] ?? key);
+      return h("button", {
+        type: "button", text: page ? "more" : "main", title: names.join(", "),
+        onclick: () => this.turn(page),
+      });
+    }));
+    this.turn(this.page);
+  }
+
+  turn(page) {
+    this.page = page;
+    [...this.pager.children].forEach((button, at) =>
+      button.setAttribute("aria-pressed", String(at === page)));
+    const shown = this.groups.slice(page * PAGE, (page + 1) * PAGE);
+    this.panels = shown.map(([key, curves]) => this.panel(key, curves));
     this.grid.replaceChildren(...this.panels.map((panel) => panel.element));
     this.grid.dataset.count = this.panels.length;
     this.layout();
   }
 
   panel(key, curves) {
+    const { model } = this;
     const main = curves.filter((curve) => curve.kind !== "reference");
     const readouts = curves.map((curve) => h("b", {}));
     const svg = s("svg", { class: "cz-plot", "aria-hidden": "true" });
     const names = curves.map((curve, at) =>
-      h("span", { class: curve.kind === "reference" ? "cz-ref" : "cz-main-line" },
+      h("span", {
+        class: curve.kind === "reference" ? "cz-ref" : "cz-main-line",
+        style: this.styleOf(curve),
+      },
         ...(curves.length > 1 || !NAMES[key] ? [h("i"), h("span", { text: curve.label })] : []),
         readouts[at]),
     );
     const title = NAMES[key] ?? key;
-    const element = h("figure", { class: "cz-multiple", "data-panel": key },
-      h("figcaption", { title: main.map((curve) => curve.label).join(", ") },
+    const caption = h("figcaption", { tabindex: 0 },
         h("strong", { text: title }), ...names,
-        key === "metric" ? h("small", { text: this.model.metric, title: this.model.metric }) : null),
-      svg);
+        key === "metric" ? h("small", { text: model.metric }) : null);
+    source(caption, this.actions, () => this.lines(key, curves));
+    const element = h("figure", { class: "cz-multiple", "data-panel": key }, caption, svg);
     const seek = (event, done) => {
       const box = svg.getBoundingClientRect();
       const share = (event.clientX - box.left - PAD.left) / (box.width - PAD.left - PAD.right);
@@ -95,6 +128,18 @@ export class Curves {
     svg.addEventListener("pointermove", (event) => event.buttons && seek(event, false));
     svg.addEventListener("pointerup", (event) => seek(event, true));
     return { key, curves, svg, element, readouts };
+  }
+
+  /** What stands in a panel's caption, with where each number comes from. */
+  lines(key, curves) {
+    const step = this.model.steps[this.view?.shown ?? 0];
+    const lines = [`${NAMES[key] ?? key} at step ${step}`];
+    if (key === "metric") lines.push(this.model.metric);
+    for (const curve of curves) {
+      lines.push(`${curve.label}: ${number(valueAt(curve, step))}`);
+      if (curve.note) lines.push(`Source: ${curve.note}`);
+    }
+    return lines.filter((line, at) => lines.indexOf(line) === at);
   }
 
   layout() {
@@ -120,7 +165,7 @@ export class Curves {
     let high = Math.max(...values);
     if (!values.length) [low, high] = [0, 1];
     if (panel.key === "faithfulness") [low, high] = [Math.min(low, 0), Math.max(high, 1)];
-    if (panel.key === "loss" || panel.key === "retention") low = Math.min(low, 0);
+    if (ZERO_BASED.has(panel.key)) low = Math.min(low, 0);
     if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];
     const room = 0.06 * (high - low);
     [low, high] = [low - (low < 0 || low > 0 ? room : 0), high + room];
@@ -148,7 +193,8 @@ export class Curves {
     }
     for (const curve of [...curves].reverse()) {
       const kind = curve.kind === "reference" ? "cz-ref-path" : "cz-path";
-      svg.append(s("path", { class: kind, d: path(curve, x, y) }));
+      const style = this.styleOf(curve);
+      svg.append(s("path", { class: kind, d: path(curve, x, y), style }));
     }
     if (!values.length) {
       const label = s("text", { class: "cz-tick cz-halo", x: w / 2, y: t / 2, "text-anchor": "middle" });
@@ -157,9 +203,18 @@ export class Curves {
     }
     panel.head = s("line", { class: "cz-head", y1: PAD.top - 4, y2: t - PAD.bottom });
     panel.dots = curves.map((curve) =>
-      s("circle", { class: curve.kind === "reference" ? "cz-dot cz-dot-ref" : "cz-dot", r: 3 }),
+      s("circle", {
+        class: curve.kind === "reference" ? "cz-dot cz-dot-ref" : "cz-dot", r: 3,
+        style: this.styleOf(curve),
+      }),
     );
     if (steps.length) svg.append(panel.head, ...panel.dots);
+  }
+
+  /** The colour of a run, where there are several. */
+  styleOf(curve) {
+    const many = this.model.curves.some(({ series }) => series > 0);
+    return many ? `--cz-series:var(--cz-series-${curve.series})` : null;
   }
 
   draw(view) {

@@ -22,6 +22,8 @@ function bits(text, count, width) {
 
 const UNDEFINED = 65535;
 const MISSING = -32768;
+const BAND = 2; // standard errors of a difference inside of which it is noise, as in ctviz.dynamics
+const BIG = 0.5; // share of the run's largest turnover from which a change is a big one
 
 /** Everything known about the run, indexed by snapshot t, edge e and node n. */
 export function decode(payload) {
@@ -30,34 +32,13 @@ export function decode(payload) {
   const nodes = payload.nodes;
   const N = nodes.filter((node) => node.kind !== "kv").length; // shared key/value heads come last
 
-  const integers = new Int16Array(bytes(payload.scores).buffer);
-  const score = new Float32Array(T * E);
-  for (let t = 0; t < T; t += 1) {
-    for (let e = 0; e < E; e += 1) score[t * E + e] = integers[t * E + e] * payload.scales[t];
-  }
+  const score = scaled(payload, T, E);
   const member = bits(payload.member, T, E);
+  const error = payload.errors ? readErrors(payload.errors, T, E) : null;
   const updated = bits(payload.updated, T, N);
 
-  const redundancy = {};
-  for (const [key, text] of Object.entries(payload.redundancy)) {
-    const shares = new Uint16Array(bytes(text).buffer);
-    redundancy[key] = Float32Array.from(shares, (v) => (v === UNDEFINED ? NaN : v / (UNDEFINED - 1)));
-  }
-
-  // rank[t, e]: place of an edge among the circuit's edges of that snapshot, by |score|.
-  const rank = new Uint16Array(T * E).fill(65535);
-  const size = new Uint16Array(T);
-  const sizes = [];
-  for (let t = 0; t < T; t += 1) {
-    const inside = [];
-    for (let e = 0; e < E; e += 1) if (member[t * E + e]) inside.push(e);
-    inside.sort((a, b) => Math.abs(score[t * E + b]) - Math.abs(score[t * E + a]) || a - b);
-    inside.forEach((e, place) => {
-      rank[t * E + e] = place;
-      sizes.push(Math.abs(score[t * E + e]));
-    });
-    size[t] = inside.length;
-  }
+  const redundancy = allShares(payload.redundancy);
+  const { rank, size, sizes } = ranking(score, member, T, E);
   sizes.sort((a, b) => a - b);
   // The widest line stands for this |score|: a high quantile, so that one outlier does not make
   // every other edge a hairline.
@@ -91,14 +72,92 @@ export function decode(payload) {
   }
 
   const estimators = ["circuit", "mass"].filter((key) => redundancy[key]);
-  return {
-    ...payload, T, E, N, score, member, updated, redundancy, rank, size, widest, churn, entered,
-    left, sourceOf, slotOf, targetOf, index, touching, estimators,
+  const most = churn.reduce((a, b) => Math.max(a, b), 0);
+  const model = {
+    ...payload, T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
+    entered, left, sourceOf, slotOf, targetOf, index, touching, estimators,
+    split: Object.keys(payload.split ?? {}).length ? allShares(payload.split) : null,
+    big: Array.from(churn, (share) => share > 0 && share >= BIG * most),
+    hasMore: nodes.some((node) => node.x === null),
     edgeName: (e) => `${nodes[sourceOf[e]].name} → ${payload.slots[slotOf[e]].name}`,
     maxEdges: size.reduce((a, b) => Math.max(a, b), 0),
     attribution: payload.probes.map((probe) => attributions(probe)),
     attention: attentionReader(payload, T),
   };
+  if (payload.other) {
+    const otherScore = scaled(payload.other, T, E);
+    const otherMember = bits(payload.other.member, T, E);
+    const ranks = ranking(otherScore, otherMember, T, E);
+    model.other = {
+      label: payload.other.label, score: otherScore, member: otherMember, rank: ranks.rank,
+      size: ranks.size, redundancy: allShares(payload.other.redundancy),
+    };
+    model.maxEdges = Math.max(model.maxEdges, ranks.size.reduce((a, b) => Math.max(a, b), 0));
+  }
+  return model;
+}
+
+function scaled(source, T, E) {
+  const integers = new Int16Array(bytes(source.scores).buffer);
+  const score = new Float32Array(T * E);
+  for (let t = 0; t < T; t += 1) {
+    for (let e = 0; e < E; e += 1) score[t * E + e] = integers[t * E + e] * source.scales[t];
+  }
+  return score;
+}
+
+/** Standard errors [T, E]: the largest of the snapshot x (byte / 255) squared. */
+function readErrors({ codes, largest }, T, E) {
+  const raw = bytes(codes);
+  const error = new Float32Array(T * E);
+  for (let t = 0; t < T; t += 1) {
+    for (let e = 0; e < E; e += 1) error[t * E + e] = largest[t] * (raw[t * E + e] / 255) ** 2;
+  }
+  return error;
+}
+
+function allShares(texts) {
+  const read = ([key, text]) => {
+    const shares = new Uint16Array(bytes(text).buffer);
+    return [key, Float32Array.from(shares, (v) => (v === UNDEFINED ? NaN : v / (UNDEFINED - 1)))];
+  };
+  return Object.fromEntries(Object.entries(texts).map(read));
+}
+
+/** rank[t, e]: place of an edge among the circuit's edges of that snapshot, by |score|. */
+function ranking(score, member, T, E) {
+  const rank = new Uint16Array(T * E).fill(65535);
+  const size = new Uint16Array(T);
+  const sizes = [];
+  for (let t = 0; t < T; t += 1) {
+    const inside = [];
+    for (let e = 0; e < E; e += 1) if (member[t * E + e]) inside.push(e);
+    inside.sort((a, b) => Math.abs(score[t * E + b]) - Math.abs(score[t * E + a]) || a - b);
+    inside.forEach((e, place) => {
+      rank[t * E + e] = place;
+      sizes.push(Math.abs(score[t * E + e]));
+    });
+    size[t] = inside.length;
+  }
+  return { rank, size, sizes };
+}
+
+/**
+ * How an edge changed from snapshot `a` to snapshot `b`: "", if it is in neither circuit, or
+ * entered, left, strengthened, weakened, noise (inside the noise band) or same (the errors are not
+ * known). An edge that entered or left by no more than noise is "entered~" or "left~".
+ */
+export function change(model, e, a, b) {
+  const { E, member, score, error } = model;
+  const [from, to] = [a * E + e, b * E + e];
+  if (!member[from] && !member[to]) return "";
+  const moved = score[to] - score[from];
+  const noisy = error ? Math.abs(moved) <= BAND * Math.hypot(error[from], error[to]) : null;
+  if (!member[from]) return noisy ? "entered~" : "entered";
+  if (!member[to]) return noisy ? "left~" : "left";
+  if (noisy === null) return "same";
+  if (noisy) return "noise";
+  return Math.abs(score[to]) > Math.abs(score[from]) ? "strengthened" : "weakened";
 }
 
 function attributions(probe) {

@@ -10,6 +10,7 @@ const SAMPLES = 14;
 export function extent(node, radius) {
   if (node.kind === "head") return { w: 2 * radius, h: 2 * radius };
   if (node.kind === "mlp") return MLP;
+  if (node.kind === "group") return { w: node.w, h: 26 };
   return node.kind === "kv" ? GROUP : END;
 }
 
@@ -21,18 +22,19 @@ export function port(node, kind, radius, fromX) {
     return { x: node.x + dx, y: node.y + Math.sqrt(radius * radius - dx * dx) };
   }
   if (node.kind === "kv") return { x: node.x + (kind === "k" ? -6 : 6), y: node.y + half };
-  // The ends are wide, so edges fan out along them instead of meeting in one point.
-  const spread = node.kind === "mlp" ? 14 : END.w / 2 - 12;
-  const dx = Math.max(-spread, Math.min(spread, 0.22 * (fromX - node.x)));
-  return { x: node.x + dx, y: node.y + half };
+  return { x: node.x + fan(node, fromX), y: node.y + half };
+}
+
+/** The ends are wide, so edges fan out along them instead of meeting in one point. */
+function fan(node, otherX) {
+  const spread = node.kind === "mlp" ? 14 : extent(node).w / 2 - 12;
+  return Math.max(-spread, Math.min(spread, 0.22 * (otherX - node.x)));
 }
 
 function exit(node, radius, toX) {
   const half = extent(node, radius).h / 2;
   if (node.kind === "head") return { x: node.x, y: node.y - half };
-  const spread = node.kind === "mlp" ? 14 : END.w / 2 - 12;
-  const dx = Math.max(-spread, Math.min(spread, 0.22 * (toX - node.x)));
-  return { x: node.x + dx, y: node.y - half };
+  return { x: node.x + fan(node, toX), y: node.y - half };
 }
 
 /**
@@ -54,8 +56,48 @@ export function stretch({ nodes, box }, aspect) {
   };
 }
 
+const BESIDE = [0, -30, 30, -50, 50, -70, 70];
+
+/** Whether a supernode covers none of the nodes that are not its own. */
+function free(place, nodes, members) {
+  return nodes.every((node, n) => node.x === null || members.includes(n)
+    || Math.abs(node.x - place.x) > place.w / 2 + 20 || Math.abs(node.y - place.y) > 30);
+}
+
+/**
+ * A supernode for each collapsed group, in the middle of its nodes, and for each node the place
+ * where it is drawn: its own, or that of its group.
+ */
+export function collapse(nodes, groups) {
+  const places = [...nodes];
+  const supers = groups.map(({ name, members }) => {
+    const at = members.map((n) => nodes[n]).filter(({ x }) => x !== null);
+    if (!at.length) return null;
+    const mean = (key) => at.reduce((sum, node) => sum + node[key], 0) / at.length;
+    const w = Math.max(64, Math.min(150, 24 + 7 * name.length));
+    const place = { kind: "group", name, members, x: mean("x"), y: mean("y"), w };
+    place.y += BESIDE.find((by) => free({ ...place, y: place.y + by }, nodes, members)) ?? 0;
+    for (const n of members) places[n] = place;
+    return place;
+  });
+  return { places, supers: supers.filter((place) => place) };
+}
+
+/** The part of the graph that a camera shows for some nodes: centre, width and height. */
+export function around(places) {
+  const xs = places.map(({ x }) => x);
+  const ys = places.map(({ y }) => y);
+  const [left, right] = [Math.min(...xs), Math.max(...xs)];
+  const [top, bottom] = [Math.min(...ys), Math.max(...ys)];
+  const room = 130; // neighbours stay in the picture
+  return {
+    x: (left + right) / 2, y: (top + bottom) / 2,
+    width: right - left + 2 * room, height: bottom - top + 2 * room,
+  };
+}
+
 /** Bezier curves of all edges: 8 numbers each, and points along them for hit tests. */
-export function curves(model, { box, nodes }) {
+export function curves(model, box, nodes) {
   const { slots, E } = model;
   const radius = box.radius;
   const gap = box.rows.length > 1 ? Math.abs(box.rows[1][1] - box.rows[0][1]) : 80;
@@ -64,10 +106,12 @@ export function curves(model, { box, nodes }) {
   for (let e = 0; e < E; e += 1) {
     const from = nodes[model.sourceOf[e]];
     const to = nodes[model.targetOf[e]];
+    if (from.x === null || to.x === null || from === to) continue;
     const a = exit(from, radius, to.x);
     const b = port(to, slots[model.slotOf[e]].kind, radius, from.x);
     const rise = a.y - b.y;
-    const pull = Math.max(14, Math.min(0.46 * rise, 1.25 * gap));
+    // Between groups that overlap in depth an edge may have to run downwards.
+    const pull = rise < 0 ? 40 : Math.max(14, Math.min(0.46 * rise, 1.25 * gap));
     // An edge that runs up its own column would pass behind the nodes there: bend it aside.
     const near = Math.abs(a.x - b.x) < 26 && rise > 1.2 * gap;
     const side = near ? ((e & 1) * 2 - 1) * Math.min(34, 16 + 0.06 * rise) : 0;

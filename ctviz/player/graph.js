@@ -2,21 +2,29 @@
 // its nodes, which is faster than five hundred edge objects and allows ports and glow.
 
 import { h, number, percent } from "./dom.js";
-import { shareAt, shortLabel, title } from "./data.js";
+import { change, shareAt, shortLabel, title } from "./data.js";
 import { EdgePainter } from "./edges.js";
-import { curves, extent, nearest, stretch } from "./geometry.js";
+import { around, collapse, curves, extent, nearest, stretch } from "./geometry.js";
 
 const GUTTER = 62; // room at the left for layer names, in screen pixels
 const FONT_SIZE = { head: 12.5, mlp: 11, kv: 8, input: 13, logits: 13 };
 const FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
 
+const CHANGED = {
+  entered: "entered", "entered~": "entered, by no more than the noise,", left: "left",
+  "left~": "left, by no more than the noise,", strengthened: "strengthened", weakened: "weakened",
+  noise: "unchanged within the noise", same: "in the circuit",
+};
+
 export class Graph {
-  /** `actions`: select(n), tooltip(lines, x, y), redraw(). */
+  /** `actions`: select(n), add(n), group(members), hover(n), tooltip(lines, x, y), redraw(). */
   constructor(actions) {
     this.actions = actions;
     this.stage = h("div", { class: "cz-stage", role: "img", "aria-label": "Circuit graph" });
     this.network = null;
-    this.hover = { node: -1, edge: -1 };
+    this.groups = [];
+    this.whole = false;
+    this.hover = { edge: -1 };
     this.active = null;
     this.size = { w: 0, h: 0 };
     this.stage.addEventListener("pointermove", (event) => this.onMove(event));
@@ -29,32 +37,62 @@ export class Graph {
   }
 
   setModel(model, vis) {
-    const before = this.network && this.model;
-    const places = (m) => JSON.stringify(m.nodes.map((node) => [node.name, node.x, node.y]));
-    const moved = !before || places(before) !== places(model);
     this.model = model;
     this.vis = vis;
-    this.hover = { node: -1, edge: -1 };
+    this.hover = { edge: -1 };
     this.active = new Uint8Array(model.nodes.length);
     if (!this.network) this.build();
-    else if (!this.aspect || (moved && !this.userView)) this.fit();
-    else this.reshape(this.aspect, moved); // the user's own zoom stays
+    else this.arrange();
+  }
+
+  /** Show nodes that are never in the circuit too, or not. */
+  setWhole(whole) {
+    if (whole === this.whole) return;
+    this.whole = whole;
+    if (!this.network) return;
+    this.userView = false;
+    this.arrange();
+  }
+
+  /** Groups of nodes [{name, members, collapsed}]; collapsed ones are drawn as one node. */
+  setGroups(groups) {
+    this.groups = groups.filter(({ collapsed }) => collapsed);
+    if (this.network) this.arrange();
+  }
+
+  arrange() {
+    if (!this.aspect || !this.userView) this.fit();
+    else this.reshape(this.aspect); // the user's own zoom stays
+    this.actions.redraw();
   }
 
   /** Place nodes and edges for a panel of the given aspect. */
-  reshape(aspect, moved = true) {
+  reshape(aspect) {
     this.aspect = aspect;
-    this.placed = stretch(this.model, aspect);
-    const { bezier, points } = curves(this.model, this.placed);
-    this.painter = new EdgePainter(this.model, bezier);
+    const { model } = this;
+    const box = this.whole ? model.whole_box : model.box;
+    const nodes = this.whole
+      ? model.nodes.map((node) => ({ ...node, x: node.wx, y: node.wy })) : model.nodes;
+    this.placed = stretch({ nodes, box }, aspect);
+    const { places, supers } = collapse(this.placed.nodes, this.groups);
+    this.places = places;
+    this.supers = supers;
+    const { bezier, points } = curves(model, this.placed.box, places);
+    const hidden = new Uint8Array(model.E);
+    for (let e = 0; e < model.E; e += 1) {
+      hidden[e] = places[model.sourceOf[e]] === places[model.targetOf[e]] ? 1 : 0;
+    }
+    this.painter = new EdgePainter(model, bezier, hidden);
     this.points = points;
-    if (!moved) return;
+    const drawn = [...places, ...supers]
+      .map((place, id) => ({ place, id }))
+      .filter(({ place, id }) => place.x !== null && (place.kind !== "group" || id >= places.length))
+      .map(({ place, id }) => ({ id, x: place.x, y: place.y }));
+    const key = JSON.stringify(drawn);
+    if (key === this.key) return;
+    this.key = key;
     this.nodes.clear();
-    this.nodes.add(
-      this.placed.nodes
-        .map(({ x, y }, id) => ({ id, x, y, ctxRenderer: (at) => this.node(at) }))
-        .filter(({ x }) => x !== null),
-    );
+    this.nodes.add(drawn.map((node) => ({ ...node, ctxRenderer: (at) => this.node(at) })));
   }
 
   build() {
@@ -74,9 +112,12 @@ export class Graph {
       },
     );
     this.network.on("beforeDrawing", (ctx) => this.below(ctx));
-    this.network.on("click", ({ pointer }) => {
+    this.network.on("click", ({ pointer, event }) => {
       const id = this.network.getNodeAt(pointer.DOM);
-      this.actions.select(id === undefined ? -1 : id);
+      const { shiftKey, ctrlKey, metaKey } = event.srcEvent;
+      if (id >= this.model.nodes.length) this.actions.group(this.superOf(id).members);
+      else if (id !== undefined && (shiftKey || ctrlKey || metaKey)) this.actions.add(id);
+      else this.actions.select(id === undefined ? -1 : id);
     });
     this.network.on("zoom", () => this.touched());
     this.network.on("dragEnd", () => this.touched());
@@ -129,11 +170,25 @@ export class Graph {
     this.actions.redraw();
   }
 
+  /** Show some nodes from near by. */
+  focus(members) {
+    if (!this.network || !this.size.w) return;
+    const places = members.map((n) => this.places[n]).filter((place) => place && place.x !== null);
+    if (!places.length) return;
+    const { x, y, width, height } = around(places);
+    const scale = Math.min(this.size.w / width, this.size.h / height, 2.4);
+    this.touched();
+    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const animation = still ? false : { duration: 500, easingFunction: "easeInOutQuad" };
+    this.network.moveTo({ position: { x, y }, scale, animation });
+    this.actions.redraw();
+  }
+
   draw(view, theme) {
     if (!this.network || !this.size.w || !this.painter) return;
     this.view = view;
     this.theme = theme;
-    this.painter.sort(view);
+    this.painter.sort(view, this.lit(view));
     this.active.fill(0);
     const { sourceOf, targetOf, slots, slotOf } = this.model;
     for (const e of this.painter.drawn) {
@@ -142,6 +197,23 @@ export class Graph {
       for (const n of slots[slotOf[e]].feeds) this.active[n] = 1;
     }
     this.network.redraw();
+  }
+
+  /** The edges that touch the hovered node, or else the selected ones; null: all. */
+  lit(view) {
+    const wanted = view.hovered >= 0 ? [view.hovered] : [...view.selectedSet];
+    const key = wanted.join(" ");
+    if (this.litFor?.key !== key || this.litFor.model !== this.model) {
+      const { touching, E } = this.model;
+      let edges = null;
+      if (wanted.length === 1) edges = touching[wanted[0]];
+      else if (wanted.length) {
+        edges = new Uint8Array(E);
+        for (const n of wanted) for (let e = 0; e < E; e += 1) edges[e] |= touching[n][e];
+      }
+      this.litFor = { key, model: this.model, edges };
+    }
+    return this.litFor.edges;
   }
 
   /** Layer bands and names, then the edges; called by vis-network before it draws the nodes. */
@@ -165,7 +237,7 @@ export class Graph {
       ctx.fillStyle = theme.muted;
       ctx.fillText(`layer ${layer}`, corner.x + 12 / scale, y);
     });
-    this.groups(ctx);
+    this.hairlines(ctx);
     const since = view.now - view.arrived;
     // Bright on arrival, then a quiet mark for as long as this snapshot is shown.
     const glow = view.f > 0 ? view.f : 0.4 + 0.6 * Math.exp(-since / 320);
@@ -183,15 +255,14 @@ export class Graph {
   }
 
   /** Hairlines from a shared key/value head to the heads that it serves. */
-  groups(ctx) {
-    const { model } = this;
-    const { nodes } = this.placed;
-    ctx.strokeStyle = this.view.selected < 0 ? this.theme.faint : this.theme.line;
+  hairlines(ctx) {
+    const { model, places: nodes } = this;
+    ctx.strokeStyle = !this.view.selectedSet.size ? this.theme.faint : this.theme.line;
     ctx.lineWidth = 1;
     const done = new Set();
     for (const slot of model.slots) {
       const anchor = nodes[slot.node];
-      if (anchor.kind !== "kv" || done.has(anchor.name)) continue;
+      if (anchor.kind !== "kv" || anchor.x === null || done.has(anchor.name)) continue;
       done.add(anchor.name);
       for (const n of slot.feeds) {
         const head = nodes[n];
@@ -204,16 +275,24 @@ export class Graph {
     }
   }
 
+  superOf(id) {
+    return this.supers[id - this.model.nodes.length];
+  }
+
   /** vis-network asks for one node: its box, and a function that draws it. */
   node({ ctx, id, x, y }) {
     const { model, theme, view } = this;
-    const node = model.nodes[id];
+    const isGroup = id >= model.nodes.length;
+    const node = isGroup ? this.superOf(id) : model.nodes[id];
     const { w, h: t } = extent(node, model.box.radius);
     const nodeDimensions = { width: w, height: t };
     if (!view) return { drawNode() {}, nodeDimensions };
+    if (isGroup) return { drawNode: () => this.supernode(ctx, node, x, y, w, t), nodeDimensions };
     const drawNode = () => {
       const scale = this.network.getScale();
-      const far = view.selected >= 0 && view.selected !== id && !this.active[id];
+      const chosen = view.selectedSet.has(id);
+      const any = view.hovered >= 0 || view.selectedSet.size > 0;
+      const far = any && !chosen && view.hovered !== id && !this.active[id];
       const idle = !this.active[id];
       const share = shareAt(model, view.estimator, id, view);
       ctx.globalAlpha = far ? 0.22 : idle ? 0.5 : 1;
@@ -222,9 +301,9 @@ export class Graph {
         if (node.kind === "head") ctx.arc(x, y, w / 2, 0, 2 * Math.PI);
         else ctx.roundRect(x - w / 2, y - t / 2, w, t, node.kind === "mlp" ? 6 : t / 2);
       };
-      if (id === view.selected) {
+      if (chosen) {
         ctx.strokeStyle = theme.accentSoft;
-        ctx.lineWidth = 9;
+        ctx.lineWidth = id === view.selected ? 10 : 6;
         shape();
         ctx.stroke();
       }
@@ -234,10 +313,10 @@ export class Graph {
       ctx.fillStyle = Number.isNaN(share) ? theme.undefinedFill : theme.fill(share);
       ctx.fill();
       const updated = id < model.N && model.T && model.updated[view.shown * model.N + id];
-      ctx.strokeStyle = id === view.selected ? theme.accent : updated ? theme.text : theme.faint;
-      ctx.lineWidth = id === view.selected ? 2 : updated ? 1.6 : 0.9;
+      ctx.strokeStyle = chosen ? theme.accent : updated ? theme.text : theme.faint;
+      ctx.lineWidth = chosen ? 2 : updated ? 1.6 : 0.9;
       ctx.stroke();
-      if (id === this.hover.node && id !== view.selected) {
+      if (id === view.hovered && !chosen) {
         ctx.lineWidth = 1.2;
         ctx.strokeStyle = theme.text;
         ctx.beginPath();
@@ -259,6 +338,33 @@ export class Graph {
     return { drawNode, nodeDimensions };
   }
 
+  /** A collapsed group: one box with its name, filled by the mean redundancy of its nodes. */
+  supernode(ctx, node, x, y, w, t) {
+    const { model, theme, view } = this;
+    const chosen = node.members.some((n) => view.selectedSet.has(n));
+    const active = node.members.some((n) => this.active[n]);
+    const shares = node.members
+      .map((n) => shareAt(model, view.estimator, n, view)).filter((share) => !Number.isNaN(share));
+    const share = shares.length ? shares.reduce((a, b) => a + b, 0) / shares.length : NaN;
+    ctx.globalAlpha = active || chosen ? 1 : 0.4;
+    ctx.beginPath();
+    ctx.roundRect(x - w / 2, y - t / 2, w, t, 9);
+    ctx.fillStyle = theme.bg;
+    ctx.fill();
+    ctx.fillStyle = Number.isNaN(share) ? theme.undefinedFill : theme.fill(share);
+    ctx.fill();
+    ctx.strokeStyle = chosen ? theme.accent : theme.text;
+    ctx.lineWidth = chosen ? 2.4 : 1.4;
+    ctx.stroke();
+    ctx.strokeRect(x - w / 2 + 6, y + t / 2 + 2.5, w - 12, 0);
+    ctx.font = `600 11.5px ${FONT}`;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "middle";
+    ctx.fillStyle = Number.isNaN(share) ? theme.text : theme.label(share);
+    ctx.fillText(node.name.length > 18 ? `${node.name.slice(0, 17)}…` : node.name, x, y + 0.5);
+    ctx.globalAlpha = 1;
+  }
+
   ports(ctx, x, y, radius) {
     ctx.font = `500 7px ${FONT}`;
     ctx.fillStyle = this.theme.muted;
@@ -270,49 +376,64 @@ export class Graph {
     const box = this.stage.getBoundingClientRect();
     const at = { x: event.clientX - box.left, y: event.clientY - box.top };
     const id = this.network.getNodeAt(at);
-    const node = id === undefined ? -1 : id;
+    const group = id >= this.model.nodes.length ? this.superOf(id) : null;
+    const node = id === undefined || group ? -1 : id;
     let edge = -1;
-    if (node < 0) {
+    if (id === undefined) {
       const { x, y } = this.network.DOMtoCanvas(at);
       edge = nearest(this.points, this.painter.drawn, x, y, 6 / this.network.getScale());
     }
-    this.stage.style.cursor = node >= 0 ? "pointer" : "";
-    if (node !== this.hover.node || edge !== this.hover.edge) {
-      this.hover = { node, edge };
+    this.stage.style.cursor = id !== undefined ? "pointer" : "";
+    if (edge !== this.hover.edge) {
+      this.hover = { edge };
       this.actions.redraw();
     }
-    if (node >= 0) this.actions.tooltip(this.nodeLines(node), event.clientX, event.clientY);
-    else if (edge >= 0) this.actions.tooltip(this.edgeLines(edge), event.clientX, event.clientY);
-    else this.actions.tooltip(null);
+    this.actions.hover(node);
+    let lines = null;
+    if (group) lines = groupLines(this.model, group, this.view);
+    else if (node >= 0) lines = nodeLines(this.model, node, this.view);
+    else if (edge >= 0) lines = this.edgeLines(edge);
+    this.actions.tooltip(lines, event.clientX, event.clientY);
   }
 
   onLeave() {
     this.actions.tooltip(null);
-    if (this.hover.node < 0 && this.hover.edge < 0) return;
-    this.hover = { node: -1, edge: -1 };
-    this.actions.redraw();
-  }
-
-  nodeLines(n) {
-    return nodeLines(this.model, n, this.view);
+    this.hover = { edge: -1 };
+    this.actions.hover(-1);
   }
 
   edgeLines(e) {
     const { model, view } = this;
+    const { E, other } = model;
     const t = view.shown;
-    const now = model.score[t * model.E + e];
-    const lines = [model.edgeName(e), `score ${number(now, { sign: true })}`];
-    lines.push(now < 0 ? "works against the behaviour" : "supports the behaviour");
-    lines.push(`rank ${model.rank[t * model.E + e] + 1} of ${model.size[t]} in the circuit`);
-    if (view.previous >= 0 && !model.member[view.previous * model.E + e]) {
-      lines.push(`entered after step ${model.steps[view.previous]}`);
+    const lines = [model.edgeName(e)];
+    const score = (source, at, label) => {
+      if (!source.member[at * E + e]) return `${label}: not in the circuit`;
+      const value = number(source.score[at * E + e], { sign: true });
+      const error = source.error ? ` ± ${number(source.error[at * E + e])}` : "";
+      return `${label} ${value}${error}, rank ${source.rank[at * E + e] + 1} of ${source.size[at]}`;
+    };
+    if (other) {
+      lines.push(score(model, t, `${model.label}: score`), score(other, t, `${other.label}: score`));
+    } else {
+      const now = model.score[t * E + e];
+      lines.push(score(model, t, "score"));
+      lines.push(now < 0 ? "works against the behaviour" : "supports the behaviour");
+      if (view.base >= 0) {
+        const was = number(model.score[view.base * E + e], { sign: true });
+        const state = CHANGED[change(model, e, view.base, t)] ?? "";
+        lines.push(`${state} since step ${model.steps[view.base]}, where its score was ${was}`);
+      }
     }
+    if (model.provenance?.scores) lines.push(`Source: step ${model.steps[t]}, ${model.provenance.scores}`);
     return lines;
   }
 
   /** Client coordinates of a node, for tests. */
   where(name) {
-    const node = this.placed?.nodes[this.model.index.get(name)];
+    const n = this.model.index.get(name);
+    const node = n === undefined
+      ? this.supers?.find((place) => place.name === name) : this.places?.[n];
     if (!node || node.x === null || !this.network) return null;
     const at = this.network.canvasToDOM({ x: node.x, y: node.y });
     const box = this.stage.getBoundingClientRect();
@@ -338,5 +459,21 @@ export function nodeLines(model, n, view) {
     lines.push(`redundancy (${label}) ${percent(share, 1)}: needs ${d} of ${node.degree} inputs`);
   }
   if (model.updated[view.shown * model.N + n]) lines.push("its parameters were updated at this step");
+  if (model.provenance?.redundancy) {
+    lines.push(`Source: step ${model.steps[view.shown]}, ${model.provenance.redundancy}`);
+  }
+  return lines;
+}
+
+function groupLines(model, { name, members }, view) {
+  const names = members.map((n) => model.nodes[n].name);
+  const lines = [name, `${members.length} nodes: ${names.join(", ")}`];
+  let inside = 0;
+  const within = new Set(members);
+  for (let e = 0; e < model.E; e += 1) {
+    if (!model.member[view.shown * model.E + e]) continue;
+    if (within.has(model.sourceOf[e]) && within.has(model.targetOf[e])) inside += 1;
+  }
+  lines.push(`${inside} edges of the circuit run inside the group`, "Click to select its nodes");
   return lines;
 }

@@ -3,18 +3,20 @@
 import { AttentionMaps } from "./attention.js";
 import { title } from "./data.js";
 import { h, iconButton, number, percent, s } from "./dom.js";
+import { source } from "./tooltip.js";
 
 const CLOSE = ["M6.4 5L5 6.400 10.600 12 5 17.600 6.400 19 12 13.400 17.600 19 19 17.600 13.400 12 19 6.400 17.600 5 12 10.600z"];
 const SHORT = 4; // edges listed before "show all"
 const NAMES = { circuit: "circuit", mass: "mass 90 %" };
 
 export class Inspector {
-  /** `actions`: select(n), tooltip(lines, x, y), redraw(), focus(). */
+  /** `actions`: select(n), add(n), link(), tooltip(lines, x, y), redraw(). */
   constructor(actions) {
     this.actions = actions;
     this.element = h("aside", { class: "cz-inspector", "aria-label": "Inspector", hidden: true });
     this.maps = new AttentionMaps(actions);
     this.node = -1;
+    this.pinned = false;
     this.probe = 0;
     this.all = { in: false, out: false };
     new ResizeObserver(() => this.sized()).observe(this.element);
@@ -27,6 +29,13 @@ export class Inspector {
     this.actions.redraw();
   }
 
+  /** While it is pinned, a click on another node adds it to the selection. */
+  pin() {
+    this.pinned = !this.pinned;
+    this.built = -1;
+    this.actions.redraw();
+  }
+
   setModel(model) {
     this.model = model;
     this.built = -1;
@@ -35,6 +44,7 @@ export class Inspector {
 
   select(n) {
     if (n === this.node) return;
+    if (n < 0) this.pinned = false;
     this.node = n;
     this.all = { in: false, out: false };
     this.built = -1;
@@ -57,12 +67,21 @@ export class Inspector {
     const hasShares = n < model.N && node.kind !== "input" && model.T > 1;
     this.spark = hasShares ? s("svg", { class: "cz-spark", "aria-hidden": "true" }) : null;
     this.sparkHead = null;
+    const link = this.actions.link() && (node.kind === "head" || node.kind === "mlp");
+    this.link = link ? h("a", { class: "cz-small", target: "_self", text: "Inspect" }) : null;
     this.element.append(
       h("header", {},
         h("div", {}, h("h3", { text: title(node) }), h("code", { text: node.name })),
-        iconButton("Close the inspector", CLOSE, () => this.actions.select(-1), { class: "cz-close" })),
+        h("div", { class: "cz-inspector-tools" },
+          this.link,
+          h("button", {
+            type: "button", class: "cz-small", text: "pin", title: "Keep it selected and select more",
+            "aria-pressed": String(this.pinned), onclick: () => this.pin(),
+          }),
+          iconButton("Close the inspector", CLOSE, () => this.actions.select(-1), { class: "cz-close" }))),
       this.facts,
     );
+    if (model.other) this.facts.before(h("p", { class: "cz-note", text: `Numbers of ${model.label}.` }));
     if (hasShares) {
       this.element.append(
         h("div", { class: "cz-spark-row" }, this.spark,
@@ -130,6 +149,7 @@ export class Inspector {
     const mark = `${t} ${view.edges} ${this.all.in} ${this.all.out} ${n}`;
     if (mark === this.mark) return;
     this.mark = mark;
+    if (this.link) this.link.href = this.actions.link();
     this.facts.replaceChildren(...this.factRows(n, t));
     this.list(this.incoming, "in", n, t);
     this.list(this.outgoing, "out", n, t);
@@ -140,8 +160,12 @@ export class Inspector {
     const { model } = this;
     const node = model.nodes[n];
     const rows = [];
-    const row = (name, value, note = "") =>
-      rows.push(h("div", {}, h("dt", { text: name }), h("dd", {}, h("b", { text: value }), h("span", { text: note }))));
+    const from = model.provenance?.redundancy ?? "";
+    const row = (name, value, note = "") => {
+      const made = h("div", {}, h("dt", { text: name }), h("dd", {}, h("b", { text: value }), h("span", { text: note })));
+      if (from) source(made, this.actions, () => [name, `Source: step ${model.steps[t]}, ${from}`]);
+      rows.push(made);
+    };
     if (node.kind === "kv") {
       const served = model.slots.find((slot) => slot.node === n)?.feeds ?? [];
       row("Serves", served.map((head) => model.nodes[head].name).join(", "));
@@ -231,7 +255,8 @@ export class Inspector {
       const fresh = t > 0 && !model.member[e];
       return h("button", {
         type: "button", class: now < 0 ? "cz-edge cz-minus" : "cz-edge cz-plus",
-        title: `${model.edgeName(e)}: select ${model.nodes[other].name}`,
+        title: `${model.edgeName(e)}: select ${model.nodes[other].name}. `
+          + `Step ${model.steps[t]}, ${model.provenance?.scores ?? ""}`,
         onclick: () => this.actions.select(other),
       },
       h("span", { class: "cz-edge-name", text: name + into }),
@@ -272,6 +297,12 @@ export class Inspector {
         h("span", { text: `Adds directly to “${probe.answer.trim()}” over “${probe.foil.trim()}”: ` }),
         h("b", { text: number(now, { sign: true }) }),
         h("span", { text: ` logits (${number(start, { sign: true })} at step ${model.steps[0]})` })));
+    }
+    if (model.provenance?.probes) {
+      source(this.effect, this.actions, () => [
+        "Direct logit attribution and predictions",
+        `Source: step ${model.steps[t]}, ${model.provenance.probes}`,
+      ]);
     }
     children.push(h("div", { class: "cz-tops" },
       h("div", {}, h("h5", { text: `Next token at step ${model.steps[t]}` }), top(t)),

@@ -1,5 +1,6 @@
-// The keyboard: space plays, left and right step, up and down walk through the nodes. Several players may share a page, so keys that are
-// pressed outside of every player go to the one that was used last.
+// The keyboard: space plays, left and right step, N and P jump to the next and the last big change,
+// up and down walk through the nodes, Escape clears. Several players may share a page, so keys that
+// are pressed outside of every player go to the one that was used last.
 
 let current = null;
 
@@ -48,10 +49,10 @@ function press(player, event, inGraph) {
       // Inside the graph these walk from node to node; elsewhere they scroll the page.
       if (inGraph) player.walk(event.key === "ArrowUp" ? 1 : -1);
       return inGraph;
-    case "Escape":
-      if (player.selected < 0) return false;
-      player.select(-1);
-      return true;
+    case "f": case "F": player.present(true); return true;
+    case "n": case "N": player.big(1); return true;
+    case "p": case "P": player.big(-1); return true;
+    case "Escape": return player.clear();
     default: return false;
   }
 }

@@ -13,19 +13,32 @@ function item(text, icon, title) {
   return h("span", { class: "cz-legend-item", title }, icon, h("span", { text }));
 }
 
-export function legend({ widest }) {
+export function legend({ widest, other, label }) {
   const letters = ["q", "k", "v"].map((letter, at) => {
     const text = s("text", { x: 7 + 8 * at, y: 17, class: "cz-l-letter" });
     text.textContent = letter;
     return text;
   });
+  const enters = item("query, key, value", sample(s("path", { class: "cz-l-head", d: "M5 1A10 10 0 0 0 25 1" }), ...letters), "An edge enters a head at its left for the query, in the middle for the key, at its right for the value");
+  const wedge = item(`|score|, widest ≥ ${number(widest)}`, sample(s("path", { class: "cz-l-wedge", d: "M2 9L28 5V13Z" })), "The wider, the stronger");
+  if (other) {
+    return [
+      item(`only in ${label}`, sample(line("cz-l-plus")), "In the first one's circuit only"),
+      item(`only in ${other.label}`, sample(line("cz-l-minus")), "In the other one's circuit only"),
+      item("in both", sample(line("cz-l-both")), "In both circuits"),
+      wedge, enters,
+    ];
+  }
   return [
     item("supports", sample(line("cz-l-plus")), "Positive score: corrupting this edge alone lowers the metric"),
     item("works against", sample(line("cz-l-minus")), "Negative score: corrupting this edge alone raises the metric"),
-    item(`|score|, widest ≥ ${number(widest)}`, sample(s("path", { class: "cz-l-wedge", d: "M2 9L28 5V13Z" })), "The wider, the stronger"),
-    item("entered", sample(line("cz-l-glow", { "stroke-width": 10 }), line("cz-l-plus", { "stroke-width": 2 })), "In the circuit now, not at the snapshot shown before"),
-    item("left", sample(line("cz-l-plus cz-l-dots", { "stroke-width": 1.5 })), "In the circuit at the snapshot shown before, not now"),
-    item("query, key, value", sample(s("path", { class: "cz-l-head", d: "M5 1A10 10 0 0 0 25 1" }), ...letters), "An edge enters a head at its left for the query, in the middle for the key, at its right for the value"),
+    wedge,
+    item("entered", sample(line("cz-l-glow", { "stroke-width": 10 }), line("cz-l-plus", { "stroke-width": 2 })), "In the circuit now, not at the snapshot it is compared with"),
+    item("left", sample(line("cz-l-plus cz-l-dots", { "stroke-width": 1.5 })), "In the circuit at the snapshot it is compared with, not now"),
+    item("stronger", sample(line("cz-l-seam", { "stroke-width": 6.5 }), line("cz-l-plus")), "|score| grew by more than the noise: two standard errors of the difference over examples"),
+    item("weaker", sample(line("cz-l-plus", { "stroke-width": 3.5 }), line("cz-l-cut", { "stroke-width": 5 })), "|score| shrank by more than the noise: two standard errors of the difference over examples"),
+    item("noise", sample(line("cz-l-noise cz-l-dots", { "stroke-width": 1.2 })), "Entered or left by no more than the noise; an edge without any mark changed by no more than it"),
+    enters,
     item("parameters updated", sample(s("circle", { class: "cz-l-ring", cx: 15, cy: 9, r: 6.5 })), "This step changed parameters that the node owns"),
   ];
 }

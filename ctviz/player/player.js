@@ -7,26 +7,37 @@
 import { Clock } from "./clock.js";
 import { readTheme } from "./colour.js";
 import { Curves } from "./curves.js";
-import { decode } from "./data.js";
+import { change, decode } from "./data.js";
 import { h, iconButton, setText } from "./dom.js";
 import { Graph } from "./graph.js";
 import { Heatmap } from "./heatmap.js";
 import { Inspector } from "./inspector.js";
 import { legend } from "./legend.js";
 import { listen } from "./keys.js";
-import { Tooltip } from "./tooltip.js";
+import { SelectionBar } from "./selection.js";
+import { findNode, Toolbar } from "./toolbar.js";
+import { source, Tooltip } from "./tooltip.js";
 import { Transport } from "./transport.js";
 import { loadVis } from "./vis.js";
 
 const players = new WeakMap();
 const REPORT_AFTER = 300; // ms without a further change
+const PRESENT = ["M3 4h18v12H3zM5 6v8h14V6z", "M8 18h8v2H8z"];
+const LEAVE = ["M6.4 5L5 6.4 10.600 12 5 17.600 6.400 19 12 13.400 17.600 19 19 17.600 13.400 12 19 6.400 17.600 5 12 10.600z"];
 
 class Player {
   constructor(parent) {
     this.clock = new Clock();
-    this.selected = -1;
+    this.nodes = []; // selected, the inspected one first
+    this.hovered = -1;
     this.edges = null; // null: as many as the circuit has
+    this.marks = "previous";
     this.estimator = "circuit";
+    this.heat = "nodes";
+    this.whole = false;
+    this.groups = [];
+    this.keepsGroups = false;
+    this.camera = null;
     this.token = null;
     this.following = false;
     this.frameTimes = [];
@@ -38,18 +49,28 @@ class Player {
 
   build(parent) {
     this.tip = new Tooltip();
+    const set = (name) => (value) => {
+      this[name] = value;
+      this.settle();
+    };
     const actions = {
-      select: (n) => this.select(n === this.selected ? -1 : n),
+      select: (n) => this.click(n),
+      inspect: (n) => this.choose([n, ...this.nodes.filter((other) => other !== n)]),
+      add: (n) => this.add(n),
+      group: (members) => this.choose(members),
+      hover: (n) => this.hover(n),
+      find: (text) => this.find(text),
       tooltip: (lines, x, y) => this.tip.show(lines, x, y),
       redraw: () => this.redraw(),
-      estimator: (key) => {
-        this.estimator = key;
-        this.redraw();
-      },
+      estimator: set("estimator"),
+      heat: set("heat"),
+      marks: set("marks"),
+      whole: (on) => this.setWhole(on),
       seek: (step) => this.seek(step),
       toggle: () => this.toggle(),
       step: (by) => this.go(this.clock.i + by),
       go: (i) => this.go(i),
+      big: (by) => this.big(by),
       speed: (x) => {
         this.clock.speed = x;
         this.redraw();
@@ -58,15 +79,28 @@ class Player {
         this.clock.loop = !this.clock.loop;
         this.redraw();
       },
+      canGroup: () => this.keepsGroups,
+      makeGroup: (name) => this.makeGroup(name),
+      toggleGroup: (g) => this.toggleGroup(g),
+      dropGroup: (g) => this.dropGroup(g),
+      link: () => this.inspectLink(),
     };
     this.graph = new Graph(actions);
     this.heatmap = new Heatmap(actions);
     this.curves = new Curves(actions);
     this.transport = new Transport(actions);
     this.inspector = new Inspector(actions);
+    this.toolbar = new Toolbar(actions);
+    this.selection = new SelectionBar(actions);
 
     this.heading = h("h2", {});
-    this.facts = h("p", { class: "cz-about" });
+    this.facts = h("p", { class: "cz-about", tabindex: 0 });
+    source(this.facts, actions, () => this.aboutLines());
+    this.presentButton = iconButton("Present: large, without controls (F)", PRESENT, () => this.present(true));
+    this.leaveButton = iconButton("Leave the presentation (Escape)", LEAVE, () => this.present(false), {
+      class: "cz-leave",
+    });
+    this.bigStep = h("p", { class: "cz-big", "aria-hidden": "true" });
     this.live = h("span", { class: "cz-chip", hidden: true });
     this.slider = h("input", {
       type: "range", min: 1, max: 1, step: 1, "aria-label": "Edges shown",
@@ -76,15 +110,12 @@ class Player {
     this.changes = h("p", { class: "cz-changes", "aria-live": "off" });
     this.emptyText = h("span", {});
     this.empty = h("div", { class: "cz-empty", hidden: true }, this.emptyText);
-    this.hint = h("p", {
-      class: "cz-note cz-hint",
-      text: "Click a node to see its edges, scores and redundancy over time.",
-    });
     this.legendHolder = h("div", { class: "cz-legend" });
     this.root = h("div", { class: "cz", style: "visibility:hidden" },
       h("div", { class: "cz-frame" },
         h("header", { class: "cz-title" },
-          h("div", {}, this.heading, this.live), this.facts),
+          h("div", {}, this.heading, this.live), this.facts, this.bigStep,
+          h("div", { class: "cz-buttons cz-title-buttons" }, this.presentButton), this.leaveButton),
         h("div", { class: "cz-main" },
           h("section", { class: "cz-panel cz-graph", "aria-label": "Circuit" },
             h("header", {},
@@ -95,9 +126,11 @@ class Player {
                 iconButton("Zoom out", ["M5 11h14v2H5z"], () => this.graph.zoom(0.8)),
                 iconButton("Fit the graph", ["M4 4h6v2H6v4H4z", "M14 4h6v6h-2V6h-4z", "M4 14h2v4h4v2H4z", "M18 14h2v6h-6v-2h4z"],
                   () => this.graph.fit()))),
+            this.toolbar.element,
             h("div", { class: "cz-stage-holder" }, this.graph.stage, this.empty),
+            this.selection.element,
             this.legendHolder),
-          h("div", { class: "cz-side" }, this.heatmap.element, this.curves.element, this.hint,
+          h("div", { class: "cz-side" }, this.heatmap.element, this.curves.element,
             this.inspector.element)),
         this.transport.element),
       this.tip.element);
@@ -115,6 +148,18 @@ class Player {
       playing: () => clock.playing,
       fps: () => this.fps(),
       selected: () => this.model?.nodes[this.selected]?.name ?? null,
+      nodes: () => this.names(),
+      hovered: () => this.model?.nodes[this.hovered]?.name ?? null,
+      marked: () => {
+        const { painter } = this.graph;
+        const count = (...lists) => lists.reduce((sum, list) => sum + list.count, 0);
+        return {
+          entered: count(...painter.entered), left: count(...painter.ghosts),
+          stronger: painter.stronger.count, weaker: painter.weaker.count,
+          noise: count(painter.faintEntered, painter.faintGhosts),
+        };
+      },
+      view: () => JSON.parse(this.viewText()),
       edges: () => this.shownEdges(),
       drawn: () => this.graph.painter?.drawn.length ?? 0,
       ready: () => Boolean(this.graph.network && this.graph.view),
@@ -129,6 +174,8 @@ class Player {
   async update({ data, setStateValue, vis }) {
     this.setStateValue = setStateValue;
     const { payload, view } = data;
+    this.keepsGroups = Boolean(data.groups);
+    this.links = Boolean(data.links);
     this.theme = readTheme(this.root);
     for (const [name, value] of Object.entries(this.theme.variables)) {
       this.root.style.setProperty(name, value);
@@ -139,9 +186,8 @@ class Player {
       this.setModel(decode(payload));
     }
     if (view.token !== this.token) {
-      const first = this.token === null;
       this.token = view.token;
-      this.apply(view, first);
+      this.apply(view);
     }
     try {
       this.vis ??= vis ?? null;
@@ -152,6 +198,12 @@ class Player {
       }
       // No frame may come between the new data and the new graph.
       if (this.graph.model !== this.model) this.graph.setModel(this.model, this.vis);
+      this.graph.setWhole(this.whole);
+      this.graph.setGroups(this.groups);
+      if (data.camera !== undefined && data.camera !== this.camera) {
+        this.camera = data.camera;
+        this.look(data.camera);
+      }
     } catch (error) {
       this.say(`The graph cannot be drawn: ${error.message}`);
     }
@@ -160,7 +212,7 @@ class Player {
 
   setModel(model) {
     const before = this.model;
-    const name = before?.nodes[this.selected]?.name;
+    const names = this.names();
     const follow = before && this.following && !this.clock.playing;
     this.model = model;
     this.clock.resize(model.T);
@@ -168,12 +220,13 @@ class Player {
       this.clock.go(model.T - 1, { forget: !before });
       this.following = true;
     }
-    this.selected = name === undefined ? -1 : (model.index.get(name) ?? -1);
+    this.nodes = this.indices(names);
+    this.hovered = -1;
+    this.readGroups(model);
 
     setText(this.heading, model.title || model.run);
     const about = [model.model, model.task, model.method, model.source];
     setText(this.facts, about.filter(Boolean).join(" · "));
-    this.facts.title = `Scores in units of ${model.metric}.`;
     this.legendHolder.replaceChildren(...legend(model));
     const words = { running: "live", failed: "failed", cancelled: "cancelled", interrupted: "interrupted" };
     this.live.hidden = !words[model.state];
@@ -190,6 +243,7 @@ class Player {
     this.heatmap.setModel(model);
     this.curves.setModel(model);
     this.transport.setModel(model);
+    this.toolbar.setModel(model);
     this.inspector.setModel(model);
     this.inspector.select(this.selected);
   }
@@ -199,8 +253,16 @@ class Player {
     setText(this.emptyText, text);
   }
 
-  /** What the page asks for: a step, a node, a number of edges; None leaves it as it is. */
-  apply({ step, node, edges }, first) {
+  aboutLines() {
+    const { model } = this;
+    return [
+      `run ${model.run}`, `Scores in units of ${model.metric}.`,
+      ...(model.provenance?.scores ? [`Source: ${model.provenance.scores}`] : []),
+    ];
+  }
+
+  /** What the page asks for; a step or a number of edges that is not given stays as it is. */
+  apply({ step, nodes, edges, marks, estimator, heat, whole }) {
     const { model } = this;
     if (step !== null && step !== undefined && model.T) {
       this.clock.playing = false;
@@ -208,8 +270,11 @@ class Player {
       this.following = this.atEnd();
     }
     if (edges !== null && edges !== undefined) this.showEdges(edges, { quiet: true });
-    if (node !== null && node !== undefined) this.setSelected(model.index.get(node) ?? -1);
-    else if (!first) this.setSelected(-1);
+    else this.showEdges(Infinity, { quiet: true });
+    Object.assign(this, { marks, estimator, heat, whole });
+    this.setNodes(this.indices(nodes));
+    // A link to a node that is never in the circuit shows the whole model.
+    if (this.nodes.some((n) => model.nodes[n].x === null)) this.whole = true;
     clearTimeout(this.timer);
     this.reported = this.viewText();
   }
@@ -248,15 +313,142 @@ class Player {
     return Math.min(this.edges ?? Infinity, Math.max(1, this.model?.maxEdges ?? 1));
   }
 
-  setSelected(n) {
-    this.selected = n;
-    this.inspector.select(n);
+  get selected() {
+    return this.nodes.length ? this.nodes[0] : -1;
+  }
+
+  names() {
+    return this.nodes.map((n) => this.model.nodes[n].name);
+  }
+
+  indices(names) {
+    return (names ?? []).map((name) => this.model.index.get(name)).filter((n) => n !== undefined);
+  }
+
+  setNodes(nodes) {
+    this.nodes = nodes;
+    this.inspector.select(this.selected);
+  }
+
+  /** Select these nodes; the first is inspected. */
+  choose(nodes) {
+    this.setNodes(nodes);
+    if (nodes.some((n) => this.model.nodes[n].x === null)) this.setWhole(true);
+    this.tip.show(null);
+    this.settle();
   }
 
   select(n) {
-    this.setSelected(n);
+    this.choose(n < 0 ? [] : [n]);
+  }
+
+  /** A click on a node, or with -1 beside all of them. */
+  click(n) {
+    if (n >= 0 && this.inspector.pinned) this.add(n);
+    else this.select(n === this.selected && this.nodes.length === 1 ? -1 : n);
+  }
+
+  /** Put a node into the selection, or take it out. */
+  add(n) {
+    const rest = this.nodes.filter((other) => other !== n);
+    this.choose(rest.length < this.nodes.length ? rest : [n, ...this.nodes]);
+  }
+
+  hover(n) {
+    if (n === this.hovered) return;
+    this.hovered = n;
+    this.redraw();
+  }
+
+  find(text) {
+    const n = findNode(this.model, text);
+    if (n < 0) return false;
+    this.choose([n]);
+    if (this.clock.count && !this.clock.playing) this.graph.focus([n]);
+    return true;
+  }
+
+  /** Escape: leave the presentation, or let go of the selection. */
+  clear() {
     this.tip.show(null);
+    if (this.presenting) this.present(false);
+    else if (this.nodes.length) this.select(-1);
+    else return false;
+    return true;
+  }
+
+  setWhole(on) {
+    this.whole = on;
+    this.graph.setWhole(on);
     this.settle();
+  }
+
+  /** Jump to the next big change, or with -1 to the last one; past the end from the start. */
+  big(by) {
+    const { clock, model } = this;
+    const found = clock.find(model.big, by);
+    const wrapped = by > 0 ? model.big.indexOf(true) : model.big.lastIndexOf(true);
+    if (found !== null || wrapped >= 0) this.go(found ?? wrapped);
+  }
+
+  look(camera) {
+    if (!camera) return;
+    if (camera === "all") this.graph.fit();
+    else this.graph.focus(this.indices(camera.split(",")));
+  }
+
+  present(on) {
+    if (on === Boolean(this.presenting)) return;
+    this.presenting = on;
+    this.root.classList.toggle("cz-present", on);
+    const { root } = this;
+    if (on) root.requestFullscreen?.().catch(() => {}); // it fills the window all the same
+    else if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
+    this.redraw();
+  }
+
+  inspectLink() {
+    if (!this.links || this.selected < 0 || !this.model.T) return null;
+    const { name } = this.model.nodes[this.selected];
+    const step = this.model.steps[this.clock.i];
+    return `inspect?${new URLSearchParams({ run: this.model.run, step, node: name })}`;
+  }
+
+  // ---------------------------------------------------------------- groups
+
+  readGroups(model) {
+    const open = new Set(this.groups.filter((g) => !g.collapsed).map((g) => g.name));
+    this.groups = (model.groups ?? [])
+      .map(({ name, nodes }) => ({
+        name, members: this.indices(nodes), collapsed: !open.has(name),
+      }))
+      .filter(({ members }) => members.length > 1);
+  }
+
+  makeGroup(name) {
+    if (this.nodes.length < 2) return;
+    const members = [...this.nodes].sort((a, b) => a - b);
+    this.changeGroups([...this.groups, { name, members, collapsed: true }], { keep: true });
+  }
+
+  toggleGroup(g) {
+    const flip = (group, at) => (at === g ? { ...group, collapsed: !group.collapsed } : group);
+    this.changeGroups(this.groups.map(flip));
+  }
+
+  dropGroup(g) {
+    this.changeGroups(this.groups.filter((_, at) => at !== g), { keep: true });
+  }
+
+  changeGroups(groups, { keep = false } = {}) {
+    this.groups = groups;
+    this.graph.setGroups(groups);
+    this.redraw();
+    if (!keep || !this.keepsGroups) return;
+    const { nodes } = this.model;
+    this.setStateValue("groups", groups.map(({ name, members }) => ({
+      name, nodes: members.map((n) => nodes[n].name),
+    })));
   }
 
   /** Select the next node of the circuit, in the order of the model. */
@@ -286,8 +478,12 @@ class Player {
     const { model, clock } = this;
     return JSON.stringify({
       step: model.T ? model.steps[clock.i] : null,
-      node: model.nodes[this.selected]?.name ?? null,
+      nodes: this.names(),
       edges: this.edges,
+      marks: this.marks,
+      estimator: this.estimator,
+      heat: this.heat,
+      whole: this.whole,
     });
   }
 
@@ -315,18 +511,23 @@ class Player {
     clock.tick(this.lastFrame ? now - this.lastFrame : 16);
     if (wasPlaying && !clock.playing) this.settle();
     this.measure(now, wasPlaying);
+    const base = this.marks === "start" ? (clock.i > 0 ? 0 : -1) : clock.previous;
     const view = {
-      i: clock.i, j: clock.j, f: clock.f, shown: clock.i, previous: clock.previous,
+      i: clock.i, j: clock.j, f: clock.f, shown: clock.i, base: this.model.other ? -1 : base,
       arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
-      loop: clock.loop, edges: this.shownEdges(), selected: this.selected, estimator: this.estimator,
+      loop: clock.loop, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
+      selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
+      marks: this.marks, whole: this.whole,
     };
     this.describe(view);
     this.graph.draw(view, this.theme);
     this.heatmap.draw(view, this.theme);
     this.curves.draw(view);
     this.transport.draw(view, this.theme);
+    this.toolbar.draw(view);
+    this.selection.draw(view, this.model, this.groups);
     this.inspector.draw(view, this.theme);
-    const glowing = clock.previous >= 0 && view.now - clock.arrived < 1200;
+    const glowing = view.base >= 0 && view.now - clock.arrived < 1200;
     if (clock.playing || glowing) {
       this.lastFrame = now;
       this.redraw();
@@ -336,36 +537,51 @@ class Player {
   describe(view) {
     const { model } = this;
     this.root.classList.toggle("cz-playing", view.playing);
-    this.hint.hidden = this.selected >= 0;
+    setText(this.bigStep, model.T ? `step ${model.steps[view.i]}` : "");
     const inside = model.T ? model.size[view.i] : 0;
     const all = model.whole.edges.toLocaleString("en-US");
     setText(this.sliderText, model.T ? `${Math.min(view.edges, inside)} of ${inside}` : "–");
     this.sliderText.title = `The circuit has ${inside} of the model's ${all} edges.`;
     const { dropped } = model.whole;
     let words = `of ${all} in the model${dropped ? `; ${dropped} weak ones are not in this view` : ""}`;
-    if (view.previous >= 0 && view.previous !== view.i) {
-      const { entered, left } = this.compare(view.previous, view.i);
-      const change = entered || left ? `${entered} entered, ${left} left` : "no edge entered or left";
-      words = `since step ${model.steps[view.previous]}: ${change}`;
+    if (model.other) words = this.overlapWords(view.i);
+    else if (view.base >= 0 && view.base !== view.i) {
+      words = `since step ${model.steps[view.base]}: ${this.changeWords(view.base, view.i)}`;
     }
     setText(this.changes, words);
+    this.changes.title = words;
   }
 
-  compare(before, now) {
+  /** What changed between two snapshots, counted over the whole circuit. */
+  changeWords(before, now) {
+    const { model } = this;
     const key = `${before} ${now}`;
-    if (this.compared?.key !== key || this.compared.model !== this.model) {
-      const { E, member } = this.model;
-      let entered = 0;
-      let left = 0;
-      for (let e = 0; e < E; e += 1) {
-        const was = member[before * E + e];
-        const is = member[now * E + e];
-        if (is && !was) entered += 1;
-        else if (was && !is) left += 1;
-      }
-      this.compared = { key, model: this.model, entered, left };
+    if (this.compared?.key === key && this.compared.model === model) return this.compared.words;
+    const count = {};
+    for (let e = 0; e < model.E; e += 1) {
+      const state = change(model, e, before, now);
+      count[state] = (count[state] ?? 0) + 1;
     }
-    return this.compared;
+    const sum = (...states) => states.reduce((total, state) => total + (count[state] ?? 0), 0);
+    const parts = [`${sum("entered", "entered~")} entered`, `${sum("left", "left~")} left`];
+    if (model.error) {
+      parts.push(`${sum("strengthened")} stronger`, `${sum("weakened")} weaker`);
+      parts.push(`${sum("noise")} within noise`);
+    }
+    this.compared = { key, model, words: parts.join(", ") };
+    return this.compared.words;
+  }
+
+  overlapWords(i) {
+    const { E, member, other, label } = this.model;
+    const [one, two, both] = [[], [], []];
+    for (let e = 0; e < E; e += 1) {
+      const [a, b] = [member[i * E + e], other.member[i * E + e]];
+      if (a && b) both.push(e);
+      else if (a) one.push(e);
+      else if (b) two.push(e);
+    }
+    return `${both.length} in both, ${one.length} only in ${label}, ${two.length} only in ${other.label}`;
   }
 
   measure(now, playing) {

@@ -9,6 +9,7 @@ const ICON = {
   forth: ["M8.5 6v12l7.5-6z"],
   first: ["M6 6h2.2v12H6z", "M18 6v12l-8-6z"],
   last: ["M15.8 6H18v12h-2.2z", "M6 6v12l8-6z"],
+  next: ["M4 6.500v11L11 12z", "M11 6.500v11L18 12z", "M18.500 6H20.500v12h-2z"],
   loop: ["M17 3.5l3.5 3.5L17 10.500V8H8a4 4 0 0 0-4 4H2a6 6 0 0 1 6-6h9z",
     "M7 20.500L3.500 17 7 13.500V16h9a4 4 0 0 0 4-4h2a6 6 0 0 1-6 6H7z"],
 };
@@ -16,7 +17,7 @@ const SPEEDS = [0.5, 1, 2, 4];
 const THUMB = 14; // width of the range's thumb, also in the style sheet
 
 export class Transport {
-  /** `actions`: toggle(), step(by), go(i, done), speed(x), loop(on). */
+  /** `actions`: toggle(), step(by), go(i), big(by), speed(x), loop(). */
   constructor(actions) {
     this.actions = actions;
     this.play = iconButton("Play", ICON.play, () => actions.toggle(), { class: "cz-play" });
@@ -26,6 +27,9 @@ export class Transport {
     this.back = iconButton("One snapshot back", ICON.back, () => actions.step(-1));
     this.forth = iconButton("One snapshot forward", ICON.forth, () => actions.step(1));
     this.last = iconButton("Last snapshot", ICON.last, () => actions.go(Infinity, true));
+    this.next = iconButton("Next big change", ICON.next, () => actions.big(1), {
+      title: "Next big change of the circuit (N; P goes back)",
+    });
     this.loop = iconButton("Loop", ICON.loop, () => actions.loop(), { class: "cz-loop" });
     this.step = h("b", {});
     this.mark = h("em", { class: "cz-mark" });
@@ -39,7 +43,8 @@ export class Transport {
     this.map = h("canvas", { class: "cz-map" });
     this.mapHolder = h("div", {
       class: "cz-map-holder",
-      title: "How much of the circuit changed at each snapshot: 1 − overlap (Jaccard) with the one before",
+      title: "Each bar: how much of the circuit turned over at a snapshot, "
+        + "1 − overlap (Jaccard) with the one before. Dark bars are big changes.",
       onclick: (event) => {
         const box = this.map.getBoundingClientRect();
         const share = (event.clientX - box.left - THUMB / 2) / (box.width - THUMB);
@@ -52,7 +57,7 @@ export class Transport {
       })));
     this.element = h("section", { class: "cz-transport", "aria-label": "Playback" },
       h("div", { class: "cz-buttons" },
-        this.first, this.back, this.play, this.stop, this.forth, this.last),
+        this.first, this.back, this.play, this.stop, this.forth, this.last, this.next),
       h("div", { class: "cz-track" },
         h("div", { class: "cz-map-row" }, this.mapHolder), this.range),
       this.label,
@@ -68,6 +73,7 @@ export class Transport {
     for (const button of [this.play, this.first, this.back, this.forth, this.last]) {
       button.disabled = model.T < 2;
     }
+    this.next.disabled = !model.big.includes(true);
     this.drawMap();
   }
 
@@ -116,7 +122,7 @@ export class Transport {
     for (let i = 1; i < model.T; i += 1) {
       const x = THUMB / 2 + (i / (model.T - 1)) * span;
       const size = Math.max(1, (model.churn[i] / largest) * (t - 1));
-      ctx.fillStyle = i === this.view?.i ? theme.accent : theme.faint;
+      ctx.fillStyle = i === this.view?.i ? theme.accent : model.big[i] ? theme.muted : theme.line;
       ctx.fillRect(x - bar / 2, t - size, bar, size);
     }
   }

@@ -8,26 +8,50 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ctviz.circuit import Circuit, Scores
+from ctviz.config import Method
 from ctviz.errors import DamagedRun
 from ctviz.graph import Graph
+from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.runs import Run
 from ctviz.runs.directory import read_snapshot
 from ctviz.snapshot import Snapshot
-from ctviz.views.timeline import Curve, Probe, Timeline
+from ctviz.views.timeline import Curve, NodeGroup, Probe, Timeline
 
-__all__ = ["recorded"]
+__all__ = ["METHODS", "recorded"]
+
+METHODS: dict[Method, str] = {
+    "circuit": "circuit-tuning",
+    "frozen-circuit": "a frozen circuit",
+    "random": "random parts",
+    "full": "full fine-tuning",
+    "lora": "LoRA",
+}
+
+FAITHFUL = "share of the behaviour that the circuit alone carries, on {dev}"
+KL = "mean KL a token on neutral text, untuned model against this one, at each snapshot"
+DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
 
 CURVES = (
-    # column, label, panel, kind
-    ("metric", "metric", "metric", "main"),
-    ("faithfulness", "circuit", "faithfulness", "main"),
-    ("random_faithfulness", "random circuit of that size", "faithfulness", "reference"),
-    ("retention_kl", "KL from the untuned model", "retention", "main"),
-    ("loss", "training loss", "loss", "main"),
+    # column, label, panel, kind, where the numbers come from
+    ("metric", "metric", "metric", "main", "mean of {metric} over {dev}, at each snapshot"),
+    ("faithfulness", "circuit", "faithfulness", "main", FAITHFUL),
+    ("random_faithfulness", "random circuit of that size", "faithfulness", "reference", FAITHFUL),
+    ("retention_kl", "KL from the untuned model", "retention", "main", KL),
+    ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
+    ("{judged_by}", "{judged_by}", "score", "main", "the task's own score on {dev}"),
+    ("other_accuracy", "mean", "others", "main", "other tasks that the untuned model could do"),
+    ("perplexity", "on English text", "perplexity", "main", "on held-out text, at each snapshot"),
+    ("outside_moved", "parts", "drift", "main", DRIFT),
 )
 
 
-def recorded(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timeline | None:
+def recorded(
+    run: Run,
+    *,
+    damaged: list[DamagedRun] | None = None,
+    groups: tuple[NodeGroup, ...] = (),
+) -> Timeline | None:
     """What the player shows of a run as it is on disk now; None until its model is loaded.
 
     Damaged snapshots are left out and put into ``damaged``. Raises DamagedRun if ``run.json`` or
@@ -45,6 +69,12 @@ def recorded(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timeline |
                 damaged.append(error)
     config, about, count = run.config, run.about, len(snapshots)
     tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, -1)
+    words = {
+        "metric": about["task"]["metric"],
+        "dev": f"{about['examples']} dev pairs",
+        "judged_by": about["task"].get("judged_by", "accuracy"),
+    }
+    made = f"run {run.id}, {METHODS[config.method]}, seed {config.seed}"
     return Timeline(
         run=run.id,
         title=about["task"]["title"],
@@ -68,15 +98,35 @@ def recorded(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timeline |
             key: _stack([s.redundancy[key] for s in snapshots], (len(graph.nodes),), np.float32)
             for key in ("circuit", "mass")
         },
-        curves=_curves(run.metrics(), last=snapshots[-1].step if snapshots else -1),
+        curves=_curves(run.metrics(), snapshots[-1].step if snapshots else -1, words, made),
         probes=_probes(snapshots),
+        errors=_errors(snapshots, graph),
+        split=_split(snapshots, graph),
+        quality=_quality(snapshots),
+        groups=groups,
+        provenance={
+            "scores": (
+                f"edge attribution patching on {words['dev']}, {config.ablation} ablation; {made}"
+            ),
+            "redundancy": f"from the scores and the circuit of this step, {words['dev']}; {made}",
+            "quality": f"measured by running the circuit alone on {words['dev']}; {made}",
+            "probes": f"one prompt, run at every snapshot; {made}",
+        },
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def _snapshot(file: Path, changed: int, graph: Graph) -> Snapshot:
     """A snapshot file never changes once it is there; ``changed`` is its time of writing."""
     return read_snapshot(file, graph)
+
+
+@lru_cache(maxsize=512)
+def _inputs(snapshot: Snapshot, graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+    """float [head, 3] by the estimators circuit and mass, of one snapshot."""
+    circuit = circuit_redundancy(Circuit(graph, snapshot.circuit))
+    mass = mass_redundancy(Scores(graph, np.nan_to_num(snapshot.scores)))
+    return circuit.by_input(), mass.by_input()
 
 
 def _stack(arrays: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -95,10 +145,42 @@ def _touched(graph: Graph, tuned: np.ndarray) -> np.ndarray:
     return touched
 
 
-def _curves(metrics: pd.DataFrame, *, last: int) -> tuple[Curve, ...]:
+def _errors(snapshots: list[Snapshot], graph: Graph) -> np.ndarray | None:
+    """float32 [T, source, slot], None unless every snapshot has kept them."""
+    errors = [s.error for s in snapshots if s.error is not None]
+    if not errors or len(errors) < len(snapshots):
+        return None
+    return _stack(errors, graph.exists.shape, np.float32)
+
+
+def _split(snapshots: list[Snapshot], graph: Graph) -> dict[str, np.ndarray]:
+    """float32 [T, head, 3] by estimator: redundancy of each head's query, key and value."""
+    both = [_inputs(s, graph) for s in snapshots]
+    shape = (graph.n_layers * graph.n_heads, 3)
+    return {
+        "circuit": _stack([circuit for circuit, _ in both], shape, np.float32),
+        "mass": _stack([mass for _, mass in both], shape, np.float32),
+    }
+
+
+def _quality(snapshots: list[Snapshot]) -> np.ndarray:
+    """float [T, 3]: faithfulness, random circuits', standard error of the first; NaN if unknown."""
+    names = ("faithfulness", "random_faithfulness", "faithfulness_error")
+    rows = [[_number(s.metrics.get(name)) for name in names] for s in snapshots]
+    return np.array(rows, dtype=float).reshape(len(snapshots), 3)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _curves(
+    metrics: pd.DataFrame, last: int, words: dict[str, str], made: str
+) -> tuple[Curve, ...]:
     """Curves up to the last snapshot: a live run's metrics are a few steps ahead of it."""
     curves = []
-    for column, label, panel, kind in CURVES:
+    for name, label, panel, kind, note in CURVES:
+        column = name.format(**words)
         if column in metrics:
             values = metrics[["step", column]].dropna()
             values = values[values["step"] <= last]
@@ -106,11 +188,12 @@ def _curves(metrics: pd.DataFrame, *, last: int) -> tuple[Curve, ...]:
                 curves.append(
                     Curve(
                         key=column,
-                        label=label,
+                        label=label.format(**words),
                         panel=panel,
                         steps=values["step"].to_numpy(dtype=int),
                         values=values[column].to_numpy(dtype=float),
                         kind=kind,  # type: ignore[arg-type]
+                        note=f"{note.format(**words)}; {made}",
                     )
                 )
     return tuple(curves)

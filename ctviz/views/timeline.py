@@ -11,16 +11,18 @@ from __future__ import annotations
 import base64
 import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from ctviz.graph import Graph, layer_of
-from ctviz.views.layout import group_of, place
+from ctviz.views.layout import Placement, group_of, place
 
 __all__ = [
     "Curve",
+    "NodeGroup",
     "Probe",
     "Timeline",
     "pack",
@@ -30,7 +32,7 @@ __all__ = [
     "unpack_scores",
 ]
 
-VERSION = 1
+VERSION = 2
 UNDEFINED = 65535  # redundancy of a node that has none, such as ``input``
 MISSING = -32768  # attribution that is not defined, such as that of ``logits``
 
@@ -39,8 +41,10 @@ MISSING = -32768  # attribution that is not defined, such as that of ``logits``
 class Curve:
     """One line over training steps; ``values`` holds NaN where nothing was measured.
 
-    ``panel`` groups curves on one axis: ``metric``, ``faithfulness``, ``loss`` or ``retention``.
-    A ``reference`` is what a curve is compared with, such as a random circuit of the same size.
+    ``panel`` groups curves on one axis, such as ``metric``, ``faithfulness``, ``loss`` or
+    ``retention``. A ``reference`` is what a curve is compared with, such as a random circuit of the
+    same size. ``series`` tells the runs of a comparison apart; ``note`` says in a sentence where
+    the numbers come from.
     """
 
     key: str
@@ -49,6 +53,8 @@ class Curve:
     steps: np.ndarray
     values: np.ndarray
     kind: Literal["main", "reference"] = "main"
+    series: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +75,14 @@ class Probe:
     attribution: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """Nodes that a person has put together under a name."""
+
+    name: str
+    nodes: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
     """Everything that the player shows of a run.
@@ -78,6 +92,12 @@ class Timeline:
     step changed parameters that the node owns; ``redundancy`` float [T, node] by estimator
     (``circuit``, ``mass``), NaN where undefined. ``source`` says in a sentence how the scores were
     computed, and ``metric`` names what they are in units of.
+
+    ``errors``: the scores' standard errors, float [T, source, slot]; ``split``: float [T, head, 3]
+    by estimator, the redundancy of each head's query, key and value; ``quality``: float [T, 3],
+    faithfulness, that of random circuits of the size, and the standard error of the first; each
+    None where it is not known. ``groups``: named sets of nodes. ``provenance``: sentences that say
+    where numbers come from, by what they are (``scores``, ``redundancy``, ``quality``, ``probes``).
     """
 
     run: str
@@ -98,6 +118,11 @@ class Timeline:
     redundancy: dict[str, np.ndarray]
     curves: tuple[Curve, ...] = ()
     probes: tuple[Probe, ...] = ()
+    errors: np.ndarray | None = None
+    split: dict[str, np.ndarray] | None = None
+    quality: np.ndarray | None = None
+    groups: tuple[NodeGroup, ...] = ()
+    provenance: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n_snapshots, graph = len(self.steps), self.graph
@@ -108,6 +133,12 @@ class Timeline:
         _check("updated", self.updated, vector)
         for key, values in self.redundancy.items():
             _check(f"redundancy {key!r}", values, vector)
+        if self.errors is not None:
+            _check("errors", self.errors, matrix)
+        for key, values in (self.split or {}).items():
+            _check(f"split {key!r}", values, (n_snapshots, graph.n_layers * graph.n_heads, 3))
+        if self.quality is not None:
+            _check("quality", self.quality, (n_snapshots, 3))
         for probe in self.probes:
             n, label = len(probe.tokens), f"of probe {probe.label!r}"
             heads = (n_snapshots, graph.n_layers, graph.n_heads, n, n)
@@ -121,6 +152,27 @@ class Timeline:
         if any(b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)):
             raise ValueError(f"steps must increase, but are {self.steps}.")
 
+    def on_clock(self, steps: list[int], at: Sequence[int]) -> Timeline:
+        """The same run on another clock, without probes: ``steps[i]`` shows its snapshot ``at[i]``.
+
+        Curves stay as they were measured.
+        """
+        index = np.array(at, dtype=int)
+        return replace(
+            self,
+            steps=steps,
+            scores=self.scores[index],
+            circuit=self.circuit[index],
+            updated=self.updated[index],
+            redundancy={key: values[index] for key, values in self.redundancy.items()},
+            probes=(),
+            errors=None if self.errors is None else self.errors[index],
+            split={key: values[index] for key, values in self.split.items()}
+            if self.split is not None
+            else None,
+            quality=None if self.quality is None else self.quality[index],
+        )
+
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     """Raise unless an array has the shape that the graph and the steps ask for."""
@@ -129,7 +181,11 @@ def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def pack(
-    timeline: Timeline, *, max_edges: int = 1500, attention_bytes: int = 900_000
+    timeline: Timeline,
+    *,
+    beside: Timeline | None = None,
+    max_edges: int = 1500,
+    attention_bytes: int = 900_000,
 ) -> dict[str, Any]:
     """The wire payload of the player: a JSON-able dict without NaN.
 
@@ -137,9 +193,12 @@ def pack(
     strongest by largest \\|score\\| over time are kept, and ``whole`` says how many were not.
     ``attention_bytes`` bounds the encoded attention of all probes together; heads are served in
     order of their strongest edge.
+
+    ``beside``: another run on the same graph and the same clock. The edges of its circuit are kept
+    as well, and ``other`` holds what it says of all kept edges, in the same encodings.
     """
     graph = timeline.graph
-    rows, columns, n_union = _kept_edges(timeline, max_edges)
+    rows, columns, n_union = _kept_edges((timeline, beside) if beside else (timeline,), max_edges)
     scores = np.nan_to_num(timeline.scores[:, rows, columns].astype(np.float64))
     member = timeline.circuit[:, rows, columns]
     quantised, scales = _quantise(scores)
@@ -150,12 +209,14 @@ def pack(
     active[rows] = True
     active[np.flatnonzero(graph.feeds[slot_ids].any(axis=0))] = True
     placement = place(graph, active, groups)
+    everything = place(graph, np.ones_like(active), groups)
 
     names = [*graph.nodes, *sorted(groups)]
     index = {name: i for i, name in enumerate(names)}
     nodes = []
     for i, name in enumerate(names):
         x, y = placement.xy.get(name, (None, None))
+        wx, wy = everything.xy[name]
         degree = int(graph.degrees[i]) if i < len(graph.nodes) else 0
         nodes.append(
             {
@@ -165,6 +226,8 @@ def pack(
                 "unit": int(name.split(".")[1][1:]) if "." in name else 0,
                 "x": None if x is None else round(x, 2),
                 "y": None if y is None else round(y, 2),
+                "wx": round(wx, 2),
+                "wy": round(wy, 2),
                 "degree": degree,
             }
         )
@@ -182,7 +245,7 @@ def pack(
         )
     slot_at = {c: i for i, c in enumerate(slot_ids)}
 
-    return {
+    payload = {
         "version": VERSION,
         "run": timeline.run,
         "title": timeline.title,
@@ -202,14 +265,8 @@ def pack(
             "dropped": n_union - len(rows),
         },
         "shape": {"layers": graph.n_layers, "heads": graph.n_heads, "kv_heads": graph.kv_heads},
-        "box": {
-            "left": placement.left,
-            "top": placement.top,
-            "width": placement.width,
-            "height": placement.height,
-            "radius": placement.radius,
-            "rows": [[layer, y] for layer, y in placement.rows],
-        },
+        "box": _box(placement),
+        "whole_box": _box(everything),
         "nodes": nodes,
         "slots": slots,
         "edges": [[int(r), slot_at[int(c)]] for r, c in zip(rows, columns, strict=True)],
@@ -217,19 +274,63 @@ def pack(
         "scales": [_short(scale, 7) for scale in scales],
         "member": _bits(member),
         "updated": _bits(timeline.updated),
+        "errors": None if timeline.errors is None else _errors(timeline.errors[:, rows, columns]),
         "redundancy": {key: _shares(value) for key, value in timeline.redundancy.items()},
+        "split": {key: _shares(value) for key, value in (timeline.split or {}).items()},
+        "quality": None
+        if timeline.quality is None
+        else [[_short(float(value), 4) for value in row] for row in timeline.quality],
+        "groups": [{"name": g.name, "nodes": list(g.nodes)} for g in timeline.groups],
+        "provenance": timeline.provenance,
         "curves": [_pack_curve(curve) for curve in timeline.curves],
         "probes": _pack_probes(timeline, rows, columns, scores, attention_bytes),
     }
+    if beside is not None:
+        payload["other"] = _pack_other(beside, rows, columns)
+    return payload
 
 
-def _kept_edges(timeline: Timeline, max_edges: int) -> tuple[np.ndarray, np.ndarray, int]:
+def _pack_other(beside: Timeline, rows: np.ndarray, columns: np.ndarray) -> dict[str, Any]:
+    quantised, scales = _quantise(np.nan_to_num(beside.scores[:, rows, columns].astype(np.float64)))
+    return {
+        "member": _bits(beside.circuit[:, rows, columns]),
+        "scores": _text(quantised.astype("<i2")),
+        "scales": [_short(scale, 7) for scale in scales],
+        "redundancy": {key: _shares(value) for key, value in beside.redundancy.items()},
+    }
+
+
+def _box(placement: Placement) -> dict[str, Any]:
+    return {
+        "left": placement.left,
+        "top": placement.top,
+        "width": placement.width,
+        "height": placement.height,
+        "radius": placement.radius,
+        "rows": [[layer, y] for layer, y in placement.rows],
+    }
+
+
+def _errors(errors: np.ndarray) -> dict[str, Any]:
+    """Standard errors [T, E] as bytes: error = largest of its snapshot x (byte / 255) squared.
+
+    The square keeps small errors apart; they are rounded up, so that noise is never called change.
+    """
+    known = np.nan_to_num(errors.astype(np.float64))
+    largest = known.max(axis=1, initial=0.0)
+    shares = known / np.where(largest > 0, largest, 1.0)[:, None]
+    codes = np.ceil(255 * np.sqrt(shares)).astype(np.uint8)
+    return {"codes": _text(codes), "largest": [_short(float(value), 7) for value in largest]}
+
+
+def _kept_edges(runs: Sequence[Timeline], max_edges: int) -> tuple[np.ndarray, np.ndarray, int]:
     """(rows, columns, size of the union) of the edges to send, in row order."""
-    union = timeline.circuit.any(axis=0)
+    union = np.any([run.circuit.any(axis=0) for run in runs], axis=0)
     rows, columns = np.nonzero(union)
     n_union = len(rows)
     if n_union > max_edges:
-        strength = np.nan_to_num(np.abs(timeline.scores[:, rows, columns])).max(axis=0)
+        sizes = [np.nan_to_num(np.abs(run.scores[:, rows, columns])).max(axis=0) for run in runs]
+        strength = np.max(sizes, axis=0)
         keep = np.sort(np.argsort(-strength, kind="stable")[:max_edges])
         rows, columns = rows[keep], columns[keep]
     return rows, columns, n_union
@@ -248,6 +349,8 @@ def _pack_curve(curve: Curve) -> dict[str, Any]:
         "label": curve.label,
         "panel": curve.panel,
         "kind": curve.kind,
+        "series": curve.series,
+        "note": curve.note,
         "steps": [int(step) for step in curve.steps],
         "values": [_short(float(value)) for value in curve.values],
     }

@@ -1,0 +1,64 @@
+"""Names that a person gave to sets of nodes, kept with the run as ``groups.json``.
+
+A run that ships with the project is not written to: its groups lie beside the user's own runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ctviz.errors import DamagedRun
+from ctviz.graph import Graph
+from ctviz.runs.directory import Run
+from ctviz.runs.files import read_json, write_json
+from ctviz.views.timeline import NodeGroup
+
+__all__ = ["MOST_GROUPS", "MOST_LETTERS", "read_groups", "write_groups"]
+
+MOST_GROUPS = 40
+MOST_LETTERS = 60  # of a name
+
+
+def read_groups(run: Run, mine: Path) -> tuple[NodeGroup, ...]:
+    """The run's groups; ``mine`` is the folder of the user's runs.
+
+    Nodes that the run's graph does not have are left out. Raises DamagedRun if the file cannot be
+    read.
+    """
+    graph, file = run.graph, _file(run, mine)
+    if graph is None or not file.is_file():
+        return ()
+    try:
+        return checked(read_json(file)["groups"], graph)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamagedRun(f"{file} is not a list of groups: {error!r}. Delete it.") from error
+
+
+def write_groups(run: Run, mine: Path, groups: Iterable[Mapping[str, Any]]) -> None:
+    """Keep groups, given as ``{"name": text, "nodes": names}``."""
+    graph = run.graph
+    if graph is not None:
+        file = _file(run, mine)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kept = [{"name": g.name, "nodes": list(g.nodes)} for g in checked(groups, graph)]
+        write_json(file, {"groups": kept})
+
+
+def checked(groups: Iterable[Mapping[str, Any]], graph: Graph) -> tuple[NodeGroup, ...]:
+    """Groups of at least two nodes of the graph, no node in two of them, with printable names."""
+    known, taken, kept = set(graph.nodes), set[str](), []
+    for group in list(groups)[:MOST_GROUPS]:
+        name = "".join(c if c.isprintable() else " " for c in str(group["name"])).strip()
+        nodes = [n for n in dict.fromkeys(map(str, group["nodes"])) if n in known - taken]
+        if len(nodes) > 1:
+            taken.update(nodes)
+            kept.append(NodeGroup(name[:MOST_LETTERS] or "group", tuple(nodes)))
+    return tuple(kept)
+
+
+def _file(run: Run, mine: Path) -> Path:
+    if run.folder.parent.resolve() == mine.resolve():
+        return run.folder / "groups.json"
+    return mine / ".groups" / f"{run.id}.json"

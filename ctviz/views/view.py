@@ -1,0 +1,84 @@
+"""What a person sees of a run: the step, the selection, how it is shown. Links are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+__all__ = ["Estimator", "Heat", "Marks", "View"]
+
+Marks = Literal["previous", "start"]
+Estimator = Literal["circuit", "mass"]
+Heat = Literal["nodes", "qkv", "steps"]
+
+LONGEST = 200  # characters of a node list in a link that are looked at
+MOST_NODES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view of one run in the player.
+
+    ``step``: a training step, None for the player's own choice; ``nodes``: the selected nodes, the
+    inspected one first; ``edges``: how many edges are shown, None for all of the circuit;
+    ``marks``: whether changes are marked against the snapshot shown before or the first;
+    ``estimator``: of the redundancy; ``heat``: heatmap of the nodes, of each head's query, key and
+    value, or of nodes over steps; ``whole``: whether nodes that are never in the circuit are shown.
+    """
+
+    step: int | None = None
+    nodes: tuple[str, ...] = ()
+    edges: int | None = None
+    marks: Marks = "previous"
+    estimator: Estimator = "circuit"
+    heat: Heat = "nodes"
+    whole: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, as the browser gets and reports it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "nodes": list(self.nodes)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> View:
+        """Out of what the browser reported; what is unknown or impossible is at the default."""
+        view = cls(
+            step=_whole(values.get("step")),
+            nodes=tuple(str(node) for node in values.get("nodes") or ())[:MOST_NODES],
+            edges=_whole(values.get("edges")),
+            whole=values.get("whole") in (True, "1"),
+        )
+        for name, allowed in (("marks", Marks), ("estimator", Estimator), ("heat", Heat)):
+            if values.get(name) in get_args(allowed):
+                view = replace(view, **{name: values[name]})
+        return view
+
+    def to_query(self) -> dict[str, str]:
+        """As parameters of a link; what is at its default is left out."""
+        query = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value == field.default or value is None:
+                continue
+            if field.name == "nodes":
+                query["node"] = ",".join(value)
+            else:
+                query[field.name] = "1" if value is True else str(value)
+        return query
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> View:
+        """Out of a link's parameters; what is unknown or impossible is left at the default."""
+        text = query.get("node", "")[:LONGEST]
+        nodes = [node for node in text.split(",") if node]
+        return cls.from_dict({**query, "nodes": nodes})
+
+
+def _whole(value: Any) -> int | None:
+    """A number that is not negative, or None."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if 0 <= number < 2**53 else None
