@@ -115,6 +115,27 @@ def test_each_edge_is_needed_or_redundant(shape, share, seed):
     assert (circuit_redundancy(chosen).needed_edges().mask == chosen.mask).all()
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_three_inputs_of_a_head_add_up_to_the_head(shape):
+    graph = Graph(*shape)
+    rng = np.random.default_rng(0)
+    values = np.where(graph.exists, rng.normal(size=graph.exists.shape), 0).astype(np.float32)
+    heads = [at for at, name in enumerate(graph.nodes) if name.startswith("a")]
+    for found in (
+        mass_redundancy(Scores(graph, values)),
+        circuit_redundancy(random_circuit(graph, 20, seed=1)),
+    ):
+        # query, key and value read from the same sources, so the head's is their mean
+        np.testing.assert_allclose(found.by_input().mean(axis=1), found.values[heads])
+
+
+def test_the_inputs_of_a_head_are_told_apart():
+    found = circuit_redundancy(circuit("input->a0.h0<q>", "input->a1.h1<v>", "m0->a1.h1<v>"))
+    by_input = found.by_input()
+    np.testing.assert_allclose(by_input[0], [0, 1, 1])
+    np.testing.assert_allclose(by_input[3], [1, 1, 0.5])
+
+
 def test_the_table_has_a_row_for_each_node_and_names_the_estimator():
     frame = mass_redundancy(scores(**{"input->m0": 2.0}), tau=0.75).frame()
     assert list(frame["node"]) == list(GRAPH.nodes)
