@@ -431,7 +431,7 @@ export class Graph {
 
   /** Client coordinates of a node, for tests. */
   where(name) {
-    const n = this.model.index.get(name);
+    const n = this.model?.index.get(name);
     const node = n === undefined
       ? this.supers?.find((place) => place.name === name) : this.places?.[n];
     if (!node || node.x === null || !this.network) return null;

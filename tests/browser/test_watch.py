@@ -1,0 +1,272 @@
+"""Watch in a real browser, on the shipped sample: every way to look at a circuit as it changes.
+
+``new_player`` also asserts after every test that the console shows no error and that no request
+left the machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ctviz import places
+from ctviz.bench.app import serve, wait_for
+from ctviz.dynamics import edge_changes
+from ctviz.runs import open_run
+from tests.browser.conftest import Player
+from tests.browser.test_app import open_app
+
+pytestmark = pytest.mark.browser
+SAMPLE = places.assets() / "runs" / "sample-sva-flip"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's runs: none."""
+    return tmp_path_factory.mktemp("watch") / "runs"
+
+
+@pytest.fixture(scope="module")
+def server(runs: Path) -> Iterator[str]:
+    """The address of the app; ``new_player`` opens its pages here."""
+    with serve(str(places.project() / "app.py"), runs=str(runs)) as address:
+        wait_for(address)
+        yield address
+
+
+def states(first: int, second: int) -> dict[str, int]:
+    """How many edges of the sample changed how between two snapshots, by the engine's rule."""
+    run = open_run(str(SAMPLE))
+    kept = list(run.snapshots())
+    table = edge_changes(kept[first], kept[second], run.graph)
+    error = table["error"]
+    moved = (table["after"] - table["before"]).abs()
+    table.loc[table["state"].isin(["entered", "left"]) & (moved <= 2 * error), "state"] = "noise~"
+    return table["state"].value_counts().to_dict()
+
+
+def test_changes_are_marked_as_the_engine_counts_them(player: Player) -> None:
+    open_app(player)
+    player.page.keyboard.press("End")
+    player.page.get_by_role("button", name="first step", exact=True).click()
+    expected = states(0, 30)
+    assert expected["strengthened"] > 0
+    player.wait(f"marked().stronger === {expected['strengthened']}")
+    marked = player.ask("marked()")
+    assert marked["weaker"] == expected["weakened"] > 0
+    assert marked["entered"] == expected["entered"]
+    assert marked["left"] == expected["left"]
+    assert marked["noise"] == expected.get("noise~", 0)
+    changes = player.page.locator(".cz-changes").inner_text()
+    assert f"{expected['strengthened']} stronger, {expected['weakened']} weaker" in changes
+    assert f"{expected['noise']} within noise" in changes
+    player.settle()
+    assert "marks=start" in player.page.url
+    # against the snapshot shown before, there is something else to see
+    player.page.get_by_role("button", name="last shown", exact=True).click()
+    player.page.keyboard.press("ArrowLeft")
+    player.page.keyboard.press("ArrowRight")
+    player.wait(f"marked().stronger === {states(29, 30).get('strengthened', 0)}")
+
+
+def test_jumping_goes_to_big_changes_only_and_comes_round(player: Player) -> None:
+    open_app(player)
+    seen = []
+    for _ in range(20):
+        player.page.keyboard.press("n")
+        seen.append(player.ask("snapshot()"))
+        if seen.count(seen[0]) == 2:
+            break
+    turned = open_run(str(SAMPLE)).dynamics()["overlap"].rsub(1)
+    big = [at for at, share in enumerate(turned) if share >= 0.5 * turned.max()]
+    assert seen[:-1] == big
+    player.page.keyboard.press("p")
+    assert player.ask("snapshot()") == big[-1]
+    player.page.get_by_role("button", name="Next big change").click()
+    assert player.ask("snapshot()") == big[0]
+
+
+def test_several_nodes_are_pinned_by_key_and_by_button(player: Player) -> None:
+    open_app(player)
+    player.click_node("m3")
+    player.page.keyboard.down("Shift")
+    player.click_node("m1")
+    player.page.keyboard.up("Shift")
+    assert player.ask("nodes()") == ["m1", "m3"]
+    player.page.get_by_role("button", name="pin", exact=True).click()
+    player.click_node("m2")
+    assert player.ask("nodes()") == ["m2", "m1", "m3"]
+    player.settle()
+    assert "node=m2%2Cm1%2Cm3" in player.page.url
+    player.page.reload()
+    player.wait("nodes().length === 3")
+    assert player.ask("nodes()") == ["m2", "m1", "m3"]
+    player.page.get_by_role("button", name="Remove m1 from the selection").click()
+    assert player.ask("nodes()") == ["m2", "m3"]
+    player.page.get_by_role("button", name="m3", exact=True).first.click()
+    assert player.ask("selected()") == "m3"
+    player.page.keyboard.press("Escape")
+    assert player.ask("nodes()") == []
+
+
+def test_a_group_is_one_node_and_its_name_stays_with_the_run(player: Player, runs: Path) -> None:
+    open_app(player, "?run=sample-sva-flip&node=m1,m2")
+    before = player.ask("drawn()")
+    player.page.get_by_label("Name of the group").fill("<b>late</b> MLPs")
+    player.page.keyboard.press("Enter")
+    player.wait("nodeAt('<b>late</b> MLPs')")
+    player.settle()
+    assert player.ask("drawn()") <= before
+    assert "late" in (runs / ".groups" / "sample-sva-flip.json").read_text(encoding="utf-8")
+    player.page.goto(f"{player.url}/?run=sample-sva-flip")
+    player.wait("nodeAt('<b>late</b> MLPs')")
+    place = player.ask("nodeAt('<b>late</b> MLPs')")
+    player.page.mouse.move(place["x"], place["y"])
+    player.says("2 nodes: m1, m2")
+    player.page.mouse.click(place["x"], place["y"])
+    assert player.ask("nodes()") == ["m1", "m2"]
+    player.page.get_by_role("button", name="▸ <b>late</b> MLPs").click()
+    player.wait("nodeAt('<b>late</b> MLPs') === null")
+    player.page.get_by_role("button", name="Ungroup <b>late</b> MLPs").click()
+    player.settle()
+    assert "late" not in (runs / ".groups" / "sample-sva-flip.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "node"),
+    [("a2.h1", "a2.h1"), ("layer 2 head 1", "a2.h1"), ("2.1", "a2.h1"), ("mlp 3", "m3")],
+)
+def test_the_search_finds_nodes_however_they_are_written(
+    player: Player, text: str, node: str
+) -> None:
+    open_app(player)
+    player.page.get_by_label("Find a node").fill(text)
+    player.page.keyboard.press("Enter")
+    player.wait(f"selected() === {node!r}")
+
+
+def test_the_search_says_what_it_does_not_find(player: Player) -> None:
+    open_app(player)
+    player.page.get_by_label("Find a node").fill("a99.h1 <i>x</i>")
+    player.page.keyboard.press("Enter")
+    player.says("no node “a99.h1 <i>x</i>”")
+    assert player.ask("selected()") is None
+
+
+def test_hovering_previews_and_leaving_undoes_it(player: Player) -> None:
+    open_app(player)
+    everything = player.ask("drawn()")
+    place = player.ask("nodeAt('m3')")
+    player.page.mouse.move(place["x"], place["y"])
+    player.wait("hovered() === 'm3'")
+    player.wait(f"drawn() < {everything}")
+    player.says("Source: step 0, from the scores and the circuit of this step, 32 dev pairs")
+    player.page.mouse.move(5, 5)
+    player.wait(f"drawn() === {everything}")
+    assert player.ask("selected()") is None
+
+
+def test_the_chip_says_how_good_the_circuit_is_and_how_that_is_known(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip&step=60")
+    chip = player.page.locator(".cz-quality")
+    faithful = open_run(str(SAMPLE)).metrics().iloc[-1]["faithfulness"]
+    assert f"carries {100 * faithful:.0f} %" in chip.inner_text()
+    chip.focus()
+    tip = player.page.locator(".cz-tip").inner_text()
+    assert "Random circuits of its size carry" in tip
+    assert "step 60, measured by running the circuit alone on 32 dev pairs" in tip
+    assert "run sample-sva-flip, circuit-tuning, seed 0" in tip
+
+
+def test_every_curve_is_there_with_its_source(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip&step=60")
+    shown = "[...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')[0]"
+    shown += ".shadowRoot.querySelectorAll('[data-panel]')].map((e) => e.dataset.panel)"
+    first = player.page.evaluate(f"() => {shown}")
+    assert first == ["metric", "faithfulness", "retention", "loss"]
+    player.page.locator("[data-panel=metric] figcaption").hover()
+    player.says("Source: mean of logit(disagreeing verb) - logit(agreeing verb) over 32 dev pairs")
+    player.page.get_by_role("button", name="more", exact=True).click()
+    more = player.page.evaluate(f"() => {shown}")
+    assert more == ["score", "others", "perplexity", "drift"]
+    player.page.keyboard.press("Home")
+    assert player.page.locator("[data-panel=drift] figcaption b").inner_text() in ("0", "–")
+
+
+def test_presenting_hides_the_controls_and_escape_ends_it(player: Player) -> None:
+    open_app(player)
+    player.page.get_by_role("button", name=re.compile("^Present")).click()
+    big = player.page.locator(".cz-big")
+    big.wait_for()
+    assert not player.page.get_by_label("Find a node").is_visible()
+    assert not player.page.get_by_label("Play", exact=True).is_visible()
+    assert not player.page.get_by_role("button", name="main", exact=True).is_visible()
+    player.page.keyboard.press("ArrowRight")
+    player.wait("snapshot() === 1")
+    player.page.get_by_text("step 2", exact=True).wait_for()
+    player.page.keyboard.press("Escape")
+    player.page.get_by_label("Find a node").wait_for()
+    assert not big.is_visible()
+
+
+def test_back_restores_the_picture_before(player: Player) -> None:
+    open_app(player)
+    player.click_node("m3")
+    player.settle()
+    player.page.keyboard.press("End")
+    player.settle()
+    assert "step=60" in player.page.url
+    player.page.go_back()
+    player.wait("snapshot() === 0")
+    assert player.ask("selected()") == "m3"
+
+
+def test_a_pasted_link_restores_the_picture(player: Player, new_player) -> None:
+    open_app(player)
+    player.page.keyboard.press("Shift+ArrowRight")
+    player.page.get_by_role("button", name="mass 90 %").click()
+    player.click_node("m2")
+    player.page.get_by_label("Edges shown").fill("12")
+    player.settle()
+    other = new_player()
+    other.page.goto(player.page.url)
+    other.wait("ready()")
+    assert other.ask("view()") == player.ask("view()")
+    assert other.ask("view()")["estimator"] == "mass"
+    assert other.ask("drawn()") <= 12
+
+
+def test_a_link_to_what_is_gone_opens_the_nearest_and_says_so(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip&step=31&node=a77.h1,m3&edges=99999")
+    player.says("There is no snapshot of step 31; the nearest one is of step 30.")
+    player.says("This model has no node a77.h1")
+    assert player.ask("view()")["step"] == 30
+    assert player.ask("nodes()") == ["m3"]
+    open_app(player, "?run=gone-20200101-000000")
+    player.says("There is no run “gone-20200101-000000” here")
+    assert player.ask("run()") == "sample-sva-flip"
+
+
+def test_a_link_full_of_markup_is_text(player: Player) -> None:
+    wild = "%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E"
+    open_app(player, f"?run={wild}&step={wild}&node={wild * 20}&marks={wild}&edges=-1")
+    assert player.ask("run()") == "sample-sva-flip"
+    assert player.page.locator("img[src=x]").count() == 0
+
+
+def test_the_inspector_shows_attention_now_at_first_and_the_difference(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip&step=60&node=a2.h1")
+    maps = player.page.locator("canvas.cz-attention")
+    maps.wait_for()
+    maps.scroll_into_view_if_needed()
+    box = maps.bounding_box()
+    assert box is not None
+    player.page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.2 * box["height"])
+    inspect = player.page.locator(".cz-inspector").get_by_role("link", name="Inspect")
+    link = inspect.get_attribute("href") or ""
+    assert "run=sample-sva-flip" in link
+    assert "step=60" in link
+    assert "node=a2.h1" in link
