@@ -22,7 +22,6 @@ function bits(text, count, width) {
 
 const UNDEFINED = 65535;
 const MISSING = -32768;
-const BAND = 2; // standard errors of a difference inside of which it is noise, as in ctviz.dynamics
 const BIG = 0.5; // share of the run's largest turnover from which a change is a big one
 
 /** Everything known about the run, indexed by snapshot t, edge e and node n. */
@@ -140,24 +139,6 @@ function ranking(score, member, T, E) {
     size[t] = inside.length;
   }
   return { rank, size, sizes };
-}
-
-/**
- * How an edge changed from snapshot `a` to snapshot `b`: "", if it is in neither circuit, or
- * entered, left, strengthened, weakened, noise (inside the noise band) or same (the errors are not
- * known). An edge that entered or left by no more than noise is "entered~" or "left~".
- */
-export function change(model, e, a, b) {
-  const { E, member, score, error } = model;
-  const [from, to] = [a * E + e, b * E + e];
-  if (!member[from] && !member[to]) return "";
-  const moved = score[to] - score[from];
-  const noisy = error ? Math.abs(moved) <= BAND * Math.hypot(error[from], error[to]) : null;
-  if (!member[from]) return noisy ? "entered~" : "entered";
-  if (!member[to]) return noisy ? "left~" : "left";
-  if (noisy === null) return "same";
-  if (noisy) return "noise";
-  return Math.abs(score[to]) > Math.abs(score[from]) ? "strengthened" : "weakened";
 }
 
 function attributions(probe) {

@@ -10,7 +10,7 @@
 // Colour is the sign of the score. Where two runs are compared it says whose edge it is: in the
 // first run's circuit only, in the other's only, or in both.
 
-import { change } from "./data.js";
+import { change } from "./changes.js";
 
 const LEVELS = 14;
 const THIN = 0.7;

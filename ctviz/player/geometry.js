@@ -56,12 +56,17 @@ export function stretch({ nodes, box }, aspect) {
   };
 }
 
-const BESIDE = [0, -30, 30, -50, 50, -70, 70];
+const BESIDE = [0, -15, 15, -30, 30, -45, 45, -60, 60]; // where a supernode may move to
 
-/** Whether a supernode covers none of the nodes that are not its own. */
-function free(place, nodes, members) {
-  return nodes.every((node, n) => node.x === null || members.includes(n)
-    || Math.abs(node.x - place.x) > place.w / 2 + 20 || Math.abs(node.y - place.y) > 30);
+/** How far a supernode is from the nearest node above or below it that is not its own, at most 34. */
+function clearance(place, nodes, members) {
+  let least = 34;
+  nodes.forEach((node, n) => {
+    if (node.x === null || members.includes(n)) return;
+    if (Math.abs(node.x - place.x) > place.w / 2 + extent(node, 15).w / 2) return;
+    least = Math.min(least, Math.abs(node.y - place.y));
+  });
+  return least;
 }
 
 /**
@@ -76,7 +81,8 @@ export function collapse(nodes, groups) {
     const mean = (key) => at.reduce((sum, node) => sum + node[key], 0) / at.length;
     const w = Math.max(64, Math.min(150, 24 + 7 * name.length));
     const place = { kind: "group", name, members, x: mean("x"), y: mean("y"), w };
-    place.y += BESIDE.find((by) => free({ ...place, y: place.y + by }, nodes, members)) ?? 0;
+    const room = BESIDE.map((by) => clearance({ ...place, y: place.y + by }, nodes, members));
+    place.y += BESIDE[room.indexOf(Math.max(...room))];
     for (const n of members) places[n] = place;
     return place;
   });

@@ -2,7 +2,8 @@
 // its nodes, which is faster than five hundred edge objects and allows ports and glow.
 
 import { h, number, percent } from "./dom.js";
-import { change, shareAt, shortLabel, title } from "./data.js";
+import { change } from "./changes.js";
+import { shareAt, shortLabel, title } from "./data.js";
 import { EdgePainter } from "./edges.js";
 import { around, collapse, curves, extent, nearest, stretch } from "./geometry.js";
 

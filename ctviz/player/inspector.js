@@ -32,13 +32,13 @@ export class Inspector {
   /** While it is pinned, a click on another node adds it to the selection. */
   pin() {
     this.pinned = !this.pinned;
-    this.built = -1;
+    this.built = null;
     this.actions.redraw();
   }
 
   setModel(model) {
     this.model = model;
-    this.built = -1;
+    this.built = null;
     if (this.probe >= model.probes.length) this.probe = 0;
   }
 
@@ -47,7 +47,7 @@ export class Inspector {
     if (n < 0) this.pinned = false;
     this.node = n;
     this.all = { in: false, out: false };
-    this.built = -1;
+    this.built = null;
   }
 
   build(view) {
@@ -106,7 +106,7 @@ export class Inspector {
       "aria-label": "Probe prompt",
       onchange: () => {
         this.probe = Number(chooser.value);
-        this.built = -1;
+        this.built = null;
         this.actions.redraw();
       },
     }, ...model.probes.map((probe, p) => h("option", { value: p, text: probe.label })));

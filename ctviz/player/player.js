@@ -7,9 +7,11 @@
 import { Clock } from "./clock.js";
 import { readTheme } from "./colour.js";
 import { Curves } from "./curves.js";
-import { change, decode } from "./data.js";
+import { changeWords, overlapWords } from "./changes.js";
+import { decode } from "./data.js";
 import { h, iconButton, setText } from "./dom.js";
 import { Graph } from "./graph.js";
+import { Groups } from "./groups.js";
 import { Heatmap } from "./heatmap.js";
 import { Inspector } from "./inspector.js";
 import { legend } from "./legend.js";
@@ -35,7 +37,7 @@ class Player {
     this.estimator = "circuit";
     this.heat = "nodes";
     this.whole = false;
-    this.groups = [];
+    this.groups = new Groups();
     this.keepsGroups = false;
     this.camera = null;
     this.token = null;
@@ -80,9 +82,9 @@ class Player {
         this.redraw();
       },
       canGroup: () => this.keepsGroups,
-      makeGroup: (name) => this.makeGroup(name),
-      toggleGroup: (g) => this.toggleGroup(g),
-      dropGroup: (g) => this.dropGroup(g),
+      makeGroup: (name) => this.keepGroups(this.groups.made(name, this.nodes)),
+      toggleGroup: (g) => this.changeGroups(this.groups.toggled(g)),
+      dropGroup: (g) => this.keepGroups(this.groups.without(g)),
       link: () => this.inspectLink(),
     };
     this.graph = new Graph(actions);
@@ -199,7 +201,7 @@ class Player {
       // No frame may come between the new data and the new graph.
       if (this.graph.model !== this.model) this.graph.setModel(this.model, this.vis);
       this.graph.setWhole(this.whole);
-      this.graph.setGroups(this.groups);
+      this.graph.setGroups(this.groups.list);
       if (data.camera !== undefined && data.camera !== this.camera) {
         this.camera = data.camera;
         this.look(data.camera);
@@ -222,7 +224,7 @@ class Player {
     }
     this.nodes = this.indices(names);
     this.hovered = -1;
-    this.readGroups(model);
+    this.groups = Groups.of(model, this.groups);
 
     setText(this.heading, model.title || model.run);
     const about = [model.model, model.task, model.method, model.source];
@@ -414,41 +416,16 @@ class Player {
     return `inspect?${new URLSearchParams({ run: this.model.run, step, node: name })}`;
   }
 
-  // ---------------------------------------------------------------- groups
-
-  readGroups(model) {
-    const open = new Set(this.groups.filter((g) => !g.collapsed).map((g) => g.name));
-    this.groups = (model.groups ?? [])
-      .map(({ name, nodes }) => ({
-        name, members: this.indices(nodes), collapsed: !open.has(name),
-      }))
-      .filter(({ members }) => members.length > 1);
-  }
-
-  makeGroup(name) {
-    if (this.nodes.length < 2) return;
-    const members = [...this.nodes].sort((a, b) => a - b);
-    this.changeGroups([...this.groups, { name, members, collapsed: true }], { keep: true });
-  }
-
-  toggleGroup(g) {
-    const flip = (group, at) => (at === g ? { ...group, collapsed: !group.collapsed } : group);
-    this.changeGroups(this.groups.map(flip));
-  }
-
-  dropGroup(g) {
-    this.changeGroups(this.groups.filter((_, at) => at !== g), { keep: true });
-  }
-
-  changeGroups(groups, { keep = false } = {}) {
+  changeGroups(groups) {
     this.groups = groups;
-    this.graph.setGroups(groups);
+    this.graph.setGroups(groups.list);
     this.redraw();
-    if (!keep || !this.keepsGroups) return;
-    const { nodes } = this.model;
-    this.setStateValue("groups", groups.map(({ name, members }) => ({
-      name, nodes: members.map((n) => nodes[n].name),
-    })));
+  }
+
+  /** A change that is kept with the run. */
+  keepGroups(groups) {
+    this.changeGroups(groups);
+    this.setStateValue("groups", groups.plain(this.model));
   }
 
   /** Select the next node of the circuit, in the order of the model. */
@@ -525,7 +502,7 @@ class Player {
     this.curves.draw(view);
     this.transport.draw(view, this.theme);
     this.toolbar.draw(view);
-    this.selection.draw(view, this.model, this.groups);
+    this.selection.draw(view, this.model, this.groups.list);
     this.inspector.draw(view, this.theme);
     const glowing = view.base >= 0 && view.now - clock.arrived < 1200;
     if (clock.playing || glowing) {
@@ -544,44 +521,17 @@ class Player {
     this.sliderText.title = `The circuit has ${inside} of the model's ${all} edges.`;
     const { dropped } = model.whole;
     let words = `of ${all} in the model${dropped ? `; ${dropped} weak ones are not in this view` : ""}`;
-    if (model.other) words = this.overlapWords(view.i);
-    else if (view.base >= 0 && view.base !== view.i) {
-      words = `since step ${model.steps[view.base]}: ${this.changeWords(view.base, view.i)}`;
+    const marked = view.base >= 0 && view.base !== view.i;
+    if (model.other || marked) {
+      const key = `${view.base} ${view.i}`;
+      if (this.said?.key !== key || this.said.model !== model) {
+        const text = model.other ? overlapWords(model, view.i) : changeWords(model, view.base, view.i);
+        this.said = { key, model, text };
+      }
+      words = this.said.text;
     }
     setText(this.changes, words);
     this.changes.title = words;
-  }
-
-  /** What changed between two snapshots, counted over the whole circuit. */
-  changeWords(before, now) {
-    const { model } = this;
-    const key = `${before} ${now}`;
-    if (this.compared?.key === key && this.compared.model === model) return this.compared.words;
-    const count = {};
-    for (let e = 0; e < model.E; e += 1) {
-      const state = change(model, e, before, now);
-      count[state] = (count[state] ?? 0) + 1;
-    }
-    const sum = (...states) => states.reduce((total, state) => total + (count[state] ?? 0), 0);
-    const parts = [`${sum("entered", "entered~")} entered`, `${sum("left", "left~")} left`];
-    if (model.error) {
-      parts.push(`${sum("strengthened")} stronger`, `${sum("weakened")} weaker`);
-      parts.push(`${sum("noise")} within noise`);
-    }
-    this.compared = { key, model, words: parts.join(", ") };
-    return this.compared.words;
-  }
-
-  overlapWords(i) {
-    const { E, member, other, label } = this.model;
-    const [one, two, both] = [[], [], []];
-    for (let e = 0; e < E; e += 1) {
-      const [a, b] = [member[i * E + e], other.member[i * E + e]];
-      if (a && b) both.push(e);
-      else if (a) one.push(e);
-      else if (b) two.push(e);
-    }
-    return `${both.length} in both, ${one.length} only in ${label}, ${two.length} only in ${other.label}`;
   }
 
   measure(now, playing) {

@@ -110,6 +110,7 @@ def test_several_nodes_are_pinned_by_key_and_by_button(player: Player) -> None:
     assert player.ask("selected()") == "m3"
     player.page.keyboard.press("Escape")
     assert player.ask("nodes()") == []
+    player.page.locator(".cz-inspector").wait_for(state="hidden")
 
 
 def test_a_group_is_one_node_and_its_name_stays_with_the_run(player: Player, runs: Path) -> None:

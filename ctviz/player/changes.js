@@ -1,0 +1,49 @@
+// What changed between two snapshots, or differs between two runs: by edge, and in words.
+
+const BAND = 2; // standard errors of a difference inside of which it is noise, as in ctviz.dynamics
+
+/**
+ * How an edge changed from snapshot `a` to snapshot `b`: "", if it is in neither circuit, or
+ * entered, left, strengthened, weakened, noise (inside the noise band) or same (the errors are not
+ * known). An edge that entered or left by no more than noise is "entered~" or "left~".
+ */
+export function change(model, e, a, b) {
+  const { E, member, score, error } = model;
+  const [from, to] = [a * E + e, b * E + e];
+  if (!member[from] && !member[to]) return "";
+  const moved = score[to] - score[from];
+  const noisy = error ? Math.abs(moved) <= BAND * Math.hypot(error[from], error[to]) : null;
+  if (!member[from]) return noisy ? "entered~" : "entered";
+  if (!member[to]) return noisy ? "left~" : "left";
+  if (noisy === null) return "same";
+  if (noisy) return "noise";
+  return Math.abs(score[to]) > Math.abs(score[from]) ? "strengthened" : "weakened";
+}
+
+/** The changes of the whole circuit from snapshot `before` to snapshot `now`, counted. */
+export function changeWords(model, before, now) {
+  const count = {};
+  for (let e = 0; e < model.E; e += 1) {
+    const state = change(model, e, before, now);
+    count[state] = (count[state] ?? 0) + 1;
+  }
+  const sum = (...states) => states.reduce((total, state) => total + (count[state] ?? 0), 0);
+  const parts = [`${sum("entered", "entered~")} entered`, `${sum("left", "left~")} left`];
+  if (model.error) {
+    parts.push(`${sum("strengthened")} stronger`, `${sum("weakened")} weaker`);
+    parts.push(`${sum("noise")} within noise`);
+  }
+  return `since step ${model.steps[before]}: ${parts.join(", ")}`;
+}
+
+/** How much two runs have in common at snapshot `i`. */
+export function overlapWords({ E, member, other, label }, i) {
+  let [one, two, both] = [0, 0, 0];
+  for (let e = 0; e < E; e += 1) {
+    const [a, b] = [member[i * E + e], other.member[i * E + e]];
+    if (a && b) both += 1;
+    else if (a) one += 1;
+    else if (b) two += 1;
+  }
+  return `${both} in both, ${one} only in ${label}, ${two} only in ${other.label}`;
+}
