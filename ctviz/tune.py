@@ -101,7 +101,8 @@ class Tuning:
             loss = self.within_memory(lambda micro: self.gradients(rows, owned.units, micro))  # noqa: B023
             if not math.isfinite(loss):
                 raise UndefinedMetric(f"The loss at step {step} is {loss}: it diverged.")
-            self.optimizer.set_rate(config.rate_at(step))
+            rate = config.rate_at(step)
+            self.optimizer.set_rate(rate)
             norm = self.optimizer.step(max_norm=config.max_norm or None)
             if not math.isfinite(norm):
                 raise UndefinedMetric(f"The gradient at step {step} is {norm}: it diverged.")
@@ -110,17 +111,17 @@ class Tuning:
                 step=step,
                 loss=loss,
                 outside_moved=len(meter.moved(owned.units)) if meter else None,
-                trained_fraction=self.optimizer.n_owned / self.n_parameters,
+                trained_fraction=self.optimizer.n_owned / self.n_parameters if rate else 0.0,
                 n_circuit_edges=owned.circuit.n_edges if owned.circuit else None,
                 gradient_norm=norm,
-                learning_rate=config.rate_at(step),
+                learning_rate=rate,
                 micro_batch=self.micro,
                 seconds=time.perf_counter() - started,
             )
             yield from self._with_notices(record)
             if self.due(step):
                 with _diverging(f"at step {step}"):
-                    snapshot = self.snapshot(step, owned.circuit)
+                    snapshot = self.snapshot(step, owned.circuit if rate else None)
                 yield from self._with_notices(snapshot)
 
     def _with_notices(

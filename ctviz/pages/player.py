@@ -34,6 +34,7 @@ def player(
     key: str,
     view: View | None = None,
     camera: str | None = None,
+    occasion: object = None,
     on_change: Callable[[], None] | None = None,
     on_groups: Callable[[], None] | None = None,
     links: bool = False,
@@ -43,8 +44,9 @@ def player(
     ``view`` is applied when the component first appears, and again whenever it asks for something
     that is neither what was asked before nor what the player itself reported last: so a page can
     write the returned view into the address bar, and a link or the Back button still moves the
-    player. A step between two snapshots shows the nearer one. ``camera`` is ``all`` to fit the
-    graph or names of nodes, joined by commas, to zoom to; it is applied whenever it changes.
+    player. With a new ``occasion`` it is applied whatever the player shows. A step between two
+    snapshots shows the nearer one. ``camera`` is ``all`` to fit the graph or names of nodes, joined
+    by commas, to zoom to; it is applied whenever it changes.
 
     The browser reports when things rest, never while it plays; ``on_change`` is called before the
     rerun that follows. ``on_groups`` is called when the user has changed the named groups, which
@@ -54,7 +56,7 @@ def player(
     asked = view or View()
     data = {
         "payload": payload,
-        "view": _request(key, asked, reported(key)),
+        "view": _request(key, asked, occasion),
         "camera": camera,
         "groups": on_groups is not None,
         "links": links,
@@ -65,10 +67,13 @@ def player(
 
 
 def reported(key: str) -> View | None:
-    """The view that the player of that key reported last."""
+    """The view that the player of that key reported since it was last asked for one, or None."""
     state: Any = st.session_state.get(key)
     view = state.get("view") if state is not None else None
-    return None if view is None else View.from_dict(view)
+    last = st.session_state.get(f"{key}:request")
+    if view is None or last is None or view.get("token") != last["token"]:
+        return None
+    return View.from_dict(view)
 
 
 def groups_of(key: str) -> list[dict[str, Any]] | None:
@@ -81,7 +86,7 @@ def _nothing() -> None:
     """A callback must be given for the state to exist at all."""
 
 
-def _request(key: str, asked: View, seen: View | None) -> dict[str, Any]:
+def _request(key: str, asked: View, occasion: object) -> dict[str, Any]:
     """The view to ask the browser for; its token changes only when there is something to ask.
 
     What is asked stays in the data as it was, because a change of data sends everything again.
@@ -89,13 +94,15 @@ def _request(key: str, asked: View, seen: View | None) -> dict[str, Any]:
     slot = f"{key}:request"
     last = st.session_state.get(slot)
     if last is None:
-        last = {"asked": asked, "token": 0, "sent": asked}
-    elif asked != last["asked"]:
-        if asked == seen:
-            last = {**last, "asked": asked}
-        else:
-            last = {"asked": asked, "token": last["token"] + 1, "sent": asked}
-    st.session_state[slot] = last
+        last = {"asked": asked, "occasion": occasion, "token": 0, "sent": asked}
+    elif occasion != last["occasion"] or (asked != last["asked"] and asked != reported(key)):
+        last = {
+            "asked": asked,
+            "occasion": occasion,
+            "token": last["token"] + 1,
+            "sent": asked,
+        }
+    st.session_state[slot] = {**last, "asked": asked}
     return {**last["sent"].to_dict(), "token": last["token"]}
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
+from ctviz.pages.keep import keep
 from ctviz.pages.player import groups_of, player, reported
+from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, Status, list_runs, open_run
 from ctviz.runs.groups import read_groups, write_groups
-from ctviz.tasks import is_file
-from ctviz.views.recorded import METHODS, recorded
+from ctviz.views.naming import run_names
+from ctviz.views.recorded import recorded
 from ctviz.views.timeline import Timeline, pack
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees
+LONGEST = 80  # characters of a name that is not known
 POLL = 1.0  # seconds between looks at a live run
 
 
@@ -29,7 +30,8 @@ def main() -> None:
     asked = st.query_params.get("run") or st.session_state.get("watched")
     if asked is not None and asked not in runs:
         st.warning(
-            f"There is no run “{asked}” here; this is another one.", icon=":material/search:"
+            plain(f"There is no run “{asked[:LONGEST]}” here; this is another one."),
+            icon=":material/search:",
         )
     if not runs:
         st.info("There is no run yet. Make one on the page **Run**.", icon=":material/science:")
@@ -37,7 +39,9 @@ def main() -> None:
     samples = [run.id for run in runs.values() if run.folder.parent == shipped]
     first = FIRST if FIRST in runs else next(iter(samples), next(iter(runs)))
     default = asked if asked in runs else first
-    name = _choose(runs, default, samples)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = _choose(runs, default, samples)
+        keep(runs[name], View.from_query(st.query_params.to_dict()))
     if damaged:
         with st.expander(f"{len(damaged)} damaged run{'s' if len(damaged) > 1 else ''}"):
             for problem in damaged:
@@ -60,25 +64,10 @@ def _choose(runs: dict[str, Run], default: str, samples: list[str]) -> str:
     def changed() -> None:
         st.query_params.from_dict({"run": st.session_state["choice"]})
 
-    labels = _labels(runs, samples)
+    labels = run_names(runs, samples)
     return st.selectbox(
         "Run", names, key="choice", format_func=labels.__getitem__, on_change=changed, width=560
     )
-
-
-def _labels(runs: dict[str, Run], samples: list[str]) -> dict[str, str]:
-    """What each run is called. Streamlit tells options apart by their labels: they must differ,
-    and must not change while a run goes on.
-    """
-    labels: dict[str, str] = {}
-    for name, run in runs.items():
-        config = run.config
-        task = Path(config.task).name if is_file(config.task) else config.task
-        label = f"{task} on {config.model}, {METHODS[config.method]}"
-        created = str(run.about.get("created", ""))[:19].replace("T", " ")
-        label = f"Sample: {label}" if name in samples else f"{label} · {created}"
-        labels[name] = label if label not in labels.values() else f"{label} ({name})"
-    return labels
 
 
 def _show(name: str, was_live: bool) -> None:
@@ -90,21 +79,21 @@ def _show(name: str, was_live: bool) -> None:
         groups = read_groups(run, folders()[0])
         timeline = recorded(run, damaged=damaged, groups=groups)
     except CtvizError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
         return
     _progress(run, status)
     for notice in status.notices:
-        st.warning(notice, icon=":material/info:")
+        st.warning(plain(notice), icon=":material/info:")
     for problem in damaged:
-        st.warning(f"A snapshot is left out: {problem}")
+        st.warning(plain(f"A snapshot is left out: {problem}"))
     if timeline is None:
         if not status.live:
             st.info("This run ended before its model was loaded, so there is nothing to play.")
     else:
         key = f"player-{name}"
         view = View.from_query(st.query_params.to_dict())
-        for problem in _missing(view, timeline):
-            st.warning(problem, icon=":material/search:")
+        for missing in _missing(view, timeline):
+            st.warning(plain(missing), icon=":material/search:")
         player(
             pack(timeline),
             key=key,
@@ -139,7 +128,7 @@ def _progress(run: Run, status: Status) -> None:
         return
     note, button = st.columns([6, 1], vertical_alignment="center")
     if status.state == "failed":
-        note.error(f"This run failed at step {status.step}: {status.message}")
+        note.error(plain(f"This run failed at step {status.step}: {status.message}"))
     else:
         note.warning(
             f"This run was {status.state} at step {status.step} of {status.steps}; what it "

@@ -469,7 +469,7 @@ class Player {
     const text = this.viewText();
     if (text === this.reported) return;
     this.reported = text;
-    this.setStateValue("view", JSON.parse(text));
+    this.setStateValue("view", { ...JSON.parse(text), token: this.token });
   }
 
   // ---------------------------------------------------------------- drawing

@@ -9,24 +9,16 @@ import numpy as np
 import pandas as pd
 
 from ctviz.circuit import Circuit, Scores
-from ctviz.config import Method
 from ctviz.errors import DamagedRun
 from ctviz.graph import Graph
 from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.runs import Run
 from ctviz.runs.directory import read_snapshot
 from ctviz.snapshot import Snapshot
+from ctviz.views.naming import METHODS
 from ctviz.views.timeline import Curve, NodeGroup, Probe, Timeline
 
-__all__ = ["METHODS", "recorded"]
-
-METHODS: dict[Method, str] = {
-    "circuit": "circuit-tuning",
-    "frozen-circuit": "a frozen circuit",
-    "random": "random parts",
-    "full": "full fine-tuning",
-    "lora": "LoRA",
-}
+__all__ = ["recorded"]
 
 FAITHFUL = "share of the behaviour that the circuit alone carries, on {dev}"
 KL = "mean KL a token on neutral text, untuned model against this one, at each snapshot"
@@ -68,7 +60,7 @@ def recorded(
             if damaged is not None:
                 damaged.append(error)
     config, about, count = run.config, run.about, len(snapshots)
-    tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, -1)
+    tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, len(graph.nodes))
     words = {
         "metric": about["task"]["metric"],
         "dev": f"{about['examples']} dev pairs",
@@ -93,7 +85,7 @@ def recorded(
         steps=[s.step for s in snapshots],
         scores=_stack([s.scores for s in snapshots], graph.exists.shape, np.float32),
         circuit=_stack([s.circuit for s in snapshots], graph.exists.shape, bool),
-        updated=tuned if count else np.zeros((0, len(graph.nodes)), dtype=bool),
+        updated=tuned.astype(bool),
         redundancy={
             key: _stack([s.redundancy[key] for s in snapshots], (len(graph.nodes),), np.float32)
             for key in ("circuit", "mass")

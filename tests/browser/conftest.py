@@ -34,7 +34,10 @@ class Player:
         page.on("websocket", lambda s: s.on("framereceived", self._frame))
 
     def _console(self, message) -> None:
-        if message.type == "error":
+        # Opened at any page but the first, Streamlit asks for its own health below that page's
+        # path first, gets a 404, and finds the right place.
+        of_streamlit = "/_stcore/" in message.location.get("url", "")
+        if message.type == "error" and not of_streamlit:
             self.problems.append(message.text)
 
     def _frame(self, data: str | bytes) -> None:

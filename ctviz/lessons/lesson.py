@@ -1,0 +1,216 @@
+"""What a lesson is made of: plain data, no page and no model.
+
+A lesson's steps are made from the stored run that it shows (`ctviz.lessons.facts.Facts`), so that
+every number in its text is read from the run when the text is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from ctviz.graph import kind_of
+from ctviz.lessons.facts import Facts
+from ctviz.views.view import Estimator, Heat, Marks, View
+
+__all__ = [
+    "AnyHead",
+    "AtStep",
+    "Condition",
+    "EdgesAtMost",
+    "EstimatorIs",
+    "HeatIs",
+    "Lesson",
+    "LessonStep",
+    "MarksAre",
+    "Question",
+    "Selected",
+    "Turn",
+    "seconds",
+]
+
+READING = 200  # words a minute
+LOOKING, ACTING = 5, 20  # seconds: for the picture of a step, for what the reader is asked to do
+
+
+class Condition(Protocol):
+    """Something that a reader brings about in the player."""
+
+    def met(self, view: View) -> bool:
+        """Whether what the browser shows is what was asked for."""
+        ...
+
+    def done_for(self, view: View) -> View:
+        """The nearest view in which it is met, for a reader who wants to be shown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One node, by name, is among the selected ones."""
+
+    node: str
+
+    def met(self, view: View) -> bool:
+        """Whether it is selected."""
+        return self.node in view.nodes
+
+    def done_for(self, view: View) -> View:
+        """The same picture with that node alone selected."""
+        return replace(view, nodes=(self.node,))
+
+
+@dataclass(frozen=True, slots=True)
+class AnyHead:
+    """Some attention head is selected. ``example`` is the one that a reader is shown."""
+
+    example: str
+
+    def met(self, view: View) -> bool:
+        """Whether a head is among the selected nodes."""
+        return any(kind_of(node) == "head" for node in view.nodes)
+
+    def done_for(self, view: View) -> View:
+        """The same picture with the example selected."""
+        return replace(view, nodes=(self.example,))
+
+
+@dataclass(frozen=True, slots=True)
+class AtStep:
+    """The training step that is shown lies in a range, both ends included."""
+
+    at_least: int
+    at_most: int | None = None
+
+    def met(self, view: View) -> bool:
+        """Whether it does."""
+        if view.step is None:
+            return False
+        return self.at_least <= view.step and (self.at_most is None or view.step <= self.at_most)
+
+    def done_for(self, view: View) -> View:
+        """The same picture at the first step of the range."""
+        return replace(view, step=self.at_least)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgesAtMost:
+    """So many edges are shown, or fewer."""
+
+    most: int
+
+    def met(self, view: View) -> bool:
+        """Whether that is so; all edges of the circuit are never few."""
+        return view.edges is not None and view.edges <= self.most
+
+    def done_for(self, view: View) -> View:
+        """The same picture with just so many edges."""
+        return replace(view, edges=self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatorIs:
+    """The heatmap shows redundancy by this estimator."""
+
+    estimator: Estimator
+
+    def met(self, view: View) -> bool:
+        """Whether it does."""
+        return view.estimator == self.estimator
+
+    def done_for(self, view: View) -> View:
+        """The same picture by that estimator."""
+        return replace(view, estimator=self.estimator)
+
+
+@dataclass(frozen=True, slots=True)
+class HeatIs:
+    """The heatmap is of this kind."""
+
+    heat: Heat
+
+    def met(self, view: View) -> bool:
+        """Whether it is."""
+        return view.heat == self.heat
+
+    def done_for(self, view: View) -> View:
+        """The same picture with that heatmap."""
+        return replace(view, heat=self.heat)
+
+
+@dataclass(frozen=True, slots=True)
+class MarksAre:
+    """Changes are marked against this snapshot."""
+
+    marks: Marks
+
+    def met(self, view: View) -> bool:
+        """Whether they are."""
+        return view.marks == self.marks
+
+    def done_for(self, view: View) -> View:
+        """The same picture with those marks."""
+        return replace(view, marks=self.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question that is answered on the page. ``right`` is one of ``options``; ``why`` says why it
+    is right, and is shown once it was chosen."""
+
+    options: tuple[str, ...]
+    right: str
+    why: str
+
+    def __post_init__(self) -> None:
+        if self.right not in self.options or len(set(self.options)) != len(self.options):
+            raise ValueError(f"{self.right!r} must be one of {self.options}, which must differ.")
+
+    def met(self, choice: str | None) -> bool:
+        """Whether the choice is the right one."""
+        return choice == self.right
+
+
+Turn = Condition | Question
+
+
+@dataclass(frozen=True, slots=True)
+class LessonStep:
+    """One step: what is said, what is shown, and what the reader is asked to do, if anything.
+
+    ``text``: markdown of ours, with ``[[term]]`` for words of the glossary. ``camera``: ``all``, or
+    names of nodes joined by commas. ``ask`` says what to do, or is the question; ``hint`` where.
+    """
+
+    text: str
+    view: View
+    camera: str = "all"
+    until: Turn | None = None
+    ask: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A lesson. ``key`` names it in links; ``learns`` says in a sentence what one learns; ``run``
+    is the id of the shipped run that it shows; ``steps`` makes its steps from that run."""
+
+    key: str
+    title: str
+    learns: str
+    minutes: Literal[3, 4, 5]
+    run: str
+    steps: Callable[[Facts], tuple[LessonStep, ...]]
+
+
+def seconds(steps: tuple[LessonStep, ...]) -> float:
+    """How long a reader takes: the words, a look at each picture, and what there is to do."""
+    total = 0.0
+    for step in steps:
+        words = f"{step.text} {step.ask} {step.hint}"
+        if isinstance(step.until, Question):
+            words += f" {' '.join(step.until.options)} {step.until.why}"
+        total += 60 * len(words.split()) / READING + LOOKING
+        total += ACTING if step.until is not None else 0
+    return total

@@ -1,0 +1,130 @@
+"""Lesson 1: what a circuit is."""
+
+from __future__ import annotations
+
+from ctviz.lessons.facts import Facts, many, percent, plain, reader, source, words
+from ctviz.lessons.lesson import AnyHead, EdgesAtMost, Lesson, LessonStep, Question
+from ctviz.views.view import View
+
+__all__ = ["LESSON"]
+
+FEW = 5  # edges
+
+
+def steps(facts: Facts) -> tuple[LessonStep, ...]:
+    """Its steps, from the tiny model before any tuning."""
+    graph, start = facts.graph, facts.first
+    prompt = facts.probe(-1, start)
+    circuit = facts.circuit(start)
+    best = circuit[0]
+    score = facts.score(best, start)
+    share = len(circuit) / graph.n_edges
+    faithful = facts.metric("faithfulness", start)
+    random = facts.metric("random_faithfulness", start)
+    return (
+        LessonStep(
+            text=(
+                f"Read “{words(prompt)} …” and say the next word: “{prompt.foil.strip()}” or "
+                f"“{prompt.answer.strip()}”? You look past the nearer noun to the subject. The "
+                "small language model in this picture learned to do the same. Which of its parts "
+                "do it, and how do they work together? The answer to that is called a "
+                "[[circuit]].\n\n"
+                "The picture is the model, read from the bottom to the top: text comes in at "
+                f"`input`, passes {many(graph.n_layers, 'layer')} and leaves at `logits` as a "
+                "prediction of the next [[token]]."
+            ),
+            view=View(step=start, whole=True),
+        ),
+        LessonStep(
+            text=(
+                "A circle is a [[node]]: a part of the model. The `a…` nodes are "
+                "[[attention heads]], which move information from word to word. The `m…` nodes "
+                "are [[MLPs]], which work on one word at a time.\n\n"
+                "All nodes share one channel, the [[residual stream]]. Each reads from it what "
+                "earlier nodes wrote, and adds something of its own. Nothing else connects them."
+            ),
+            view=View(step=start),
+            until=AnyHead(facts.strongest_head(start)),
+            ask="Select any attention head.",
+            hint="Click a circle named a…, or type such a name under “Find a node”.",
+        ),
+        LessonStep(
+            text=(
+                "A line is an [[edge]]: the way from one node to a later one that reads what it "
+                f"wrote. Even this small model has {graph.n_edges} of them, since every node can "
+                "read every earlier one. Most carry nothing that matters for this task. To find "
+                "those that do, each edge is put to a test.\n\n"
+                "Take the same sentence with the subject in the other number, the "
+                "[[counterfactual prompt]]. Let everything run on the original, but let this one "
+                "edge deliver what it would have delivered there. How much does the prediction "
+                "suffer? That is the edge's [[score]]."
+            ),
+            view=View(step=start, edges=FEW),
+        ),
+        LessonStep(
+            text=(
+                f"The edge of the largest score is `{best}`. With it [[corrupted]], how much the "
+                f"model prefers one verb form over the other moves by {plain(abs(score))} "
+                "[[logits]], estimated as a mean over "
+                f"{facts.run.about['examples']} sentences. A logit more or less is a factor of "
+                "about 2.7 in the odds of one word against the other.\n\n"
+                "The wider a line, the larger its score. Do not mind the colours yet: the next "
+                "lesson explains them."
+            ),
+            view=View(step=start, nodes=(source(best),), edges=1),
+            camera=f"{source(best)},{reader(best)}",
+        ),
+        LessonStep(
+            text=(
+                "Now sort all edges by the size of their score and keep the largest "
+                f"{len(circuit)}. That is {percent(share)} of the model, and it is what this "
+                "page calls the circuit. The number is a choice of whoever made the run: there is "
+                "no sharp border between edges that matter and edges that do not. The slider "
+                "above the graph lets you feel that: it shows fewer of them, the strongest first."
+            ),
+            view=View(step=start),
+            until=EdgesAtMost(FEW * 2),
+            ask=f"Show only the {FEW * 2} strongest edges, or fewer.",
+            hint="Drag the slider “Edges shown”, or focus it and use the arrow keys.",
+        ),
+        LessonStep(
+            text=(
+                "Does the circuit do the job alone? Feed everything outside of it the "
+                "counterfactual prompt, so that only its edges know the real sentence. Then this "
+                f"circuit keeps {percent(faithful)} of what the whole model does. "
+                f"{len(circuit)} edges drawn at random keep {percent(max(random, 0.0))}. This "
+                "is [[faithfulness]], and a later lesson is about it."
+            ),
+            view=View(step=start),
+            until=Question(
+                options=(
+                    "the neurons that fire for a word",
+                    "a set of edges that carries one behaviour",
+                    "one layer of the model",
+                ),
+                right="a set of edges that carries one behaviour",
+                why="Yes. It says which part passes what on to which other part, for one task.",
+            ),
+            ask="So what is a circuit?",
+        ),
+        LessonStep(
+            text=(
+                "What it is not: a circuit belongs to one task, one model and one kind of "
+                "counterfactual. Ask about another task and other edges matter. It also does not "
+                "say *how* a node does its work, only which nodes the work passes through.\n\n"
+                "And it is not fixed: while a model is trained, edges enter the circuit and leave "
+                "it. Press play if you like, and see. To watch that is what this tool is for."
+            ),
+            view=View(step=start, edges=FEW * 2),
+        ),
+    )
+
+
+LESSON = Lesson(
+    key="circuit",
+    title="What a circuit is",
+    learns="Which parts of a model make one decision, and how one finds out.",
+    minutes=5,
+    run="sample-sva-flip",
+    steps=steps,
+)

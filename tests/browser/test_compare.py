@@ -1,0 +1,179 @@
+"""The page Compare in a real browser: choosing, playing, linking, going back, and taking along.
+
+``new_player`` also asserts after every test that the console shows no error and that no request
+left the machine.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from playwright.sync_api import expect
+
+from ctviz import places
+from ctviz.bench.app import serve, wait_for
+from tests.browser.conftest import Player
+
+pytestmark = pytest.mark.browser
+
+SAMPLE = "sample-sva-flip"
+MINE = "mine"  # the sample's first half, as if another method had made it
+LAST = 30
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """The user's runs: one."""
+    folder = tmp_path / "runs" / MINE
+    shutil.copytree(places.assets() / "runs" / SAMPLE, folder)
+    about = json.loads((folder / "run.json").read_text())
+    about["config"] |= {"method": "full", "seed": 4}
+    (folder / "run.json").write_text(json.dumps(about))
+    for file in (folder / "snapshots").iterdir():
+        if int(file.stem) > LAST:
+            file.unlink()
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    kept = [line for line in lines if json.loads(line)["step"] <= LAST]
+    (folder / "metrics.jsonl").write_text("".join(f"{line}\n" for line in kept))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def server(runs: Path) -> Iterator[str]:
+    """The address of the app; ``new_player`` opens its pages here."""
+    with serve(str(places.project() / "app.py"), runs=str(runs)) as address:
+        wait_for(address)
+        yield address
+
+
+def drawn(player: Player) -> Player:
+    player.page.get_by_role("heading", name="In numbers").wait_for(timeout=30_000)
+    player.wait("ready()")
+    player.settle()
+    return player
+
+
+def enter(player: Player) -> Player:
+    """Come from another page, as a person does."""
+    player.page.goto(player.url)
+    player.page.get_by_role("link", name="Compare").click()
+    return drawn(player)
+
+
+def follow(player: Player, query: str) -> Player:
+    """A pasted link."""
+    player.page.goto(f"{player.url}/compare?{query}")
+    drawn(player)
+    return player
+
+
+def query(player: Player) -> str:
+    return player.page.url.partition("?")[2].replace("%2C", ",")
+
+
+def test_the_newest_run_is_compared_with_the_sample_on_one_clock(player: Player) -> None:
+    enter(player)
+    assert query(player) == f"runs={MINE},{SAMPLE}"
+    player.says("B · circuit-tuning against A · full fine-tuning")
+    player.says("step 60 of 60")  # the longer run's clock; the other one holds its step 30
+    player.page.get_by_text("only in B").first.wait_for()
+    player.page.locator(".cz").click(position={"x": 400, "y": 20})
+    player.page.keyboard.press("Home")
+    player.page.get_by_text("0 only in B, 0 only in A", exact=False).wait_for()
+    player.settle()
+    assert "step=0" in query(player)
+    player.page.get_by_label("Play", exact=True).click()
+    player.wait("snapshot() >= 2")
+    player.page.get_by_label("Pause", exact=True).click()
+
+
+def test_swapping_the_runs_swaps_the_sides_and_back_undoes_it(player: Player) -> None:
+    enter(player)
+    reference = player.page.get_by_role("combobox", name="Reference (A)")
+    reference.click()
+    player.page.get_by_role("option", name="circuit-tuning", exact=True).click()
+    player.says("B · full fine-tuning against A · circuit-tuning")
+    player.settle()
+    assert query(player) == f"runs={SAMPLE},{MINE}"
+    player.page.go_back()
+    player.says("B · circuit-tuning against A · full fine-tuning")
+    assert query(player) == f"runs={MINE},{SAMPLE}"
+
+
+def test_one_run_is_compared_with_a_step_of_its_own(player: Player) -> None:
+    enter(player)
+    player.page.get_by_label("Remove Sample", exact=False).click()
+    player.says("each step against step 0")
+    player.settle()
+    assert query(player) == f"runs={MINE}"
+    slider = player.page.get_by_role("slider", name="Reference step (A)")
+    slider.focus()
+    for _ in range(3):
+        slider.press("ArrowRight")
+        player.settle()
+    player.says("each step against step 6")
+    assert query(player) == f"runs={MINE}&against=6"
+    player.page.go_back()
+    player.says("each step against step 4")
+
+
+def test_a_pasted_link_restores_the_page(player: Player) -> None:
+    follow(player, f"runs={SAMPLE},{MINE}&step=20&node=m2&edges=12")
+    player.says("B · full fine-tuning against A · circuit-tuning")
+    player.says("step 20 of 60")
+    assert player.ask("edges()") == 12
+    assert player.ask("selected()") == "m2"
+    player.page.get_by_text("Edges, B against A at step 20").wait_for()
+    follow(player, f"runs={SAMPLE}&against=10&step=4")
+    player.says("each step against step 10")
+    player.page.get_by_text("Edges, step 4 against step 10").wait_for()
+
+
+def test_a_link_to_what_is_gone_says_so(player: Player) -> None:
+    follow(player, f"runs=%3Cb%3Egone,{SAMPLE}&against=11")
+    player.says("“<b>gone” cannot be opened here; the others are compared")
+    player.says("There is no snapshot of step 11; the nearest one is of step 10")
+
+
+def test_leaving_and_coming_back_keeps_what_was_compared(player: Player) -> None:
+    follow(player, f"runs={SAMPLE}&against=10&step=4")
+    player.page.get_by_role("link", name="Run").click()
+    player.says("should go on with")
+    player.page.get_by_role("link", name="Compare").click()
+    drawn(player)
+    player.says("each step against step 10")
+    assert query(player) == f"runs={SAMPLE}&against=10&step=4"
+    player.page.go_back()  # the page before its address was filled in
+    player.page.go_back()
+    player.says("should go on with")
+
+
+def test_tables_can_be_taken_along(player: Player) -> None:
+    follow(player, f"runs={SAMPLE},{MINE}")
+    with player.page.expect_download() as download:
+        player.page.get_by_role("button", name="CSV").last.click()
+    table = pd.read_csv(download.value.path())
+    assert table["run"].tolist() == [SAMPLE, MINE]
+    assert table["method"].tolist() == ["circuit", "full"]
+    assert table["metric_before"].nunique() == 1
+    player.page.get_by_text("Edges, B against A at step 60").click()
+    with player.page.expect_download() as download:
+        player.page.get_by_role("button", name="Parquet").first.click()
+    edges = pd.read_parquet(io.BytesIO(Path(download.value.path()).read_bytes()))
+    assert set(edges["state"]) <= {"entered", "left", "strengthened", "weakened", "noise"}
+    assert len(edges) >= 40
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 768])
+def test_it_fits_the_page(new_player: Callable[..., Player], width: int, scheme: str) -> None:
+    player = enter(new_player(width=width, color_scheme=scheme))
+    expect(player.page.locator(".js-plotly-plot")).to_have_count(3)
+    overflow = player.page.evaluate("() => document.body.scrollWidth - window.innerWidth")
+    assert overflow <= 0

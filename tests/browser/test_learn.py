@@ -1,0 +1,173 @@
+"""The page Learn in a real browser: a lesson drives the player and waits for the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from ctviz import places
+from ctviz.bench.app import serve, wait_for
+from tests.browser.conftest import Player
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the app, without runs of the user's own."""
+    runs: Path = tmp_path_factory.mktemp("runs")
+    with serve(str(places.project() / "app.py"), runs=str(runs)) as address:
+        wait_for(address)
+        yield address
+
+
+def open_learn(player: Player) -> Player:
+    """The list of lessons, by the link on the first page."""
+    player.page.goto(player.url)
+    player.page.get_by_role("link", name="Learn").click()
+    player.says("short lessons")
+    return player
+
+
+def open_link(player: Player, query: str) -> Player:
+    """A lesson by its link."""
+    player.page.goto(f"{player.url}/learn?{query}")
+    player.wait("ready()")
+    player.wait("drawn() > 0")
+    return player
+
+
+def button(player: Player, name: str):
+    return player.page.locator(".st-key-lesson-text").get_by_role("button", name=name, exact=True)
+
+
+def turn(player: Player):
+    return player.page.locator(".st-key-turn")
+
+
+def go_on(player: Player, heading: str) -> None:
+    """Press Next and wait for the next step's text."""
+    button(player, "Next").click()
+    player.says(heading)
+    player.settle()
+
+
+def test_a_lesson_from_the_list_to_its_end(player: Player) -> None:
+    open_learn(player)
+    player.page.get_by_role("button", name="Start").nth(1).click()
+    player.wait("ready()")
+    player.wait("drawn() > 0")
+    assert "lesson=graph" in player.page.url
+
+    expect(button(player, "Skip")).to_be_visible()
+    player.page.get_by_text("layer 0, head 3").click()
+    expect(turn(player)).to_contain_text("Not that one")
+    player.page.get_by_text("layer 3, head 0").click()
+    expect(turn(player)).to_contain_text("first the layer, then the head")
+    go_on(player, "Width is the size")
+    go_on(player, "Below the graph is the clock")
+
+    expect(turn(player)).to_contain_text("Your turn")
+    player.page.locator(".cz-stage-holder").click(position={"x": 20, "y": 20})
+    player.page.keyboard.press("End")
+    expect(turn(player)).to_contain_text("Done")
+    assert player.ask("snapshot()") == 30
+    go_on(player, "The same two nodes")
+
+    expect(turn(player)).to_contain_text("Your turn")
+    player.click_node("m3")
+    expect(turn(player)).to_contain_text("Done")
+    go_on(player, "A head has three inputs")
+
+    assert player.ask("snapshot()") == 0  # this step shows the start again
+    assert player.ask("selected()") == "a2.h1"
+    go_on(player, "What changed?")
+
+    assert player.ask("selected()") is None
+    player.page.get_by_role("button", name="first step").click()
+    expect(turn(player)).to_contain_text("Done")
+    go_on(player, "Not every change is one")
+    go_on(player, "Two habits of this page")
+    button(player, "Finish").click()
+    expect(player.page.get_by_text("finished")).to_be_visible()
+    assert "lesson" not in player.page.url
+
+
+def test_show_me_moves_the_player_and_back_restores_the_step(player: Player) -> None:
+    open_link(player, "lesson=circuit&at=5")
+    expect(button(player, "Skip")).to_be_visible()
+    assert player.ask("edges()") > 10
+    button(player, "Show me").click()
+    expect(turn(player)).to_contain_text("Done")
+    player.wait("edges() === 10")
+    go_on(player, "Does the circuit do the job alone?")
+    player.wait("edges() > 10")
+    player.page.go_back()
+    player.says("sort all edges")
+    player.wait("edges() === 10")  # as it was left
+    assert "at=5" in player.page.url
+
+
+def test_the_same_view_is_asked_for_again_after_the_reader_has_left_it(player: Player) -> None:
+    open_link(player, "lesson=tuning&at=1")
+    player.page.locator(".cz-stage-holder").click(position={"x": 20, "y": 20})
+    player.page.keyboard.press("End")
+    player.wait("snapshot() === 30")
+    player.settle()
+    go_on(player, "the model is sure")
+    player.wait("snapshot() === 0")
+    expect(turn(player)).to_contain_text("Your turn")
+
+
+def test_the_induction_circuit_is_put_together(player: Player) -> None:
+    open_link(player, "lesson=induction&at=4")
+    assert player.ask("run()") == "sample-induction"
+    assert player.ask("drawn()") == 1
+    player.page.locator(".cz-stage-holder").click(position={"x": 20, "y": 20})
+    player.page.keyboard.press("ArrowRight")
+    player.settle()
+    expect(turn(player)).to_contain_text("Your turn")
+    player.page.keyboard.press("ArrowRight")
+    expect(turn(player)).to_contain_text("Done")
+    go_on(player, "Is that the circuit?")
+    player.wait("drawn() === 2")
+
+
+def test_a_word_shows_its_definition_on_focus(player: Player) -> None:
+    open_link(player, "lesson=circuit&at=2")
+    word = player.page.locator(".ct-term:has(b:text-is('residual stream'))")
+    tip = word.locator(".ct-tip")
+    expect(tip).to_be_hidden()
+    word.focus()
+    expect(tip).to_be_visible()
+    expect(tip).to_contain_text("all parts of a transformer read from and add to")
+    assert word.get_attribute("aria-describedby") == tip.get_attribute("id")
+    box = tip.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 1280
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [768, 1280])
+def test_text_and_player_fit_beside_or_above_each_other(new_player, width, scheme) -> None:
+    player = open_link(new_player(width=width, color_scheme=scheme), "lesson=graph&at=4")
+    text = player.page.locator(".st-key-lesson-text").bounding_box()
+    graph = player.page.locator(".st-key-lesson-player").bounding_box()
+    assert text is not None
+    assert graph is not None
+    if width >= 1180:
+        assert text["x"] + text["width"] <= graph["x"]
+        assert graph["width"] >= 900  # below that the player puts its panels into one column
+    else:
+        assert text["y"] + text["height"] <= graph["y"]
+        player.page.mouse.wheel(0, 400)
+        player.page.wait_for_timeout(300)
+        stays = button(player, "Back").bounding_box()
+        assert stays is not None
+        assert 0 < stays["y"] < 900
+    wide = player.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width
