@@ -4,11 +4,13 @@
 state of every unit that was ever owned (``optimizer.*``), what the method remembers (``method.*``)
 and the order of the coming batches. A
 newer checkpoint replaces the older one only once it is whole. That of a finished run keeps the
-parameters alone, LoRA's adapters merged into them: it is the tuned model.
+parameters alone, LoRA's adapters merged into them: it is the tuned model. What tuning changed by a
+snapshot is kept in files of its own, see `ctviz.runs.weights`.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,17 +21,18 @@ from torch import Tensor
 
 from ctviz.errors import DamagedRun, DiskFull
 from ctviz.lora import is_adapter, merged, plain_name
+from ctviz.runs.weights import latest_checkpoint, steps_to_keep
 
 if TYPE_CHECKING:
     from ctviz.tune import Tuning
 
-__all__ = ["latest_checkpoint", "load_checkpoint", "remove_checkpoints", "save_checkpoint"]
-
-
-def latest_checkpoint(folder: Path) -> tuple[Path, int] | None:
-    """The newest checkpoint of a run directory and its step, or None."""
-    files = sorted((folder / "checkpoint").glob("[0-9]*.safetensors"))
-    return (files[-1], int(files[-1].stem)) if files else None
+__all__ = [
+    "SnapshotWeights",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "remove_checkpoints",
+    "save_checkpoint",
+]
 
 
 def save_checkpoint(tuning: Tuning, folder: Path, *, finished: bool = False) -> Path:
@@ -39,8 +42,16 @@ def save_checkpoint(tuning: Tuning, folder: Path, *, finished: bool = False) -> 
     """
     if finished:
         with merged(tuning.anatomy):
-            return _write(tuning, folder, _tuned_weights(tuning))
-    return _write(tuning, folder, _whole_state(tuning))
+            weights = _tuned_weights(tuning)
+            tensors = {f"model.{name}": weight for name, weight in weights.items()}
+            file = _write(tuning, folder / "checkpoint", tensors)
+    else:
+        file = _write(tuning, folder / "checkpoint", _whole_state(tuning))
+    # parts: of a killed worker
+    for older in [*file.parent.glob("*.safetensors"), *file.parent.glob("*.part")]:
+        if older != file:
+            older.unlink()
+    return file
 
 
 def remove_checkpoints(folder: Path) -> None:
@@ -49,10 +60,54 @@ def remove_checkpoints(folder: Path) -> None:
         file.unlink()
 
 
+class SnapshotWeights:
+    """Writes the tensors that differ from the untuned model, at those snapshots that keep them.
+
+    Made before anything has moved: it remembers the untuned tensors that tuning can move, on the
+    CPU, if any step is to be kept. ``steps``: those that are.
+    """
+
+    def __init__(self, tuning: Tuning, folder: Path) -> None:
+        self._tuning, self._place = tuning, folder / "weights"
+        names = {id(p): name for name, p in tuning.anatomy.model.named_parameters()}
+        moving = {
+            _moved_by(names[id(part.parameter)])
+            for unit in tuning.method.units
+            for part in unit.parts
+        }
+        untuned = {n: w for n, w in _tuned_weights(tuning).items() if n in moving}
+        size = sum(weight.numel() * weight.element_size() for weight in untuned.values())
+        self.steps = steps_to_keep(tuning.config, size)
+        self._untuned = {n: w.cpu().clone() for n, w in untuned.items()} if self.steps else {}
+
+    def keep(self) -> None:
+        """Write the weights after ``tuning.step`` steps if they are to be kept; raises DiskFull."""
+        tuning = self._tuning
+        if tuning.step not in self.steps:
+            return
+        with merged(tuning.anatomy):
+            now = _tuned_weights(tuning)
+            changed = {
+                name: now[name].cpu()
+                for name, before in self._untuned.items()
+                if not torch.equal(now[name].cpu(), before)
+            }
+            loaded = tuning.loaded
+            about = {"step": tuning.step, "model": loaded.name, "revision": loaded.revision}
+            header = {key: json.dumps(value) for key, value in about.items()}
+            _write(tuning, self._place, changed, header)
+
+
+def _moved_by(name: str) -> str:
+    """The model's own tensor that changes when a parameter does: an adapter's is its weight."""
+    layer, adapter, _ = name.partition(".lora_")
+    return f"{layer}.weight" if adapter else name
+
+
 def _tuned_weights(tuning: Tuning) -> dict[str, Tensor]:
     """The model's own parameters by their own names, adapters merged into them."""
     return {
-        f"model.{plain_name(name)}": parameter.detach().contiguous()
+        plain_name(name): parameter.detach().contiguous()
         for name, parameter in tuning.anatomy.model.named_parameters()
         if not is_adapter(name)
     }
@@ -71,13 +126,15 @@ def _whole_state(tuning: Tuning) -> dict[str, Tensor]:
     return tensors
 
 
-def _write(tuning: Tuning, folder: Path, tensors: dict[str, Tensor]) -> Path:
-    place = folder / "checkpoint"
-    place.mkdir(exist_ok=True)
+def _write(
+    tuning: Tuning, place: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None
+) -> Path:
+    """Write the tensors of a step at once; ``about`` goes into the header."""
     file = place / f"{tuning.step:06d}.safetensors"
     scratch = file.with_suffix(".part")
     try:
-        save_file(tensors, scratch)
+        place.mkdir(exist_ok=True)
+        save_file(tensors, scratch, metadata=about)
         scratch.replace(file)
     except (OSError, SafetensorError) as error:
         raise DiskFull(
@@ -86,9 +143,6 @@ def _write(tuning: Tuning, folder: Path, tensors: dict[str, Tensor]) -> Path:
         ) from error
     finally:
         scratch.unlink(missing_ok=True)
-    for older in [*place.glob("*.safetensors"), *place.glob("*.part")]:  # parts: of a killed worker
-        if older != file:
-            older.unlink()
     return file
 
 

@@ -70,7 +70,9 @@ class TuneConfig:
     discovery stay in float32.
 
     ``examples``: dev examples on which snapshots are computed; ``snapshot_every``: steps between
-    snapshots, 0 for about 20 a run.
+    snapshots, 0 for about 20 a run. ``keep_weights``: how many snapshots keep their weights, spread
+    evenly over the run, the last one always; -1: as many as fit into 200 MB by an upper bound; 0:
+    none.
 
     Raises OutOfRange and UnknownName for values that no model could satisfy; the number of edges
     is checked again when the model is known.
@@ -101,6 +103,7 @@ class TuneConfig:
     precision: Precision = "float32"
     examples: int = 32
     snapshot_every: int = 0
+    keep_weights: int = -1
     seed: int = 0
     device: str = "auto"
 
@@ -127,6 +130,7 @@ class TuneConfig:
             ("max_norm", 0.0, None),
             ("examples", 2, 4096),
             ("snapshot_every", 0, self.steps),
+            ("keep_weights", -1, 100_000),
             ("seed", 0, 2**31 - 1),
         ):
             value = getattr(self, what)

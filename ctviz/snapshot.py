@@ -14,10 +14,10 @@ class ProbeReading:
     """What one fixed prompt did at one step.
 
     ``tokens``: the prompt's tokens as text; ``answer``, ``foil``: as text; ``attention``: float16
-    [layer, head, query, key]; ``top``: the most likely next tokens with their probabilities;
-    ``attribution``: float32 [node], direct logit attribution: what each node writes, through the
-    final norm with its scale as it is in this run, along unembed(answer) - unembed(foil), in
-    logits; NaN for ``logits``.
+    [layer, head, query, key], NaN where it cannot be read; ``top``: the most likely next tokens
+    with their probabilities; ``attribution``: float32 [node], direct logit attribution: what each
+    node writes, through the final norm with its scale as it is in this run, along unembed(answer) -
+    unembed(foil), in logits; NaN for ``logits``.
     """
 
     tokens: tuple[str, ...]

@@ -22,6 +22,7 @@ import transformers
 
 import ctviz
 from ctviz.checkpoint import (
+    SnapshotWeights,
     latest_checkpoint,
     load_checkpoint,
     remove_checkpoints,
@@ -71,7 +72,8 @@ def tune(
 
     With ``resume`` the folder holds a run of these settings that did not finish: it goes on from
     its last checkpoint, or from the start if it has none yet. ``baseline`` is that of another run
-    with the same model and task, ``keep_model`` whether the tuned weights stay in the folder.
+    with the same model and task, ``keep_model`` whether weights stay in the folder: those of
+    snapshots (see `TuneConfig.keep_weights`) and the tuned ones at the end.
 
     Whatever goes wrong is written into the run's status before it is raised; snapshots and metrics
     written so far stay readable. ``progress`` is called with (step, steps, message).
@@ -102,8 +104,11 @@ def tune(
         for reason in tuning.material.left_out[:20]:
             log.info("left out: %s", reason)
         standing = baseline.standing if baseline else writer.before
+        weights = SnapshotWeights(tuning, folder) if keep_model else None
         if found:
             load_checkpoint(tuning, found[0])
+            if weights:
+                weights.keep()  # the run may have ended between the checkpoint and this
         writer.describe(graph, **_about(loaded, config, tuning))
         if standing:
             writer.describe(graph, before=standing)
@@ -130,6 +135,8 @@ def tune(
                     save_checkpoint(tuning, folder)
                     saved = time.perf_counter()
                     cost = saved - now
+                if event.step and weights:
+                    weights.keep()
                 message = f"metric {event.metrics['metric']:+.2f} at step {event.step}"
                 log.info("snapshot at step %d: %s", event.step, json.dumps(event.metrics))
             else:

@@ -6,6 +6,7 @@
     status.json        how far it is: state, step, rate, heartbeat; replaced atomically
     metrics.jsonl      one JSON object a line, appended; every line has a "step"
     snapshots/*.safetensors   one file a snapshot (see `ctviz.snapshot.Snapshot`)
+    weights/*.safetensors     what tuning changed in the model, at some of the snapshots
     checkpoint/        what to resume from, or the tuned weights once finished
     log.txt            what the worker said
     cancel             put there to ask the worker to stop
@@ -128,7 +129,7 @@ class RunWriter:
         writer._process = psutil.Process()
         writer._about, writer._names = dict(run.about), {}
         writer._notices = list(run.status().notices)
-        for file in run.snapshot_files():
+        for file in (*run.snapshot_files(), *run.weight_files()):
             if int(file.stem) > step or step == 0:
                 file.unlink()
         kept = run.metrics()
@@ -331,6 +332,10 @@ class Run:
     def snapshot_files(self) -> list[Path]:
         """Files of the snapshots, in step order."""
         return sorted((self.folder / "snapshots").glob("[0-9]*.safetensors"))
+
+    def weight_files(self) -> list[Path]:
+        """Files of the weights that were kept at snapshots, in step order."""
+        return sorted((self.folder / "weights").glob("[0-9]*.safetensors"))
 
     def snapshots(self, *, damaged: list[DamagedRun] | None = None) -> Iterator[Snapshot]:
         """Each snapshot in step order. Damaged files are skipped and put into ``damaged``."""

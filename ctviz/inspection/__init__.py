@@ -1,0 +1,1 @@
+"""One node of a model on one prompt: what it looks at, writes and does, at a step of a run."""

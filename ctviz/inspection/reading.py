@@ -1,0 +1,249 @@
+"""Run a prompt once and read what one node does on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from ctviz.graph import kind_of, layer_of
+from ctviz.inspection.lens import added_logits, direct_attribution, extremes
+from ctviz.inspection.patterns import attention_patterns
+from ctviz.inspection.prompt import Prompt
+from ctviz.models.anatomy import Anatomy, Block, Norm
+from ctviz.models.hooks import Hook, hooked
+from ctviz.models.loading import Loaded
+from ctviz.models.writes import source_outputs, writes
+
+__all__ = [
+    "Neuron",
+    "NodeReading",
+    "PromptReading",
+    "aimed",
+    "compared",
+    "read_node",
+    "read_prompt",
+    "top_tokens",
+]
+
+TOKENS = 8  # that a node is said to promote, and to suppress
+NEURONS = 10
+NEURON_TOKENS = 5
+PREDICTIONS = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptReading:
+    """What a model does on a prompt.
+
+    ``top``: the likeliest next tokens with their probabilities. ``value``: logit(answer) -
+    logit(foil), or without a foil logit(answer) above the mean over all tokens. ``attribution``:
+    float32 [node], what each node's output at the last position adds to it directly, in logits (see
+    `ctviz.inspection.lens`); NaN for ``logits``.
+    """
+
+    top: tuple[tuple[str, float], ...]
+    value: float
+    attribution: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Neuron:
+    """One neuron of an MLP at the last position.
+
+    ``activation``: what the output projection reads of it (behind a gate where there is one);
+    ``attribution``: what it adds directly to the logit difference; ``promotes``: tokens whose
+    logits it raises most here, and by how much above the mean.
+    """
+
+    index: int
+    activation: float
+    attribution: float
+    promotes: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeReading:
+    """What a head or an MLP does on a prompt.
+
+    ``attention``: float32 [query, key] of a head; None for an MLP, and for a model whose attention
+    is another one when it is computed step by step (Falcon with ALiBi in transformers).
+    ``promotes`` and ``suppresses``: the tokens whose logits its output at the last position raises
+    and lowers most, above the mean over tokens. ``neurons``: those of an MLP with the largest
+    \\|attribution\\|, empty for a head. The bias of an MLP's output belongs to none of its neurons.
+    """
+
+    whole: PromptReading
+    attention: np.ndarray | None
+    promotes: tuple[tuple[str, float], ...]
+    suppresses: tuple[tuple[str, float], ...]
+    neurons: tuple[Neuron, ...]
+
+
+def aimed(loaded: Loaded, prompt: Prompt) -> Prompt:
+    """The prompt with an answer: where none was given, the token that the model finds likeliest."""
+    if prompt.answer is not None:
+        return prompt
+    with torch.no_grad():
+        hidden = loaded.anatomy.hidden(_ids(loaded.anatomy, prompt))
+        return replace(prompt, answer=int(_last_logits(loaded.anatomy, hidden).argmax()))
+
+
+def compared(logits: Tensor, answer: int, foil: int | None) -> Tensor:
+    """`PromptReading.value` of logits [..., vocabulary]: [...]."""
+    return logits[..., answer] - (logits.mean(dim=-1) if foil is None else logits[..., foil])
+
+
+def top_tokens(loaded: Loaded, logits: Tensor) -> tuple[tuple[str, float], ...]:
+    """The likeliest tokens by [vocabulary] logits, with their probabilities."""
+    count = min(PREDICTIONS, logits.shape[-1])
+    values, tokens = logits.softmax(dim=-1).topk(count)
+    pairs = zip(tokens.tolist(), values.tolist(), strict=True)
+    return tuple((str(loaded.tokenizer.decode([token])), value) for token, value in pairs)
+
+
+@torch.no_grad()
+def read_prompt(loaded: Loaded, prompt: Prompt) -> PromptReading:
+    """Run a prompt, `aimed` if it has no answer; see `PromptReading`."""
+    prompt = aimed(loaded, prompt)
+    return _whole(loaded, prompt, _run(loaded.anatomy, prompt, None))
+
+
+@torch.no_grad()
+def read_node(loaded: Loaded, prompt: Prompt, node: str) -> NodeReading:
+    """Run a prompt, `aimed` if it has no answer, and look at a head or an MLP.
+
+    Raises UnknownName for a node that the model does not have.
+    """
+    anatomy, prompt = loaded.anatomy, aimed(loaded, prompt)
+    row = anatomy.graph.source(node)
+    run = _run(anatomy, prompt, node)
+    added = added_logits(anatomy, run.outputs[row], run.residual)
+    promotes, suppresses = extremes(loaded, added, TOKENS)
+    attention = None
+    if run.attention is not None:
+        pattern = run.attention[head_of(node)]
+        attention = pattern.float().cpu().numpy().astype(np.float32)
+    whole = _whole(loaded, prompt, run)
+    return NodeReading(whole, attention, promotes, suppresses, _neurons(loaded, prompt, node, run))
+
+
+def head_of(node: str) -> int:
+    """The number of a head in its layer."""
+    return int(node.rpartition(".h")[2])
+
+
+def neuron_outputs(block: Block, post: Norm | None, run: _Run) -> Tensor:
+    """What each neuron of an MLP adds to the residual stream at the last position.
+
+    [neuron, d_model]. A norm that follows the output projection divides by the sigma of all that
+    the projection writes, its bias included.
+    """
+    assert run.activations is not None
+    assert run.projected is not None
+    module = block.mlp_out
+    weight = module.weight if isinstance(module, Conv1D) else module.weight.T
+    outputs = weight.to(run.activations.dtype) * run.activations[:, None]
+    if post is None:
+        return outputs
+    outputs = outputs * post.standardize(run.projected)[1]
+    return outputs if post.scale is None else outputs * post.scale.to(outputs.dtype)
+
+
+def mlp_post_norm(anatomy: Anatomy, block: Block) -> Norm | None:
+    """The norm between an MLP's output projection and the residual stream, if there is one."""
+    module = block.mlp_write
+    if isinstance(module, nn.LayerNorm) or type(module).__name__.endswith("RMSNorm"):
+        return Norm(module, anatomy.table.norm)
+    return None
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """What was read at the last position: outputs [source, d_model], residual [d_model], logits
+    [vocabulary]; of a head's layer attention [head, query, key]; of an MLP its activations [neuron]
+    and what its output projection wrote [d_model]."""
+
+    outputs: Tensor
+    residual: Tensor
+    logits: Tensor
+    attention: Tensor | None = None
+    activations: Tensor | None = None
+    projected: Tensor | None = None
+
+
+def _run(anatomy: Anatomy, prompt: Prompt, node: str | None) -> _Run:
+    """One run; with a node, what is asked of its layer is read as well."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[Tensor], None]:
+        """Keep the last position of a tensor; OPT's MLP has no batch dimension."""
+        return lambda x: found.__setitem__(name, x.reshape(-1, x.shape[-1])[-1].float())
+
+    before: list[Hook] = [(anatomy.final_norm.module, keep("residual"))]
+    after: list[Hook] = []
+    if node is not None and kind_of(node) == "mlp":
+        out = anatomy.blocks[layer_of(node, anatomy.graph.n_layers)].mlp_out
+        before.append((out, keep("activations")))
+        after.append((out, keep("projected")))
+    ids = _ids(anatomy, prompt)
+    with writes(anatomy) as kept, hooked(before=before, after=after):
+        hidden = anatomy.hidden(ids)
+    last = kept.map(lambda written: written[:, -1:])
+    run = _Run(
+        outputs=source_outputs(anatomy, last)[:, 0].float(),
+        logits=_last_logits(anatomy, hidden),
+        **found,
+    )
+    if node is not None and kind_of(node) == "head":
+        layer = layer_of(node, anatomy.graph.n_layers)
+        patterns = attention_patterns(anatomy, ids, hidden, [layer])
+        run.attention = None if patterns is None else patterns[0]
+    return run
+
+
+def _ids(anatomy: Anatomy, prompt: Prompt) -> Tensor:
+    return torch.tensor([prompt.ids], device=anatomy.device)
+
+
+def _last_logits(anatomy: Anatomy, hidden: Tensor) -> Tensor:
+    """[vocabulary] after the last position of a single prompt."""
+    at = torch.tensor([[hidden.shape[1] - 1]], device=hidden.device)
+    return anatomy.logits_at(hidden, at)[0, 0].float()
+
+
+def _whole(loaded: Loaded, prompt: Prompt, run: _Run) -> PromptReading:
+    assert prompt.answer is not None
+    found = direct_attribution(
+        loaded.anatomy, run.outputs, run.residual, prompt.answer, prompt.foil
+    )
+    return PromptReading(
+        top=top_tokens(loaded, run.logits),
+        value=float(compared(run.logits, prompt.answer, prompt.foil)),
+        attribution=np.append(found.cpu().numpy(), np.nan).astype(np.float32),
+    )
+
+
+def _neurons(loaded: Loaded, prompt: Prompt, node: str, run: _Run) -> tuple[Neuron, ...]:
+    if run.activations is None:
+        return ()
+    assert prompt.answer is not None
+    anatomy = loaded.anatomy
+    block = anatomy.blocks[layer_of(node, anatomy.graph.n_layers)]
+    outputs = neuron_outputs(block, mlp_post_norm(anatomy, block), run)
+    found = direct_attribution(anatomy, outputs, run.residual, prompt.answer, prompt.foil)
+    strongest = found.abs().topk(min(NEURONS, len(found))).indices
+    added = added_logits(anatomy, outputs[strongest], run.residual)
+    return tuple(
+        Neuron(
+            index=index,
+            activation=float(run.activations[index]),
+            attribution=float(found[index]),
+            promotes=extremes(loaded, row, NEURON_TOKENS)[0],
+        )
+        for index, row in zip(strongest.tolist(), added, strict=True)
+    )

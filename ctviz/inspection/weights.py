@@ -1,0 +1,81 @@
+"""The model of a run as it was at one of its steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ctviz.errors import DamagedRun, MissingModel
+from ctviz.models.loading import Loaded, load
+from ctviz.runs import Run
+from ctviz.runs.weights import kept_steps, weights_of
+
+__all__ = ["model_at", "put_in", "untuned_model"]
+
+
+def untuned_model(run: Run, *, device: str = "auto") -> Loaded:
+    """The model that a run was tuned from; raises DamagedRun if it is no longer the one it was."""
+    loaded = load(run.config.model, device=device)
+    about = run.about.get("model", {})
+    if about.get("revision") != loaded.revision:
+        raise DamagedRun(
+            f"{run.id} was tuned from {about.get('name')} at {about.get('revision')}, but the "
+            f"model of that name is now {loaded.revision}."
+        )
+    return loaded
+
+
+def model_at(run: Run, step: int, *, device: str = "auto") -> Loaded:
+    """The model of a run after a step; step 0 is the untuned model.
+
+    Raises MissingModel, naming the steps that can be had, if the weights of that step were not
+    kept, and DamagedRun as `untuned_model` and `put_in` do.
+    """
+    file = weights_of(run, step)
+    if step and file is None:
+        steps = ", ".join(str(kept) for kept in kept_steps(run))
+        raise MissingModel(
+            f"{run.id} has kept no weights of step {step}; it has those of step {steps}. Runs keep "
+            "more with --keep-weights."
+        )
+    loaded = untuned_model(run, device=device)
+    if file is not None:
+        put_in(loaded, file)
+    return loaded
+
+
+@torch.no_grad()
+def put_in(loaded: Loaded, file: Path) -> list[str]:
+    """Replace a model's tensors by those of a file; names of the tensors that differed.
+
+    The file is a checkpoint, which must hold all of the model's tensors, or the weights of a
+    snapshot, which hold those that changed (see `ctviz.runs.weights`). Raises DamagedRun if it
+    cannot be read or does not fit; the model is then as it was.
+    """
+    try:
+        tensors = load_file(file, device=str(loaded.anatomy.device))
+    except (OSError, SafetensorError) as error:
+        raise DamagedRun(f"{file} cannot be read: {error}.") from error
+    parameters = dict(loaded.model.named_parameters())
+    if file.parent.name == "checkpoint":
+        if any(".base_layer." in name for name in tensors):
+            raise DamagedRun(
+                f"{file} holds adapters that are not merged yet, since the run did not finish: "
+                "resume it first."
+            )
+        wanted = {name: tensors.get(f"model.{name}") for name in parameters}
+    else:
+        wanted = dict(tensors)
+    for name, tensor in wanted.items():
+        if tensor is None or name not in parameters or tensor.shape != parameters[name].shape:
+            raise DamagedRun(f"{file} does not fit the model: {name} is missing or misshapen.")
+    changed = []
+    for name, parameter in parameters.items():
+        tensor = wanted.get(name)
+        if tensor is not None and not torch.equal(tensor, parameter):
+            changed.append(name)
+            parameter.copy_(tensor)
+    return changed

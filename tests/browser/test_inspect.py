@@ -1,0 +1,175 @@
+"""The page Inspect in a real browser: a head, an MLP, the whole model, and one's own prompt.
+
+``new_player`` also asserts after every test that the console shows no error and that no request
+left the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from ctviz import places, work
+from ctviz.bench.app import serve, wait_for
+from ctviz.runs import open_run
+from tests.browser import axe
+from tests.browser.conftest import Player
+from tests.short_runs import config, shorten
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> Path:
+    """A run with weights at steps 2 and 4 of its snapshots at 0 to 4."""
+    folder = tmp_path_factory.mktemp("recorded")
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        settings = {"snapshot_every": 1, "keep_weights": 2, "learning_rate": 3e-3}
+        work.tune(config(**settings), folder / "mine")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(recorded: Path) -> Iterator[str]:
+    """The address of the app; ``new_player`` opens its pages here."""
+    with serve(str(places.project() / "app.py"), runs=str(recorded)) as address:
+        wait_for(address)
+        yield address
+
+
+def enter(player: Player) -> Player:
+    """Come from another page, as a person does."""
+    player.page.goto(player.url)
+    player.page.get_by_role("link", name="Inspect").click()
+    section(player, "Likeliest next tokens")
+    player.settle()
+    return player
+
+
+def follow(player: Player, query: str, heading: str) -> Player:
+    """A pasted link. A link to a page that is not the first makes Streamlit look for its server
+    below that page too, and Chromium reports that this is not there.
+    """
+    player.page.goto(f"{player.url}/inspect?{query}")
+    section(player, heading)
+    player.settle()
+    player.problems[:] = [text for text in player.problems if "404" not in text]
+    return player
+
+
+def section(player: Player, title: str) -> None:
+    player.page.get_by_role("heading", name=title).wait_for(timeout=60_000)
+
+
+def choose(player: Player, label: str, option: str) -> None:
+    box = player.page.get_by_role("combobox", name=label)
+    box.click()
+    box.fill(option)
+    player.page.get_by_role("option", name=option).first.click()
+    player.settle()
+
+
+def metric(player: Player, label: str, at: int = 0) -> str:
+    box = player.page.get_by_test_id("stMetric").filter(has_text=label).nth(at)
+    return box.get_by_test_id("stMetricValue").inner_text()
+
+
+def query(player: Player) -> dict[str, str]:
+    return dict(part.split("=") for part in player.page.url.partition("?")[2].split("&"))
+
+
+def test_a_head_is_found_read_and_switched_off(player: Player, recorded: Path) -> None:
+    enter(player)
+    choose(player, "Run", "circuit-tuning · ")
+    choose(player, "Node", "a2.h1")
+    section(player, "Switched off")
+    assert query(player) == {"run": "mine", "step": "4", "node": "a2.h1"}
+    maps = player.page.locator(".js-plotly-plot .heatmaplayer")
+    assert maps.count() == 3
+    stored = list(open_run("mine", recorded).snapshots())
+    node = open_run("mine", recorded).graph.node("a2.h1")
+    value = float(stored[4].probes[0].attribution[node])
+    assert metric(player, "Step 4") == f"{value:+.3f}"
+    before = metric(player, "This prompt")
+    player.page.get_by_role("radio", name="zero").click()
+    player.settle()
+    expect(player.page.get_by_role("radio", name="zero")).to_be_checked()
+    assert metric(player, "This prompt") != before
+    assert metric(player, "This prompt").split(" → ")[0] == before.split(" → ")[0]
+
+
+def test_the_step_moves_by_key_and_a_button_leads_to_where_weights_are(player: Player) -> None:
+    follow(player, "run=mine&step=4&node=m3", "Its strongest neurons")
+    player.page.get_by_role("slider", name="Step").press("ArrowLeft")
+    player.says("The weights of step 3 were not kept")
+    player.settle()
+    assert query(player)["step"] == "3"
+    assert player.page.get_by_role("heading", name="Its strongest neurons").count() == 0
+    player.page.get_by_role("button", name="Step 2").click()
+    section(player, "Its strongest neurons")
+    player.settle()
+    assert query(player) == {"run": "mine", "step": "2", "node": "m3"}
+    player.page.go_back()
+    player.says("The weights of step 3 were not kept")
+
+
+def test_ones_own_prompt_is_run_and_kept(player: Player) -> None:
+    follow(player, "run=mine&step=2&node=a1.h0", "Attention")
+    choose(player, "Prompt", "Your own prompt")
+    player.says("Type a prompt and press")
+    player.page.get_by_label("Your prompt").fill("The keys to <b>the</b> $cabinet$ near the doors")
+    player.page.get_by_role("textbox", name="Answer").fill(" are")
+    player.page.get_by_role("textbox", name="Foil").fill(" is")
+    player.page.get_by_role("button", name="Run this prompt").click()
+    player.says("On logit(are) - logit(is)")
+    player.settle()
+    shown = player.page.locator(".xtick").all_text_contents()
+    assert "<" in "".join(shown)  # what looks like markup is text
+    player.page.get_by_role("textbox", name="Foil").fill("")
+    player.page.get_by_label("Your prompt").fill("x" * 10_000)
+    player.page.get_by_role("button", name="Run this prompt").click()
+    player.says("the model reads at most 64")
+    player.page.get_by_label("Your prompt").fill("The keys")
+    player.page.get_by_role("button", name="Run this prompt").click()
+    player.says("On logit(are) - the mean over all tokens")
+    choose(player, "Node", "The whole model")
+    section(player, "Likeliest next tokens")
+    player.page.get_by_role("link", name="Run", exact=True).click()
+    player.says("should go on with")
+    player.page.get_by_role("link", name="Inspect").click()
+    section(player, "Likeliest next tokens")
+    player.settle()
+    assert query(player) == {"run": "mine", "step": "2"}  # where it was left
+    assert player.page.get_by_label("Your prompt").input_value() == "The keys"
+
+
+def test_a_link_to_what_is_gone_opens_the_nearest_and_says_so(player: Player) -> None:
+    follow(player, "run=mine&step=77&node=a9.h9", "Attention")
+    player.says("no snapshot at step 77; this is step 4")
+    player.says("“a9.h9” is no head or MLP of this model; this is a3.h3")
+    follow(player, "run=%3Cb%3Egone", "Likeliest next tokens")
+    player.says("There is no run “<b>gone” here")
+
+
+def test_the_sample_opens_without_anything_of_ones_own(player: Player) -> None:
+    follow(player, "run=sample-sva-flip&step=30&node=a3.h0", "Attention")
+    player.page.locator(".js-plotly-plot .heatmaplayer").first.wait_for()
+    assert metric(player, "Step 30").startswith(("+", "-"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_can_be_read_and_fits(new_player: Callable[..., Player], scheme: str) -> None:
+    for width in (1280, 768):
+        player = new_player(width=width, color_scheme=scheme)
+        follow(player, "run=mine&step=4&node=a2.h1", "Switched off")
+        wide = player.page.evaluate(
+            "() => { const m = document.querySelector('[data-testid=stMain]');"
+            " return m.scrollWidth - m.clientWidth }"
+        )
+        assert wide <= 0
+        if width == 1280:
+            axe.check(player.page)
