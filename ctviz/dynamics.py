@@ -64,7 +64,8 @@ def dynamics(snapshots: Iterable[Snapshot], graph: Graph) -> pd.DataFrame:
     for snapshot in snapshots:
         row: dict[str, float] = {"step": snapshot.step}
         for name, values in snapshot.redundancy.items():
-            row[f"redundancy_{name}"] = float(np.nanmean(values))
+            known = values[~np.isnan(values)]
+            row[f"redundancy_{name}"] = float(known.mean()) if known.size else np.nan
         if first is not None and previous is not None:
             row |= change(previous, snapshot, graph)
             since = change(first, snapshot, graph)

@@ -19,6 +19,7 @@ from ctviz.lora import is_adapter
 from ctviz.models.loading import load
 from ctviz.runs import open_run
 from ctviz.runs.files import write_json
+from ctviz.runs.weights import weights_of
 from tests.short_runs import config, shorten
 
 PROMPTS = ("The keys to the cabinet", "When Anna and Tom went home, Tom gave the ring to")
@@ -111,9 +112,20 @@ def test_an_interrupted_run_gives_its_last_checkpoint(tmp_path, monkeypatch):
     result = export_model(open_run("circuit", tmp_path), tmp_path / "m")
     assert result["step"] == 2
     assert load(str(tmp_path / "m")).anatomy.graph.n_edges == 479
+    # LoRA's adapters are merged at each snapshot that keeps its weights
+    assert export_model(open_run("lora", tmp_path), tmp_path / "other")["step"] == 2
+
+
+def test_adapters_that_are_not_merged_are_not_a_model(tmp_path):
+    def stop(step, steps, message):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work.tune(config(method="lora", keep_weights=0), tmp_path / "r", progress=stop)
     with pytest.raises(DamagedRun, match=r"not merged yet.*resume it first"):
-        export_model(open_run("lora", tmp_path), tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+        export_model(open_run("r", tmp_path), tmp_path / "m")
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_run_without_weights_says_so(tmp_path):
@@ -138,7 +150,7 @@ def test_nothing_is_overwritten(finished, tmp_path):
 
 def test_damaged_weights_and_another_model_are_named(finished, tmp_path):
     shutil.copytree(finished[0] / "circuit", tmp_path / "r")
-    file = latest_checkpoint(tmp_path / "r")[0]
+    file = weights_of(open_run("r", tmp_path), 4)
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(DamagedRun, match=r"000004\.safetensors cannot be read"):
         export_model(open_run("r", tmp_path), tmp_path / "m")

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from ctviz import __version__
 from ctviz.cli.asking import audit_command, curve_command, discover_command, evaluate_command
 from ctviz.cli.checking import check_command
+from ctviz.cli.exporting import FILES, FOLDERS, export_command
 from ctviz.cli.looking import app_command, models_command, runs_command, show_command, tasks_command
-from ctviz.cli.tuning import DEFAULTS, bench_command, export_command, study_command, tune_command
+from ctviz.cli.tuning import DEFAULTS, bench_command, study_command, tune_command
 from ctviz.config import ABLATIONS, ATTRIBUTIONS, CHOICES, METHODS, METRICS, PAPER
 from ctviz.selection import SELECTIONS
 from ctviz.study.plan import RATES
@@ -243,6 +244,13 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("--method", choices=METHODS, default=UNASKED, help=_usual("method"))
     tune.add_argument("--learning-rate", type=float, default=UNASKED, help=_usual("learning_rate"))
     tune.add_argument("--seed", type=_seed, default=UNASKED, help="seed of every draw (0)")
+    tune.add_argument(
+        "--keep-weights",
+        type=int,
+        default=UNASKED,
+        help="snapshots that keep their weights, evenly spread, the last one always; -1: as many "
+        "as fit into 200 MB; 0: none (-1)",
+    )
     tune.add_argument("--resume", metavar="RUN", help="go on with a run; its own settings hold")
     out(tune, place)
 
@@ -264,10 +272,21 @@ def build_parser() -> argparse.ArgumentParser:
 
     export = command("export", export_command, "Write what a run has made into other formats.")
     export.add_argument("run_name", metavar="RUN", help="its id, or its folder")
+    for kind, text in FILES.items():
+        export.add_argument(f"--{kind}", metavar="FILE", help=text)
+    for kind, text in FOLDERS.items():
+        export.add_argument(f"--{kind}", metavar="FOLDER", help=text)
     export.add_argument(
-        "--model", required=True, metavar="FOLDER", help="the tuned model, as transformers loads it"
+        "--changed", action="store_true", help="with --model: only the tensors that changed"
     )
-    export.add_argument("--changed", action="store_true", help="only the tensors that changed")
+    export.add_argument(
+        "--step", type=int, help="of pictures and circuit: the nearest snapshot (the last)"
+    )
+    export.add_argument("--node", metavar="NAME[,NAME...]", help="nodes to select, such as a1.h3")
+    export.add_argument("--edges", type=int, help="how many edges to show (all of the circuit)")
+    export.add_argument(
+        "--theme", default="light", choices=("light", "dark"), help="of pictures (light)"
+    )
     out(export, "folder with the runs")
 
     runs = command("runs", runs_command, "List the runs, damaged ones included.")
@@ -278,7 +297,9 @@ def build_parser() -> argparse.ArgumentParser:
     bench = command(
         "bench", bench_command, "Measure this machine; results are ratios where they can be."
     )
-    bench.add_argument("what", choices=("attribution", "scaling", "tuning", "tasks", "app"))
+    bench.add_argument(
+        "what", choices=("attribution", "scaling", "tuning", "tasks", "app", "player")
+    )
     bench.add_argument(
         "--shape",
         help="tiny, smollm2-135m or gpt2-small (gpt2-small; tuning: smollm2-135m)",

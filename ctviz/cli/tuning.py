@@ -82,17 +82,6 @@ def study_command(options: argparse.Namespace) -> int:
     return answer(options, result, "\n".join(lines))
 
 
-def export_command(options: argparse.Namespace) -> int:
-    """Write a run's tuned model."""
-    run = open_run(options.run_name, out_folder(options))
-    quiet_libraries()
-    from ctviz.export import export_model
-
-    result = export_model(run, Path(options.model).expanduser(), changed_only=options.changed)
-    text = f"{result['folder']}: {result['changed']} tensors differ from the untuned model"
-    return answer(options, result, text)
-
-
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, over the paper's settings if these were asked for."""
     asked = {name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
@@ -138,6 +127,10 @@ def bench_command(options: argparse.Namespace) -> int:
         from ctviz.bench.app import bench_app
 
         result = bench_app()
+    elif options.what == "player":
+        from ctviz.bench.player import bench_player
+
+        result = bench_player()
     elif options.what == "tasks":
         quiet_libraries()
         from ctviz.bench.abilities import bench_abilities

@@ -21,6 +21,7 @@ from ctviz.errors import CtvizError
 from ctviz.models.known import resolve
 from ctviz.pages.prompts import plain
 from ctviz.runs import Run
+from ctviz.runs.weights import kept_steps, weights_of
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
@@ -145,8 +146,8 @@ def _circuit(run: Run, step: int, timeline: Timeline) -> None:
 
 def _model(run: Run) -> None:
     """The tuned model, if the run has kept it and it is not too large for a browser."""
-    kept = sorted((run.folder / "checkpoint").glob("[0-9]*.safetensors"))
-    size = kept[-1].stat().st_size if kept else 0
+    kept = weights_of(run, kept_steps(run)[-1])
+    size = kept.stat().st_size if kept else 0
     reason = ""
     if not kept:
         reason = "This run has kept no weights"

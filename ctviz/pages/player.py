@@ -9,9 +9,7 @@ their folders, so that a change of ``payload`` sends the payload again and nothi
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -19,13 +17,12 @@ from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 
-import ctviz.player
+from ctviz.player import FOLDER, vis_file
 from ctviz.views.view import View
 
 __all__ = ["groups_of", "player", "reported"]
 
 PROJECT = "ctviz"
-ASSETS = Path(ctviz.player.__path__[0])
 
 
 def player(
@@ -112,24 +109,11 @@ def _serve(manager: BidiComponentManager) -> None:
     The folders are registered here, as a ``[tool.streamlit.component]`` manifest would, because
     a manifest needs an installed distribution and cannot name a folder of another package.
     """
-    for name, folder in {"player": ASSETS, "vis": _vis()}.items():
+    for name, folder in {"player": FOLDER, "vis": vis_file().parent}.items():
         if manager.get_component_asset_root(f"{PROJECT}.{name}") is None:
             config = ComponentConfig(name=name, asset_dir=folder.name)
             manifest = ComponentManifest(name=PROJECT, version="0", components=[config])
             manager.register_from_manifest(manifest, folder.parent)
-
-
-@functools.cache
-def _vis() -> Path:
-    """The folder of vis-network inside the installed pyvis package, which is not imported."""
-    spec = importlib.util.find_spec("pyvis")
-    if spec is not None and spec.origin is not None:
-        for file in sorted((Path(spec.origin).parent / "lib").glob("vis-*/vis-network.min.js")):
-            return file.parent
-    raise ModuleNotFoundError(
-        "The player draws with vis-network, which it takes from the pyvis package, but pyvis is "
-        "not installed or has no lib/vis-*/vis-network.min.js: pip install pyvis==0.3.2"
-    )
 
 
 @functools.cache
@@ -138,5 +122,5 @@ def _component() -> Any:
 
     The style sheet is inline, so that nothing is drawn unstyled; the modules are served.
     """
-    css = (ASSETS / "player.css").read_text(encoding="utf-8")
+    css = (FOLDER / "player.css").read_text(encoding="utf-8")
     return st.components.v2.component(f"{PROJECT}.player", css=css, js="player.js")

@@ -9,7 +9,9 @@ async function evaluate(url) {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`vis-network could not be read (${response.status}).`);
   const code = (await response.text()).replace(/\/\/# sourceMappingURL=.*\s*$/, "");
-  const wrapped = `const exports = {}, module = { exports };\n${code}\nexport default exports;`;
+  // The variable keeps a polyfill in it from evaluating text, which would set a global.
+  const start = "const exports = {}, module = { exports };\nlet regeneratorRuntime;\n";
+  const wrapped = `${start}${code}\nexport default exports;`;
   const blob = URL.createObjectURL(new Blob([wrapped], { type: "text/javascript" }));
   try {
     return (await import(blob)).default;

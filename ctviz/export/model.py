@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from ctviz.checkpoint import latest_checkpoint
 from ctviz.errors import DamagedRun, RunExists
-from ctviz.models.loading import Loaded, load
 from ctviz.runs import Run
 from ctviz.runs.files import not_written, write_json
+from ctviz.runs.weights import kept_steps, latest_checkpoint, weights_of
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["CHANGED", "export_model"]
 
 CHANGED = "changed.safetensors"
 
 
-@torch.no_grad()
 def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[str, Any]:
     """Write a run's weights at its last step; returns what was written, in plain values.
 
@@ -31,22 +30,28 @@ def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[
     Raises DamagedRun if the run has kept no weights or the untuned model is not the one it was, and
     RunExists if the folder holds anything.
     """
-    kept = latest_checkpoint(run.folder)
-    if kept is None:
+    # torch is imported here and below, so that what needs no model is there at once.
+    from safetensors.torch import save_file
+
+    from ctviz.inspection.weights import put_in, untuned_model
+
+    step = kept_steps(run)[-1]
+    file = weights_of(run, step)
+    if file is None and latest_checkpoint(run.folder) is not None:
+        raise DamagedRun(
+            f"{run.id} has only a checkpoint that cannot be read, or holds adapters that are not "
+            "merged yet since the run did not finish: resume it first."
+        )
+    if file is None:
         raise DamagedRun(f"{run.id} has kept no weights: there is nothing to export.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunExists(f"{folder} is not an empty folder. Give another one.")
-    loaded = load(run.config.model, device="cpu")
+    loaded = untuned_model(run, device="cpu")
+    names = put_in(loaded, file)
     about = run.about.get("model", {})
-    if about.get("revision") != loaded.revision:
-        raise DamagedRun(
-            f"{run.id} was tuned from {about.get('name')} at {about.get('revision')}, but the "
-            f"model of that name is now {loaded.revision}."
-        )
-    names = _put_in(loaded, kept[0])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        result = {"run": run.id, "step": kept[1], "folder": str(folder), "changed": len(names)}
+        result = {"run": run.id, "step": step, "folder": str(folder), "changed": len(names)}
         if not changed_only:
             loaded.model.save_pretrained(folder)
             loaded.tokenizer.save_pretrained(folder)
@@ -58,25 +63,3 @@ def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[
         raise not_written(folder, reason) from error
     write_json(folder / "changed.json", {**result, "model": about, "tensors": names})
     return result
-
-
-def _put_in(loaded: Loaded, file: Path) -> list[str]:
-    """Replace a model's weights by those of a checkpoint; names of the tensors that differ."""
-    try:
-        tensors = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise DamagedRun(f"{file} cannot be read: {error}.") from error
-    changed = []
-    for name, parameter in loaded.model.named_parameters():
-        saved = tensors.get(f"model.{name}")
-        if saved is None or saved.shape != parameter.shape:
-            if any(".base_layer." in key for key in tensors):
-                raise DamagedRun(
-                    f"{file} holds adapters that are not merged yet, since the run did not finish: "
-                    "resume it first."
-                )
-            raise DamagedRun(f"{file} does not fit the model: {name} is missing or misshapen.")
-        if not torch.equal(saved, parameter):
-            changed.append(name)
-            parameter.copy_(saved)
-    return changed

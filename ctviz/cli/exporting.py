@@ -1,0 +1,150 @@
+"""The command that writes what a run has made into formats that other programs read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ctviz import places
+from ctviz.cli.common import answer, out_folder, quiet_libraries
+from ctviz.errors import CtvizError, DamagedRun, OutOfRange, RunExists
+from ctviz.runs import Run, open_run
+from ctviz.runs.files import not_written, write_bytes
+from ctviz.views.view import View
+
+FILES = {
+    "html": "a replay that plays by itself in a browser, offline",
+    "gif": "all snapshots as an animation",
+    "png": "a picture of one snapshot",
+    "svg": "the same as vectors",
+    "circuit": "scores and circuit of one snapshot as EAP-IG and MIB read them (JSON)",
+}
+FOLDERS = {
+    "csv": "metrics, nodes, edges and dynamics as CSV",
+    "parquet": "the same as Parquet",
+    "model": "the tuned model, as transformers loads it",
+}
+
+
+def export_command(options: argparse.Namespace) -> int:
+    """Write everything that was asked for, or nothing."""
+    run = open_run(options.run_name, out_folder(options), places.assets() / "runs")
+    asked = {
+        kind: Path(getattr(options, kind)).expanduser()
+        for kind in (*FILES, *FOLDERS)
+        if getattr(options, kind) is not None
+    }
+    _check(options, asked)
+    view = _view(options, run)
+    damaged: list[DamagedRun] = []
+    notes: list[str] = []
+    made = _contents(run, asked, view, options.theme, damaged, notes)
+    result: dict[str, Any] = {"run": run.id, "files": []}
+    lines = []
+    for kind, path, content, step in made:
+        _write(path, content)
+        row = {"kind": kind, "path": str(path), "bytes": len(content)}
+        if step is not None:
+            row["step"] = step
+        result["files"].append(row)
+        shown = f"step {step}, " if step is not None else ""
+        lines.append(f"{path}: {shown}{size(len(content))}")
+    if "model" in asked:
+        quiet_libraries()
+        from ctviz.export import export_model
+
+        written = export_model(run, asked["model"], changed_only=options.changed)
+        result |= written
+        lines.append(
+            f"{written['folder']}: {written['changed']} tensors differ from the untuned model"
+        )
+    notes += [f"A snapshot is left out: {text}" for text in dict.fromkeys(map(str, damaged))]
+    result["notes"] = notes
+    return answer(options, result, "\n".join([*lines, *notes]))
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def _check(options: argparse.Namespace, asked: dict[str, Path]) -> None:
+    """Raise before anything is computed if something is missing or would be overwritten."""
+    if not asked:
+        flags = ", ".join(f"--{kind}" for kind in (*FILES, *FOLDERS))
+        raise CtvizError(f"Nothing was asked for. Give at least one of {flags}.")
+    if options.changed and "model" not in asked:
+        raise CtvizError("--changed says what --model writes, but there is no --model.")
+    kinds: dict[Path, str] = {}
+    for kind, path in asked.items():
+        other = kinds.setdefault(path.absolute(), kind)
+        if other != kind:
+            raise CtvizError(f"--{other} and --{kind} both name {path}. Name another one.")
+        if kind in FILES and path.exists():
+            what = "is a folder" if path.is_dir() else "is there already"
+            raise RunExists(f"{path} {what}. Name another file.")
+        if kind in FOLDERS and path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunExists(f"{path} is not an empty folder. Give another one.")
+
+
+def _view(options: argparse.Namespace, run: Run) -> View:
+    nodes = tuple(node for node in (options.node or "").split(",") if node)
+    if run.graph is not None:
+        for node in nodes:
+            run.graph.node(node)  # raises UnknownName
+    if options.edges is not None and options.edges < 1:
+        raise OutOfRange("--edges", options.edges, 1, None)
+    return View(step=options.step, nodes=nodes, edges=options.edges)
+
+
+def _contents(
+    run: Run,
+    asked: dict[str, Path],
+    view: View,
+    theme: Any,
+    damaged: list[DamagedRun],
+    notes: list[str],
+) -> list[tuple[str, Path, bytes, int | None]]:
+    """Kind, place, content and step of every file to write, computed before any is written."""
+    from ctviz import export
+
+    made: list[tuple[str, Path, bytes, int | None]] = []
+    steps: list[int] = []
+    for kind, path in asked.items():
+        if kind == "html":
+            made.append((kind, path, export.make_replay(run, view, damaged=damaged), None))
+        elif kind in ("png", "svg"):
+            shown = export.draw_picture(run, kind, view, theme=theme, damaged=damaged)  # type: ignore[arg-type]
+            made.append((kind, path, shown.content, shown.step))
+            steps.append(shown.step)
+        elif kind == "gif":
+            film = export.draw_animation(run, view, theme=theme, damaged=damaged)
+            made.append((kind, path, film.content, None))
+            if film.frames < film.snapshots:
+                notes.append(
+                    f"{path} shows {film.frames} of {film.snapshots} snapshots, evenly spread."
+                )
+        elif kind == "circuit":
+            circuit = export.circuit_file(run, view.step, damaged=damaged)
+            made.append((kind, path, circuit.content, circuit.step))
+            steps.append(circuit.step)
+            if circuit.d_model is None:
+                notes.append(
+                    f"{path} has no d_model, since the model's config is not on this machine; "
+                    "EAP-IG's newer reader asks for it in cfg."
+                )
+        elif kind in ("csv", "parquet"):
+            files = export.table_files(run, kind, damaged=damaged)  # type: ignore[arg-type]
+            made += [(kind, path / name, content, None) for name, content in files.items()]
+    if view.step is not None and steps and steps[0] != view.step:
+        notes.insert(0, f"Step {view.step} has no snapshot; the nearest is step {steps[0]}.")
+    return made
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(path, error) from error
+    write_bytes(path, content)

@@ -1,0 +1,60 @@
+"""The circuit of one snapshot as the JSON of EAP-IG and of MIB."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctviz.circuit import Circuit, Scores
+from ctviz.errors import CtvizError, DamagedRun
+from ctviz.exchange import save_eap_json
+from ctviz.export.origin import nearest
+from ctviz.models.context import stored_config
+from ctviz.runs import Run
+
+__all__ = ["CircuitFile", "circuit_file"]
+
+WIDTHS = ("hidden_size", "n_embd", "d_model")  # the same thing, by family
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitFile:
+    """A circuit's JSON, the training step that it is of, and the model's width if it is known."""
+
+    content: bytes
+    step: int
+    d_model: int | None
+
+
+def circuit_file(
+    run: Run, step: int | None = None, *, damaged: list[DamagedRun] | None = None
+) -> CircuitFile:
+    """Scores and circuit of the snapshot nearest to a step, by default the last.
+
+    The width comes from the model's config on this machine's disk; EAP-IG's newer reader needs it.
+    Damaged snapshots are left out and put into ``damaged``. Raises CtvizError if there is no
+    snapshot, UndefinedMetric for a score that is not finite, which the format has no place for.
+    """
+    snapshots = list(run.snapshots(damaged=damaged))
+    graph = run.graph
+    if not snapshots or graph is None:
+        raise CtvizError(
+            f"{run.id} has no snapshot that can be read: there is no circuit to export yet."
+        )
+    chosen = snapshots[nearest([s.step for s in snapshots], step)]
+    d_model = _width(run.config.model)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "circuit.json"
+        scores, circuit = Scores(graph, chosen.scores), Circuit(graph, chosen.circuit)
+        save_eap_json(file, scores, circuit, d_model=d_model)
+        return CircuitFile(file.read_bytes(), chosen.step, d_model)
+
+
+def _width(model: str) -> int | None:
+    """The model's width by its config on this machine's disk; None if that is not here."""
+    try:
+        about = stored_config(model)
+    except CtvizError:
+        return None
+    return next((width for name in WIDTHS if isinstance(width := about.get(name), int)), None)

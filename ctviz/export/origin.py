@@ -1,0 +1,91 @@
+"""Where an export comes from, and which snapshot of its run it shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ctviz import __version__, places
+from ctviz.errors import CtvizError, DamagedRun
+from ctviz.runs import Run
+from ctviz.runs.groups import read_groups
+from ctviz.tasks import is_file
+from ctviz.views.naming import METHODS
+from ctviz.views.recorded import recorded
+from ctviz.views.timeline import Timeline
+
+__all__ = ["nearest", "origin", "sentence", "timeline_of"]
+
+
+def timeline_of(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timeline:
+    """A run as the player shows it, its named groups too, without folders of this machine in names.
+
+    Damaged snapshots are left out and put into ``damaged``. Raises CtvizError if no snapshot is
+    left, DamagedRun if the groups cannot be read.
+    """
+    nothing = CtvizError(
+        f"{run.id} has no snapshot that can be read: there is nothing to export yet. "
+        "`ctviz show` says how far it is."
+    )
+    if not run.snapshot_files():
+        raise nothing
+    home = run.folder.parent
+    shipped = home.resolve() == (places.assets() / "runs").resolve()
+    groups = read_groups(run, places.runs() if shipped else home)
+    timeline = recorded(run, damaged=damaged, groups=groups)
+    if timeline is None or not timeline.steps:
+        raise nothing
+    return replace(timeline, task=_short(timeline.task), model=_short(timeline.model))
+
+
+def nearest(steps: list[int], asked: int | None) -> int:
+    """Index of the snapshot nearest to a training step, the earlier of two; None: the last."""
+    if asked is None:
+        return len(steps) - 1
+    return min(range(len(steps)), key=lambda i: abs(steps[i] - asked))
+
+
+def origin(run: Run) -> dict[str, Any]:
+    """What was run, as plain values."""
+    about, config = run.about, run.config.to_dict()
+    model, task = about.get("model", {}), about.get("task", {})
+    return {
+        "run": run.id,
+        "created": about.get("created"),
+        "state": run.status().state,
+        "model": {**model, "name": _short(str(model.get("name", config["model"])))},
+        "task": {
+            key: _short(value) if isinstance(value, str) else value for key, value in task.items()
+        },
+        "examples": about.get("examples"),
+        "config": {
+            **config,
+            "model": _short(config["model"]),
+            "task": _short(config["task"]),
+        },
+        "versions": about.get("versions", {}),
+        "written_by": f"ctviz {__version__}",
+    }
+
+
+def sentence(run: Run) -> str:
+    """Run, model, task, method, date and version on one line."""
+    found = origin(run)
+    revision = found["model"].get("revision")
+    model = found["model"]["name"] + (f" ({revision})" if revision else "")
+    created = str(found["created"] or "")[:10]
+    parts = [
+        f"run {run.id}{f' of {created}' if created else ''}",
+        model,
+        found["config"]["task"],
+        METHODS[run.config.method],
+        found["written_by"],
+    ]
+    return " · ".join(parts)
+
+
+def _short(name: str) -> str:
+    """The name of a file of examples or of a model's folder, without where it lies."""
+    path = Path(name.partition("?")[0])
+    return path.name if is_file(name) or path.expanduser().is_absolute() else name
