@@ -31,6 +31,7 @@ bench: $(VENV)/.installed
 	$(BIN)/ctviz bench scaling
 	for shape in tiny smollm2-135m; do $(BIN)/ctviz bench tuning --shape $$shape || exit 1; done
 	$(BIN)/ctviz bench app
+	$(BIN)/ctviz bench player
 
 bench-reference: $(VENV)/.installed
 	test -x .venv-tl$(TL)/bin/python || $(PYTHON) -m venv .venv-tl$(TL)

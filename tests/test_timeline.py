@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 
 import numpy as np
 import pytest
 
+from ctviz.bench.synthetic import CASES, timeline
 from ctviz.graph import Graph
 from ctviz.views.layout import place
+from ctviz.views.recorded import recorded
 from ctviz.views.timeline import (
+    NodeGroup,
     Timeline,
     pack,
     unpack_attention,
@@ -18,7 +22,7 @@ from ctviz.views.timeline import (
     unpack_redundancy,
     unpack_scores,
 )
-from tests.browser.synthetic import CASES, timeline
+from tests.written_runs import write_run
 
 
 def kept(payload: dict, graph: Graph) -> tuple[np.ndarray, np.ndarray]:
@@ -116,6 +120,45 @@ def test_the_promised_size() -> None:
     assert len(json.dumps(payload)) < 2_000_000
 
 
+def test_errors_are_rounded_up_and_never_by_much() -> None:
+    run = timeline("tiny")
+    rng = np.random.default_rng(3)
+    exact = rng.exponential(0.05, run.scores.shape)
+    payload = pack(dataclasses.replace(run, errors=exact))
+    rows, columns = kept(payload, run.graph)
+    sent = payload["errors"]
+    codes = np.frombuffer(base64.b64decode(sent["codes"]), dtype=np.uint8)
+    largest = np.array(sent["largest"])[:, None]
+    back = largest * (codes.reshape(len(run.steps), -1) / 255) ** 2
+    assert (back >= exact[:, rows, columns] * (1 - 1e-6)).all()
+    assert (back - exact[:, rows, columns] <= largest * 2.1 / 255).all()
+
+
+def test_query_key_and_value_quality_and_groups_are_sent() -> None:
+    run = timeline("gqa")
+    heads = run.graph.n_layers * run.graph.n_heads
+    split = np.linspace(0, 1, len(run.steps) * heads * 3).reshape(len(run.steps), heads, 3)
+    quality = np.full((len(run.steps), 3), np.nan)
+    quality[0] = [0.5, 0.01, 0.02]
+    group = NodeGroup("<i>pair</i>", ("m0", "m1"))
+    changed = dataclasses.replace(run, split={"circuit": split}, quality=quality, groups=(group,))
+    payload = pack(changed)
+    back = unpack_redundancy(payload["split"]["circuit"], len(run.steps))
+    np.testing.assert_allclose(back, split.reshape(len(run.steps), -1), atol=1e-5)
+    assert payload["quality"][:2] == [[0.5, 0.01, 0.02], [None, None, None]]
+    assert payload["groups"] == [{"name": "<i>pair</i>", "nodes": ["m0", "m1"]}]
+
+
+def test_every_node_has_a_place_in_the_whole_model() -> None:
+    payload = pack(timeline("deep"))
+    assert any(node["x"] is None for node in payload["nodes"])
+    places = [(node["wx"], node["wy"]) for node in payload["nodes"]]
+    assert len(set(places)) == len(places)
+    box = payload["whole_box"]
+    assert all(box["left"] <= x <= box["left"] + box["width"] for x, _ in places)
+    assert all(box["top"] <= y <= box["top"] + box["height"] for _, y in places)
+
+
 def test_a_missing_value_becomes_null() -> None:
     payload = pack(timeline("nan"))
     metric, _, random, *_ = payload["curves"]
@@ -211,7 +254,19 @@ def test_positions_do_not_depend_on_time() -> None:
             "updated": run.updated[:30],
             "probes": (),
             "redundancy": {k: v[:30] for k, v in run.redundancy.items()},
+            "errors": None,
+            "split": None,
+            "quality": None,
         }
     )
     places = [[(n["name"], n["x"], n["y"]) for n in pack(r)["nodes"]] for r in (run, shorter)]
     assert places[0] == places[1]
+
+
+@pytest.mark.parametrize("case", [{"snapshots": 0}, {"snapshots": 1}, {"nan": True}])
+def test_a_run_that_has_little_to_show_still_has_a_timeline(tmp_path, case: dict) -> None:
+    timeline = recorded(write_run(tmp_path / "one", "tiny", **case))
+    assert timeline is not None
+    payload = pack(timeline)
+    assert json.loads(json.dumps(payload, allow_nan=False)) == payload
+    assert len(payload["steps"]) == case.get("snapshots", len(timeline.steps))

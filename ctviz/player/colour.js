@@ -105,6 +105,7 @@ export function readTheme(root) {
       "--cz-muted": css(mix(text, bg, 0.28)),
       "--cz-faint": css(mix(text, bg, 0.62)),
       "--cz-line": css(mix(bg, text, 0.14)),
+      "--cz-accent-text": css(dark ? mix(accent, [255, 255, 255], 0.45) : accent),
       "--cz-on-accent": light(accent) > 0.22 ? "#10151b" : "#ffffff",
       "--cz-soft": css(mix(bg, text, dark ? 0.07 : 0.045)),
       "--cz-raised": css(dark ? mix(bg, text, 0.06) : bg),

@@ -1,164 +1,349 @@
-// Node redundancy of the whole model at the shown step: layers upwards, heads across, then the MLP.
+// Node redundancy under the same clock, as one of three pictures: nodes (layers upwards, heads
+// across, then the MLP), the same with each head's query, key and value apart, and nodes over all
+// snapshots. Of two runs it shows the difference.
 
 import { legendAt } from "./colour.js";
 import { fitCanvas, h, percent, setText } from "./dom.js";
-import { shareAt } from "./data.js";
+import { title } from "./data.js";
 import { nodeLines } from "./graph.js";
+import { Cells } from "./heatcells.js";
+import { Steps } from "./heatsteps.js";
 
-const LEFT = 44; // room for the layer names
-const BOTTOM = 16; // and for the heads'
+const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps" };
+const INPUTS = ["query", "key", "value"];
 const EXPLAIN = {
   circuit: "Share of a node's incoming edges that lie outside the circuit.",
   mass: "Share of a node's incoming edges not needed to carry 90 % of its total |score|.",
 };
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export class Heatmap {
-  /** `actions`: select(n), tooltip(lines, x, y), redraw(), estimator(key). */
+  /** `actions`: select(n), add(n), hover(n), go(i), tooltip(lines, x, y), redraw(), estimator(key),
+   * heat(key). */
   constructor(actions) {
     this.actions = actions;
-    this.canvas = h("canvas", { class: "cz-cells", role: "img" });
+    this.canvas = h("canvas", {
+      class: "cz-cells", tabindex: 0, role: "application", "aria-roledescription": "heatmap",
+    });
+    this.sheet = document.createElement("canvas"); // the cells without what marks them
+    this.spoken = h("p", { class: "cz-unseen", "aria-live": "polite" });
     this.holder = h("div", { class: "cz-holder" }, this.canvas);
-    this.toggle = h("div", { class: "cz-toggle", role: "group", "aria-label": "Redundancy estimator" });
+    this.views = h("div", { class: "cz-toggle", role: "group", "aria-label": "Heatmap of" });
+    this.toggle = h("div", {
+      class: "cz-toggle", role: "group", "aria-label": "Redundancy estimator",
+    });
     this.explain = h("p", { class: "cz-note" });
+    this.legend = h("div", { class: "cz-legend-bar" });
     this.element = h(
       "section", { class: "cz-panel cz-heat", "aria-label": "Redundancy" },
-      h("header", {}, h("h3", { text: "Node redundancy" }), this.toggle),
-      this.explain,
-      this.holder,
-      h("div", { class: "cz-legend-bar" },
-        h("span", { text: "needs all its inputs" }),
-        h("div", {}, h("i"), ...[0, 0.5, 0.9, 1].map((share) =>
-          h("span", { text: percent(share), style: `left:${100 * legendAt(share)}%` }))),
-        h("span", { text: "needs none" })),
+      h("header", {}, h("h3", { text: "Node redundancy" }), this.views, this.toggle),
+      this.explain, this.holder, this.spoken, this.legend,
     );
     this.size = { w: 0, h: 0 };
-    this.hover = -1;
-    this.canvas.addEventListener("pointermove", (event) => this.onMove(event));
-    this.canvas.addEventListener("pointerleave", () => this.onLeave());
-    this.canvas.addEventListener("click", (event) => {
-      const n = this.at(event);
-      if (n >= 0) this.actions.select(n);
+    this.cell = -1; // under the pointer, or where the arrow keys have gone
+    this.byKey = false;
+    const { canvas } = this;
+    canvas.addEventListener("pointermove", (event) => this.onMove(event));
+    canvas.addEventListener("pointerleave", () => this.forget());
+    canvas.addEventListener("blur", () => this.forget());
+    canvas.addEventListener("keydown", (event) => this.onKey(event));
+    canvas.addEventListener("click", (event) => {
+      const cell = this.layout?.at(...this.place(event)) ?? -1;
+      if (cell >= 0) this.choose(cell, event);
     });
     new ResizeObserver(() => {
       this.size = { w: this.holder.clientWidth, h: this.holder.clientHeight };
+      this.arranged = null;
       this.actions.redraw();
     }).observe(this.holder);
   }
 
   setModel(model) {
     this.model = model;
-    this.toggle.replaceChildren(
-      ...model.estimators.map((key) =>
-        h("button", {
-          type: "button", "data-key": key, text: key === "mass" ? "mass 90 %" : key,
-          onclick: () => this.actions.estimator(key),
-        }),
-      ),
-    );
-    this.canvas.setAttribute(
-      "aria-label", "Heatmap of node redundancy; select nodes in the graph for the same numbers",
-    );
+    this.arranged = null;
+    const heads = model.nodes.map((_, n) => n).filter((n) => model.nodes[n].kind === "head");
+    this.heads = new Map(heads.map((n, at) => [n, at])); // rows of model.split
+    this.views.replaceChildren(...Object.entries(VIEWS).map(([key, text]) => {
+      const missing = key === "qkv" && !this.splits();
+      return h("button", {
+        type: "button", "data-key": key, text, disabled: missing,
+        title: missing ? whyNot(model) : null,
+        onclick: () => this.actions.heat(key),
+      });
+    }));
+    this.toggle.replaceChildren(...model.estimators.map((key) =>
+      h("button", {
+        type: "button", "data-key": key, text: estimatorName(key),
+        onclick: () => this.actions.estimator(key),
+      })));
+    this.legend.replaceChildren(...(model.other ? differenceLegend(model) : shareLegend()));
   }
 
-  /** Geometry of the grid for the present size. */
-  grid() {
-    const { layers, heads } = this.model.shape;
-    const { w, h: t } = this.size;
-    const columns = heads + 1.35; // the MLP column is set apart
-    const rows = layers + 1.25; // and so is the row of the logits
-    const cw = Math.min(64, (w - LEFT) / columns);
-    const ch = Math.min(34, (t - BOTTOM) / rows);
-    return { cw, ch, layers, heads, gap: Math.min(cw, ch) > 9 ? 2 : Math.min(cw, ch) > 5 ? 1 : 0.5 };
+  /** Whether queries, keys and values are known by themselves; of a difference they are not. */
+  splits() {
+    return Boolean(this.model.split) && !this.model.other;
   }
 
-  cell(node) {
-    const { cw, ch, layers, heads, gap } = this.grid();
-    if (node.kind === "logits") return { x: LEFT, y: 0, w: (heads + 1.35) * cw - gap, h: ch - gap };
-    const y = (layers - 1 - node.layer + 1.25) * ch;
-    const x = LEFT + (node.kind === "mlp" ? (heads + 0.35) * cw : node.unit * cw);
-    return { x, y, w: cw - gap, h: ch - gap };
+  // ---------------------------------------------------------------- values
+
+  /** What a cell shows at snapshot t: redundancy of a node (part < 0) or of an input of a head, or
+   * how much more redundant it is in the other run. NaN where it is undefined. */
+  value(n, part, t) {
+    const { model, estimator } = this;
+    if (part >= 0) return this.input(estimator, n, part, t);
+    const of = ({ redundancy }) => redundancy[estimator]?.[t * model.N + n] ?? NaN;
+    return model.other ? of(model.other) - of(model) : of(model);
   }
+
+  /** Redundancy of a head's query, key or value by itself. */
+  input(estimator, n, part, t) {
+    const row = t * this.heads.size + this.heads.get(n);
+    return this.model.split[estimator]?.[row * 3 + part] ?? NaN;
+  }
+
+  /** The same between two snapshots, as the clock is. */
+  between(n, part, { i, j, f }) {
+    const a = this.value(n, part, i);
+    return f > 0 ? a + (this.value(n, part, j) - a) * f : a;
+  }
+
+  colour(value) {
+    const { theme } = this;
+    if (Number.isNaN(value)) return theme.undefinedFill;
+    return this.model.other ? this.diverging(value) : theme.fill(value);
+  }
+
+  diverging(value) {
+    const at = Math.round(Math.sign(value) * Math.sqrt(Math.min(1, Math.abs(value))) * 100);
+    return this.differences[at + 100];
+  }
+
+  // ---------------------------------------------------------------- drawing
 
   draw(view, theme) {
     const { model } = this;
     if (!model || !this.size.w || this.size.h < 20) return;
+    const heat = view.heat === "qkv" && !this.splits() ? "nodes" : view.heat;
+    const key = `${heat} ${view.estimator} ${window.devicePixelRatio}`;
+    const fresh = this.arranged !== key || this.theme !== theme;
     this.view = view;
-    for (const button of this.toggle.children) {
-      button.setAttribute("aria-pressed", String(button.dataset.key === view.estimator));
+    if (fresh) this.arrange(heat, view, theme, key);
+    const chosen = [...view.selectedSet];
+    const marks = [view.selected, view.hovered, this.cell, ...chosen].join(" ");
+    const moment = `${view.i} ${view.f} ${marks}`;
+    if (!fresh && moment === this.moment) return;
+    this.moment = moment;
+
+    const { layout, sheet } = this;
+    layout.paint(this, view, fresh);
+    const ctx = fitCanvas(this.canvas, layout.width, layout.height);
+    ctx.clearRect(0, 0, layout.width, layout.height);
+    ctx.drawImage(sheet, 0, 0, layout.width, layout.height);
+    layout.marks(ctx, view, theme);
+    const outline = (box, style, width) => {
+      if (!box) return;
+      ctx.strokeStyle = style;
+      ctx.lineWidth = box.h < 5 ? 1 : width; // around a thin row and not over it
+      ctx.strokeRect(box.x - 0.5, box.y - 0.5, box.w + 1, box.h + 1);
+    };
+    if (view.hovered >= 0 && !view.selectedSet.has(view.hovered)) {
+      outline(layout.row(view.hovered), theme.muted, 1);
     }
-    setText(this.explain, EXPLAIN[view.estimator] ?? "");
-    const ctx = fitCanvas(this.canvas, this.size.w, this.size.h);
-    ctx.clearRect(0, 0, this.size.w, this.size.h);
-    const { cw, ch, layers, heads } = this.grid();
-    for (let n = 0; n < model.N; n += 1) {
-      const node = model.nodes[n];
-      if (node.kind === "input") continue;
-      const { x, y, w, h: t } = this.cell(node);
-      const share = shareAt(model, view.estimator, n, view);
-      const missing = Number.isNaN(share);
-      ctx.fillStyle = missing ? theme.undefinedFill : theme.fill(share);
-      ctx.fillRect(x, y, w, t);
-      // Without an outline a fully redundant cell would vanish into the page.
-      ctx.strokeStyle = theme.line;
-      ctx.lineWidth = 1;
-      if (w > 6 && t > 6) ctx.strokeRect(x + 0.5, y + 0.5, w - 1, t - 1);
-      if (n === view.selected || n === this.hover) {
-        ctx.strokeStyle = n === view.selected ? theme.accent : theme.text;
-        ctx.lineWidth = n === view.selected ? 2 : 1.2;
-        ctx.strokeRect(x - 0.5, y - 0.5, w + 1, t + 1);
+    for (const n of chosen) outline(layout.row(n), theme.accent, n === view.selected ? 2 : 1.2);
+    if (this.cell >= 0) outline(layout.box(this.cell), theme.text, this.byKey ? 2 : 1.2);
+  }
+
+  arrange(heat, view, theme, key) {
+    this.theme = theme;
+    this.estimator = view.estimator;
+    this.arranged = key;
+    const held = this.cell >= 0 && this.heat === heat ? this.layout.cell(this.cell) : null;
+    if (!held) this.forget();
+    this.layout = new (heat === "steps" ? Steps : Cells)(this.model, this.size, heat === "qkv");
+    if (held) this.cell = this.layout.find(held);
+    this.heat = heat;
+    this.element.dataset.heat = heat;
+    fitCanvas(this.sheet, this.layout.width, this.layout.height);
+    this.differences = differences(theme);
+    for (const [buttons, on] of [[this.views, heat], [this.toggle, view.estimator]]) {
+      for (const button of buttons.children) {
+        button.setAttribute("aria-pressed", String(button.dataset.key === on));
       }
     }
-    this.labels(ctx, theme, cw, ch, layers, heads);
+    const { other } = this.model;
+    const what = other ? `Difference: ${other.label} minus ${this.model.label}. ` : "";
+    const order = heat === "qkv" ? " In each head: query, key, value." : "";
+    setText(this.explain, what + (EXPLAIN[view.estimator] ?? "") + order);
+    this.label();
   }
 
-  labels(ctx, theme, cw, ch, layers, heads) {
-    ctx.font = '11px "Source Sans", "Source Sans Pro", system-ui, sans-serif';
-    ctx.fillStyle = theme.muted;
-    ctx.textBaseline = "middle";
-    ctx.textAlign = "right";
-    const every = ch >= 11 ? 1 : Math.ceil(13 / ch);
-    for (let layer = 0; layer < layers; layer += every) {
-      const y = (layers - 1 - layer + 1.25) * ch + ch / 2;
-      ctx.fillText(every === 1 && ch > 14 ? `layer ${layer}` : String(layer), LEFT - 7, y);
+  // ---------------------------------------------------------------- words
+
+  /** What the tooltip says about a cell. */
+  lines(cell) {
+    const { model, layout } = this;
+    const { n, part = -1 } = layout.cell(cell);
+    const t = layout.cell(cell).t ?? this.view.shown;
+    if (part < 0 && !model.other) {
+      const lines = nodeLines(model, n, { ...this.view, shown: t });
+      if (this.heat === "steps") lines[0] += `, step ${model.steps[t]}`;
+      return lines;
     }
-    ctx.fillText("logits", LEFT - 7, Math.max(6, ch / 2));
-    ctx.textAlign = "center";
-    ctx.textBaseline = "alphabetic";
-    const y = (layers + 1.25) * ch + 11;
-    const skip = cw >= 20 ? 1 : Math.ceil(22 / cw);
-    for (let head = 0; head < heads; head += skip) {
-      ctx.fillText(`h${head}`, LEFT + (head + 0.5) * cw - 1, y);
+    const node = model.nodes[n];
+    const name = `${node.name} · ${title(node)}`;
+    const lines = part < 0 ? [`${name}, step ${model.steps[t]}`] : [`${name}: ${INPUTS[part]}`];
+    for (const key of model.estimators) {
+      lines.push(...(part < 0 ? this.compared(key, n, t) : this.inputLines(key, n, part, t)));
     }
-    ctx.fillText("MLP", LEFT + (heads + 0.35 + 0.5) * cw - 1, y);
+    if (model.provenance?.redundancy) {
+      lines.push(`Source: step ${model.steps[t]}, ${model.provenance.redundancy}`);
+    }
+    return lines;
   }
 
-  at(event) {
+  inputLines(key, n, part, t) {
+    const share = this.input(key, n, part, t);
+    if (Number.isNaN(share)) return [];
+    const degree = this.model.nodes[n].degree / 3; // query, key and value read the same sources
+    const d = Math.round((1 - share) * degree);
+    const name = estimatorName(key);
+    return [`redundancy (${name}) ${percent(share, 1)}: needs ${d} of ${degree} inputs`];
+  }
+
+  compared(key, n, t) {
+    const { model } = this;
+    const [here, there] = [model, model.other].map(
+      (run) => run.redundancy[key]?.[t * model.N + n] ?? NaN,
+    );
+    if (Number.isNaN(here) && Number.isNaN(there)) return [];
+    const { label } = model;
+    return [
+      `redundancy (${estimatorName(key)})`,
+      `${label}: ${percent(here, 1)}, ${model.other.label}: ${percent(there, 1)}`,
+    ];
+  }
+
+  /** Name of the whole for a screen reader, with the cell that the arrow keys have gone to. */
+  label(words = "") {
+    const picture = this.heat === "steps" ? "nodes over snapshots" : "nodes by layer";
+    const how = "arrow keys move, Enter selects, Shift Enter adds to the selection";
+    this.canvas.setAttribute(
+      "aria-label", `Heatmap of redundancy, ${picture}; ${how}${words ? `. ${words}` : ""}`,
+    );
+  }
+
+  // ---------------------------------------------------------------- what the user does
+
+  place(event) {
     const box = this.canvas.getBoundingClientRect();
-    const x = event.clientX - box.left;
-    const y = event.clientY - box.top;
-    if (!this.model) return -1;
-    for (let n = 0; n < this.model.N; n += 1) {
-      if (this.model.nodes[n].kind === "input") continue;
-      const c = this.cell(this.model.nodes[n]);
-      if (x >= c.x && x < c.x + c.w && y >= c.y && y < c.y + c.h) return n;
-    }
-    return -1;
+    return [event.clientX - box.left, event.clientY - box.top];
   }
 
   onMove(event) {
-    const n = this.at(event);
-    this.canvas.style.cursor = n >= 0 ? "pointer" : "";
-    if (n !== this.hover) {
-      this.hover = n;
-      this.actions.redraw();
-    }
-    if (n < 0 || !this.view) this.actions.tooltip(null);
-    else this.actions.tooltip(nodeLines(this.model, n, this.view), event.clientX, event.clientY);
+    if (!this.layout || !this.view) return;
+    const cell = this.layout.at(...this.place(event));
+    this.canvas.style.cursor = cell >= 0 ? "pointer" : "";
+    if (cell !== this.cell || this.byKey) this.point(cell, { byKey: false });
+    this.actions.tooltip(cell < 0 ? null : this.lines(cell), event.clientX, event.clientY);
   }
 
-  onLeave() {
-    this.hover = -1;
+  point(cell, { byKey }) {
+    this.cell = cell;
+    this.byKey = byKey;
+    this.actions.hover(cell < 0 ? -1 : this.layout.cell(cell).n);
+    this.actions.redraw();
+  }
+
+  forget() {
+    if (this.cell < 0) return;
+    this.cell = -1;
+    this.byKey = false;
+    setText(this.spoken, "");
+    this.label();
+    this.actions.hover(-1);
     this.actions.tooltip(null);
     this.actions.redraw();
   }
+
+  onKey(event) {
+    if (!this.layout?.count || event.ctrlKey || event.metaKey || event.altKey) return;
+    const by = MOVES[event.key];
+    if (by) {
+      const { layout } = this;
+      const to = this.cell < 0 ? layout.start(this.view) : layout.move(this.cell, ...by);
+      this.point(to, { byKey: true });
+      this.tell(to);
+    } else if (event.key === "Enter" && this.cell >= 0) this.choose(this.cell, event);
+    else return;
+    event.preventDefault(); // the clock follows the arrow keys everywhere else
+  }
+
+  /** Say what a cell holds: beside it, and to a screen reader. */
+  tell(cell) {
+    const lines = this.lines(cell);
+    const words = lines.filter((line) => !line.startsWith("Source: ")).join(". ");
+    setText(this.spoken, words);
+    this.label(words);
+    const { x, y, w, h: height } = this.layout.box(cell);
+    this.holder.scrollTop = Math.min(
+      y, Math.max(this.holder.scrollTop, y + height - this.size.h + 24),
+    );
+    const { left, top } = this.canvas.getBoundingClientRect();
+    this.actions.tooltip(lines, left + x + w - 8, top + y + height - 8);
+  }
+
+  choose(cell, event) {
+    const { n, t } = this.layout.cell(cell);
+    const elsewhere = t !== undefined && t !== this.view.i;
+    if (elsewhere) this.actions.go(t);
+    if (event.shiftKey || event.ctrlKey || event.metaKey) this.actions.add(n);
+    else if (!elsewhere || n !== this.view.selected) this.actions.select(n);
+    if (this.byKey) this.tell(cell);
+  }
+}
+
+function whyNot(model) {
+  return model.other ? "Known of one run, not of the difference of two" : "Not known of this run";
+}
+
+function estimatorName(key) {
+  return key === "mass" ? "mass 90 %" : key;
+}
+
+function ticks(places) {
+  return places.map(([text, at]) => h("span", { text, style: `left:${100 * at}%` }));
+}
+
+function shareLegend() {
+  const places = [0, 0.5, 0.9, 1].map((share) => [percent(share), legendAt(share)]);
+  return [
+    h("span", { text: "needs all its inputs" }),
+    h("div", {}, h("i"), ...ticks(places)),
+    h("span", { text: "needs none" }),
+  ];
+}
+
+/** Blue: the first run needs more of a node's inputs; orange: the other does. */
+function differenceLegend(model) {
+  const root = Math.sqrt(0.1) / 2;
+  const places = [
+    ["−100", 0], ["−10", 0.5 - root], ["0", 0.5], ["+10", 0.5 + root], ["+100 %", 1],
+  ];
+  return [
+    h("span", { text: `${model.other.label} needs more` }),
+    h("div", { class: "cz-diverging", title: "Difference in points" }, h("i"), ...ticks(places)),
+    h("span", { text: `${model.label} needs more` }),
+  ];
+}
+
+/** 201 colours from the other run's over the page's own to the first run's. */
+function differences(theme) {
+  const rgb = (text) => text.match(/[\d.]+/g).slice(0, 3).map(Number);
+  const page = rgb(theme.bg);
+  const [first, other] = theme.pair.map(rgb);
+  return Array.from({ length: 201 }, (_, k) => {
+    const end = k < 100 ? other : first;
+    const share = 0.04 + 0.96 * (Math.abs(k - 100) / 100);
+    return `rgb(${page.map((v, c) => Math.round(v + (end[c] - v) * share)).join(",")})`;
+  });
 }

@@ -394,6 +394,8 @@ def _pack_probes(
     for name in heads:  # strongest first, so that a budget cuts the least interesting heads
         layer, head = (int(part) for part in name[1:].split(".h"))
         for probe, target in zip(timeline.probes, packed, strict=True):
+            if not np.isfinite(probe.attention[:, layer, head]).all():
+                continue  # it could not be read
             text = _pack_attention(probe.attention[:, layer, head])
             if spent + len(text) > budget:
                 return packed

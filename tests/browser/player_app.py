@@ -5,11 +5,15 @@ Query parameters choose the case: ``case`` (see CASES), and ``theme`` is Streaml
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import streamlit as st
 
+from ctviz.bench.synthetic import timeline
 from ctviz.pages.player import player
 from ctviz.views.timeline import pack
-from tests.browser.synthetic import timeline
+from ctviz.views.view import View
 
 st.set_page_config(page_title="player", layout="wide")
 st.markdown("<style>.block-container{padding:3.6rem 1.5rem 1rem}</style>", unsafe_allow_html=True)
@@ -21,12 +25,12 @@ if st.query_params.get("controls"):
         st.session_state["grown"] += 1
         grown += 1
     if st.button("ask"):
-        st.session_state["asked"] = (30, "m1", 12)
+        st.session_state["asked"] = (30, ("m1",), 12)
     if st.text_input("typing", key="typing"):
         pass
-step, node, edges = st.session_state.get("asked", (None, None, None))
-if "node" in st.query_params:
-    node = st.query_params["node"]
+asked = View.from_query(st.query_params.to_dict())
+if "asked" in st.session_state:
+    asked = View(*st.session_state["asked"])
 
 
 def changed() -> None:
@@ -34,14 +38,26 @@ def changed() -> None:
     st.session_state["changes"] = st.session_state.get("changes", 0) + 1
 
 
+def payload() -> dict[str, Any]:
+    """The case's own, or for ``pair`` its run beside the same run backwards."""
+    made = pack(timeline("tiny" if case == "pair" else case, grown=grown))
+    if case == "pair":
+        run = timeline("tiny")
+        back = pack(
+            dataclasses.replace(
+                run,
+                scores=run.scores[::-1],
+                circuit=run.circuit[::-1],
+                redundancy={key: values[::-1] for key, values in run.redundancy.items()},
+            )
+        )
+        kept = ("scores", "scales", "member", "redundancy")
+        made |= {"label": "A", "other": {"label": "B", **{key: back[key] for key in kept}}}
+    return made
+
+
 for copy in range(2 if case == "two" else 1):
-    state = player(
-        pack(timeline(case, grown=grown)),
-        key=f"player{copy}",
-        step=step,
-        node=node,
-        edges=edges,
-        on_change=changed,
-    )
-st.text(f"state {state.step} {state.node} {state.edges}")
+    view = player(payload(), key=f"player{copy}", view=asked, on_change=changed)
+node = ",".join(view.nodes) or None
+st.text(f"state {view.step} {node} {view.edges}")
 st.text(f"changes {st.session_state.get('changes', 0)}")

@@ -1,4 +1,8 @@
-"""Synthetic timelines that look like a run: a heavy-tailed circuit that turns into another one."""
+"""Synthetic timelines that look like a run: a heavy-tailed circuit that turns into another one.
+
+They have the size and the spread of real ones, so the player can be measured and tested on them;
+no number in them comes from a model, and the page that shows one says that it is synthetic.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,20 @@ import functools
 
 import numpy as np
 
-from ctviz.circuit import Scores
+from ctviz.circuit import Circuit, Scores
 from ctviz.graph import Graph
 from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.selection import top_edges
 from ctviz.views.timeline import Curve, Probe, Timeline
+
+__all__ = ["CASES", "timeline"]
 
 CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
     "tiny": (4, 8, 8, 61, 60, 9),
     "two": (4, 8, 8, 61, 60, 9),
     "gpt2": (12, 12, 12, 100, 200, 12),
     "big": (12, 12, 12, 100, 500, 12),
+    "large": (12, 12, 12, 300, 1000, 12),
     "gqa": (8, 9, 3, 40, 120, 9),
     "deep": (30, 9, 3, 30, 150, 9),
     "live": (4, 8, 8, 12, 60, 9),
@@ -55,8 +62,9 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
     when = rng.uniform(0.25, 0.75, size=shape)
     moments = np.linspace(0, 1, max(61, n_snapshots))[:n_snapshots]
     noise = np.zeros(shape)
-    scores, circuit, updated = [], [], []
+    scores, errors, circuit, updated = [], [], [], []
     redundancy: dict[str, list[np.ndarray]] = {"circuit": [], "mass": []}
+    split: dict[str, list[np.ndarray]] = {"circuit": [], "mass": []}
     owners = np.zeros((len(graph.slots), len(graph.nodes)), dtype=bool) | graph.feeds
     for moment in moments:
         noise = 0.7 * noise + 0.012 * rng.standard_normal(shape)
@@ -65,23 +73,30 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
         score = Scores(graph, values.astype(np.float32))
         mask = np.zeros(shape, dtype=bool)
         if n_edges:
-            chosen = top_edges(score, n_edges)
-            mask = chosen.mask
-            redundancy["circuit"].append(circuit_redundancy(chosen).values)
-        else:
-            redundancy["circuit"].append(np.full(len(graph.nodes), np.nan))
-        redundancy["mass"].append(mass_redundancy(score).values)
+            mask = top_edges(score, n_edges).mask
+        found = {
+            "circuit": circuit_redundancy(Circuit(graph, mask)),
+            "mass": mass_redundancy(score),
+        }
+        for key, estimate in found.items():
+            defined = n_edges > 0 if key == "circuit" else case != "nan"
+            redundancy[key].append(
+                estimate.values if defined else np.full(len(graph.nodes), np.nan)
+            )
+            inputs = estimate.by_input()
+            split[key].append(inputs if defined else np.full_like(inputs, np.nan))
         changed = mask.any(axis=0) @ owners
         changed[: len(graph.sources)] |= mask.any(axis=1)
         changed[[0, -1]] = False
-        scores.append(values)
+        scores.append(score.values)
+        errors.append((0.017 * (np.abs(start) + 0.05) * graph.exists).astype(np.float32))
         circuit.append(mask)
         updated.append(changed.astype(bool) & (moment > 0))
-    n_nodes = len(graph.nodes)
+    n_nodes, n_inputs = len(graph.nodes), n_layers * n_heads
     steps = [10 * i for i in range(n_snapshots)]
-    stacked = np.array(scores).reshape(n_snapshots, *shape)
-    if case == "nan":
-        redundancy["mass"] = [np.full(n_nodes, np.nan) for _ in moments]
+    curves = _curves(rng, moments, steps, case)
+    lines = {curve.key: curve.values for curve in curves}
+    quality = [lines["faithfulness"], lines["random"], np.full(n_snapshots, 0.03)]
     return Timeline(
         run=f"synthetic-{case}",
         title="Synthetic run: agreement turned around",
@@ -95,12 +110,18 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
         graph=graph,
         n_edges=n_edges,
         steps=steps,
-        scores=stacked,
+        scores=np.array(scores, dtype=np.float32).reshape(n_snapshots, *shape),
         circuit=np.array(circuit).reshape(n_snapshots, *shape).astype(bool),
         updated=np.array(updated).reshape(n_snapshots, n_nodes).astype(bool),
         redundancy={k: np.array(v).reshape(n_snapshots, n_nodes) for k, v in redundancy.items()},
-        curves=_curves(rng, moments, steps, case),
+        curves=curves,
         probes=_probes(rng, graph, moments, n_tokens),
+        errors=np.array(errors, dtype=np.float32).reshape(n_snapshots, *shape),
+        split={k: np.array(v).reshape(n_snapshots, n_inputs, 3) for k, v in split.items()},
+        quality=np.stack(quality, axis=1),
+        provenance=dict.fromkeys(
+            ("scores", "redundancy", "quality", "probes"), "synthetic numbers of no model"
+        ),
     )
 
 

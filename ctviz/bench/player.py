@@ -1,0 +1,162 @@
+"""How smoothly the player plays: frames a second, measured inside a real Chromium.
+
+The player counts its own frames; a script in the page counts again, without asking the player: an
+animation frame counts if something was drawn on a canvas of the graph since the one before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve, wait_for
+from ctviz.bench.synthetic import CASES, timeline
+from ctviz.errors import CtvizError
+from ctviz.views.timeline import pack
+
+__all__ = ["bench_player"]
+
+SIZE = (1280, 900)
+WATCH = """(() => {
+  const seen = window.__frames = { all: 0, drawn: 0, first: null };
+  let touched = false;
+  const mark = (canvas) => { touched ||= canvas.closest?.(".cz-stage") != null; };
+  const pen = CanvasRenderingContext2D.prototype;
+  for (const name of ["stroke", "fill", "fillRect", "strokeRect", "fillText", "drawImage"]) {
+    const real = pen[name];
+    pen[name] = function (...values) {
+      if (!touched) mark(this.canvas);
+      return real.apply(this, values);
+    };
+  }
+  const player = () => document.querySelector("[data-testid=stBidiComponentIsolated]")
+    ?.shadowRoot?.querySelector(".cz")?.__ctviz;
+  const frame = () => {
+    seen.all += 1;
+    if (touched) {
+      seen.drawn += 1;
+      if (seen.first === null && player()?.drawn() > 0) seen.first = performance.now() / 1000;
+    }
+    touched = false;
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+})()"""
+
+
+def bench_player(
+    *, case: str = "big", large: str = "large", loads: int = 3, windows: int = 6, seconds: float = 2
+) -> dict[str, Any]:
+    """Frames a second while playing, size of the data, and time to the first drawn graph.
+
+    ``case`` and ``large`` are synthetic runs (`CASES`) of GPT-2 small's shape: 500 edges over 100
+    snapshots, and 1,000 over 300; what is found of the second stands under ``large``.
+
+    ``fps`` is the median over ``windows`` of ``seconds`` each, at speed 1: the lower one of what
+    the player counts and what the page sees. ``payload_mb`` is the data as JSON, in 1e6 bytes.
+    ``first_paint_s`` is the median over ``loads`` from navigation to the first frame with a drawn
+    edge, each with an empty cache, on a server that has the run at hand. Raises CtvizError without
+    Playwright or a Chromium.
+    """
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        raise CtvizError(
+            "This benchmark drives a browser: `pip install playwright` and a Chromium are needed."
+        ) from None
+    script = str(Path(__file__).with_name("player_page.py"))
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=chromium(), args=list(CHROMIUM_FLAGS)
+            )
+        except Error as error:
+            raise CtvizError(
+                f"No Chromium could be started: {error.message.splitlines()[0]} Install one: "
+                "`apt-get install chromium` or `playwright install chromium`."
+            ) from None
+        with serve(script, runs="") as address:
+            wait_for(address)
+            found = [
+                _case(browser, address, name, loads=loads, windows=windows, seconds=seconds)
+                for name in (case, large)
+            ]
+        version = browser.version
+        browser.close()
+    return {
+        **found[0],
+        "large": found[1],
+        "window_s": seconds,
+        "viewport": list(SIZE),
+        "chromium": version,
+        "cores": os.cpu_count(),
+        "load_average": [round(load, 1) for load in psutil.getloadavg()],
+    }
+
+
+def _case(
+    browser: Any, address: str, case: str, *, loads: int, windows: int, seconds: float
+) -> dict[str, Any]:
+    """One run's numbers; the first visit only makes the server ready."""
+    text = json.dumps(pack(timeline(case)))
+    layers, heads, _, snapshots, edges, _ = CASES[case]
+    firsts = []
+    for at in range(loads + 1):
+        page = browser.new_page(viewport=dict(zip(("width", "height"), SIZE, strict=True)))
+        try:
+            page.add_init_script(WATCH)
+            page.goto(f"{address}/?case={case}")
+            page.wait_for_function("window.__frames.first !== null", timeout=120_000)
+            if at:
+                firsts.append(page.evaluate("window.__frames.first"))
+            if at == loads:
+                played = _play(page, windows=windows, seconds=seconds)
+        finally:
+            page.close()
+    return {
+        "fps": min(played[name]["median"] for name in ("player", "graph_redrawn")),
+        "payload_mb": round(len(text.encode()) / 1e6, 2),
+        "first_paint_s": round(statistics.median(firsts), 2),
+        "first_paint_s_range": [round(min(firsts), 2), round(max(firsts), 2)],
+        "frames_per_second": played,
+        "shape": {
+            "layers": layers,
+            "heads": heads,
+            "nodes": layers * (heads + 1) + 2,
+            "edges": edges,
+            "snapshots": snapshots,
+        },
+    }
+
+
+def _play(page: Any, *, windows: int, seconds: float) -> dict[str, Mapping[str, float]]:
+    """Frames a second in several windows of playback, by the player and by the page's own count."""
+    page.get_by_label("Play", exact=True).click()
+    player = page.locator(PLAYER).first
+    page.wait_for_timeout(500)  # the first frames belong to the click
+    rates: dict[str, list[float]] = {"player": [], "graph_redrawn": [], "animation_frames": []}
+    for _ in range(windows):
+        before = player.evaluate("() => [performance.now(), __frames.drawn, __frames.all]")
+        time.sleep(seconds)
+        after = player.evaluate(
+            "p => [performance.now(), __frames.drawn, __frames.all,"
+            " p.__ctviz.fps(), p.__ctviz.playing()]"
+        )
+        if not after[4]:
+            raise CtvizError("The run came to its end before all windows were measured.")
+        passed = (after[0] - before[0]) / 1000
+        rates["player"].append(after[3])
+        rates["graph_redrawn"].append((after[1] - before[1]) / passed)
+        rates["animation_frames"].append((after[2] - before[2]) / passed)
+    return {name: _spread(values) for name, values in rates.items()}
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": round(statistics.median(values), 1), "worst": round(min(values), 1)}
