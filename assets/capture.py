@@ -19,7 +19,7 @@ from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve, wait_for
 HERE = Path(__file__).parent
 SIZE = {"width": 1280, "height": 860}
 WIDTH = 960  # pixels of the animation
-COLOURS = 96
+COLOURS = 200
 FRAME, HOLD = 260, 1800  # milliseconds
 HANDLE = (
     "document.querySelector('[data-testid=stBidiComponentIsolated]')?.shadowRoot"
@@ -82,10 +82,11 @@ def shot(page: Page) -> Image.Image:
 
 def save(frames: list[tuple[Image.Image, int]], file: Path) -> None:
     """One palette for all frames, so that nothing flickers."""
-    sheet = Image.new("RGB", (WIDTH, 3 * frames[0][0].height))
-    for row, at in enumerate((0, len(frames) // 2, -1)):
-        sheet.paste(frames[at][0], (0, row * frames[0][0].height))
-    palette = sheet.quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
+    chosen = [frames[at][0] for at in range(0, len(frames), 4)]
+    sheet = Image.new("RGB", (WIDTH, len(chosen) * chosen[0].height))
+    for row, image in enumerate(chosen):
+        sheet.paste(image, (0, row * image.height))
+    palette = sheet.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image, _ in frames]
     images[0].save(
         file,
