@@ -137,7 +137,6 @@ class Player {
         this.transport.element),
       this.tip.element);
     parent.append(this.root);
-    new ResizeObserver(() => this.cover()).observe(this.root);
     this.expose();
   }
 
@@ -331,15 +330,6 @@ class Player {
   setNodes(nodes) {
     this.nodes = nodes;
     this.inspector.select(this.selected);
-    this.cover();
-  }
-
-  /** What lies below the inspector cannot be reached, see the style sheet. */
-  cover() {
-    const width = this.root.clientWidth;
-    const covered = this.nodes.length > 0 && width >= 900 && width < 1480;
-    this.heatmap.element.inert = covered;
-    this.curves.element.inert = covered;
   }
 
   /** Select these nodes; the first is inspected. */
