@@ -5,10 +5,12 @@ import streamlit as st
 st.set_page_config(page_title="ctviz", page_icon="assets/icon.svg", layout="wide")
 
 # Streamlit leaves a hand's breadth above the first element; the player needs the height.
+# A live run reruns each second: the player must not fade meanwhile.
 # Slider values are written in the primary colour, which is too dark a text in the dark theme.
 st.html(
     "<style>.stMainBlockContainer { padding: 4.2rem 2.5rem 1.5rem }"
-    "[data-testid=stSliderThumbValue] { color: inherit }</style>"
+    "[data-testid=stSliderThumbValue] { color: inherit }"
+    "[data-stale=true]:has([data-testid=stBidiComponentIsolated]) { opacity: 1 !important }</style>"
 )
 
 st.navigation(

@@ -21,14 +21,13 @@ from torch import Tensor
 
 from ctviz.errors import DamagedRun, DiskFull
 from ctviz.lora import is_adapter, merged, plain_name
-from ctviz.runs.weights import latest_checkpoint, steps_to_keep
+from ctviz.runs.weights import steps_to_keep
 
 if TYPE_CHECKING:
     from ctviz.tune import Tuning
 
 __all__ = [
     "SnapshotWeights",
-    "latest_checkpoint",
     "load_checkpoint",
     "remove_checkpoints",
     "save_checkpoint",

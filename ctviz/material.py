@@ -11,8 +11,9 @@ from ctviz.config import Metric, TuneConfig
 from ctviz.errors import BadTask, OutOfRange
 from ctviz.models.loading import Loaded
 from ctviz.tasks import Example, Pair, Split, Task, find_task
-from ctviz.tasks.batch import Batch, Fitting, Tokens, encode, fitting
-from ctviz.tasks.texts import Texts, encode_texts, too_long
+from ctviz.tasks.batch import Batch, Fitting, encode, fitting, problem
+from ctviz.tasks.texts import Texts, encode_texts
+from ctviz.tasks.tokens import Tokens, too_long
 
 __all__ = ["Material", "encode_task", "fitting_examples", "gather"]
 
@@ -113,12 +114,12 @@ def fitting_examples(
     left_out: list[str] = []
     for example in task.examples(2 * n, split=split, seed=seed):
         reason = too_long(example, tokens, longest)
-        if reason is None and example.pair is not None:
-            reason = tokens.problem(example.pair, "logit_difference", longest)
-        if reason is None:
-            found.append(example)
-        else:
+        if not reason and example.pair is not None:
+            reason = problem(tokens.cut(example.pair), "logit_difference", longest)
+        if reason:
             left_out.append(f"{example.prompt!r}: {reason}")
+        else:
+            found.append(example)
         if len(found) == n:
             break
     if not found:

@@ -13,10 +13,9 @@ from ctviz import places
 from ctviz.models.loading import Loaded
 from ctviz.score import chance, score
 from ctviz.tasks import TASKS, Task
-from ctviz.tasks.batch import Tokens
 from ctviz.tasks.example import Example
 from ctviz.tasks.neutral import neutral_texts
-from ctviz.tasks.texts import too_long
+from ctviz.tasks.tokens import Tokens, too_long
 
 __all__ = ["OTHERS", "Retention"]
 

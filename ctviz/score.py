@@ -22,9 +22,9 @@ import torch
 
 from ctviz.models.loading import Loaded
 from ctviz.tasks.answers import exact_match, last_number, overlap
-from ctviz.tasks.batch import Tokens
 from ctviz.tasks.example import Example
 from ctviz.tasks.task import Task
+from ctviz.tasks.tokens import Tokens
 
 __all__ = ["chance", "generate", "log_probabilities", "score"]
 

@@ -23,7 +23,6 @@ import transformers
 import ctviz
 from ctviz.checkpoint import (
     SnapshotWeights,
-    latest_checkpoint,
     load_checkpoint,
     remove_checkpoints,
     save_checkpoint,
@@ -37,6 +36,7 @@ from ctviz.memory import is_out_of_memory
 from ctviz.models.loading import Loaded, load
 from ctviz.runs import Run, RunWriter, open_run
 from ctviz.runs.files import not_written
+from ctviz.runs.weights import latest_checkpoint
 from ctviz.selection import check_edges
 from ctviz.snapshot import Notice, Snapshot
 from ctviz.tasks import find_task

@@ -58,3 +58,10 @@ def anatomy(request: pytest.FixtureRequest) -> Anatomy:
 def batch() -> Batch:
     """Five random pairs."""
     return random_batch()
+
+
+@pytest.fixture
+def double_throughout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models' own casts to float32, in norms and softmax, keep float64 here."""
+    monkeypatch.setattr(torch, "float32", torch.float64)
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)

@@ -26,12 +26,7 @@ from ctviz.reads import read_gradients
 from ctviz.tasks.batch import IGNORED, Batch
 from tests.conftest import random_batch, random_model
 
-
-@pytest.fixture(autouse=True)
-def double_throughout(monkeypatch):
-    """The models' own casts to float32, in norms and softmax, keep float64 here."""
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+pytestmark = pytest.mark.usefixtures("double_throughout")
 
 
 def test_writes_and_biases_add_up_to_the_residual_stream(anatomy, batch):

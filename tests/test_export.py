@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ctviz import work
-from ctviz.checkpoint import latest_checkpoint
 from ctviz.cli import main
 from ctviz.errors import DamagedRun, DiskFull, RunExists
 from ctviz.export import CHANGED, export_model
@@ -19,7 +18,7 @@ from ctviz.lora import is_adapter
 from ctviz.models.loading import load
 from ctviz.runs import open_run
 from ctviz.runs.files import write_json
-from ctviz.runs.weights import weights_of
+from ctviz.runs.weights import latest_checkpoint, weights_of
 from tests.short_runs import config, shorten
 
 PROMPTS = ("The keys to the cabinet", "When Anna and Tom went home, Tom gave the ring to")

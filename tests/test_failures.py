@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 
 from ctviz import tune, work
 from ctviz.attribute import attribute
-from ctviz.checkpoint import latest_checkpoint, save_checkpoint
+from ctviz.checkpoint import save_checkpoint
 from ctviz.cli import main
 from ctviz.errors import BadTask, CtvizError, DiskFull, EmptyCircuit, UndefinedMetric
 from ctviz.memory import is_out_of_memory
 from ctviz.runs import open_run
+from ctviz.runs.weights import latest_checkpoint
 from ctviz.tune import Tuning
 from tests.short_runs import (
     config,

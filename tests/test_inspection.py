@@ -49,13 +49,6 @@ class Numbers:
 
 
 @pytest.fixture
-def double_throughout(monkeypatch):
-    """The models' own casts to float32, in norms and softmax, keep float64 here."""
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-
-
-@pytest.fixture
 def loaded(anatomy) -> Loaded:
     return Loaded("random", "0", anatomy.model, Numbers(), anatomy)
 

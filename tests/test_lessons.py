@@ -16,8 +16,18 @@ from ctviz import places
 from ctviz.dynamics import change
 from ctviz.errors import DamagedRun, UnknownName
 from ctviz.graph import kind_of
-from ctviz.lessons import LESSONS, induction
-from ctviz.lessons.facts import Facts, bound, percent, plain, ratio, reader, signed, source
+from ctviz.lessons import LESSONS, faithfulness, induction
+from ctviz.lessons.facts import (
+    Facts,
+    bound,
+    drawn,
+    percent,
+    plain,
+    ratio,
+    reader,
+    signed,
+    source,
+)
 from ctviz.lessons.glossary import TERMS, find_term, search
 from ctviz.lessons.lesson import (
     AnyHead,
@@ -216,6 +226,20 @@ def test_numbers_are_never_rounded_to_more_than_they_are():
     assert [bound(x) for x in (2e-6, 0.5, 0.001)] == ["0.00001", "1", "0.001"]
 
 
+def test_nodes_are_called_what_the_picture_calls_them():
+    assert [drawn(node) for node in ("a2.h1", "a10.h11", "m3", "logits")] == [
+        "circle h1 of layer 2",
+        "circle h11 of layer 10",
+        "box MLP of layer 3",
+        "logits",
+    ]
+    for lesson in LESSONS.values():
+        for step in lesson.steps(facts_of(lesson.run)):
+            assert "a…" not in "".join(texts(step))  # no circle is labelled so
+            if isinstance(step.until, Selected):
+                assert drawn(step.until.node) in step.hint
+
+
 # ---------------------------------------------------------------------- what the texts claim
 
 
@@ -225,6 +249,12 @@ def test_lesson_1_the_circuit_at_the_start_is_faithful_and_random_ones_are_not()
     assert facts.metric("faithfulness", start) > 0.9
     assert abs(facts.metric("random_faithfulness", start)) < 0.05
     assert facts.metric("metric", start) < 0  # so far it prefers the right form: the foil
+    assert len(facts.against(start)) > len(facts.circuit(start)) / 2
+    assert facts.score(facts.circuit(start)[0], start) < 0  # "higher", and orange
+    first, second = LESSONS["circuit"].steps(facts)[:2]
+    assert "*wrong* verb form" in first.text
+    assert f"now {signed(facts.metric('metric', start))}." in first.text
+    assert "`h0` to `h3`" in second.text
     assert all(facts.probe(i, start).top for i in (0, -1))
 
 
@@ -311,6 +341,14 @@ def test_lesson_6_faithfulness_means_nothing_where_nothing_is_left_to_explain():
     gap = abs(facts.metric("metric", worst) - facts.metric("metric_corrupt", worst))
     assert gap < 0.05
     assert facts.metric("faithfulness_error", facts.first) < 0.02
+    # The words that the text quotes are the chip's, and are said where the error is above half.
+    chip = (places.project() / "ctviz/player/quality.js").read_text(encoding="utf-8")
+    assert f'"{faithfulness.UNDEFINED}"' in chip
+    [limit] = re.findall(r"^const BLUR = ([\d.]+);", chip, flags=re.MULTILINE)
+    blurred = {
+        step for step in facts.steps if facts.metric("faithfulness_error", step) > float(limit)
+    }
+    assert blurred == {worst}
     assert abs(facts.metric("random_faithfulness", facts.last)) < 0.05
     times, quiet = facts.turnover()
     assert 0.8 < quiet / times < 1

@@ -18,14 +18,13 @@ from ctviz import places
 from ctviz.english import NUMBERS, part_of
 from ctviz.errors import BadTask, MissingModel, RunExists, UnknownName
 from ctviz.tasks import find_task
-from ctviz.tasks.batch import Tokens
 from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files import columns, file_task, is_file, open_file
 from ctviz.tasks.files.check import check
 from ctviz.tasks.files.columns import as_columns
 from ctviz.tasks.natural import draw_natural, sentences
 from ctviz.tasks.task import SPLITS
-from ctviz.tasks.tokens import cut, open_tokenizer, pair_problem
+from ctviz.tasks.tokens import Tokens, open_tokenizer, pair_problem
 
 COLOURS = ("red", "blue", "green", "black", "white")
 THINGS = ("hat", "coat", "door", "cup", "lamp", "shoe", "bag", "ring", "boat", "bird")
@@ -649,27 +648,29 @@ class TestTokenizers:
             assert open_tokenizer(str(tmp_path)).eos_token == end
 
     @pytest.mark.parametrize(
-        "pair",
+        ("pair", "why"),
         [
-            Pair("The keys", "The key", " are", " is"),
-            Pair("The keys", "The key", " the keys", " the key"),
-            Pair("The keys", "The key", " is", " is"),
-            Pair("The keys", "The key", " the", " the key"),
-            Pair("The keys", "The key", " the key", " the"),
-            Pair("The keys", "The key", "", " is"),
-            Pair("", "", " are", " is"),
-            Pair("The keys " * 40, "The key " * 40, " are", " is"),
+            (Pair("The keys", "The key", " are", " is"), ""),
+            (Pair("The keys", "The key", " the keys", " the key"), ""),
+            (Pair("The keys", "The key", " is", " is"), "answer and foil are the same tokens"),
+            (Pair("The keys", "The key", " the", " the key"), "the answer's tokens are the begin"),
+            (Pair("The keys", "The key", " the key", " the"), "the foil's tokens are the begin"),
+            (Pair("The keys", "The key", "", " is"), "the answer has no tokens"),
+            (Pair("The keys", "The key", " is", ""), "the foil has no tokens"),
+            (Pair("", "", " are", " is"), "clean has no tokens"),
+            (Pair("The keys " * 40, "The key " * 40, " are", " is"), "but the model reads at most"),
         ],
     )
-    def test_a_check_finds_what_the_engine_refuses(self, pair):
-        light, tokens = open_tokenizer("tiny"), Tokens(open_tokenizer("tiny"))
-        parts = cut(pair, light)
-        refused = tokens.problem(pair, "logit_difference", 64)
-        assert bool(pair_problem(parts, 64)) == (refused is not None)
-        if refused is None:
-            parted = tokens.parted(pair, "logit_difference")
-            assert parted.shared == parts.shared
-            assert (parted.answer, parted.foil) == (parts.answer[:1], parts.foil[0])
+    def test_why_a_pair_cannot_be_used(self, pair, why):
+        found = pair_problem(Tokens(open_tokenizer("tiny")).cut(pair), longest=64)
+        assert why in found if why else not found
+
+    def test_a_pair_is_cut_where_answer_and_foil_part(self):
+        tokens = Tokens(open_tokenizer("tiny"))
+        parts = tokens.cut(Pair("The keys", "The key", " the keys are", " the key"))
+        the, keys, are, key = (tokens.continuation(w)[0] for w in (" the", " keys", " are", " key"))
+        assert (parts.shared, parts.answer, parts.foil) == ([the], [keys, are], [key])
+        assert (parts.clean, parts.corrupt) == (tokens.prompt("The keys"), tokens.prompt("The key"))
 
 
 class TestEnglish:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from ctviz import work
-from ctviz.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from ctviz.checkpoint import load_checkpoint, save_checkpoint
 from ctviz.config import METHODS, TuneConfig
 from ctviz.errors import (
     BadTask,
@@ -25,6 +25,7 @@ from ctviz.errors import (
 )
 from ctviz.models.loading import load, pick_device
 from ctviz.runs import Run, open_run
+from ctviz.runs.weights import latest_checkpoint
 from ctviz.snapshot import Snapshot, StepRecord
 from ctviz.tasks import TASKS, Pair, find_task
 from ctviz.tasks.batch import IGNORED, encode, fitting
@@ -253,7 +254,9 @@ def test_batches_pad_on_the_right_and_know_their_last_position(tokenizer):
 GOOD = Pair("The keys", "The key", " are", " is")
 BAD = {
     "clean has 2 tokens and corrupt 1": Pair("The keys", "The", " are", " is"),
-    "one of them is the beginning of the other": Pair("The keys", "The key", " is old", " is"),
+    "the foil's tokens are the beginning of the answer's": Pair(
+        "The keys", "The key", " is old", " is"
+    ),
     "answer and foil are the same": Pair("The keys", "The key", " is", " is"),
     "clean has no tokens": Pair("", "", " is", " are"),
     "the answer has no tokens": Pair("The keys", "The key", "", " is"),

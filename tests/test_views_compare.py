@@ -18,8 +18,9 @@ from ctviz.errors import DamagedRun
 from ctviz.graph import Graph
 from ctviz.runs import Run, RunWriter, open_run
 from ctviz.snapshot import Snapshot, StepRecord
-from ctviz.views import compare
-from ctviz.views.compare import Side, read_side
+from ctviz.views import compare, compared
+from ctviz.views import compare_figures as figures
+from ctviz.views.compared import Side, read_side
 from ctviz.views.timeline import unpack_bits, unpack_redundancy, unpack_scores
 from tests.small import GRAPH, circuit, scores
 
@@ -91,7 +92,7 @@ def pair(tmp_path: Path) -> tuple[Side, Side]:
         make_run(tmp_path / "one", ONE),
         make_run(tmp_path / "other", OTHER, method="full", seed=3, ended=False),
     ]
-    one, other = compare.labels(runs)
+    one, other = compared.labels(runs)
     return read_side(runs[0], one), read_side(runs[1], other)
 
 
@@ -100,14 +101,14 @@ def pair(tmp_path: Path) -> tuple[Side, Side]:
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b,c", "d%2Ce", "<b>&x=1", "é"], []])
 def test_a_link_brings_back_runs_and_step(names: list[str]) -> None:
-    assert compare.asked(compare.link(names, 7)) == (names, 7)
-    assert compare.asked(compare.link(names)) == (names, None)
+    assert compared.asked(compared.link(names, 7)) == (names, 7)
+    assert compared.asked(compared.link(names)) == (names, None)
 
 
 @pytest.mark.parametrize("step", ["", "x", "-1", "1.5", "9" * 40, "²"])
 def test_a_step_that_is_none_is_left_out(step: str) -> None:
-    assert compare.asked({"against": step}) == (None, None)
-    assert compare.asked({"runs": "a,,a,b", "against": step}) == (["a", "b"], None)
+    assert compared.asked({"against": step}) == (None, None)
+    assert compared.asked({"runs": "a,,a,b", "against": step}) == (["a", "b"], None)
 
 
 def test_the_newest_run_is_compared_with_another_method_on_the_same_task(tmp_path: Path) -> None:
@@ -116,13 +117,13 @@ def test_the_newest_run_is_compared_with_another_method_on_the_same_task(tmp_pat
     full = make_run(tmp_path / "full", ONE, method="full")
     elsewhere = make_run(tmp_path / "elsewhere", ONE, task="sva")
     empty = make_run(tmp_path / "empty", {})
-    choice = compare.default_choice([empty, newest, same, elsewhere, full], ["full"])
+    choice = compared.default_choice([empty, newest, same, elsewhere, full], ["full"])
     assert choice == ["newest", "full"]
-    assert compare.default_choice([newest, elsewhere, same], []) == ["newest", "same"]
-    assert compare.default_choice([newest, elsewhere], []) == ["newest"]
-    assert compare.default_choice([newest, elsewhere], ["newest"]) == ["elsewhere"]
-    assert compare.default_choice([empty], []) == ["empty"]
-    assert compare.default_choice([], []) == []
+    assert compared.default_choice([newest, elsewhere, same], []) == ["newest", "same"]
+    assert compared.default_choice([newest, elsewhere], []) == ["newest"]
+    assert compared.default_choice([newest, elsewhere], ["newest"]) == ["elsewhere"]
+    assert compared.default_choice([empty], []) == ["empty"]
+    assert compared.default_choice([], []) == []
 
 
 def test_labels_say_as_little_as_tells_runs_apart(tmp_path: Path) -> None:
@@ -130,14 +131,14 @@ def test_labels_say_as_little_as_tells_runs_apart(tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", ONE, seed=1)
     full = make_run(tmp_path / "full", ONE, method="full", edges=3)
     sva = make_run(tmp_path / "sva", ONE, method="lora", task="sva")
-    assert compare.labels([one]) == ["circuit-tuning"]
-    assert compare.labels([one, full]) == ["A · circuit-tuning", "B · full fine-tuning"]
-    assert compare.labels([one, other]) == [
+    assert compared.labels([one]) == ["circuit-tuning"]
+    assert compared.labels([one, full]) == ["A · circuit-tuning", "B · full fine-tuning"]
+    assert compared.labels([one, other]) == [
         "A · circuit-tuning, seed 0",
         "B · circuit-tuning, seed 1",
     ]
-    assert compare.labels([one, sva]) == ["A · circuit-tuning, sva-flip", "B · LoRA, sva"]
-    assert len(set(compare.labels([one, one, other, one]))) == 4  # the letter, if nothing else
+    assert compared.labels([one, sva]) == ["A · circuit-tuning, sva-flip", "B · LoRA, sva"]
+    assert len(set(compared.labels([one, one, other, one]))) == 4  # the letter, if nothing else
 
 
 # ---------------------------------------------------------------------- one clock
@@ -210,19 +211,19 @@ def test_a_step_is_compared_with_the_runs_own_clock(pair: tuple[Side, Side]) -> 
 
 
 def test_overlap_by_hand(pair: tuple[Side, Side]) -> None:
-    own = compare.draw_start(pair).data
+    own = figures.draw_start(pair).data
     assert list(own[0].y) == pytest.approx([1, 1 / 3, 0])
     assert list(own[1].y) == pytest.approx([1, 1 / 3])
-    beside = compare.draw_overlap(pair).data
+    beside = figures.draw_overlap(pair).data
     assert list(beside[0].x) == [0, 4, 6, 8]
     assert list(beside[0].y) == pytest.approx([1, 1 / 3, 0, 1 / 3])
     at_six = compare.pairs(pair, 6)
     assert at_six[["A", "B"]].to_numpy().tolist() == [[1, 0], [0, 1]]
-    against = compare.draw_start(pair[:1], against=8).data
+    against = figures.draw_start(pair[:1], against=8).data
     assert [line.name for line in against] == ["with step 0", "with step 8"]
     assert list(against[1].y) == pytest.approx([0, 1 / 3, 1])
     none = np.zeros((2, 3, 3), dtype=bool)
-    assert compare.overlap(none, none).tolist() == [1, 1]
+    assert compared.overlap(none, none).tolist() == [1, 1]
 
 
 def test_changes_are_of_the_snapshots_held(pair: tuple[Side, Side]) -> None:
@@ -263,29 +264,29 @@ def test_tables_travel_as_csv_and_parquet(pair: tuple[Side, Side]) -> None:
 
 
 def test_the_tradeoff_is_a_path_over_snapshots(pair: tuple[Side, Side]) -> None:
-    one, other = compare.draw_tradeoff(pair, "score", "retention_kl").data
+    one, other = figures.draw_tradeoff(pair, "score", "retention_kl").data
     assert list(one.x) == pytest.approx([0, 0.04, 0.08])
     assert list(one.y) == pytest.approx([0, 0.4, 0.8])
     assert list(one.text) == ["step 0", "", "step 8"]
     assert one.marker.size[0] < one.marker.size[-1]
     for said in ("step 6", "full fine-tuning", "seed 3", "8 dev examples", "run other"):
         assert said in other.hovertext[-1]
-    logarithmic = compare.draw_tradeoff(pair, "metric", "retention_kl", log=True).data
+    logarithmic = figures.draw_tradeoff(pair, "metric", "retention_kl", log=True).data
     assert list(logarithmic[0].text) == ["step 4", "step 8"]
 
 
 def test_different_metrics_get_different_panels(tmp_path: Path, pair: tuple[Side, Side]) -> None:
     elsewhere = read_side(make_run(tmp_path / "sva", OTHER, task="sva", metric="m"), "C · sva")
-    figure = compare.draw_tradeoff((*pair, elsewhere), "metric", "retention_kl")
+    figure = figures.draw_tradeoff((*pair, elsewhere), "metric", "retention_kl")
     assert [line.yaxis for line in figure.data] == ["y", "y", "y2"]
-    assert "have an axis" not in " ".join(compare.caveats(pair))
-    assert "each task has an axis of its own" in " ".join(compare.caveats((*pair, elsewhere)))
+    assert "have an axis" not in " ".join(compared.caveats(pair))
+    assert "each task has an axis of its own" in " ".join(compared.caveats((*pair, elsewhere)))
 
 
 def test_text_of_a_run_is_not_markup_in_a_figure(tmp_path: Path) -> None:
     run = make_run(tmp_path / "x", ONE, metric="<b>logit</b>")
     side = read_side(run, "A · <a href='x'>run</a>")
-    figure = compare.draw_tradeoff([side], "metric", "step")
+    figure = figures.draw_tradeoff([side], "metric", "step")
     assert figure.layout.annotations[0].text.startswith("&lt;b&gt;logit")
     assert figure.data[0].name.startswith("A · &lt;a href")
     assert "<a" not in figure.data[0].hovertext[0]
@@ -294,7 +295,7 @@ def test_text_of_a_run_is_not_markup_in_a_figure(tmp_path: Path) -> None:
 def test_numbers_that_were_not_measured_are_not_drawn(tmp_path: Path) -> None:
     nothing = {"metric": math.nan, "accuracy": math.nan, "retention_kl": math.nan}
     side = read_side(make_run(tmp_path / "nan", ONE, metrics=nothing), "nan")
-    figure = compare.draw_tradeoff([side], "metric", "retention_kl")
+    figure = figures.draw_tradeoff([side], "metric", "retention_kl")
     assert not figure.data
     assert figure.layout.annotations[-1].text == "not measured"
     assert math.isnan(compare.table([side])["metric_after"].iloc[0])
@@ -307,10 +308,10 @@ def test_models_of_other_shape_have_no_common_edges(
 ) -> None:
     wide = make_run(tmp_path / "wide", ONE, graph=Graph(3, 2))
     side = read_side(wide, "C · wide")
-    assert not compare.alike(pair[0], side)
+    assert not compared.alike(pair[0], side)
     assert compare.pairs((*pair, side), 0)["C"].isna().tolist() == [True, True, False]
-    assert len(compare.draw_overlap((*pair, side)).data) == 1
-    assert "no edge-level comparison" in " ".join(compare.caveats((*pair, side)))
+    assert len(figures.draw_overlap((*pair, side)).data) == 1
+    assert "no edge-level comparison" in " ".join(compared.caveats((*pair, side)))
 
 
 def test_circuits_of_other_sizes_are_said_to_overlap_no_more_than_that(tmp_path: Path) -> None:
@@ -318,7 +319,7 @@ def test_circuits_of_other_sizes_are_said_to_overlap_no_more_than_that(tmp_path:
         read_side(make_run(tmp_path / "a", {0: {E1: 1.0}}), "A · a"),
         read_side(make_run(tmp_path / "b", {0: {E1: 1.0, E2: 1.0, E3: 1.0, E4: 1.0}}), "B · b"),
     ]
-    assert "overlap by no more than 0.25" in " ".join(compare.caveats(sides))
+    assert "overlap by no more than 0.25" in " ".join(compared.caveats(sides))
 
 
 # ---------------------------------------------------------------------- damage

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ctviz import work
-from ctviz.checkpoint import SnapshotWeights, latest_checkpoint
+from ctviz.checkpoint import SnapshotWeights
 from ctviz.cli import main
 from ctviz.errors import DamagedRun, DiskFull, MissingModel, OutOfRange
 from ctviz.evaluate import metric_of_model
@@ -22,7 +22,7 @@ from ctviz.models.loading import load
 from ctviz.probe import read_probe
 from ctviz.runs import open_run
 from ctviz.runs.files import write_json
-from ctviz.runs.weights import BUDGET, kept_steps, steps_to_keep, weights_of
+from ctviz.runs.weights import BUDGET, kept_steps, latest_checkpoint, steps_to_keep, weights_of
 from ctviz.study.conduct import conduct
 from ctviz.study.plan import Study
 from tests.short_runs import SHORT, config, shorten, tuning

@@ -38,7 +38,9 @@ def chromium() -> str | None:
 
 @contextmanager
 def serve(script: str, *, runs: str) -> Iterator[str]:
-    """Run a Streamlit script on a free local port inside the block; yields its address at once."""
+    """Run a Streamlit script on a free local port inside the block; yields its address once it
+    answers.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -52,7 +54,9 @@ def serve(script: str, *, runs: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        yield f"http://127.0.0.1:{port}"
+        address = f"http://127.0.0.1:{port}"
+        wait_for(address)
+        yield address
     finally:
         server.send_signal(signal.SIGTERM)
         try:
@@ -92,7 +96,6 @@ def bench_app(*, rounds: int = 3) -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as runs:
                 started = time.perf_counter()
                 with serve(app, runs=runs) as address:
-                    wait_for(address)
                     page = browser.new_page(viewport={"width": 1280, "height": 900})
                     page.goto(address)
                     _until(page, "h => h && h.drawn() > 0")

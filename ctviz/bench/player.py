@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve, wait_for
+from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve
 from ctviz.bench.synthetic import CASES, timeline
 from ctviz.errors import CtvizError
 from ctviz.views.timeline import pack
@@ -83,7 +83,6 @@ def bench_player(
                 "`apt-get install chromium` or `playwright install chromium`."
             ) from None
         with serve(script, runs="") as address:
-            wait_for(address)
             found = [
                 _case(browser, address, name, loads=loads, windows=windows, seconds=seconds)
                 for name in (case, large)

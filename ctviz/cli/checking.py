@@ -12,13 +12,12 @@ from ctviz.cli.common import answer
 from ctviz.errors import BadTask, CtvizError
 from ctviz.models.context import context_of
 from ctviz.tasks import find_task
-from ctviz.tasks.files.check import FIXES, Preview, Report, check
+from ctviz.tasks.files.check import FIXES, HELPS, Preview, Report, check
 from ctviz.tasks.files.rows import counted
 from ctviz.tasks.task import SPLITS
 from ctviz.tasks.tokens import open_tokenizer
 
 SHOWN = 3  # examples in the preview
-HELPS = {"": "by hand", "drop": "drop", "pad": "pad or drop"}
 
 
 def check_command(options: argparse.Namespace) -> int:

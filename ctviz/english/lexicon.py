@@ -171,7 +171,6 @@ NOUNS: Final[tuple[Noun, ...]] = (
 _ALL: Final[tuple[Kind, ...]] = KINDS
 _LIVING: Final[tuple[Kind, ...]] = ("person", "animal")
 _PERSON: Final[tuple[Kind, ...]] = ("person",)
-_LIFELESS: Final[tuple[Kind, ...]] = ("object", "thing", "place")
 _MOVABLE: Final[tuple[Kind, ...]] = ("object", "thing")
 
 BE: Final = Verb("is", "are", _ALL, "be")

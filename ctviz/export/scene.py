@@ -118,6 +118,10 @@ class Scene:
         marks: list[Mark] = ["" if base is None else self._mark(int(e), at, base) for e in edges]
         return Moment(at, base, edges, scores, widths, marks)
 
+    def shares(self, at: int) -> np.ndarray:
+        """float [node]: redundancy by the view's estimator."""
+        return self.timeline.redundancy[self.view.estimator][at]
+
     def unknown(self, at: int) -> int:
         """How many scores of the circuit are not numbers at a snapshot; they count as 0."""
         return int((self.member[at] & ~self.finite[at]).sum())

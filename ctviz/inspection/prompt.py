@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
 from ctviz.tasks import Pair
-from ctviz.tasks.batch import Tokens
+from ctviz.tasks.batch import problem
+from ctviz.tasks.tokens import Tokens
 
 __all__ = ["LONGEST", "Prompt", "own_prompt", "pair_prompt"]
 
@@ -52,15 +53,11 @@ def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -
 
 def pair_prompt(loaded: Loaded, pair: Pair) -> Prompt:
     """A pair's clean prompt; raises BadTask if the tokenizer cannot make a pair of it."""
-    tokens = Tokens(loaded.tokenizer)
-    reason = tokens.problem(pair, "logit_difference")
-    if reason is not None:
+    parts = Tokens(loaded.tokenizer).cut(pair)
+    if reason := problem(parts, "logit_difference"):
         raise BadTask(f"{pair.clean[:80]!r}: {reason}.")
-    parted = tokens.parted(pair, "logit_difference")
-    clean = [*tokens.prompt(pair.clean), *parted.shared]
-    corrupt = [*tokens.prompt(pair.corrupt), *parted.shared]
-    other = None if pair.clean == pair.corrupt else corrupt
-    return _prompt(loaded, clean, parted.answer[-1], parted.foil, other)
+    corrupt = None if pair.clean == pair.corrupt else parts.corrupt + parts.shared
+    return _prompt(loaded, parts.clean + parts.shared, parts.answer[0], parts.foil[0], corrupt)
 
 
 def _prompt(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctviz.dynamics import change
-from ctviz.lessons.facts import Facts, percent, plain, ratio, signed, source, words
+from ctviz.lessons.facts import Facts, drawn, percent, plain, ratio, signed, source, words
 from ctviz.lessons.lesson import AtStep, Lesson, LessonStep, MarksAre, Question, Selected
 from ctviz.views.view import View
 
@@ -78,7 +78,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             view=View(step=end),
             until=Selected(last_writer),
             ask=f"Select `{last_writer}`: what does it read now, and how much was that before?",
-            hint="The last column of the list is the change since the start.",
+            hint=f"The {drawn(last_writer)}. In its lists “vs step {start}” is the change since.",
         ),
         LessonStep(
             text=(
@@ -89,7 +89,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             view=View(step=end),
             until=MarksAre("start"),
             ask=f"Mark the changes since step {start}, and see which edges are new.",
-            hint="Use the switch “changes since” above the graph.",
+            hint="Above the graph, “changes since”: “first step”.",
         ),
         LessonStep(
             text=(

@@ -11,13 +11,14 @@ import numpy as np
 
 from ctviz.dynamics import edge_changes
 from ctviz.errors import DamagedRun, UnknownName
-from ctviz.graph import Graph
+from ctviz.graph import Graph, kind_of
 from ctviz.runs import Run
 from ctviz.snapshot import ProbeReading, Snapshot
 
 __all__ = [
     "Facts",
     "bound",
+    "drawn",
     "many",
     "percent",
     "plain",
@@ -223,6 +224,14 @@ def bound(size: float) -> str:
     """The smallest power of ten that is not below a positive size, such as 0.00001."""
     power = math.ceil(math.log10(size))
     return f"{10.0**power:.{max(0, -power)}f}"
+
+
+def drawn(node: str) -> str:
+    """How the picture shows a node: ``circle h1 of layer 2``, ``box MLP of layer 3``, ``input``."""
+    layer, _, head = node[1:].partition(".")
+    if kind_of(node) == "head":
+        return f"circle {head} of layer {layer}"
+    return f"box MLP of layer {layer}" if kind_of(node) == "mlp" else node
 
 
 def many(count: int, one: str) -> str:

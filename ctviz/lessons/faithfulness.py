@@ -6,7 +6,9 @@ from ctviz.lessons.facts import Facts, percent, plain, ratio, signed
 from ctviz.lessons.lesson import AtStep, Lesson, LessonStep, Question
 from ctviz.views.view import View
 
-__all__ = ["LESSON"]
+__all__ = ["LESSON", "UNDEFINED"]
+
+UNDEFINED = "faithfulness says nothing at this step"  # the chip's words, where its error is large
 
 
 def steps(facts: Facts) -> tuple[LessonStep, ...]:
@@ -52,10 +54,11 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         ),
         LessonStep(
             text=(
-                "*Would other edges do as well?* That is why the dashed line is there. It is the "
-                f"faithfulness of [[random circuits]] of the same size: "
+                "*Would other edges do as well?* That is why the curve of faithfulness has a "
+                "dashed line. It is the faithfulness of [[random circuits]] of the same size: "
                 f"{ratio(facts.metric('random_faithfulness', start))} at this step. The chip "
-                "above the graph puts the comparison into words."
+                "above the graph puts the comparison into words, at steps where there is one to "
+                "make."
             ),
             view=View(step=start),
             until=Question(
@@ -90,8 +93,9 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         ),
         LessonStep(
             text=(
-                f"Faithfulness {span(worst)}: a ratio whose error is larger than itself. The "
-                f"reason is below the line. The whole model has {signed(worst_full)} here and "
+                f"The chip says “{UNDEFINED}”, and the curve has a gap. "
+                f"What was measured is {span(worst)}: a ratio whose error is larger than itself. "
+                f"The reason is below the line. The whole model has {signed(worst_full)} here and "
                 f"with everything corrupted {signed(worst_empty)}. There is no distance left to "
                 "cover, and dividing by nearly nothing gives nearly anything.\n\n"
                 "The circuit is not bad at this step. There is nothing here for a circuit to "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctviz.lessons.facts import Facts, percent, plain, source, words
+from ctviz.lessons.facts import Facts, drawn, percent, plain, source, words
 from ctviz.lessons.lesson import AtStep, Lesson, LessonStep, Question, Selected
 from ctviz.views.view import View
 
@@ -39,14 +39,13 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         ),
         LessonStep(
             text=(
-                f"Of all heads, `{head}` has the strongest edges at this step. The inspector "
-                "shows its [[attention pattern]] for a fixed sentence, one row for each word that "
-                "looks and one column for each word looked at. The bottom row is the last word, "
-                "where the verb is predicted.\n\n"
+                f"Of all heads, `{head}` (the {drawn(head)}) has the strongest edges. The "
+                "inspector shows its [[attention pattern]] for a fixed sentence, one row for each "
+                "word that looks and one column for each word looked at. The bottom row is the "
+                "last word, where the verb is predicted.\n\n"
                 f"The sentence: “{words(prompt)} …”"
             ),
             view=View(step=start, nodes=(head,)),
-            camera=head,
             until=Question(
                 options=tuple(dict.fromkeys(token.strip() for token in prompt.tokens)),
                 right=subject,
@@ -57,8 +56,8 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             ),
             ask=f"From the last word, which word does `{head}` look at most?",
             hint=(
-                "Scroll the inspector down to the pattern; read the bottom row of the one on the "
-                "left. The stronger the mark, the more."
+                "Scroll the inspector down: the pattern is below the lists of edges. Read the "
+                "bottom row of the one on the left. The stronger the mark, the more."
             ),
         ),
         LessonStep(
@@ -72,7 +71,6 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "the sentence."
             ),
             view=View(step=start, nodes=(head, source(value))),
-            camera=f"{head},{source(value)}",
         ),
         LessonStep(
             text=(
@@ -84,7 +82,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             view=View(step=start),
             until=Selected(first_mlp),
             ask=f"Select `{first_mlp}` and look at where its edges lead.",
-            hint="It is in the row nearest to the input, at the right.",
+            hint=f"The {drawn(first_mlp)}, at the right.",
         ),
         LessonStep(
             text=(
@@ -108,7 +106,6 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "it the whole story would be wrong; but each step of it has a score."
             ),
             view=View(step=start, nodes=path),
-            camera=",".join(path),
         ),
         LessonStep(
             text=(

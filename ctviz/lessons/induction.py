@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctviz.lessons.facts import Facts, bound, many, percent, plain, ratio, signed, words
+from ctviz.lessons.facts import Facts, bound, drawn, many, percent, plain, ratio, signed, words
 from ctviz.lessons.lesson import AtStep, Lesson, LessonStep, Question, Selected
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.views.view import View
@@ -51,7 +51,10 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             view=View(step=found),
             until=Selected(PREVIOUS),
             ask=f"Select `{PREVIOUS}` and look at its attention pattern.",
-            hint="Each row looks at the word before its own: a line beside the diagonal.",
+            hint=(
+                f"The {drawn(PREVIOUS)}. The pattern is below the lists of edges: each row looks "
+                "at the word before its own, a line beside the diagonal."
+            ),
         ),
         LessonStep(
             text=(
@@ -61,7 +64,6 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "to the output."
             ),
             view=View(step=found, nodes=(PREVIOUS,)),
-            camera=f"{PREVIOUS},{FINDER}",
             until=Question(
                 options=(
                     "From its query",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctviz.dynamics import edge_changes
-from ctviz.lessons.facts import Facts, many, plain, signed, source
+from ctviz.lessons.facts import Facts, drawn, many, plain, signed, source
 from ctviz.lessons.lesson import AtStep, Lesson, LessonStep, MarksAre, Question, Selected
 from ctviz.views.view import View
 
@@ -28,9 +28,10 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "The graph is laid out as the model works: `input` at the bottom, `logits` on "
                 "top, one row for each [[layer]]. The heads of a layer stand side by side, and "
                 "its [[MLP]] to the right of them, a little higher, because it reads what they "
-                "wrote. Nodes never move, so you can learn where things are.\n\n"
-                "Names count from 0: `a2.h1` is head 1 of the attention in layer 2, which is the "
-                "third row; `m2` is that layer's MLP."
+                "wrote. Nodes never move.\n\n"
+                "A circle shows only its head, and the layer stands at the left. A name in a "
+                "list has both, counted from 0: `a2.h1` is `h1` of layer 2, the third row; `m2` "
+                "is that layer's MLP."
             ),
             view=View(step=start, whole=True),
             until=Question(
@@ -42,9 +43,9 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         ),
         LessonStep(
             text=(
-                "Width is the size of an edge's [[score]], colour and line style its sign. "
-                "*Supports* means: corrupt this edge, and the [[metric]] goes down. *Works "
-                "against* means that it goes up.\n\n"
+                "Width is the size of an edge's [[score]], colour its sign. Blue *supports*: "
+                "corrupt this edge, and the [[metric]] goes down. Orange *works against*: it goes "
+                "up.\n\n"
                 f"At this step {len(facts.against(start))} of the {len(before)} edges work "
                 "against. That is no mistake. The metric of this run rewards the *wrong* verb "
                 "form, since the model is about to be trained to say it, and so far it says the "
@@ -56,8 +57,8 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             text=(
                 "Below the graph is the clock. Play with the space bar, step with the arrow keys, "
                 "jump with Home and End. The bars above the slider show at which steps much of "
-                "the circuit turned over, and N jumps to the next such step. Graph, heatmap and "
-                f"curves all show the same step.\n\nOnly {len(facts.against(end))} of "
+                "the circuit turned over; N jumps to the next such step. Graph, heatmap and "
+                f"curves show the same step.\n\nOnly {len(facts.against(end))} of "
                 f"{len(after)} edges work against the metric at the end."
             ),
             view=View(step=start),
@@ -70,14 +71,14 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"Take `{flipped}`: {signed(facts.score(flipped, start))} at step {start}, "
                 f"{signed(facts.score(flipped, end))} here. The same two nodes, the other "
                 "meaning.\n\n"
-                "Select a node and everything that does not touch it fades. The panel beside the "
-                "graph then lists what it reads and writes, with scores, and how they differ from "
+                "Select a node and what does not touch it fades. The inspector opens and "
+                "lists what it reads and writes, with scores, and how they differ from "
                 f"step {start}. Shift-click selects several, Escape clears."
             ),
             view=View(step=end),
             until=Selected(writer),
             ask=f"Select `{writer}`, which writes most to the logits here.",
-            hint="Click it, or type its name under “Find a node”.",
+            hint=f"Click the {drawn(writer)}, or type its name into “Find a node”.",
         ),
         LessonStep(
             text=(
@@ -89,7 +90,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"into its value. In names it is the letter at the end: `{one}`."
             ),
             view=View(step=start, nodes=(head,)),
-            camera=",".join([head, *(source(edge) for edge in into[:3])]),
+            camera=head,  # near enough for the letters at its inputs
         ),
         LessonStep(
             text=(
@@ -101,7 +102,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             view=View(step=end),
             until=MarksAre("start"),
             ask=f"Mark the changes since step {start} instead.",
-            hint="Use the switch “changes since” above the graph.",
+            hint="Above the graph, “changes since”: “first step”.",
         ),
         LessonStep(
             text=(

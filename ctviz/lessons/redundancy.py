@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ctviz.graph import kind_of
-from ctviz.lessons.facts import Facts, percent
+from ctviz.lessons.facts import Facts, drawn, percent
 from ctviz.lessons.lesson import EstimatorIs, HeatIs, Lesson, LessonStep, Question
 from ctviz.views.view import View
 
@@ -37,9 +37,10 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         LessonStep(
             text=(
                 "How much of what a node hears does it need? This lesson counts. Take "
-                f"`{node}`. Everything before it in the model can write to it: {sources} nodes, "
-                f"each into its query, its key and its value. That makes {degrees} incoming "
-                "[[edges]] in the full graph, the node's [[degrees of freedom]], called D.\n\n"
+                f"`{node}`, the {drawn(node)}. Everything before it in the model can write to it: "
+                f"{sources} nodes, each into its query, its key and its value. That makes "
+                f"{degrees} incoming [[edges]] in the full graph, the node's "
+                "[[degrees of freedom]], called D.\n\n"
                 "This is a fact about the model's shape. It is the same for every task."
             ),
             view=View(step=start, nodes=(node,), whole=True),
@@ -53,7 +54,6 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "is 0 if every input is needed and 1 if none is."
             ),
             view=View(step=start, nodes=(node,)),
-            camera=node,
             until=Question(
                 options=(percent(needed / degrees), percent(share), f"{degrees - needed} %"),
                 right=percent(share),
@@ -72,7 +72,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             view=View(step=start),
             until=HeatIs("qkv"),
             ask="Show query, key and value of each head by themselves.",
-            hint="Use the switch above the heatmap.",
+            hint="“q k v”, above the heatmap.",
         ),
         LessonStep(
             text=(
@@ -98,7 +98,6 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "the estimator is always named beside the number."
             ),
             view=View(step=start, nodes=(apart,), estimator="mass"),
-            camera=apart,
         ),
         LessonStep(
             text=(
@@ -109,7 +108,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             view=View(step=end),
             until=HeatIs("steps"),
             ask="Show redundancy over all steps at once.",
-            hint="Use the switch above the heatmap.",
+            hint="“over steps”, above the heatmap.",
         ),
         LessonStep(
             text=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctviz.lessons.facts import Facts, many, percent, plain, reader, source, words
+from ctviz.lessons.facts import Facts, many, percent, plain, signed, source, words
 from ctviz.lessons.lesson import AnyHead, EdgesAtMost, Lesson, LessonStep, Question
 from ctviz.views.view import View
 
@@ -27,26 +27,31 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"Read “{words(prompt)} …” and say the next word: “{prompt.foil.strip()}” or "
                 f"“{prompt.answer.strip()}”? You look past the nearer noun to the subject. The "
                 "small language model in this picture learned to do the same. Which of its parts "
-                "do it, and how do they work together? The answer to that is called a "
-                "[[circuit]].\n\n"
-                "The picture is the model, read from the bottom to the top: text comes in at "
+                "do it, and how do they work together? The answer is called a [[circuit]].\n\n"
+                "The picture is the model, from the bottom to the top: text comes in at "
                 f"`input`, passes {many(graph.n_layers, 'layer')} and leaves at `logits` as a "
-                "prediction of the next [[token]]."
+                "prediction of the next [[token]].\n\n"
+                "One thing first. This run goes on to teach the model mistakes. So its [[metric]] "
+                "measures the *wrong* verb form: logit(disagreeing verb) − logit(agreeing verb), "
+                f"now {signed(facts.metric('metric', start))}. Whatever makes agreement work "
+                "counts as *working against* this metric, and is orange."
             ),
             view=View(step=start, whole=True),
         ),
         LessonStep(
             text=(
-                "A circle is a [[node]]: a part of the model. The `a…` nodes are "
-                "[[attention heads]], which move information from word to word. The `m…` nodes "
-                "are [[MLPs]], which work on one word at a time.\n\n"
+                f"The circles, `h0` to `h{graph.n_heads - 1}` in each layer, are "
+                "[[attention heads]], which move information from word to word. The boxes `MLP` "
+                "are [[MLPs]], which work on one word at a time. In lists the name of a "
+                "[[node]] has its layer too: head 1 of layer 2 is called `a2.h1`, and the MLP "
+                "beside it `m2`.\n\n"
                 "All nodes share one channel, the [[residual stream]]. Each reads from it what "
                 "earlier nodes wrote, and adds something of its own. Nothing else connects them."
             ),
             view=View(step=start),
             until=AnyHead(facts.strongest_head(start)),
             ask="Select any attention head.",
-            hint="Click a circle named a…, or type such a name under “Find a node”.",
+            hint="Click any circle.",
         ),
         LessonStep(
             text=(
@@ -56,23 +61,22 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "those that do, each edge is put to a test.\n\n"
                 "Take the same sentence with the subject in the other number, the "
                 "[[counterfactual prompt]]. Let everything run on the original, but let this one "
-                "edge deliver what it would have delivered there. How much does the prediction "
-                "suffer? That is the edge's [[score]]."
+                "edge deliver what it would have delivered there. How much less is the metric "
+                "then? That is the edge's [[score]]."
             ),
             view=View(step=start, edges=FEW),
         ),
         LessonStep(
             text=(
-                f"The edge of the largest score is `{best}`. With it [[corrupted]], how much the "
-                f"model prefers one verb form over the other moves by {plain(abs(score))} "
-                "[[logits]], estimated as a mean over "
-                f"{facts.run.about['examples']} sentences. A logit more or less is a factor of "
-                "about 2.7 in the odds of one word against the other.\n\n"
-                "The wider a line, the larger its score. Do not mind the colours yet: the next "
-                "lesson explains them."
+                f"The edge of the largest score is `{best}`, with {signed(score)}. With it "
+                f"[[corrupted]], the metric would be {plain(abs(score))} [[logits]] higher, "
+                f"estimated as a mean over {facts.run.about['examples']} sentences. A logit more "
+                "or less is a factor of about 2.7 in the odds of one word against the other.\n\n"
+                "The wider a line, the larger its score. This one is orange because it speaks for "
+                "the right form, while the metric counts the wrong one. Blue edges support the "
+                "metric."
             ),
             view=View(step=start, nodes=(source(best),), edges=1),
-            camera=f"{source(best)},{reader(best)}",
         ),
         LessonStep(
             text=(

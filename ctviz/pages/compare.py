@@ -13,8 +13,10 @@ from ctviz.pages.player import player, reported
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs, open_run
-from ctviz.views import compare
-from ctviz.views.compare import AXES, MOST, Across, Side, Upright
+from ctviz.views import compare, compared
+from ctviz.views import compare_figures as figures
+from ctviz.views.compare_figures import AXES, Across, Upright
+from ctviz.views.compared import MOST, Side
 from ctviz.views.naming import run_names
 from ctviz.views.view import View
 
@@ -122,9 +124,9 @@ def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | 
     The address is filled in when the page is entered without one.
     """
     query = st.query_params.to_dict()
-    names, against = compare.asked(query)
+    names, against = compared.asked(query)
     if names is None:
-        query = compare.link(compare.default_choice(list(runs.values()), samples))
+        query = compared.link(compared.default_choice(list(runs.values()), samples))
         if CHOSEN not in st.session_state:  # entered; the browser still has the page before
             st.session_state.setdefault(LAST, query)
             st.session_state[CHOSEN], st.session_state[FILL] = [], True
@@ -132,7 +134,7 @@ def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | 
         if st.session_state.pop(FILL, False):
             query = st.session_state[LAST]
             st.query_params.from_dict(query)
-        names, against = compare.asked(query)
+        names, against = compared.asked(query)
     st.session_state[LAST] = query
     wanted = names or []
     gone = [name for name in wanted if name not in runs]
@@ -145,7 +147,7 @@ def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | 
             icon=":material/search:",
         )
         if not chosen:
-            chosen, against = compare.default_choice(list(runs.values()), samples), None
+            chosen, against = compared.default_choice(list(runs.values()), samples), None
     if len(chosen) > MOST:
         st.warning(f"The link names {len(chosen)} runs; the first {MOST} are compared.")
     return chosen[:MOST], against
@@ -154,14 +156,14 @@ def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | 
 def _go(runs: list[str], against: int | None = None, view: View | None = None) -> None:
     """Put what is compared, and how it is looked at, into the address."""
     shown = view.to_query() if view is not None else {}
-    query = {**compare.link(runs, against), **shown}
+    query = {**compared.link(runs, against), **shown}
     st.session_state[LAST] = query
     st.query_params.from_dict(query)
 
 
 def _show(chosen: list[str], against: int | None, was_live: bool) -> None:
     """Everything about the chosen runs, in the order and against the step of the address."""
-    names, step = compare.asked(st.query_params.to_dict())
+    names, step = compared.asked(st.query_params.to_dict())
     if names is not None:
         chosen, against = [name for name in names if name in chosen] or chosen, step
     runs, sides, live = [], [], False
@@ -171,10 +173,10 @@ def _show(chosen: list[str], against: int | None, was_live: bool) -> None:
         except CtvizError as error:
             st.error(plain(str(error)))
     damaged: list[DamagedRun] = []
-    for run, label in zip(runs, compare.labels(runs), strict=True):
+    for run, label in zip(runs, compared.labels(runs), strict=True):
         try:
             live = run.status().live or live
-            sides.append(compare.read_side(run, label, damaged=damaged))
+            sides.append(compared.read_side(run, label, damaged=damaged))
         except DamagedRun as error:
             st.error(plain(str(error)))
     for problem in damaged:
@@ -186,7 +188,7 @@ def _show(chosen: list[str], against: int | None, was_live: bool) -> None:
                 f"{plain(side.label)} has no snapshot, so there is nothing of it to draw.",
                 icon=":material/info:",
             )
-    caveats = compare.caveats(sides)
+    caveats = compared.caveats(sides)
     if caveats:
         st.info(plain(" ".join(caveats)), icon=":material/info:")
     if len(drawn) > 1:
@@ -228,10 +230,10 @@ def _runs(sides: list[Side], drawn: list[Side]) -> int:
             on_change=changed,
             args=(key,),
         )
-    if not compare.alike(first, second):
+    if not compared.alike(first, second):
         if len(drawn) > 2:
             st.info("The graphs of A and B differ. Choose another pair to compare its edges.")
-        return compare.last_step(drawn)
+        return compared.last_step(drawn)
     payload = compare.pack_pair(first, second)
     step = _play(payload, f"{first.run.id}-{second.run.id}", order, None)
     _changes(compare.changes(first, second, step), f"B against A at step {step}", step)
@@ -344,14 +346,14 @@ def _charts(drawn: list[Side], against: int | None, shown: int) -> None:
     )
     log = three.toggle("Log axis", key="compare-log", help="What is 0 is then left out.")
     st.caption(TRADEOFF)
-    figure = compare.draw_tradeoff(drawn, upright, across, log=log)
+    figure = figures.draw_tradeoff(drawn, upright, across, log=log)
     st.plotly_chart(figure, key="compare-tradeoff")
     st.subheader("Overlap of circuits")
     st.caption("Edges in both circuits by edges in either: 1 is the same circuit, 0 another one.")
     left, right = st.columns(2)
-    left.plotly_chart(compare.draw_start(drawn, against=against), key="compare-start")
-    if any(compare.alike(drawn[0], side) for side in drawn[1:]):
-        right.plotly_chart(compare.draw_overlap(drawn), key="compare-first")
+    left.plotly_chart(figures.draw_start(drawn, against=against), key="compare-start")
+    if any(compared.alike(drawn[0], side) for side in drawn[1:]):
+        right.plotly_chart(figures.draw_overlap(drawn), key="compare-first")
     if len(drawn) > 2:
         found = compare.pairs(drawn, shown)
         bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.2f")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,24 @@ import streamlit as st
 from ctviz.config import Ablation
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.graph import Graph, kind_of
+from ctviz.pages.live import (
+    Live,
+    live_at,
+    material_of,
+    model_of,
+    node_at,
+    off_prompt_at,
+    off_task_at,
+    prompt_at,
+    read_snapshots,
+)
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders
-from ctviz.runs import Run, list_runs, open_run
-from ctviz.runs.weights import kept_steps, weights_of
+from ctviz.runs import Run, list_runs
+from ctviz.runs.weights import kept_steps
 from ctviz.snapshot import ProbeReading, Snapshot
 from ctviz.views import inspection as views
-from ctviz.views.compare import default_choice
+from ctviz.views.compared import default_choice
 from ctviz.views.naming import run_names
 from ctviz.views.view import View
 
@@ -28,8 +38,6 @@ if TYPE_CHECKING:  # torch, which a page must not wait for
     from ctviz.inspection.prompt import Prompt
     from ctviz.inspection.reading import NodeReading, PromptReading
     from ctviz.inspection.switching import OnPrompt, OnTask
-    from ctviz.material import Material
-    from ctviz.models.loading import Loaded
 
 RUN, STEP, NODE, PROMPT, OFF = (f"inspect-{n}" for n in ("run", "step", "node", "prompt", "off"))
 LAST = "inspected"  # the address when this page was last left
@@ -59,15 +67,6 @@ class Shown:
     def source(self) -> str:
         """Where numbers come from, for a tooltip."""
         return f"Run {plain(self.run.id)}, step {self.step} beside step {self.then.step}."
-
-
-@dataclass(frozen=True)
-class Live:
-    """What is read from the model itself. ``stamp`` changes when the weights on disk do."""
-
-    folder: str
-    step: int
-    stamp: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _shown(run: Run, known: bool, places: Sequence[Any]) -> Shown | None:
     """The step and node that are asked for, or what is nearest; None if there is nothing yet."""
     graph = run.graph
     stamp = tuple((file.name, file.stat().st_mtime_ns) for file in run.snapshot_files())
-    snapshots, damaged = _snapshots(str(run.folder), stamp) if graph is not None else ((), ())
+    snapshots, damaged = read_snapshots(str(run.folder), stamp) if graph is not None else ((), ())
     if graph is None or not snapshots:
         st.info(
             "This run has no snapshot yet, so there is nothing to look into. "
@@ -229,11 +228,11 @@ def _availability(shown: Shown) -> Live | None:
     kept = [step for step in kept_steps(shown.run) if any(s.step == step for s in shown.snapshots)]
     near = views.nearest_steps(kept, shown.step)
     if near == [shown.step]:
-        live = _at(shown.run, shown.step)
+        live = live_at(shown.run, shown.step)
         try:
             with st.spinner(f"Loading {plain(shown.run.config.model)} as it was at this step …"):
-                _model(live)
-                _model(_at(shown.run, shown.then.step))
+                model_of(live)
+                model_of(live_at(shown.run, shown.then.step))
         except CtvizError as error:
             st.warning(
                 f"The model cannot be run here, so this is what was stored: {plain(str(error))}",
@@ -351,13 +350,13 @@ def _live(shown: Shown, live: Live, at: int, own: tuple[str, str, str]) -> Read:
     from ctviz.inspection.prompt import own_prompt, pair_prompt
     from ctviz.inspection.reading import aimed
 
-    first = _at(shown.run, shown.then.step)
-    loaded, lock = _model(live)
+    first = live_at(shown.run, shown.then.step)
+    loaded, lock = model_of(live)
     with lock:
         if at < 0:
             prompt = own_prompt(loaded, own[0], answer=own[1], foil=own[2])
         else:
-            material = _material(first)
+            material = material_of(first)
             prompt = pair_prompt(loaded, material.probe_pairs[at])
             if prompt.tokens != shown.now.probes[at].tokens:
                 raise DamagedRun(
@@ -373,13 +372,13 @@ def _live(shown: Shown, live: Live, at: int, own: tuple[str, str, str]) -> Read:
     compared = views.compared(answer, foil)
     if likeliest:
         compared += f", the likeliest token at step {shown.step}"
-    node_now = _read_node(live, prompt, shown.node) if shown.node else None
-    node_then = _read_node(first, prompt, shown.node) if shown.node else None
+    node_now = node_at(live, prompt, shown.node) if shown.node else None
+    node_then = node_at(first, prompt, shown.node) if shown.node else None
     return Read(
         tokens=prompt.tokens,
         compared=compared,
-        now=node_now.whole if node_now else _read_prompt(live, prompt),
-        then=node_then.whole if node_then else _read_prompt(first, prompt),
+        now=node_now.whole if node_now else prompt_at(live, prompt),
+        then=node_then.whole if node_then else prompt_at(first, prompt),
         how=f"Computed now with the weights of step {shown.step} and step {shown.then.step}.",
         node_now=node_now,
         node_then=node_then,
@@ -601,15 +600,15 @@ def _off_section(shown: Shown, live: Live | None, read: Read) -> None:
     assert ablation is not None
     sides = _sides(shown)
     for place, (title, at_start) in zip(st.columns(len(sides)), sides, strict=True):
-        at = _at(shown.run, shown.then.step) if at_start else live
+        at = live_at(shown.run, shown.then.step) if at_start else live
         with place:
             st.markdown(f"**{title}**")
             with st.spinner(f"Switching {shown.node} off …"):
                 try:
-                    first = _at(shown.run, shown.then.step)
-                    on_prompt = _off_on_prompt(at, first, read.prompt, shown.node, ablation)
+                    first = live_at(shown.run, shown.then.step)
+                    on_prompt = off_prompt_at(at, first, read.prompt, shown.node, ablation)
                     _show_prompt(on_prompt, shown, read.compared)
-                    _show_task(_off_on_task(at, first, shown.node, ablation), shown)
+                    _show_task(off_task_at(at, first, shown.node, ablation), shown)
                 except CtvizError as error:
                     st.warning(plain(str(error)))
 
@@ -656,82 +655,6 @@ def _plot(figure: Any, alt: str, *, key: str) -> None:
         figure.update_yaxes(tickfont_color=INK, title_font_color=INK)
         figure.update_layout(font_color=INK, legend_font_color=INK)
     st.plotly_chart(figure, key=key, width="stretch", config={"displayModeBar": False}, alt=alt)
-
-
-# ---------------------------------------------------------------------- files and engine
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _snapshots(
-    folder: str, stamp: tuple[tuple[str, int], ...]
-) -> tuple[tuple[Snapshot, ...], tuple[str, ...]]:
-    """The snapshots of a run, and what is wrong with those that cannot be read."""
-    damaged: list[DamagedRun] = []
-    found = tuple(open_run(folder).snapshots(damaged=damaged))
-    return found, tuple(str(error) for error in damaged)
-
-
-def _at(run: Run, step: int) -> Live:
-    """The model of a step, as it is on disk now."""
-    file = weights_of(run, step)
-    stamp = (run.about.get("model", {}).get("revision"), file and file.stat().st_mtime_ns)
-    return Live(str(run.folder), step, stamp)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _model(live: Live) -> tuple[Loaded, threading.Lock]:
-    """A model of a run, and what to hold while it is used: sessions share it."""
-    from ctviz.inspection.weights import model_at
-
-    return model_at(open_run(live.folder), live.step), threading.Lock()
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _material(first: Live) -> Material:
-    """The examples of the run, as the tokenizer of its model makes them."""
-    from ctviz.material import gather
-
-    return gather(_model(first)[0], open_run(first.folder).config)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _read_prompt(live: Live, prompt: Prompt) -> PromptReading:
-    from ctviz.inspection.reading import read_prompt
-
-    loaded, lock = _model(live)
-    with lock:
-        return read_prompt(loaded, prompt)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _read_node(live: Live, prompt: Prompt, node: str) -> NodeReading:
-    from ctviz.inspection.reading import read_node
-
-    loaded, lock = _model(live)
-    with lock:
-        return read_node(loaded, prompt, node)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _off_on_prompt(
-    live: Live, first: Live, prompt: Prompt, node: str, ablation: Ablation
-) -> OnPrompt:
-    from ctviz.inspection.switching import off_on_prompt
-
-    others = _material(first).dev_pairs if ablation == "mean" else None
-    loaded, lock = _model(live)
-    with lock:
-        return off_on_prompt(loaded, prompt, node, ablation, others=others)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _off_on_task(live: Live, first: Live, node: str, ablation: Ablation) -> OnTask:
-    from ctviz.inspection.switching import off_on_task
-
-    material = _material(first)
-    loaded, lock = _model(live)
-    with lock:
-        return off_on_task(loaded, material.dev_pairs, node, ablation, material.metric)
 
 
 main()

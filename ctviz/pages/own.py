@@ -21,9 +21,9 @@ from ctviz.runs.files import write_bytes
 from ctviz.tasks import find_task
 from ctviz.tasks.example import Example
 from ctviz.tasks.files import LARGEST
-from ctviz.tasks.files.check import FIXES, Report, check
+from ctviz.tasks.files.check import FIXES, HELPS, Report, check
 from ctviz.tasks.files.columns import OWN
-from ctviz.tasks.files.rows import Fix, counted
+from ctviz.tasks.files.rows import counted
 from ctviz.tasks.task import SPLITS
 from ctviz.tasks.tokens import open_tokenizer
 
@@ -47,7 +47,6 @@ GOOD_FOR = (
     "`corrupt` may be missing. The last form has nothing to compare, so the probability of the "
     "target stands for it. Original files of WinoBias, GSM8K and SQuAD are recognized."
 )
-HELPS: dict[Fix, str] = {"": "by hand", "drop": "drop", "pad": "pad or drop"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,10 @@ def main() -> None:
     st.session_state["watched"] = name
     run = runs[name]
     live = run.status().live
-    st.fragment(_show, run_every=POLL if live else None)(name, live)
+    if live:
+        st.fragment(_show, run_every=POLL)(name, live)
+    else:  # what is kept is what is seen: the whole page follows the player
+        _show(name, live)
 
 
 def _choose(runs: dict[str, Run], default: str, samples: list[str]) -> str:

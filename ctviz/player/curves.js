@@ -14,6 +14,7 @@ const NAMES = {
   drift: "Moved outside of the circuit",
 };
 const ZERO_BASED = new Set(["loss", "retention", "drift", "score", "others"]);
+const COUNTS = new Set(["drift"]);
 const PAGE = 4; // small multiples at a time
 const PAD = { left: 34, right: 8, top: 6, bottom: 16 };
 
@@ -166,7 +167,7 @@ export class Curves {
     if (!values.length) [low, high] = [0, 1];
     if (panel.key === "faithfulness") [low, high] = [Math.min(low, 0), Math.max(high, 1)];
     if (ZERO_BASED.has(panel.key)) low = Math.min(low, 0);
-    if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];
+    if (high - low < 1e-9) [low, high] = COUNTS.has(panel.key) ? [0, 1] : [low - 0.5, high + 0.5];
     const room = 0.06 * (high - low);
     [low, high] = [low - (low < 0 || low > 0 ? room : 0), high + room];
     const x = (step) => PAD.left + ((step - first) / (last - first)) * (w - PAD.left - PAD.right);
@@ -183,7 +184,8 @@ export class Curves {
         s("text", { class: "cz-tick", x: PAD.left - 5, y: y(tick) + 3.5, "text-anchor": "end" }),
       );
       svg.lastChild.textContent =
-        decimals > 3 ? number(tick) : tick.toFixed(decimals).replace("-", "−");
+        decimals > 3 || Math.abs(tick) >= 1e5
+          ? number(tick) : tick.toFixed(decimals).replace("-", "−");
     }
     for (const [step, anchor] of [[first, "start"], [last, "end"]]) {
       if (step === last && steps.length < 2) continue;

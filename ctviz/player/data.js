@@ -1,5 +1,7 @@
 // The payload as arrays that can be drawn: decoding, ranking, and looking things up.
 
+import { readable } from "./quality.js";
+
 function bytes(text) {
   const raw = atob(text);
   const out = new Uint8Array(raw.length);
@@ -73,7 +75,7 @@ export function decode(payload) {
   const estimators = ["circuit", "mass"].filter((key) => redundancy[key]);
   const most = churn.reduce((a, b) => Math.max(a, b), 0);
   const model = {
-    ...payload, T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
+    ...payload, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
     entered, left, sourceOf, slotOf, targetOf, index, touching, estimators,
     split: Object.keys(payload.split ?? {}).length ? allShares(payload.split) : null,
     big: Array.from(churn, (share) => share > 0 && share >= BIG * most),

@@ -230,12 +230,15 @@ export class EdgePainter {
       ctx.lineWidth = 2 * GLOW;
       this.stroke(ctx, this.faintEntered, { apart: true });
     }
-    ctx.strokeStyle = theme.text;
-    ctx.globalAlpha = 0.62;
-    for (let k = 0; k < this.stronger.count; k += 1) {
-      const e = this.stronger.items[k];
-      ctx.lineWidth = this.width[e] + 2.6;
-      this.stroke(ctx, { items: [e], count: 1 });
+    // Two fine lines along the edge; between them its own colour stands on the page.
+    for (const [colour, alpha, wider] of [[theme.text, 0.75, 2.2], [theme.bg, 1, 0.2]]) {
+      ctx.strokeStyle = colour;
+      ctx.globalAlpha = alpha;
+      for (let k = 0; k < this.stronger.count; k += 1) {
+        const e = this.stronger.items[k];
+        ctx.lineWidth = this.width[e] + wider;
+        this.stroke(ctx, { items: [e], count: 1 });
+      }
     }
     ctx.globalAlpha = 1;
   }

@@ -183,7 +183,9 @@ export class Inspector {
       if (!rows.length && node.kind !== "input") row("Redundancy", "–", "undefined");
       if (node.kind !== "logits" && node.kind !== "input") {
         const yes = model.updated[t * model.N + n];
-        row("Parameters", yes ? "updated" : "frozen", "at this step");
+        const untrained = model.steps[t] === 0;
+        row("Parameters", untrained ? "–" : yes ? "updated" : "frozen",
+          untrained ? "nothing is trained yet" : "at this step");
       }
     }
     return rows;
@@ -296,7 +298,7 @@ export class Inspector {
       children.push(h("p", { class: "cz-direct" },
         h("span", { text: `Adds directly to “${probe.answer.trim()}” over “${probe.foil.trim()}”: ` }),
         h("b", { text: number(now, { sign: true }) }),
-        h("span", { text: ` logits (${number(start, { sign: true })} at step ${model.steps[0]})` })));
+        h("span", { text: ` logits, without what later layers make of it (${number(start, { sign: true })} at step ${model.steps[0]})` })));
     }
     if (model.provenance?.probes) {
       source(this.effect, this.actions, () => [

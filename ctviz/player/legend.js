@@ -20,7 +20,7 @@ export function legend({ widest, other, label }) {
     return text;
   });
   const enters = item("query, key, value", sample(s("path", { class: "cz-l-head", d: "M5 1A10 10 0 0 0 25 1" }), ...letters), "An edge enters a head at its left for the query, in the middle for the key, at its right for the value");
-  const wedge = item(`|score|, widest ≥ ${number(widest)}`, sample(s("path", { class: "cz-l-wedge", d: "M2 9L28 5V13Z" })), "The wider, the stronger");
+  const wedge = item("|score|", sample(s("path", { class: "cz-l-wedge", d: "M2 9L28 5V13Z" })), `The wider, the stronger; from ${number(widest)} on all are as wide`);
   if (other) {
     return [
       item(`only in ${label}`, sample(line("cz-l-plus")), "In the first one's circuit only"),
@@ -35,7 +35,7 @@ export function legend({ widest, other, label }) {
     wedge,
     item("entered", sample(line("cz-l-glow", { "stroke-width": 10 }), line("cz-l-plus", { "stroke-width": 2 })), "In the circuit now, not at the snapshot it is compared with"),
     item("left", sample(line("cz-l-plus cz-l-dots", { "stroke-width": 1.5 })), "In the circuit at the snapshot it is compared with, not now"),
-    item("stronger", sample(line("cz-l-seam", { "stroke-width": 6.5 }), line("cz-l-plus")), "|score| grew by more than the noise: two standard errors of the difference over examples"),
+    item("stronger", sample(line("cz-l-seam", { "stroke-width": 5.5 }), line("cz-l-plus")), "|score| grew by more than the noise: two standard errors of the difference over examples"),
     item("weaker", sample(line("cz-l-plus", { "stroke-width": 3.5 }), line("cz-l-cut", { "stroke-width": 5 })), "|score| shrank by more than the noise: two standard errors of the difference over examples"),
     item("noise", sample(line("cz-l-noise cz-l-dots", { "stroke-width": 1.2 })), "Entered or left by no more than the noise; an edge without any mark changed by no more than it"),
     enters,

@@ -17,7 +17,7 @@ import { Inspector } from "./inspector.js";
 import { legend } from "./legend.js";
 import { listen } from "./keys.js";
 import { SelectionBar } from "./selection.js";
-import { findNode, Toolbar } from "./toolbar.js";
+import { findNodes, Toolbar } from "./toolbar.js";
 import { source, Tooltip } from "./tooltip.js";
 import { Transport } from "./transport.js";
 import { loadVis } from "./vis.js";
@@ -45,6 +45,10 @@ class Player {
     this.frameTimes = [];
     this.build(parent);
     this.unlisten = listen(this);
+    this.onOutside = (event) => {
+      if (this.clock.playing && !event.composedPath().includes(this.root)) this.report({ playing: true });
+    };
+    document.addEventListener("pointerdown", this.onOutside, true);
   }
 
   // ---------------------------------------------------------------- building
@@ -363,10 +367,10 @@ class Player {
   }
 
   find(text) {
-    const n = findNode(this.model, text);
-    if (n < 0) return false;
-    this.choose([n]);
-    if (this.clock.count && !this.clock.playing) this.graph.focus([n]);
+    const found = findNodes(this.model, text);
+    if (!found.length) return false;
+    this.choose(found);
+    if (found.length === 1) this.graph.focus(found);
     return true;
   }
 
@@ -464,8 +468,9 @@ class Player {
     });
   }
 
-  report() {
-    if (this.clock.playing || this.gone) return;
+  /** Tell the page where the user is: when things rest, or when something else is clicked. */
+  report({ playing = false } = {}) {
+    if ((this.clock.playing && !playing) || this.gone) return;
     const text = this.viewText();
     if (text === this.reported) return;
     this.reported = text;
@@ -554,6 +559,7 @@ class Player {
     this.gone = true;
     clearTimeout(this.timer);
     this.unlisten();
+    document.removeEventListener("pointerdown", this.onOutside, true);
     this.graph.destroy();
     this.root.remove();
   }

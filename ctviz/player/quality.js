@@ -5,7 +5,24 @@ import { percent } from "./dom.js";
 const CLOSE = 0.85; // from this faithfulness on, the circuit does nearly what the model does
 const HALF = 0.5;
 const OVER = 1.15;
+const BLUR = 0.5; // a standard error from which on a faithfulness says nothing
 const MARGIN = 0.1; // a circuit this little above random ones says nothing
+
+/** Whether a faithfulness is too uncertain to say anything. */
+const blurred = (faithful, error) =>
+  error !== null && (error > BLUR || 2 * error > Math.max(Math.abs(faithful), BLUR));
+
+/** The curves without the points of faithfulness that say nothing. */
+export function readable(curves, steps, quality) {
+  if (!quality) return curves;
+  const empty = new Set(steps.filter((_, t) => {
+    const [faithful, , error] = quality[t];
+    return faithful !== null && blurred(faithful, error);
+  }));
+  const keep = (curve) => curve.values.map((v, at) => (empty.has(curve.steps[at]) ? null : v));
+  return curves.map((curve) =>
+    (curve.panel === "faithfulness" && !curve.series ? { ...curve, values: keep(curve) } : curve));
+}
 
 /** { grade, words, lines } for a snapshot: grade is good, fair, poor or none. */
 export function quality(model, t) {
@@ -13,13 +30,26 @@ export function quality(model, t) {
   if (faithful === null) {
     return { grade: "none", words: "faithfulness not measured", lines: ["Faithfulness not measured at this step"] };
   }
+  const source = model.provenance?.quality;
+  const from = source ? [`Source: step ${model.steps[t]}, ${source}`] : [];
+  const value = `Faithfulness ${percent(faithful, 1)}${error === null ? "" : ` ± ${percent(error, 1)}`}`;
+  if (blurred(faithful, error)) {
+    return {
+      grade: "none", words: "faithfulness says nothing at this step",
+      lines: [
+        value, "At this step the metric hardly differs between the whole model and the fully",
+        "corrupted one, so the share of that difference which the circuit carries is not defined.",
+        ...from,
+      ],
+    };
+  }
   const lines = [
-    `Faithfulness ${percent(faithful, 1)}${error === null ? "" : ` ± ${percent(error, 1)}`}`,
+    value,
     "The circuit alone is run, and everything outside of it is fed the counterfactual prompt:",
     `it carries ${percent(faithful, 1)} of the difference between all and nothing.`,
   ];
   if (random !== null) lines.push(`Random circuits of its size carry ${percent(random, 1)}.`);
-  if (model.provenance?.quality) lines.push(`Source: step ${model.steps[t]}, ${model.provenance.quality}`);
+  lines.push(...from);
   const share = percent(faithful);
   if (random !== null && faithful - 2 * (error ?? 0) <= random + MARGIN) {
     return { grade: "poor", words: `no better than random circuits: carries ${share}`, lines };

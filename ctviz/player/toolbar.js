@@ -6,16 +6,32 @@ import { source } from "./tooltip.js";
 
 const MARKS = { previous: "last shown", start: "first step" };
 
-/** The node that a text means: "a2.h1", "2.1", "layer 2 head 1", "mlp 3", "logits"; -1: none. */
-export function findNode(model, text) {
+/**
+ * The nodes that a text means: one ("a2.h1", "2.1", "layer 2 head 1", "mlp 3", "logits"), or all of
+ * a kind ("h1" in every layer, "layer 2", "mlp").
+ */
+export function findNodes(model, text) {
   const plain = text.trim().toLowerCase();
   const exact = model.index.get(plain);
-  if (exact !== undefined) return exact;
-  const mlp = plain.match(/^(?:m|mlp|layer)\s*(\d+)(?:\s*mlp)?$/);
-  if (mlp && (plain.startsWith("m") || plain.endsWith("mlp"))) return model.index.get(`m${Number(mlp[1])}`) ?? -1;
-  const head = plain.match(/^(?:a|l|layer)?\s*(\d+)[\s.,:]*(?:h|head)?\s*(\d+)$/);
-  if (head) return model.index.get(`a${Number(head[1])}.h${Number(head[2])}`) ?? -1;
-  return -1;
+  if (exact !== undefined) return [exact];
+  const where = (wanted) => {
+    const found = [];
+    for (let n = 0; n < model.N; n += 1) if (wanted(model.nodes[n])) found.push(n);
+    return found;
+  };
+  const of = (pattern) => plain.match(pattern)?.slice(1).map(Number);
+  const mlp = of(/^(?:m|mlp|layer)\s*(\d+)\s*(?:mlp)?$/);
+  if (mlp && (plain.startsWith("m") || plain.endsWith("mlp"))) {
+    return where(({ kind, layer }) => kind === "mlp" && layer === mlp[0]);
+  }
+  const layer = of(/^(?:l|layer)\s*(\d+)$/);
+  if (layer) return where((node) => (node.kind === "head" || node.kind === "mlp") && node.layer === layer[0]);
+  if (plain === "m" || plain === "mlp" || plain === "mlps") return where(({ kind }) => kind === "mlp");
+  const column = of(/^(?:h|head)\s*(\d+)$/);
+  if (column) return where(({ kind, unit }) => kind === "head" && unit === column[0]);
+  const head = of(/^(?:a|l|layer)?\s*(\d+)[\s.,:]*(?:h|head)?\s*(\d+)$/);
+  if (!head) return [];
+  return where((node) => node.kind === "head" && node.layer === head[0] && node.unit === head[1]);
 }
 
 export class Toolbar {
@@ -26,7 +42,7 @@ export class Toolbar {
     source(this.chip, actions, () => this.quality?.lines ?? []);
     this.names = h("datalist", { id: "cz-names" });
     this.search = h("input", {
-      type: "search", list: "cz-names", placeholder: "Find a node", "aria-label": "Find a node",
+      type: "search", list: "cz-names", placeholder: "Find a node", title: "Such as a2.h1, 2.1, mlp 3, h1, layer 2", "aria-label": "Find a node",
       maxlength: 60, autocomplete: "off", spellcheck: "false",
       onchange: () => this.find(),
       onkeydown: (event) => {
@@ -66,6 +82,7 @@ export class Toolbar {
     });
     if (this.actions.find(text)) {
       this.search.value = "";
+      this.search.blur(); // so that the keys are the player's again
       this.say("");
     } else this.say(`no node “${text.trim().slice(0, 20)}”`);
   }

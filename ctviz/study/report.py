@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from ctviz.runs.files import write_bytes, write_json
+from ctviz.study.figures import draw_layers, draw_tradeoff
 from ctviz.study.plan import Study
 from ctviz.study.summary import summarize, words
 from ctviz.tasks import find_task
-from ctviz.views.comparison import draw_layers, draw_tradeoff
 
 __all__ = ["write_report"]
 

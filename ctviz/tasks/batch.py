@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +12,9 @@ from transformers import PreTrainedTokenizerBase
 from ctviz.config import Metric
 from ctviz.errors import BadTask
 from ctviz.tasks.example import Pair
+from ctviz.tasks.tokens import Cut, Tokens, pair_problem
 
-__all__ = ["IGNORED", "Batch", "Fitting", "Parted", "Tokens", "encode", "fitting", "padded"]
+__all__ = ["IGNORED", "Batch", "Fitting", "encode", "fitting", "padded", "problem"]
 
 IGNORED = -100  # in ``Batch.answer``: no token
 
@@ -151,11 +151,11 @@ def fitting(
     for pair in pairs:
         if limit is not None and len(kept) == limit:
             break
-        reason = tokens.problem(pair, metric, longest)
-        if reason is None:
-            kept.append(pair)
-        else:
+        reason = problem(tokens.cut(pair), metric, longest)
+        if reason:
             dropped.append((pair, reason))
+        else:
+            kept.append(pair)
     if not kept:
         first = f" First: {dropped[0][0].clean!r}: {dropped[0][1]}." if dropped else ""
         raise BadTask(
@@ -182,22 +182,20 @@ def encode(
     tokens = Tokens(tokenizer)
     if not pairs:
         raise BadTask("There are no pairs to encode.")
-    for index, pair in enumerate(pairs):
-        reason = tokens.problem(pair, metric)
-        if reason is not None:
+    cuts = [tokens.cut(pair) for pair in pairs]
+    for index, (pair, parts) in enumerate(zip(pairs, cuts, strict=True)):
+        if reason := problem(parts, metric):
             raise BadTask(f"Pair {index} ({pair.clean!r}): {reason}.")
-    parted = [tokens.parted(pair, metric) for pair in pairs]
-    clean = [tokens.prompt(p.clean) + part.shared for p, part in zip(pairs, parted, strict=True)]
-    corrupt = [
-        tokens.prompt(p.corrupt) + part.shared for p, part in zip(pairs, parted, strict=True)
-    ]
-    longest = max(len(part.answer) for part in parted)
+    goals = [_goal(parts, metric) for parts in cuts]
+    clean = [parts.clean + goal.shared for parts, goal in zip(cuts, goals, strict=True)]
+    corrupt = [parts.corrupt + goal.shared for parts, goal in zip(cuts, goals, strict=True)]
+    longest = max(len(goal.answer) for goal in goals)
     return Batch(
         clean=padded(clean, tokenizer),
         corrupt=padded(corrupt, tokenizer),
         last=torch.tensor([len(prompt) - 1 for prompt in clean]),
-        answer=torch.tensor([[IGNORED] * (longest - len(p.answer)) + p.answer for p in parted]),
-        foil=torch.tensor([part.foil for part in parted]),
+        answer=torch.tensor([[IGNORED] * (longest - len(g.answer)) + g.answer for g in goals]),
+        foil=torch.tensor([goal.foil for goal in goals]),
     )
 
 
@@ -208,74 +206,27 @@ def padded(prompts: list[list[int]], tokenizer: PreTrainedTokenizerBase) -> Tens
     return torch.tensor([prompt + [pad] * (width - len(prompt)) for prompt in prompts])
 
 
+def problem(parts: Cut, metric: Metric, longest: int | None = None) -> str:
+    """Why a pair cannot be encoded; empty if it can."""
+    if parts.clean and len(parts.clean) != len(parts.corrupt):
+        return (
+            f"clean has {len(parts.clean)} tokens and corrupt {len(parts.corrupt)}; "
+            "they must be equal"
+        )
+    return pair_problem(parts, metric=metric, longest=longest)
+
+
 @dataclass(frozen=True, slots=True)
-class Parted:
-    """Answer and foil as tokens: what both prompts get at their end, and what is then compared."""
+class _Goal:
+    """What both prompts get at their end, and what is then compared."""
 
     shared: list[int]
     answer: list[int]
     foil: int
 
 
-class Tokens:
-    """A tokenizer that remembers, and what is wrong with a pair for it.
-
-    The tokenizer is Hugging Face's or anything that is called like it.
-    """
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.known: dict[tuple[str, bool], list[int]] = {}
-
-    def _ids(self, text: str, *, special: bool) -> list[int]:
-        key = (text, special)
-        if key not in self.known:
-            self.known[key] = self.tokenizer(text, add_special_tokens=special)["input_ids"]
-        return self.known[key]
-
-    def prompt(self, text: str) -> list[int]:
-        """The ids of a prompt, with what the tokenizer puts in front of every text."""
-        return self._ids(text, special=True)
-
-    def continuation(self, text: str) -> list[int]:
-        """The ids of what comes after a prompt."""
-        return self._ids(text, special=False)
-
-    def parted(self, pair: Pair, metric: Metric) -> Parted:
-        """Where answer and foil part; only for pairs without a `problem`."""
-        answer, foil = self.continuation(pair.answer), self.continuation(pair.foil)
-        if metric == "log_probability":
-            return Parted(answer[:-1], answer, foil[0] if foil else 0)
-        at = _first_difference(answer, foil)
-        return Parted(answer[:at], [answer[at]], foil[at])
-
-    def problem(self, pair: Pair, metric: Metric, longest: int | None = None) -> str | None:
-        """Why a pair cannot be used, None if it can."""
-        clean, corrupt = self.prompt(pair.clean), self.prompt(pair.corrupt)
-        answer, foil = self.continuation(pair.answer), self.continuation(pair.foil)
-        if not clean:
-            return "clean has no tokens"
-        if len(clean) != len(corrupt):
-            return f"clean has {len(clean)} tokens and corrupt {len(corrupt)}; they must be equal"
-        if not answer:
-            return "the answer has no tokens"
-        if metric != "log_probability":
-            if answer == foil:
-                return f"answer and foil are the same ({pair.answer!r})"
-            if _first_difference(answer, foil) == min(len(answer), len(foil)):
-                return (
-                    f"the answer {pair.answer!r} and the foil {pair.foil!r} differ in no token: "
-                    "one of them is the beginning of the other"
-                )
-        length = len(clean) + len(self.parted(pair, metric).shared)
-        if longest is not None and length > longest:
-            return f"the prompt has {length} tokens, but the model reads at most {longest}"
-        return None
-
-
-def _first_difference(one: list[int], other: list[int]) -> int:
-    """The first place where two lists differ, or the length of the shorter one."""
-    for at, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return at
-    return min(len(one), len(other))
+def _goal(parts: Cut, metric: Metric) -> _Goal:
+    if metric == "log_probability":
+        answer, foil = parts.shared + parts.answer, parts.shared + parts.foil
+        return _Goal(answer[:-1], answer, foil[0] if foil else 0)
+    return _Goal(parts.shared, parts.answer[:1], parts.foil[0])

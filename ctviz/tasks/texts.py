@@ -10,10 +10,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ctviz.errors import BadTask
-from ctviz.tasks.batch import Tokens, padded
+from ctviz.tasks.batch import padded
 from ctviz.tasks.example import Example
+from ctviz.tasks.tokens import Tokens, text_problem
 
-__all__ = ["Texts", "encode_texts", "too_long"]
+__all__ = ["Texts", "encode_texts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,26 +69,10 @@ def encode_texts(
         raise BadTask("There are no examples to train on.")
     ids, begin = [], []
     for index, example in enumerate(examples):
-        prompt, target = tokens.prompt(example.prompt), tokens.continuation(example.target)
-        for what, found in (("prompt", prompt), ("target", target)):
-            if not found:
-                raise BadTask(f"Example {index} ({example.prompt!r}): its {what} has no tokens.")
-        reason = too_long(example, tokens, longest)
-        if reason:
+        if reason := text_problem(example, tokens, longest):
             raise BadTask(f"Example {index} ({example.prompt!r}): {reason}.")
+        prompt, target = tokens.prompt(example.prompt), tokens.continuation(example.target)
         ids.append(prompt + target)
         begin.append(len(prompt))
     last = torch.tensor([len(text) - 1 for text in ids])
     return Texts(padded(ids, tokenizer), last, torch.tensor(begin))
-
-
-def too_long(example: Example, tokens: Tokens, longest: int | None) -> str | None:
-    """Why a model that reads ``longest`` tokens cannot be trained or judged on an example, or None.
-
-    What counts is the prompt with its target, and with each of its choices.
-    """
-    said = max(len(tokens.continuation(text)) for text in (example.target, *example.choices))
-    length = len(tokens.prompt(example.prompt)) + said
-    if longest is not None and length > longest:
-        return f"prompt and target have {length} tokens, but the model reads at most {longest}"
-    return None

@@ -1,4 +1,6 @@
-"""Tokenizers without torch: how a model's tokenizer cuts prompts, answers and foils."""
+"""How a model's tokenizer cuts prompts, answers and foils, and what it cannot use. Without torch:
+a file of examples is checked without it, and `ctviz.tasks.batch` and `ctviz.tasks.texts` make
+tensors of what is cut here."""
 
 from __future__ import annotations
 
@@ -10,11 +12,21 @@ from typing import Any, Protocol
 
 from tokenizers import Tokenizer as Rust
 
+from ctviz.config import Metric
 from ctviz.errors import MissingModel
 from ctviz.models.known import resolve
-from ctviz.tasks.example import Pair
+from ctviz.tasks.example import Example, Pair
 
-__all__ = ["Cut", "LightTokenizer", "Tokenizer", "cut", "open_tokenizer", "pair_problem"]
+__all__ = [
+    "Cut",
+    "LightTokenizer",
+    "Tokenizer",
+    "Tokens",
+    "open_tokenizer",
+    "pair_problem",
+    "text_problem",
+    "too_long",
+]
 
 
 class Tokenizer(Protocol):
@@ -121,37 +133,87 @@ class Cut:
     foil: list[int]
 
 
-def cut(pair: Pair, tokenizer: Tokenizer) -> Cut:
-    """How a tokenizer cuts a pair; the prompts have what it puts in front of every text."""
-    answer: list[int] = tokenizer(pair.answer, add_special_tokens=False)["input_ids"]
-    foil: list[int] = tokenizer(pair.foil, add_special_tokens=False)["input_ids"]
-    both = zip(answer, foil, strict=False)
-    alike = next((at for at, (a, f) in enumerate(both) if a != f), min(len(answer), len(foil)))
-    return Cut(
-        clean=tokenizer(pair.clean, add_special_tokens=True)["input_ids"],
-        corrupt=tokenizer(pair.corrupt, add_special_tokens=True)["input_ids"],
-        shared=answer[:alike],
-        answer=answer[alike:],
-        foil=foil[alike:],
-    )
+class Tokens:
+    """A tokenizer that remembers what it has cut."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.known: dict[tuple[str, bool], list[int]] = {}
+
+    def _ids(self, text: str, *, special: bool) -> list[int]:
+        key = (text, special)
+        if key not in self.known:
+            self.known[key] = self.tokenizer(text, add_special_tokens=special)["input_ids"]
+        return self.known[key]
+
+    def prompt(self, text: str) -> list[int]:
+        """The ids of a prompt, with what the tokenizer puts in front of every text."""
+        return self._ids(text, special=True)
+
+    def continuation(self, text: str) -> list[int]:
+        """The ids of what comes after a prompt."""
+        return self._ids(text, special=False)
+
+    def cut(self, pair: Pair) -> Cut:
+        """The ids of a pair, divided where answer and foil part."""
+        answer, foil = self.continuation(pair.answer), self.continuation(pair.foil)
+        both = zip(answer, foil, strict=False)
+        alike = next((at for at, (a, f) in enumerate(both) if a != f), min(len(answer), len(foil)))
+        return Cut(
+            clean=self.prompt(pair.clean),
+            corrupt=self.prompt(pair.corrupt),
+            shared=answer[:alike],
+            answer=answer[alike:],
+            foil=foil[alike:],
+        )
 
 
-def pair_problem(parts: Cut, longest: int | None = None) -> str:
-    """Why a pair cannot be used, as `ctviz.tasks.batch` has it; empty if it can.
+def pair_problem(
+    parts: Cut, *, metric: Metric = "logit_difference", longest: int | None = None
+) -> str:
+    """Why a pair cannot be used, whatever the lengths of its prompts; empty if it can.
 
-    ``longest`` is the number of tokens that the model reads. That clean and corrupt differ in
-    length is not looked at here.
+    ``longest`` is the number of tokens that the model reads, None if that is not bounded. For the
+    metric ``log_probability`` the foil is not looked at.
     """
     if not parts.clean:
         return "clean has no tokens"
-    if not parts.shared and not (parts.answer and parts.foil):
-        return f"the {'foil' if parts.answer else 'answer'} has no tokens"
-    if not parts.answer and not parts.foil:
-        return "answer and foil are the same tokens"
-    if not parts.answer or not parts.foil:
-        one, other = ("foil", "answer") if parts.answer else ("answer", "foil")
-        return f"the tokens of the {one} are the beginning of the {other}'s: they differ in none"
-    length = max(len(parts.clean), len(parts.corrupt)) + len(parts.shared)
+    answer = parts.shared + parts.answer
+    if not answer:
+        return "the answer has no tokens"
+    length = max(len(parts.clean), len(parts.corrupt)) + len(answer) - 1
+    if metric == "logit_difference":
+        if not parts.shared and not parts.foil:
+            return "the foil has no tokens"
+        if not parts.answer and not parts.foil:
+            return "answer and foil are the same tokens"
+        if not parts.answer or not parts.foil:
+            one, other = ("foil", "answer") if parts.answer else ("answer", "foil")
+            return f"the {one}'s tokens are the beginning of the {other}'s: they differ in none"
+        length -= len(parts.answer) - 1
     if longest is not None and length > longest:
         return f"the prompt has {length:,} tokens, but the model reads at most {longest:,}"
+    return ""
+
+
+def text_problem(example: Example, tokens: Tokens, longest: int | None = None) -> str:
+    """Why an example cannot be trained on; empty if it can."""
+    for what, ids in (
+        ("prompt", tokens.prompt(example.prompt)),
+        ("target", tokens.continuation(example.target)),
+    ):
+        if not ids:
+            return f"the {what} has no tokens"
+    return too_long(example, tokens, longest)
+
+
+def too_long(example: Example, tokens: Tokens, longest: int | None) -> str:
+    """Why a model that reads ``longest`` tokens cannot be trained or judged on an example, or "".
+
+    What counts is the prompt with its target, and with each of its choices.
+    """
+    said = max(len(tokens.continuation(text)) for text in (example.target, *example.choices))
+    length = len(tokens.prompt(example.prompt)) + said
+    if longest is not None and length > longest:
+        return f"prompt and target have {length:,} tokens, but the model reads at most {longest:,}"
     return ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from ctviz.bench.app import CHROMIUM_FLAGS, chromium, serve, wait_for
+from ctviz.bench.app import CHROMIUM_FLAGS, chromium, serve
+from ctviz.runs import Run, list_runs
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -77,11 +79,48 @@ class Player:
         time.sleep(0.3)
 
 
+def serve_app(runs: Path) -> AbstractContextManager[str]:
+    """The app with a folder of the user's runs; gives its address."""
+    return serve(str(ROOT / "app.py"), runs=str(runs))
+
+
+def open_app(player: Player, query: str = "") -> Player:
+    """Open the first page and wait until its graph is drawn."""
+    player.page.goto(f"{player.url}/{query}")
+    player.wait("ready()")
+    player.wait("drawn() > 0")
+    return player
+
+
+def only_run(runs: Path) -> Run:
+    """The one run of a folder."""
+    found = [run for run in list_runs(runs) if isinstance(run, Run)]
+    assert len(found) == 1
+    return found[0]
+
+
+def wait_until(condition: Callable[[], bool], player: Player) -> None:
+    """Let the page live on until a condition holds."""
+    for _ in range(1200):
+        if condition():
+            return
+        player.page.wait_for_timeout(100)
+    raise AssertionError("waited for two minutes")
+
+
+def choose(player: Player, label: str, option: str) -> None:
+    """Choose in a select box, by typing."""
+    box = player.page.get_by_role("combobox", name=label)
+    box.click()
+    box.fill(option)
+    player.page.get_by_role("option", name=option).first.click()
+    player.settle()
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Address of a running test app."""
     with serve(str(HERE / "player_app.py"), runs="") as address:
-        wait_for(address)
         yield address
 
 

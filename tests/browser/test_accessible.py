@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ctviz import places
-from ctviz.bench.app import serve, wait_for
 from tests.browser.axe import check
-from tests.browser.conftest import Player
+from tests.browser.conftest import Player, serve_app
 
 pytestmark = pytest.mark.browser
 
@@ -37,8 +35,7 @@ PAGES = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the app, without runs of the user."""
     runs = tmp_path_factory.mktemp("runs")
-    with serve(str(places.project() / "app.py"), runs=str(runs)) as address:
-        wait_for(address)
+    with serve_app(runs) as address:
         yield address
 
 
@@ -55,7 +52,6 @@ def open_page(player: Player, where: str) -> Player:
     assert player.page.locator("[data-testid=stException]").all_inner_texts() == []
     # Streamlit looks for its server below the page's own path first, and the browser reports that.
     assert [url for url in failed if "/_stcore/" not in url] == []
-    player.problems[:] = [text for text in player.problems if "404 (Not Found)" not in text]
     return player
 
 

@@ -16,10 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ctviz import places
-from ctviz.bench.app import serve, wait_for
-from ctviz.runs import Run, list_runs
-from tests.browser.conftest import Player
+from tests.browser.conftest import Player, only_run, open_app, serve_app, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -33,30 +30,8 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(runs: Path) -> Iterator[str]:
     """The address of the app; ``new_player`` opens its pages here."""
-    with serve(str(places.project() / "app.py"), runs=str(runs)) as address:
-        wait_for(address)
+    with serve_app(runs) as address:
         yield address
-
-
-def open_app(player: Player, query: str = "") -> Player:
-    player.page.goto(f"{player.url}/{query}")
-    player.wait("ready()")
-    player.wait("drawn() > 0")
-    return player
-
-
-def only_run(runs: Path) -> Run:
-    found = [run for run in list_runs(runs) if isinstance(run, Run)]
-    assert len(found) == 1
-    return found[0]
-
-
-def wait_until(condition: Callable[[], bool], player: Player) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        player.page.wait_for_timeout(100)
-    raise AssertionError("waited for two minutes")
 
 
 def test_the_sample_run_is_there_and_plays(player: Player) -> None:

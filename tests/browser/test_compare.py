@@ -17,8 +17,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ctviz import places
-from ctviz.bench.app import serve, wait_for
-from tests.browser.conftest import Player
+from tests.browser.conftest import Player, serve_app
 
 pytestmark = pytest.mark.browser
 
@@ -47,8 +46,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(runs: Path) -> Iterator[str]:
     """The address of the app; ``new_player`` opens its pages here."""
-    with serve(str(places.project() / "app.py"), runs=str(runs)) as address:
-        wait_for(address)
+    with serve_app(runs) as address:
         yield address
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from ctviz import places, work
-from ctviz.bench.app import serve, wait_for
+from ctviz import work
 from ctviz.runs import open_run
 from tests.browser import axe
-from tests.browser.conftest import Player
+from tests.browser.conftest import Player, choose, serve_app
 from tests.short_runs import config, shorten
 
 pytestmark = pytest.mark.browser
@@ -36,8 +35,7 @@ def recorded(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def server(recorded: Path) -> Iterator[str]:
     """The address of the app; ``new_player`` opens its pages here."""
-    with serve(str(places.project() / "app.py"), runs=str(recorded)) as address:
-        wait_for(address)
+    with serve_app(recorded) as address:
         yield address
 
 
@@ -51,26 +49,15 @@ def enter(player: Player) -> Player:
 
 
 def follow(player: Player, query: str, heading: str) -> Player:
-    """A pasted link. A link to a page that is not the first makes Streamlit look for its server
-    below that page too, and Chromium reports that this is not there.
-    """
+    """A pasted link."""
     player.page.goto(f"{player.url}/inspect?{query}")
     section(player, heading)
     player.settle()
-    player.problems[:] = [text for text in player.problems if "404" not in text]
     return player
 
 
 def section(player: Player, title: str) -> None:
     player.page.get_by_role("heading", name=title).wait_for(timeout=60_000)
-
-
-def choose(player: Player, label: str, option: str) -> None:
-    box = player.page.get_by_role("combobox", name=label)
-    box.click()
-    box.fill(option)
-    player.page.get_by_role("option", name=option).first.click()
-    player.settle()
 
 
 def metric(player: Player, label: str, at: int = 0) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from ctviz import places
-from ctviz.bench.app import serve, wait_for
-from tests.browser.conftest import Player
+from ctviz.lessons.faithfulness import UNDEFINED
+from tests.browser.conftest import Player, serve_app
 
 pytestmark = pytest.mark.browser
 
@@ -19,8 +18,7 @@ pytestmark = pytest.mark.browser
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the app, without runs of the user's own."""
     runs: Path = tmp_path_factory.mktemp("runs")
-    with serve(str(places.project() / "app.py"), runs=str(runs)) as address:
-        wait_for(address)
+    with serve_app(runs) as address:
         yield address
 
 
@@ -134,6 +132,15 @@ def test_the_induction_circuit_is_put_together(player: Player) -> None:
     expect(turn(player)).to_contain_text("Done")
     go_on(player, "Is that the circuit?")
     player.wait("drawn() === 2")
+
+
+def test_the_chip_says_what_the_lesson_quotes(player: Player) -> None:
+    open_link(player, "lesson=faithfulness&at=4")
+    chip = player.page.locator(".cz-quality")
+    expect(chip).to_contain_text("faithful: carries")
+    button(player, "Show me").click()
+    expect(chip).to_have_text(UNDEFINED)
+    go_on(player, f"The chip says “{UNDEFINED}”")
 
 
 def test_a_word_shows_its_definition_on_focus(player: Player) -> None:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from ctviz import places
-from ctviz.bench.app import serve, wait_for
+from ctviz.bench.app import serve
 from ctviz.export import make_replay
 from ctviz.export.theme import THEMES
 from ctviz.runs import Run, open_run
@@ -165,7 +165,6 @@ def test_light_and_dark_are_those_of_the_pictures(replay: Replay, sample: Path) 
 def test_the_keep_button_hands_out_what_is_shown(browser: Browser, tmp_path: Path) -> None:
     write_run(tmp_path / "mine", "tiny", snapshots=3)
     with serve(str(HERE / "keep_app.py"), runs=str(tmp_path)) as address:
-        wait_for(address)
         page = browser.new_page()
         page.goto(f"{address}/?run=mine&step=12&edges=9")
         page.get_by_role("button", name="Keep").click()

@@ -15,7 +15,6 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from ctviz import places
-from ctviz.bench.app import serve, wait_for
 from ctviz.config import PAPER, TuneConfig
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.pages.own import Own, keep, mend
@@ -24,8 +23,7 @@ from ctviz.runs import Run
 from ctviz.tasks import TASKS
 from ctviz.tasks.files.check import check
 from ctviz.tasks.tokens import open_tokenizer
-from tests.browser.conftest import Player
-from tests.browser.test_app import only_run, wait_until
+from tests.browser.conftest import Player, choose, only_run, serve_app, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -42,8 +40,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(runs: Path) -> Iterator[str]:
     """The address of the app; ``new_player`` opens its pages here."""
-    with serve(str(places.project() / "app.py"), runs=str(runs)) as address:
-        wait_for(address)
+    with serve_app(runs) as address:
         yield address
 
 
@@ -58,14 +55,6 @@ def open_page(player: Player) -> Player:
     player.page.get_by_role("link", name="Run").click()
     player.says("should go on with")
     return player
-
-
-def choose(player: Player, label: str, option: str) -> None:
-    box = player.page.get_by_role("combobox", name=label)
-    box.click()
-    box.fill(option)
-    player.page.get_by_role("option", name=option).first.click()
-    player.settle()
 
 
 def shown(player: Player, label: str) -> str:

@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 
 from ctviz import places
-from ctviz.bench.app import serve, wait_for
 from ctviz.dynamics import edge_changes
 from ctviz.runs import open_run
-from tests.browser.conftest import Player
-from tests.browser.test_app import open_app
+from tests.browser.conftest import Player, open_app, serve_app
 
 pytestmark = pytest.mark.browser
 SAMPLE = places.assets() / "runs" / "sample-sva-flip"
@@ -32,8 +30,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(runs: Path) -> Iterator[str]:
     """The address of the app; ``new_player`` opens its pages here."""
-    with serve(str(places.project() / "app.py"), runs=str(runs)) as address:
-        wait_for(address)
+    with serve_app(runs) as address:
         yield address
 
 
@@ -138,15 +135,25 @@ def test_a_group_is_one_node_and_its_name_stays_with_the_run(player: Player, run
 
 @pytest.mark.parametrize(
     ("text", "node"),
-    [("a2.h1", "a2.h1"), ("layer 2 head 1", "a2.h1"), ("2.1", "a2.h1"), ("mlp 3", "m3")],
+    [
+        ("a2.h1", ["a2.h1"]),
+        ("layer 2 head 1", ["a2.h1"]),
+        ("2.1", ["a2.h1"]),
+        ("MLP 3", ["m3"]),
+        ("h1", ["a0.h1", "a1.h1", "a2.h1", "a3.h1"]),
+        ("layer 2", ["a2.h0", "a2.h1", "a2.h2", "a2.h3", "m2"]),
+    ],
 )
 def test_the_search_finds_nodes_however_they_are_written(
-    player: Player, text: str, node: str
+    player: Player, text: str, node: list[str]
 ) -> None:
     open_app(player)
     player.page.get_by_label("Find a node").fill(text)
     player.page.keyboard.press("Enter")
-    player.wait(f"selected() === {node!r}")
+    player.wait("nodes().length > 0")
+    assert player.ask("nodes()") == node
+    player.page.keyboard.press("Escape")
+    player.wait("nodes().length === 0")
 
 
 def test_the_search_says_what_it_does_not_find(player: Player) -> None:
@@ -180,6 +187,31 @@ def test_the_chip_says_how_good_the_circuit_is_and_how_that_is_known(player: Pla
     assert "Random circuits of its size carry" in tip
     assert "step 60, measured by running the circuit alone on 32 dev pairs" in tip
     assert "run sample-sva-flip, circuit-tuning, seed 0" in tip
+
+
+def test_where_faithfulness_is_not_defined_nothing_is_claimed(player: Player) -> None:
+    """At one step of the sample the metric hardly differs between the whole and no model."""
+    metrics = open_run(str(SAMPLE)).metrics().set_index("step")
+    step = int(metrics["faithfulness_error"].idxmax())
+    assert metrics.loc[step, "faithfulness_error"] > 1
+    open_app(player, f"?run=sample-sva-flip&step={step}")
+    chip = player.page.locator(".cz-quality")
+    assert chip.inner_text() == "faithfulness says nothing at this step"
+    chip.focus()
+    player.says("is not defined")
+    assert player.page.locator("[data-panel=faithfulness] figcaption b").first.inner_text() == "–"
+
+
+def test_what_is_kept_is_the_step_that_is_seen(player: Player) -> None:
+    open_app(player)
+    player.page.keyboard.press(" ")
+    player.wait("snapshot() >= 3")
+    player.page.get_by_role("button", name="Keep").click()
+    said = player.page.get_by_text(re.compile("^Pictures, circuit and the start"))
+    said.wait_for()
+    player.page.get_by_text(re.compile(r"start of the replay: step (6|8|\d\d)$")).wait_for()
+    player.wait("playing() === false")
+    player.page.get_by_text("start of the replay: step 60").wait_for()
 
 
 def test_every_curve_is_there_with_its_source(player: Player) -> None:

@@ -15,9 +15,9 @@ from ctviz.tasks.files import OpenFile, divided, open_file
 from ctviz.tasks.files.columns import as_columns
 from ctviz.tasks.files.rows import Fix, Problem, counted
 from ctviz.tasks.task import Split
-from ctviz.tasks.tokens import Cut, Tokenizer, cut, pair_problem
+from ctviz.tasks.tokens import Cut, Tokenizer, Tokens, pair_problem, text_problem
 
-__all__ = ["FIXES", "Preview", "Report", "check"]
+__all__ = ["FIXES", "HELPS", "Preview", "Report", "check"]
 
 FIXES: dict[str, str] = {
     "drop": "leave the examples out",
@@ -28,6 +28,7 @@ FIXES: dict[str, str] = {
         "are better"
     ),
 }
+HELPS: dict[Fix, str] = {"": "by hand", "drop": "drop", "pad": "pad or drop"}  # what helps
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Report:
     opened: OpenFile
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
-    tokenizer: Tokenizer
+    tokens: Tokens
     checked: tuple[_Checked, ...]
 
     @property
@@ -150,9 +151,9 @@ class Report:
 
     def _preview(self, row: _Checked) -> Preview:
         if row.parts is None:
-            ids = self.tokenizer(row.example.prompt, add_special_tokens=True)["input_ids"]
-            target = self.tokenizer(row.example.target, add_special_tokens=False)["input_ids"]
-            return Preview(row.line, self._texts(ids), (), self._texts(target), ())
+            prompt = self.tokens.prompt(row.example.prompt)
+            target = self.tokens.continuation(row.example.target)
+            return Preview(row.line, self._texts(prompt), (), self._texts(target), ())
         parts = row.parts
         return Preview(
             line=row.line,
@@ -163,7 +164,7 @@ class Report:
         )
 
     def _texts(self, ids: list[int]) -> tuple[str, ...]:
-        return tuple(self.tokenizer.decode([each]) for each in ids)
+        return tuple(self.tokens.tokenizer.decode([each]) for each in ids)
 
 
 def check(name: str, tokenizer: Tokenizer, *, longest: int | None) -> Report:
@@ -173,10 +174,10 @@ def check(name: str, tokenizer: Tokenizer, *, longest: int | None) -> Report:
     what `ctviz.tasks.files.open_file` raises; whatever is wrong with the file's content is in the
     report.
     """
-    opened = open_file(name)
+    opened, tokens = open_file(name), Tokens(tokenizer)
     parsed = opened.parsed
     checked = tuple(
-        _checked(line, split, example, tokenizer, longest)
+        _checked(line, split, example, tokens, longest)
         for (line, example), split in zip(parsed.examples, opened.splits, strict=True)
     )
     problems = [
@@ -187,17 +188,17 @@ def check(name: str, tokenizer: Tokenizer, *, longest: int | None) -> Report:
         opened=opened,
         problems=tuple(sorted(problems, key=lambda problem: problem.line)),
         notes=(*parsed.notes, *_notes(checked)),
-        tokenizer=tokenizer,
+        tokens=tokens,
         checked=checked,
     )
 
 
 def _checked(
-    line: int, split: Split, example: Example, tokenizer: Tokenizer, longest: int | None
+    line: int, split: Split, example: Example, tokens: Tokens, longest: int | None
 ) -> _Checked:
-    parts = None if example.pair is None else cut(example.pair, tokenizer)
-    wrong = pair_problem(parts, longest) if parts else ""
-    wrong = wrong or _text_problem(example, tokenizer, longest)
+    parts = None if example.pair is None else tokens.cut(example.pair)
+    wrong = pair_problem(parts, longest=longest) if parts else ""
+    wrong = wrong or text_problem(example, tokens, longest)
     if wrong:
         return _Checked(line, split, example, parts, Problem(line, wrong, "drop"))
     if parts is None or len(parts.clean) == len(parts.corrupt):
@@ -206,30 +207,18 @@ def _checked(
         f"clean has {counted(len(parts.clean), 'token')} and corrupt {len(parts.corrupt):,}, but "
         "both must have the same number"
     )
-    padded = _padded(example, parts, tokenizer)
+    padded = _padded(example, parts, tokens)
     fix: Fix = "drop" if padded is None else "pad"
     return _Checked(line, split, example, parts, Problem(line, text, fix), padded)
 
 
-def _text_problem(example: Example, tokenizer: Tokenizer, longest: int | None) -> str:
-    """Why an example cannot be trained on, as `ctviz.tasks.texts` has it; empty if it can."""
-    prompt = tokenizer(example.prompt, add_special_tokens=True)["input_ids"]
-    target = tokenizer(example.target, add_special_tokens=False)["input_ids"]
-    if not prompt or not target:
-        return f"the {'target' if prompt else 'prompt'} has no tokens"
-    length = len(prompt) + len(target)
-    if longest is not None and length > longest:
-        return f"prompt and target have {length:,} tokens, but the model reads at most {longest:,}"
-    return ""
-
-
-def _padded(example: Example, parts: Cut, tokenizer: Tokenizer) -> Example | None:
+def _padded(example: Example, parts: Cut, tokens: Tokens) -> Example | None:
     """The example with end-of-text tokens in front of the shorter prompt of its pair.
 
     The prompt that is trained on stays as it is. None if the tokenizer has no such token, or makes
     something else of its text.
     """
-    pair, end = example.pair, tokenizer.eos_token
+    pair, end = example.pair, tokens.tokenizer.eos_token
     if pair is None or not end:
         return None
     more = len(parts.corrupt) - len(parts.clean)
@@ -239,7 +228,7 @@ def _padded(example: Example, parts: Cut, tokenizer: Tokenizer) -> Example | Non
         answer=pair.answer,
         foil=pair.foil,
     )
-    after = cut(padded, tokenizer)
+    after = tokens.cut(padded)
     same = len(after.clean) == len(after.corrupt) == max(len(parts.clean), len(parts.corrupt))
     return replace(example, pair=padded) if same else None
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ctviz.tasks.example import Example, Pair
-from ctviz.tasks.files.rows import Parsed, Problem, counted
+from ctviz.tasks.files.rows import Parsed, Problem, counted, lines_of, whole_characters
 from ctviz.tasks.task import SCORES, Split
 
 __all__ = ["OWN", "as_columns", "read"]
@@ -230,9 +230,7 @@ def _row(line: int, size: int, value: Any) -> _Row:
 
 
 def _jsonl_rows(text: str) -> Iterator[_Row]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
+    for line, content in lines_of(text):
         if len(content) > LONGEST:  # not worth parsing
             yield _row(line, len(content), {})
             continue
@@ -361,10 +359,8 @@ def _string(own: str, value: Any) -> str:
         raise _Bad(f"{own} is {json.dumps(value)[:40]}, but must be text")
     if not value.strip():
         raise _Bad(f"{own} is empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise _Bad(f"{own} has half a surrogate pair, which is no character") from None
+    if not whole_characters(value):
+        raise _Bad(f"{own} has half a surrogate pair, which is no character")
     return value
 
 

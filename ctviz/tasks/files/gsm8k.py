@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from ctviz.tasks.answers import last_number
 from ctviz.tasks.example import Example
-from ctviz.tasks.files.rows import Format, Parsed, Problem
+from ctviz.tasks.files.rows import (
+    Format,
+    Parsed,
+    Problem,
+    first_line,
+    json_record,
+    lines_of,
+    text_in,
+)
 
 __all__ = ["FORMAT"]
 
@@ -20,7 +27,7 @@ _ONE_NUMBER = re.compile(r"[-+]?\$?-?\d[\d,]*(?:\.\d+)?\s*[%.]?")
 
 def _recognizes(text: str) -> bool:
     """Whether the first line that is not empty has a question and an answer after ####."""
-    first = next((line for line in text.lstrip("\ufeff").splitlines() if line.strip()), "")
+    first = first_line(text)
     return first.lstrip().startswith("{") and all(
         part in first for part in ('"question"', '"answer"', _MARK)
     )
@@ -28,26 +35,16 @@ def _recognizes(text: str) -> bool:
 
 def _text(record: dict[str, Any], field: str) -> str:
     """The text of a field; raises ValueError with what is wrong."""
-    value = record.get(field)
     if field not in record:
         raise ValueError(f'there is no "{field}"')
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f'"{field}" is {json.dumps(value)[:40]}, but must be a text')
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f'"{field}" has half a surrogate pair, which is no character') from None
-    return value.strip()
+    if not (text := text_in(record, field)):
+        raise ValueError(f'"{field}" is "", but must be a text')
+    return text
 
 
 def _example(line: str) -> Example:
     """The example of a line; raises ValueError with what is wrong."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"this is not valid JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise ValueError("this is JSON, but not an object with question and answer")
+    record = json_record(line, having="question and answer")
     question = " ".join(_text(record, "question").split())
     working, mark, result = _text(record, "answer").rpartition(_MARK)
     result = result.strip()
@@ -69,9 +66,7 @@ def _read(file: Path, text: str) -> Parsed:
     """An example a line, empty lines left out."""
     examples: list[tuple[int, Example]] = []
     problems: list[Problem] = []
-    for number, line in enumerate(text.lstrip("\ufeff").split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in lines_of(text):
         try:
             examples.append((number, _example(line)))
         except ValueError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ctviz.tasks.answers import NO_ANSWER
 from ctviz.tasks.example import Example
-from ctviz.tasks.files.rows import Format, Parsed, Problem
+from ctviz.tasks.files.rows import Format, Parsed, Problem, whole_characters
 from ctviz.tasks.reading import framed
 
 __all__ = ["FORMAT"]
@@ -93,10 +93,8 @@ def _text(value: Any, what: str) -> str:
     """A text on one line, as answers end with a line; raises _Malformed."""
     if not isinstance(value, str) or not value.strip():
         raise _Malformed(f"the {what} is missing or empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise _Malformed(f"the {what} has half a surrogate pair, which is no character") from None
+    if not whole_characters(value):
+        raise _Malformed(f"the {what} has half a surrogate pair, which is no character")
     return " ".join(value.split())
 
 

@@ -6,7 +6,6 @@ occupation that the pronoun refers to, and the pronoun, in brackets.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from ctviz.tasks.example import Example, Pair
-from ctviz.tasks.files.rows import Format, Parsed, Problem, counted
+from ctviz.tasks.files.rows import (
+    Format,
+    Parsed,
+    Problem,
+    counted,
+    first_line,
+    json_record,
+    lines_of,
+    text_in,
+)
 
 __all__ = ["FORMAT"]
 
@@ -83,7 +91,7 @@ class _Sentence:
 
 def _recognizes(text: str) -> bool:
     """Whether the first line that is not empty has WinoBias's fields or a pronoun in brackets."""
-    first = next((line for line in text.lstrip("\ufeff").splitlines() if line.strip()), "")
+    first = first_line(text)
     if first.lstrip().startswith("{"):
         return all(f'"{field}"' in first for field in ("occupation", "pronoun"))
     inside = [part.strip().lower() for part in _BRACKETS.findall(first)]
@@ -124,30 +132,13 @@ def _of_brackets(text: str) -> _Sentence:
     )
 
 
-def _field(record: dict[str, Any], field: str) -> str:
-    """The text of a field, "" where there is none; raises ValueError for anything else."""
-    value = record.get(field, "")
-    if not isinstance(value, str):
-        raise ValueError(f'"{field}" is {json.dumps(value)[:40]}, but must be a text')
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f'"{field}" has half a surrogate pair, which is no character') from None
-    return value.strip()
-
-
 def _of_fields(line: str) -> _Sentence:
     """The parts of a JSON line; raises ValueError with what is wrong."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"this is not valid JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise ValueError("this is JSON, but not an object with a sentence")
-    participant, stereotype = _noun(_field(record, "participant")), _field(record, "stereotype")
+    record = json_record(line, having="a sentence")
+    participant, stereotype = _noun(text_in(record, "participant")), text_in(record, "stereotype")
     if stereotype and stereotype not in _STEREOTYPES:
         raise ValueError(f'"stereotype" is {stereotype!r}, but must be "pro" or "anti"')
-    if _BRACKETS.search(original := _field(record, "orig_sentence")):
+    if _BRACKETS.search(original := text_in(record, "orig_sentence")):
         found = _of_brackets(original)
     else:
         found = _around_pronoun(record)
@@ -158,7 +149,7 @@ def _of_fields(line: str) -> _Sentence:
 
 def _around_pronoun(record: dict[str, Any]) -> _Sentence:
     """The sentence of a record, cut at the first place of its pronoun after the occupation."""
-    fields = {field: _field(record, field) for field in ("sentence", "pronoun", "occupation")}
+    fields = {field: text_in(record, field) for field in ("sentence", "pronoun", "occupation")}
     for field, value in fields.items():
         if not value:
             raise ValueError(f'there is no "{field}"')
@@ -178,9 +169,7 @@ def _around_pronoun(record: dict[str, Any]) -> _Sentence:
 
 def _sentences(text: str) -> Iterator[tuple[int, _Sentence | str]]:
     """Each line that is not empty with its number: its parts, or what is wrong with it."""
-    for number, line in enumerate(text.lstrip("\ufeff").split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in lines_of(text):
         try:
             json_line = line.lstrip().startswith("{")
             yield number, _of_fields(line) if json_line else _of_brackets(line)

@@ -1,0 +1,250 @@
+"""What is compared: runs, or steps of one run, their names, their clocks and what sets them apart.
+
+Two runs are put on one clock, the sorted union of the steps of both: at each step a run is as in
+its last snapshot at or before it, and before its first as in that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pandas as pd
+
+from ctviz.errors import DamagedRun
+from ctviz.runs import Run
+from ctviz.views.naming import METHODS, task_name
+from ctviz.views.recorded import recorded
+from ctviz.views.timeline import Timeline
+
+__all__ = [
+    "MOST",
+    "Side",
+    "alike",
+    "asked",
+    "caveats",
+    "clip",
+    "default_choice",
+    "drawn",
+    "held",
+    "labels",
+    "last_step",
+    "link",
+    "merged",
+    "overlap",
+    "read_side",
+]
+
+MOST = 6  # runs at a time
+LETTERS = "ABCDEF"
+LONGEST, SHORT = 60, 22  # characters of a label, and of one in the player
+
+
+def asked(query: Mapping[str, str]) -> tuple[list[str] | None, int | None]:
+    """Run ids of a link (None if it names none at all) and the step to compare against."""
+    text = query.get("runs")
+    names = None
+    if text is not None:
+        names = list(dict.fromkeys(unquote(name) for name in text.split(",") if name))
+    against = query.get("against", "")
+    return names, int(against) if against.isdecimal() and len(against) < 16 else None
+
+
+def link(runs: Sequence[str], against: int | None = None) -> dict[str, str]:
+    """The parameters that `asked` reads."""
+    query = {"runs": ",".join(quote(run, safe="") for run in runs)}
+    return query if against is None else {**query, "against": str(against)}
+
+
+def default_choice(runs: Sequence[Run], samples: Iterable[str]) -> list[str]:
+    """What to compare if nobody said: the newest run, with another one of its model and task.
+
+    ``runs`` are newest first; only those with two snapshots count, as long as there are any, and
+    ``samples`` come last, the longest first. With nothing beside it, a run is compared with itself.
+    """
+    shipped = set(samples)
+    count = {run.id: len(run.snapshot_files()) for run in runs}
+    usable = [run for run in runs if count[run.id] > 1] or list(runs)
+    usable.sort(key=lambda run: (run.id in shipped, -count[run.id] if run.id in shipped else 0))
+    if not usable:
+        return []
+    first = usable[0]
+    alike = [
+        run
+        for run in usable[1:]
+        if (run.config.model, run.config.task) == (first.config.model, first.config.task)
+    ]
+    alike.sort(key=lambda run: run.config.method == first.config.method)
+    return [run.id for run in (first, *alike[:1])]
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """A short name for each run: a letter, the method, and as little else as tells them apart.
+
+    A run by itself has no letter.
+    """
+    parts = [_parts(run) for run in runs]
+    telling = ["method"]
+    for name in ("task", "model", "seed", "edges", "rate", "steps", "created"):
+        if len({part[name] for part in parts}) > 1 and (
+            name in ("task", "model") or len(set(_said(parts, telling))) < len(parts)
+        ):
+            telling.append(name)
+    said = [clip(text) for text in _said(parts, telling)]
+    for i, run in enumerate(runs):
+        if said.count(said[i]) > 1:
+            said[i] = clip(f"{parts[i]['method']}, {run.id}")
+    if len(said) < 2:
+        return said
+    return [f"{letter} · {name}" for letter, name in zip(LETTERS, said, strict=False)]
+
+
+def _said(parts: Sequence[Mapping[str, str]], telling: Sequence[str]) -> list[str]:
+    return [", ".join(part[name] for name in telling) for part in parts]
+
+
+def _parts(run: Run) -> dict[str, str]:
+    config = run.config
+    return {
+        "method": METHODS[config.method],
+        "task": task_name(run),
+        "model": Path(config.model).name,
+        "seed": f"seed {config.seed}",
+        "edges": f"{config.edges} edges",
+        "rate": f"rate {config.learning_rate:g}",
+        "steps": f"{config.steps} steps",
+        "created": str(run.about.get("created", ""))[:19].replace("T", " "),
+    }
+
+
+def clip(text: str, most: int = LONGEST) -> str:
+    """A text of at most that many characters, with an ellipsis if anything is missing."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One of the runs compared; ``metrics`` has a row for each of its snapshots.
+
+    ``timeline`` is None for a run without a snapshot.
+    """
+
+    run: Run
+    label: str
+    timeline: Timeline | None
+    metrics: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The label without its letter."""
+        return self.label.rpartition(" · ")[2]
+
+    @property
+    def short(self) -> str:
+        """The label, as long as there is room for in the player."""
+        return clip(self.label, SHORT)
+
+    @property
+    def judged_by(self) -> str:
+        """Name of the task's own score."""
+        return str(self.run.about.get("task", {}).get("judged_by", "accuracy"))
+
+    @property
+    def metric(self) -> str:
+        """What the scores and the task metric are in units of."""
+        return str(self.run.about.get("task", {}).get("metric", "metric"))
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """Name and revision of the untuned model."""
+        about = self.run.about.get("model", {})
+        return str(about.get("name", self.run.config.model)), str(about.get("revision", ""))
+
+
+def read_side(run: Run, label: str, *, damaged: list[DamagedRun] | None = None) -> Side:
+    """A run as it is on disk now; damaged snapshots are left out and put into ``damaged``.
+
+    Raises DamagedRun if the run cannot be read, or says too little of itself.
+    """
+    try:
+        timeline = recorded(run, damaged=damaged)
+    except (LookupError, TypeError, ValueError) as error:
+        if isinstance(error, DamagedRun):
+            raise
+        raise DamagedRun(f"{run.folder} cannot be compared: {error!r}.") from error
+    metrics = run.metrics()
+    if "metric" not in metrics:
+        metrics = pd.DataFrame({"step": pd.Series(dtype=int)})
+    else:
+        metrics = metrics[metrics["metric"].notna()]
+    if timeline is not None and not timeline.steps:
+        timeline = None
+    return Side(run, label, timeline, metrics.reset_index(drop=True))
+
+
+def caveats(sides: Sequence[Side]) -> list[str]:
+    """Sentences on what makes the runs hard to compare."""
+    said = []
+    drawn = [side for side in sides if side.timeline is not None]
+    shapes = {side.timeline.graph for side in drawn if side.timeline is not None}
+    if len(shapes) > 1:
+        said.append(
+            "Models of different graphs have no edges in common, so there is no edge-level "
+            "comparison of them and no overlap; everything else can be compared."
+        )
+    elif len({side.model for side in sides}) > 1:
+        said.append(
+            "These are different models of one shape: an edge of the same name need not do the "
+            "same in both, so overlap between them means little."
+        )
+    if len({(side.metric, task_name(side.run)) for side in sides}) > 1:
+        said.append(
+            "These runs have different tasks or metrics: their scores are in different units, and "
+            "each task has an axis of its own."
+        )
+    elif len({side.run.about.get("examples") for side in drawn}) > 1:
+        said.append("These runs were measured on different numbers of dev examples.")
+    sizes = {int(side.timeline.circuit[-1].sum()) for side in drawn if side.timeline is not None}
+    if len(shapes) == 1 and len(sizes) > 1 and max(sizes):
+        said.append(
+            f"At the end the circuits have from {min(sizes)} to {max(sizes)} edges, so the "
+            f"smallest and the largest overlap by no more than {min(sizes) / max(sizes):.2f}."
+        )
+    return said
+
+
+def drawn(side: Side) -> Timeline:
+    """The timeline of a side that has one."""
+    assert side.timeline is not None, "only runs with a snapshot are drawn"
+    return side.timeline
+
+
+def alike(one: Side, other: Side) -> bool:
+    """Whether both have circuits in the same graph."""
+    pair = one.timeline, other.timeline
+    return pair[0] is not None and pair[1] is not None and pair[0].graph == pair[1].graph
+
+
+def merged(*clocks: Sequence[int]) -> list[int]:
+    """The steps of all, sorted."""
+    return sorted({step for clock in clocks for step in clock})
+
+
+def last_step(sides: Sequence[Side]) -> int:
+    """The last step at which any of them has a snapshot; one of them must."""
+    return max(side.timeline.steps[-1] for side in sides if side.timeline is not None)
+
+
+def held(own: Sequence[int], steps: Sequence[int]) -> np.ndarray:
+    """Index of the snapshot that a run holds at each step."""
+    return np.maximum(np.searchsorted(own, steps, side="right") - 1, 0)
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Edges in both circuits by edges in either (Jaccard), over the last two axes; 1 if none."""
+    both = (one & other).sum(axis=(-2, -1))
+    either = (one | other).sum(axis=(-2, -1))
+    return np.where(either > 0, both / np.maximum(either, 1), 1.0)
