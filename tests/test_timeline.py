@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import itertools
 import json
 
 import numpy as np
 import pytest
 
+from ctviz import places
 from ctviz.bench.synthetic import CASES, timeline
+from ctviz.dynamics import edge_changes
 from ctviz.graph import Graph
+from ctviz.runs import open_run
 from ctviz.views.layout import place
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import (
@@ -120,18 +124,56 @@ def test_the_promised_size() -> None:
     assert len(json.dumps(payload)) < 2_000_000
 
 
-def test_errors_are_rounded_up_and_never_by_much() -> None:
+def test_errors_survive_and_unknown_ones_are_marked() -> None:
     run = timeline("tiny")
-    rng = np.random.default_rng(3)
-    exact = rng.exponential(0.05, run.scores.shape)
+    exact = np.random.default_rng(3).exponential(0.05, run.scores.shape)
+    exact[2] = np.nan
     payload = pack(dataclasses.replace(run, errors=exact))
     rows, columns = kept(payload, run.graph)
-    sent = payload["errors"]
-    codes = np.frombuffer(base64.b64decode(sent["codes"]), dtype=np.uint8)
-    largest = np.array(sent["largest"])[:, None]
-    back = largest * (codes.reshape(len(run.steps), -1) / 255) ** 2
-    assert (back >= exact[:, rows, columns] * (1 - 1e-6)).all()
-    assert (back - exact[:, rows, columns] <= largest * 2.1 / 255).all()
+    back = unpack_errors(payload)
+    assert np.isnan(back[2]).all()
+    largest = np.array(payload["errors"]["largest"])[:, None]
+    known = np.arange(len(run.steps)) != 2
+    far = np.abs(back - exact[:, rows, columns])[known]
+    assert (far <= 1e-5 * largest[known]).all()
+
+
+def unpack_errors(payload: dict) -> np.ndarray:
+    """float [T, E] from a payload, NaN where unknown."""
+    sent, shape = payload["errors"], (len(payload["steps"]), len(payload["edges"]))
+    codes = np.frombuffer(base64.b64decode(sent["codes"]), dtype="<u2").reshape(shape)
+    values = np.array(sent["largest"])[:, None] * codes / 65534
+    return np.where(codes == 65535, np.nan, values)
+
+
+def test_what_the_browser_calls_noise_is_what_the_engine_calls_noise() -> None:
+    """The rule of changes.js on the sample's payload, for every pair of snapshots."""
+    run = open_run("sample-sva-flip", places.assets() / "runs")
+    snapshots, graph = list(run.snapshots()), run.graph
+    payload = pack(recorded(run))
+    scores, errors = unpack_scores(payload), unpack_errors(payload)
+    member = unpack_bits(payload["member"], len(snapshots), len(payload["edges"]))
+    for a, b in itertools.combinations(range(len(snapshots)), 2):
+        moved = np.abs(scores[b] - scores[a])
+        noise = moved <= 2 * np.hypot(errors[a], errors[b])
+        grew = np.abs(scores[b]) > np.abs(scores[a])
+        both = member[a] & member[b]
+        states = edge_changes(snapshots[a], snapshots[b], graph)["state"].value_counts()
+        assert (both & noise).sum() == states.get("noise", 0)
+        assert (both & ~noise & grew).sum() == states.get("strengthened", 0)
+
+
+def test_counts_are_of_the_whole_circuit_even_if_not_all_is_sent() -> None:
+    run = timeline("gpt2")
+    payload = pack(run, max_edges=50)
+    assert payload["whole"]["dropped"] > 0
+    assert payload["counts"]["size"] == [200] * len(run.steps)
+    entered = [0] + [int((b & ~a).sum()) for a, b in itertools.pairwise(run.circuit)]
+    assert payload["counts"]["entered"] == entered
+    backwards = dataclasses.replace(run, circuit=run.circuit[::-1])
+    other = pack(run, beside=backwards, max_edges=50)["other"]
+    both = (run.circuit & run.circuit[::-1]).sum(axis=(1, 2))
+    assert other["counts"]["both"] == both.tolist()
 
 
 def test_query_key_and_value_quality_and_groups_are_sent() -> None:

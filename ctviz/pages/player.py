@@ -20,7 +20,7 @@ from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentM
 from ctviz.player import FOLDER, vis_file
 from ctviz.views.view import View
 
-__all__ = ["groups_of", "player", "reported"]
+__all__ = ["group_change", "player", "reported"]
 
 PROJECT = "ctviz"
 
@@ -46,8 +46,8 @@ def player(
     by commas, to zoom to; it is applied whenever it changes.
 
     The browser reports when things rest, never while it plays; ``on_change`` is called before the
-    rerun that follows. ``on_groups`` is called when the user has changed the named groups, which
-    are then at `groups_of`. ``links`` offers the way to Inspect from the selected node.
+    rerun that follows. ``on_groups`` is called when the user has made or dropped a named group:
+    `group_change` then says which. ``links`` offers the way to Inspect from the selected node.
     """
     _serve(get_bidi_component_manager())
     asked = view or View()
@@ -73,10 +73,14 @@ def reported(key: str) -> View | None:
     return View.from_dict(view)
 
 
-def groups_of(key: str) -> list[dict[str, Any]] | None:
-    """The named groups that the player of that key reported last, as the browser sent them."""
+def group_change(key: str) -> dict[str, Any]:
+    """What the user did last to the named groups in the player of that key.
+
+    ``{"add": {"name": text, "nodes": names}}`` or ``{"drop": {...}}``.
+    """
     state: Any = st.session_state.get(key)
-    return state.get("groups") if state is not None else None
+    change: dict[str, Any] | None = state.get("groups") if state is not None else None
+    return change or {}
 
 
 def _nothing() -> None:

@@ -6,11 +6,11 @@ import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.pages.keep import keep
-from ctviz.pages.player import groups_of, player, reported
+from ctviz.pages.player import group_change, player, reported
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, Status, list_runs, open_run
-from ctviz.runs.groups import read_groups, write_groups
+from ctviz.runs.groups import change_groups, read_groups
 from ctviz.views.naming import run_names
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import Timeline, pack
@@ -102,7 +102,7 @@ def _show(name: str, was_live: bool) -> None:
             key=key,
             view=view,
             on_change=lambda: _remember(name, key),
-            on_groups=lambda: write_groups(run, folders()[0], groups_of(key) or ()),
+            on_groups=lambda: change_groups(run, folders()[0], group_change(key)),
             links=True,
         )
     if was_live and not status.live:

@@ -12,7 +12,8 @@ export function change(model, e, a, b) {
   const [from, to] = [a * E + e, b * E + e];
   if (!member[from] && !member[to]) return "";
   const moved = score[to] - score[from];
-  const noisy = error ? Math.abs(moved) <= BAND * Math.hypot(error[from], error[to]) : null;
+  const band = error ? BAND * Math.hypot(error[from], error[to]) : NaN;
+  const noisy = Number.isNaN(band) ? null : Math.abs(moved) <= band;
   if (!member[from]) return noisy ? "entered~" : "entered";
   if (!member[to]) return noisy ? "left~" : "left";
   if (noisy === null) return "same";
@@ -33,17 +34,14 @@ export function changeWords(model, before, now) {
     parts.push(`${sum("strengthened")} stronger`, `${sum("weakened")} weaker`);
     parts.push(`${sum("noise")} within noise`);
   }
-  return `since step ${model.steps[before]}: ${parts.join(", ")}`;
+  const { kept, dropped } = model.whole;
+  const among = dropped ? ` (among the ${kept} strongest edges of the run)` : "";
+  return `since step ${model.steps[before]}: ${parts.join(", ")}${among}`;
 }
 
 /** How much two runs have in common at snapshot `i`. */
-export function overlapWords({ E, member, other, label }, i) {
-  let [one, two, both] = [0, 0, 0];
-  for (let e = 0; e < E; e += 1) {
-    const [a, b] = [member[i * E + e], other.member[i * E + e]];
-    if (a && b) both += 1;
-    else if (a) one += 1;
-    else if (b) two += 1;
-  }
+export function overlapWords({ counts, other, label }, i) {
+  const both = other.counts.both[i];
+  const [one, two] = [counts.size[i] - both, other.counts.size[i] - both];
   return `${both} in both, ${one} only in ${label}, ${two} only in ${other.label}`;
 }

@@ -45,21 +45,12 @@ export function decode(payload) {
   // every other edge a hairline.
   const widest = sizes.length ? sizes[Math.floor(0.985 * (sizes.length - 1))] || 1 : 1;
 
-  const churn = new Float32Array(T);
-  const entered = new Uint16Array(T);
-  const left = new Uint16Array(T);
-  for (let t = 1; t < T; t += 1) {
-    let both = 0;
-    for (let e = 0; e < E; e += 1) {
-      const now = member[t * E + e];
-      const before = member[(t - 1) * E + e];
-      if (now && before) both += 1;
-      else if (now) entered[t] += 1;
-      else if (before) left[t] += 1;
-    }
-    const either = both + entered[t] + left[t];
-    churn[t] = either ? 1 - both / either : 0;
-  }
+  const { counts } = payload; // of the whole circuit, whatever was sent of it
+  const churn = Float32Array.from({ length: T }, (_, t) => {
+    const changed = counts.entered[t] + counts.left[t];
+    const either = counts.size[t] + counts.left[t];
+    return either ? changed / either : 0;
+  });
 
   const sourceOf = Int32Array.from(payload.edges, (edge) => edge[0]);
   const slotOf = Int32Array.from(payload.edges, (edge) => edge[1]);
@@ -76,7 +67,7 @@ export function decode(payload) {
   const most = churn.reduce((a, b) => Math.max(a, b), 0);
   const model = {
     ...payload, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
-    entered, left, sourceOf, slotOf, targetOf, index, touching, estimators,
+    sourceOf, slotOf, targetOf, index, touching, estimators,
     split: Object.keys(payload.split ?? {}).length ? allShares(payload.split) : null,
     big: Array.from(churn, (share) => share > 0 && share >= BIG * most),
     hasMore: nodes.some((node) => node.x === null),
@@ -90,7 +81,8 @@ export function decode(payload) {
     const otherMember = bits(payload.other.member, T, E);
     const ranks = ranking(otherScore, otherMember, T, E);
     model.other = {
-      label: payload.other.label, score: otherScore, member: otherMember, rank: ranks.rank,
+      label: payload.other.label, note: payload.other.note, counts: payload.other.counts,
+      score: otherScore, member: otherMember, rank: ranks.rank,
       size: ranks.size, redundancy: allShares(payload.other.redundancy),
     };
     model.maxEdges = Math.max(model.maxEdges, ranks.size.reduce((a, b) => Math.max(a, b), 0));
@@ -107,14 +99,11 @@ function scaled(source, T, E) {
   return score;
 }
 
-/** Standard errors [T, E]: the largest of the snapshot x (byte / 255) squared. */
+/** Standard errors [T, E], as shares of the snapshot's largest; NaN where it is not known. */
 function readErrors({ codes, largest }, T, E) {
-  const raw = bytes(codes);
-  const error = new Float32Array(T * E);
-  for (let t = 0; t < T; t += 1) {
-    for (let e = 0; e < E; e += 1) error[t * E + e] = largest[t] * (raw[t * E + e] / 255) ** 2;
-  }
-  return error;
+  const shares = new Uint16Array(bytes(codes).buffer);
+  return Float32Array.from(shares, (v, at) =>
+    (v === UNDEFINED ? NaN : (largest[Math.floor(at / E)] * v) / (UNDEFINED - 1)));
 }
 
 function allShares(texts) {

@@ -412,7 +412,7 @@ export class Graph {
       if (!source.member[at * E + e]) return `${label}: not in the circuit`;
       const value = number(source.score[at * E + e], { sign: true });
       const error = source.error ? ` ± ${number(source.error[at * E + e])}` : "";
-      return `${label} ${value}${error}, rank ${source.rank[at * E + e] + 1} of ${source.size[at]}`;
+      return `${label} ${value}${error}, rank ${source.rank[at * E + e] + 1} of ${source.counts.size[at]}`;
     };
     if (other) {
       lines.push(score(model, t, `${model.label}: score`), score(other, t, `${other.label}: score`));

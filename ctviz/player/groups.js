@@ -30,11 +30,9 @@ export class Groups {
   without(at) {
     return new Groups(this.list.filter((_, g) => g !== at));
   }
-
-  /** As it is kept with the run: names only. */
-  plain(model) {
-    return this.list.map(({ name, members }) => ({
-      name, nodes: members.map((n) => model.nodes[n].name),
-    }));
-  }
 }
+
+/** A group as it is kept with the run: names only. */
+export const plain = ({ name, members }, model) => ({
+  name, nodes: members.map((n) => model.nodes[n].name),
+});

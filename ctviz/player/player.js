@@ -11,7 +11,7 @@ import { changeWords, overlapWords } from "./changes.js";
 import { decode } from "./data.js";
 import { h, iconButton, setText } from "./dom.js";
 import { Graph } from "./graph.js";
-import { Groups } from "./groups.js";
+import { Groups, plain } from "./groups.js";
 import { Heatmap } from "./heatmap.js";
 import { Inspector } from "./inspector.js";
 import { legend } from "./legend.js";
@@ -86,9 +86,9 @@ class Player {
         this.redraw();
       },
       canGroup: () => this.keepsGroups,
-      makeGroup: (name) => this.keepGroups(this.groups.made(name, this.nodes)),
+      makeGroup: (name) => this.keepGroups(this.groups.made(name, this.nodes), "add"),
       toggleGroup: (g) => this.changeGroups(this.groups.toggled(g)),
-      dropGroup: (g) => this.keepGroups(this.groups.without(g)),
+      dropGroup: (g) => this.keepGroups(this.groups.without(g), "drop", this.groups.list[g]),
       link: () => this.inspectLink(),
     };
     this.graph = new Graph(actions);
@@ -426,10 +426,10 @@ class Player {
     this.redraw();
   }
 
-  /** A change that is kept with the run. */
-  keepGroups(groups) {
+  /** A change that is kept with the run; the page applies it to the groups as they are then. */
+  keepGroups(groups, what, group = groups.list.at(-1)) {
     this.changeGroups(groups);
-    this.setStateValue("groups", groups.plain(this.model));
+    this.setStateValue("groups", { [what]: plain(group, this.model), at: Date.now() });
   }
 
   /** Select the next node of the circuit, in the order of the model. */
@@ -520,7 +520,7 @@ class Player {
     const { model } = this;
     this.root.classList.toggle("cz-playing", view.playing);
     setText(this.bigStep, model.T ? `step ${model.steps[view.i]}` : "");
-    const inside = model.T ? model.size[view.i] : 0;
+    const inside = model.T ? model.counts.size[view.i] : 0;
     const all = model.whole.edges.toLocaleString("en-US");
     setText(this.sliderText, model.T ? `${Math.min(view.edges, inside)} of ${inside}` : "–");
     this.sliderText.title = `The circuit has ${inside} of the model's ${all} edges.`;
@@ -535,6 +535,7 @@ class Player {
       }
       words = this.said.text;
     }
+    if (model.other?.note) words = `${words}. ${model.other.note}`;
     setText(this.changes, words);
     this.changes.title = words;
   }

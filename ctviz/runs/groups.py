@@ -15,7 +15,7 @@ from ctviz.runs.directory import Run
 from ctviz.runs.files import read_json, write_json
 from ctviz.views.timeline import NodeGroup
 
-__all__ = ["MOST_GROUPS", "MOST_LETTERS", "read_groups", "write_groups"]
+__all__ = ["MOST_GROUPS", "MOST_LETTERS", "change_groups", "read_groups"]
 
 MOST_GROUPS = 40
 MOST_LETTERS = 60  # of a name
@@ -36,14 +36,25 @@ def read_groups(run: Run, mine: Path) -> tuple[NodeGroup, ...]:
         raise DamagedRun(f"{file} is not a list of groups: {error!r}. Delete it.") from error
 
 
-def write_groups(run: Run, mine: Path, groups: Iterable[Mapping[str, Any]]) -> None:
-    """Keep groups, given as ``{"name": text, "nodes": names}``."""
+def change_groups(run: Run, mine: Path, change: Mapping[str, Any]) -> None:
+    """Add a group, or drop one, as the browser says it: the others stay as they are on disk now.
+
+    ``change`` is ``{"add": {"name": text, "nodes": names}}`` or ``{"drop": {...}}``; what is
+    dropped is the group of those nodes. Raises DamagedRun if the file cannot be read.
+    """
     graph = run.graph
-    if graph is not None:
-        file = _file(run, mine)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        kept = [{"name": g.name, "nodes": list(g.nodes)} for g in checked(groups, graph)]
-        write_json(file, {"groups": kept})
+    if graph is None:
+        return
+    groups = [{"name": g.name, "nodes": list(g.nodes)} for g in read_groups(run, mine)]
+    if "drop" in change:
+        gone = set(change["drop"]["nodes"])
+        groups = [group for group in groups if set(group["nodes"]) != gone]
+    if "add" in change:
+        groups.append(dict(change["add"]))
+    file = _file(run, mine)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kept = [{"name": g.name, "nodes": list(g.nodes)} for g in checked(groups, graph)]
+    write_json(file, {"groups": kept})
 
 
 def checked(groups: Iterable[Mapping[str, Any]], graph: Graph) -> tuple[NodeGroup, ...]:

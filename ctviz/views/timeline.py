@@ -184,13 +184,14 @@ def pack(
     timeline: Timeline,
     *,
     beside: Timeline | None = None,
-    max_edges: int = 1500,
+    max_edges: int = 2500,
     attention_bytes: int = 900_000,
 ) -> dict[str, Any]:
     """The wire payload of the player: a JSON-able dict without NaN.
 
     Edges are the union over snapshots of the circuit's edges; of more than ``max_edges`` the
-    strongest by largest \\|score\\| over time are kept, and ``whole`` says how many were not.
+    strongest by largest \\|score\\| over time are kept, and ``whole`` says how many were not;
+    ``counts`` are of the whole circuit all the same.
     ``attention_bytes`` bounds the encoded attention of all probes together; heads are served in
     order of their strongest edge.
 
@@ -264,6 +265,7 @@ def pack(
             "kept": len(rows),
             "dropped": n_union - len(rows),
         },
+        "counts": _counts(timeline.circuit),
         "shape": {"layers": graph.n_layers, "heads": graph.n_heads, "kv_heads": graph.kv_heads},
         "box": _box(placement),
         "whole_box": _box(everything),
@@ -286,13 +288,30 @@ def pack(
         "probes": _pack_probes(timeline, rows, columns, scores, attention_bytes),
     }
     if beside is not None:
-        payload["other"] = _pack_other(beside, rows, columns)
+        payload["other"] = _pack_other(timeline, beside, rows, columns)
     return payload
 
 
-def _pack_other(beside: Timeline, rows: np.ndarray, columns: np.ndarray) -> dict[str, Any]:
-    quantised, scales = _quantise(np.nan_to_num(beside.scores[:, rows, columns].astype(np.float64)))
+def _counts(circuit: np.ndarray) -> dict[str, list[int]]:
+    """Edges of each snapshot's circuit, and how many entered and left since the one before."""
+    before = circuit[:-1]
+    entered = (circuit[1:] & ~before).sum(axis=(1, 2))
+    left = (before & ~circuit[1:]).sum(axis=(1, 2))
+    first = [0] * min(1, len(circuit))
     return {
+        "size": [int(count) for count in circuit.sum(axis=(1, 2))],
+        "entered": first + [int(count) for count in entered],
+        "left": first + [int(count) for count in left],
+    }
+
+
+def _pack_other(
+    timeline: Timeline, beside: Timeline, rows: np.ndarray, columns: np.ndarray
+) -> dict[str, Any]:
+    quantised, scales = _quantise(np.nan_to_num(beside.scores[:, rows, columns].astype(np.float64)))
+    both = (timeline.circuit & beside.circuit).sum(axis=(1, 2))
+    return {
+        "counts": {**_counts(beside.circuit), "both": [int(count) for count in both]},
         "member": _bits(beside.circuit[:, rows, columns]),
         "scores": _text(quantised.astype("<i2")),
         "scales": [_short(scale, 7) for scale in scales],
@@ -312,14 +331,15 @@ def _box(placement: Placement) -> dict[str, Any]:
 
 
 def _errors(errors: np.ndarray) -> dict[str, Any]:
-    """Standard errors [T, E] as bytes: error = largest of its snapshot x (byte / 255) squared.
+    """Standard errors [T, E] as uint16: error = largest of its snapshot x code / 65534.
 
-    The square keeps small errors apart; they are rounded up, so that noise is never called change.
+    65535 stands for one that is not known.
     """
     known = np.nan_to_num(errors.astype(np.float64))
     largest = known.max(axis=1, initial=0.0)
     shares = known / np.where(largest > 0, largest, 1.0)[:, None]
-    codes = np.ceil(255 * np.sqrt(shares)).astype(np.uint8)
+    codes = np.rint((UNDEFINED - 1) * shares).astype("<u2")
+    codes[~np.isfinite(errors)] = UNDEFINED
     return {"codes": _text(codes), "largest": [_short(float(value), 7) for value in largest]}
 
 

@@ -303,3 +303,19 @@ def test_the_inspector_shows_attention_now_at_first_and_the_difference(player: P
     assert "run=sample-sva-flip" in link
     assert "step=60" in link
     assert "node=a2.h1" in link
+
+
+def test_two_windows_each_keep_their_group(new_player, runs: Path) -> None:
+    first, second = new_player(), new_player()
+    open_app(first, "?run=sample-sva-flip&node=m0,a0.h3")
+    open_app(second, "?run=sample-sva-flip&node=m2,m3")
+    for window, name in ((first, "alpha"), (second, "beta")):
+        window.page.get_by_label("Name of the group").fill(name)
+        window.page.keyboard.press("Enter")
+        window.wait(f"nodeAt('{name}')")
+        window.settle()
+    second.wait("nodeAt('alpha')")  # and each sees the other's with its next change
+    for name in ("alpha", "beta"):
+        second.page.get_by_role("button", name=f"Ungroup {name}").click()
+        second.settle()
+    assert "alpha" not in (runs / ".groups" / "sample-sva-flip.json").read_text(encoding="utf-8")
