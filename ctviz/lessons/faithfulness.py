@@ -88,7 +88,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             ),
             view=View(step=start),
             until=AtStep(worst, worst),
-            ask=f"Go to step {worst} and look at the faithfulness there.",
+            ask=f"Go to step {worst} and read the chip there.",
             hint="Arrow keys or the slider; the snapshots lie beside one another.",
         ),
         LessonStep(

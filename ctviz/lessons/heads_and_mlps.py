@@ -110,8 +110,8 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         LessonStep(
             text=(
                 "Heads can change their mind. This run trains the model to make verbs *disagree*. "
-                f"Keep `{head}` selected, go to the end, and compare the two patterns in the "
-                "inspector: now and at the start."
+                f"Keep `{head}` selected, scroll the inspector down to its patterns, go to the "
+                "end, and compare the two: now and at the start."
             ),
             view=View(step=start, nodes=(head,), marks="start"),
             until=AtStep(end),

@@ -208,7 +208,7 @@ def _card(number: int, lesson: Lesson, stopped: int | None) -> None:
 LAYOUT = """
 <style>
 .st-key-lesson-text p, .st-key-lesson-text li { line-height: 1.5; }
-.st-key-lesson-text p code { padding: 0.1em 0.25em; margin: 0; }
+.st-key-lesson-text p code { padding: 0.1em 0.25em; margin: 0; white-space: nowrap; }
 .st-key-lesson-head h3 { padding: 0.2rem 0; font-size: 1.25rem; }
 .st-key-lesson-dots { row-gap: 0.3rem; }
 .st-key-lesson-dots button {

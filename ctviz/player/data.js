@@ -46,11 +46,12 @@ export function decode(payload) {
   const widest = sizes.length ? sizes[Math.floor(0.985 * (sizes.length - 1))] || 1 : 1;
 
   const { counts } = payload; // of the whole circuit, whatever was sent of it
-  const churn = Float32Array.from({ length: T }, (_, t) => {
-    const changed = counts.entered[t] + counts.left[t];
-    const either = counts.size[t] + counts.left[t];
-    return either ? changed / either : 0;
-  });
+  const turned = ({ size, entered, left }, t) => {
+    const either = size[t] + left[t];
+    return either ? (entered[t] + left[t]) / either : 0;
+  };
+  const churn = Float32Array.from({ length: T }, (_, t) =>
+    Math.max(turned(counts, t), payload.other ? turned(payload.other.counts, t) : 0));
 
   const sourceOf = Int32Array.from(payload.edges, (edge) => edge[0]);
   const slotOf = Int32Array.from(payload.edges, (edge) => edge[1]);
