@@ -15,7 +15,7 @@ app: $(VENV)/.installed
 	$(BIN)/ctviz app --port $(PORT)
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .

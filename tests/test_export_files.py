@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -34,7 +36,7 @@ from ctviz.export.picture import GIF_SIZE, MOST_FRAMES, SIZE, frames
 from ctviz.export.scene import THICK, Scene
 from ctviz.export.theme import THEMES
 from ctviz.runs import Run, open_run
-from ctviz.runs.files import append_line, write_json
+from ctviz.runs.files import not_written, write_json
 from ctviz.views.timeline import pack
 from ctviz.views.view import View
 from tests.written_runs import write_run
@@ -325,10 +327,10 @@ def test_csv_and_parquet_say_the_same(sample):
     assert all(about["tables"]["dynamics"]["columns"].values())
 
 
-def test_no_cell_of_a_csv_is_a_formula(tmp_path):
+def test_no_cell_of_a_csv_is_a_formula(tmp_path, monkeypatch):
     run = write_run(tmp_path / "r", "one")
     cells = {"step": 5, "note": "=1+1", "@x": "+2", "other": "-3", "fine": "a-b", "loss": -0.5}
-    append_line(run.folder / "metrics.jsonl", json.dumps(cells))
+    monkeypatch.setattr(Run, "metrics", lambda run: pd.DataFrame([cells]))
     rows = list(csv.DictReader(io.StringIO(table_files(run, "csv")["metrics.csv"].decode())))
     row = next(row for row in rows if row["step"] == "5")
     assert row["note"] == "'=1+1"
@@ -412,6 +414,67 @@ def test_nothing_is_overwritten_and_nothing_half_done(tmp_path, capsys):
     assert "is a folder" in capsys.readouterr().err
     assert [f.name for f in tmp_path.iterdir()] == ["mine.svg"]
     assert (tmp_path / "mine.svg").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--html", "out/metrics.csv", "--csv", "out"], "lie one in the other"),
+        (["--html", "both", "--csv", "both/sub"], "lie one in the other"),
+        (["--png", "d.png", "--svg", "../{here}/d.png"], "--png and --svg both name"),
+        (["--png", "d.png", "--svg", "link/d.png"], "--png and --svg both name"),
+        (["--csv", "out", "--parquet", "link/out/p"], "lie one in the other"),
+        (["--svg", "new/a.svg", "--model", "m"], "has kept no weights"),
+        (["--svg", "new/a.svg", "--png", "file/p.png"], "Choose another place."),
+        (["--svg", "new/a.svg", "--csv", "file/folder"], "Choose another place."),
+        (["--svg", "new/a.svg", "--png", f"{'x' * 300}.png"], "File name too long. Choose another"),
+        (["--svg", "new/a.svg", "--png", f"{'x' * 245}.png"], "File name too long. Choose another"),
+        (["--svg", "new/a.svg", "--png", ""], "--png is empty: name a file."),
+        (["--csv", ""], "--csv is empty: name a folder."),
+        (["--svg", "new/a.svg", "--png", "~nobody-of-that-name/p.png"], "Write the path out"),
+        (["--svg", "new/a.svg", "--png", "circle/p.png"], "circle"),
+    ],
+)
+def test_places_are_looked_at_before_anything_is_written(
+    tmp_path, capsys, monkeypatch, options, said
+):
+    run = write_run(tmp_path / "r", "tiny")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "file").write_text("kept")
+    (work / "link").symlink_to(work)
+    (work / "circle").symlink_to(work / "circle")
+    monkeypatch.chdir(work)
+    options = [option.replace("{here}", work.name) for option in options]
+    assert main(["export", str(run.folder), *options]) == 1
+    assert said in capsys.readouterr().err
+    assert sorted(f.name for f in work.iterdir()) == ["circle", "file", "link"]
+    assert (work / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Make room on the disk"),
+        (errno.EDQUOT, "Make room on the disk"),
+        (errno.EACCES, "Permission denied. Choose another place."),
+        (errno.ENOENT, "No such file or directory. Choose another place."),
+    ],
+)
+def test_the_advice_fits_the_reason(number, advice):
+    said = str(not_written(Path("x"), OSError(number, os.strerror(number))))
+    assert said.startswith("x could not be written: ")
+    assert advice in said
+
+
+def test_a_step_that_is_not_there_is_said_for_replay_and_animation(tmp_path, capsys):
+    run = write_run(tmp_path / "r", "tiny", snapshots=3)
+    command = ["export", str(run.folder), "--step", "999999"]
+    assert main([*command, "--html", str(tmp_path / "r.html")]) == 0
+    said = capsys.readouterr().out
+    assert "Step 999999 has no snapshot; the nearest is step 20." in said
+    assert main([*command, "--gif", str(tmp_path / "a.gif")]) == 0
+    assert "a.gif shows every step, so --step makes no difference to it." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

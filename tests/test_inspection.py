@@ -368,6 +368,32 @@ def test_answers_that_begin_alike_are_compared_where_they_part(tiny):
 
 
 @pytest.mark.parametrize(
+    ("text", "answer", "foil", "read", "notes"),
+    [
+        ("The keys", " are", " is", [" are", " is"], []),
+        ("The keys", "are", "", [" are"], ["The answer is read as ' are', with the space"]),
+        ("The keys", "are", "is", [" are", " is"], ["The answer is read", "The foil is read"]),
+        ("The keys", "is", "", ["is"], []),  # one token as it is
+        ("The keys ", "are", "", ["ar"], ["'are' is read as 2 tokens, 'ar' and 'e'; only the"]),
+        ("The", "disestablishment", "", ["d"], ["9 tokens, 'd', 'is', 'est', 'ab' …; only the"]),
+        (
+            "In",
+            " the dogs bark",
+            " the cat",
+            [" dogs", " cat"],
+            ["goes on, where answer and foil part, with 3 tokens, ' dogs', ' b' and 'ark'"],
+        ),
+    ],
+)
+def test_what_is_read_otherwise_than_typed_is_said(tiny, text, answer, foil, read, notes):
+    prompt = own_prompt(tiny, text, answer=answer, foil=foil)
+    ids = [token for token in (prompt.answer, prompt.foil) if token is not None]
+    assert [tiny.tokenizer.decode([token]) for token in ids] == read
+    assert len(prompt.notes) == len(notes)
+    assert all(wanted in said for wanted, said in zip(notes, prompt.notes, strict=True))
+
+
+@pytest.mark.parametrize(
     ("text", "answer", "foil", "said"),
     [
         ("", "", "", "The prompt is empty"),

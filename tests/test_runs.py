@@ -20,6 +20,11 @@ from ctviz.snapshot import ProbeReading, Snapshot, StepRecord
 
 GRAPH = Graph(2, 2)
 CONFIG = TuneConfig(model="tiny", task="sva-flip", steps=4, edges=5)
+ABOUT = {
+    "model": {"name": "tiny", "revision": "x"},
+    "task": {"key": "sva-flip", "title": "t", "metric": "m"},
+    "examples": 3,
+}
 
 
 def snapshot(step: int, seed: int = 0) -> Snapshot:
@@ -54,12 +59,7 @@ def record(step: int) -> StepRecord:
 
 def write(folder: Path, *, state: str = "finished") -> Run:
     writer = RunWriter(folder, CONFIG)
-    writer.describe(
-        GRAPH,
-        model={"name": "tiny", "revision": "x"},
-        task={"key": "sva-flip", "title": "t", "metric": "m"},
-        examples=3,
-    )
+    writer.describe(GRAPH, **ABOUT)
     writer.snapshot(snapshot(0))
     for step in (1, 2):
         writer.record(record(step))
@@ -177,8 +177,8 @@ def test_unknown_runs_name_near_misses(tmp_path):
 def test_a_run_whose_worker_was_killed_is_interrupted(tmp_path):
     code = (
         "import os, signal, pathlib; from tests.test_runs import *; "
-        f"w = RunWriter(pathlib.Path({str(tmp_path / 'r')!r}), CONFIG); w.describe(GRAPH); "
-        "w.snapshot(snapshot(0)); w.status('running', step=1); "
+        f"w = RunWriter(pathlib.Path({str(tmp_path / 'r')!r}), CONFIG); "
+        "w.describe(GRAPH, **ABOUT); w.snapshot(snapshot(0)); w.status('running', step=1); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False)

@@ -215,8 +215,10 @@ def test_overlap_by_hand(pair: tuple[Side, Side]) -> None:
     assert list(own[0].y) == pytest.approx([1, 1 / 3, 0])
     assert list(own[1].y) == pytest.approx([1, 1 / 3])
     beside = figures.draw_overlap(pair).data
-    assert list(beside[0].x) == [0, 4, 6, 8]
-    assert list(beside[0].y) == pytest.approx([1, 1 / 3, 0, 1 / 3])
+    assert list(beside[0].x) == [0, 4, 6]  # B has nothing after that
+    assert list(beside[0].y) == pytest.approx([1, 1 / 3, 0])
+    assert beside[0].hovertext[1].startswith("B · full fine-tuning, step 0<br>")
+    assert "overlap with A · circuit-tuning at step 4: 0.33" in beside[0].hovertext[1]
     at_six = compare.pairs(pair, 6)
     assert at_six[["A", "B"]].to_numpy().tolist() == [[1, 0], [0, 1]]
     against = figures.draw_start(pair[:1], against=8).data
@@ -228,12 +230,49 @@ def test_overlap_by_hand(pair: tuple[Side, Side]) -> None:
 
 def test_changes_are_of_the_snapshots_held(pair: tuple[Side, Side]) -> None:
     found = compare.changes(*pair, 6).set_index("edge")
-    assert found["state"].to_dict() == {E1: "left", E3: "left", E2: "entered", E4: "entered"}
+    assert found["state"].to_dict() == {
+        E1: "only in A",
+        E3: "only in A",
+        E2: "only in B",
+        E4: "only in B",
+    }
     assert found.index[0] == E2
     assert found.loc[E2, "difference"] == -4
     assert found.loc[E2, "error"] == pytest.approx(math.sqrt(0.02))
     steps = compare.changes(pair[0], pair[0], 8, against=4).set_index("edge")
-    assert steps["state"].to_dict() == {E1: "left", E3: "noise", E4: "entered"}
+    assert steps["state"].to_dict() == {E1: "only in A", E3: "the same", E4: "only in B"}
+
+
+def test_what_is_held_at_a_step_is_said(pair: tuple[Side, Side]) -> None:
+    one, other = pair
+    assert compare.at_steps(one, other, 0) == "B against A at step 0"
+    assert compare.at_steps(one, other, 4) == "B at step 0 against A at step 4"
+    assert compare.at_steps(one, other, 8) == "B at step 6 (its last) against A at step 8"
+    assert compare.at_steps(other, one, 8) == "B at step 8 against A at step 6 (its last)"
+    packed = compare.pack_pair(one, other)["other"]
+    assert packed["last_step"] == 6
+    assert packed["note"].startswith("B's last snapshot is of step 6; after that")
+    assert compare.pack_pair(other, one)["other"]["note"].startswith("A's last snapshot is of")
+    assert "note" not in compare.pack_pair(one, one)["other"]
+    box = " ".join(compared.caveats(pair))
+    assert "The runs have different lengths" in box
+    assert "A step 8, B step 6." in box
+    assert "different lengths" not in " ".join(compared.caveats((one, one)))
+
+
+def test_scores_say_on_how_many_examples_they_are(pair: tuple[Side, Side]) -> None:
+    curves = compare.pack_pair(*pair)["curves"]
+    assert [curve["label"] for curve in curves if curve["panel"] == "score"] == [
+        "A · accuracy (8 dev)",
+        "B · accuracy (8 dev)",
+    ]
+    found = compare.table(pair)
+    assert compare.examples_of(found, "test") == "50 test examples"
+    assert compare.examples_of(found, "dev") == "8 dev examples"
+    assert compare.examples_of(found.assign(test_examples=[50, 100]), "test") == "test examples"
+    assert compare.examples_of(found.assign(test_examples=math.nan), "test") == "test examples"
+    figure = figures.draw_tradeoff(pair, "score", "step")
+    assert figure.layout.annotations[0].text == "accuracy (8 dev) (higher is better)"
 
 
 def test_the_table_says_what_was_measured_and_leaves_out_what_was_not(
@@ -389,7 +428,9 @@ def test_runs_are_compared_in_the_order_of_the_address(runs: Path) -> None:
     app = open_page(runs="other,one,third", step="6")
     assert app.multiselect[0].value == ["other", "one", "third"]
     assert [box.value for box in app.selectbox[:2]] == ["other", "one"]
-    assert "B against A at step 6: 2 only in B, 2 only in A" in said(app)
+    assert "B at step 4 against A at step 6: 2 only in B, 2 only in A" in said(app)
+    assert "Node colours and the inspector's numbers are A's; the heatmap shows B − A." in said(app)
+    assert "All pairs, at step 6" in said(app)
     app.selectbox[0].set_value("third").run()
     assert app.query_params["runs"] == "third,one,other"
     assert [box.value for box in app.selectbox[:2]] == ["third", "one"]

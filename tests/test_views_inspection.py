@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -230,16 +231,32 @@ def sections(app: AppTest) -> list[str]:
 LIVE_HEAD = [
     "Attention",
     "Direct effect on the prediction",
+    "Switched off",
     "What it promotes and suppresses",
     "Strongest edges in the circuit",
     "Redundancy over the run",
-    "Switched off",
 ]
+
+
+def linked(app: AppTest) -> list[str]:
+    """The sections that the row at the top leads to."""
+    row = next(m.value for m in app.markdown if "On this page" in m.value)
+    found = re.findall(r"\[([^\[\]]+)\]\(#([^)]+)\)", row)
+    assert all(anchor == title.lower().replace(" ", "-") for title, anchor in found)
+    return [title for title, _ in found]
+
+
+def signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def numbers(text: str) -> list[float]:
+    return [float(part) for part in text.replace("−", "-").split(" → ")]
 
 
 def test_a_head_is_read_live_where_its_weights_are(runs):
     app = open_page(run="r", step="2", node="a2.h1")
-    assert sections(app) == LIVE_HEAD
+    assert sections(app) == linked(app) == LIVE_HEAD
     assert "Computed now with the weights of step 2 and step 0." in said(app)
     stored = list(open_run("r", runs).snapshots())
     index = stored[0].probes[0].attribution.shape[0]
@@ -247,15 +264,15 @@ def test_a_head_is_read_live_where_its_weights_are(runs):
     node = open_run("r", runs).graph.node("a2.h1")
     now, then = (float(stored[at].probes[0].attribution[node]) for at in (2, 0))
     shown = [metric.value for metric in app.metric[:3]]
-    assert shown == [f"{now:+.3f}", f"{then:+.3f}", f"{now - then:+.3f}"]
-    before, after = app.metric[4].value.split(" → ")  # on the task's dev examples
-    assert float(before) == pytest.approx(stored[2].metrics["metric"], abs=0.01)
+    assert shown == [signed(now), signed(then), signed(now - then)]
+    before, after = numbers(app.metric[4].value)  # on the task's dev examples
+    assert before == pytest.approx(stored[2].metrics["metric"], abs=0.01)
     assert before != after
 
 
 def test_an_mlp_shows_its_neurons_and_no_attention(runs):
     app = open_page(run="r", step="4", node="m3")
-    assert sections(app) == [*LIVE_HEAD[1:3], "Its strongest neurons", *LIVE_HEAD[3:]]
+    assert sections(app) == linked(app) == ["Its strongest neurons", *LIVE_HEAD[1:]]
     tables = [d.value for d in app.dataframe if "neuron" in d.value]
     assert len(tables) == 2
     assert (tables[0]["effect"].abs().diff().dropna() <= 1e-6).all()
@@ -263,13 +280,13 @@ def test_an_mlp_shows_its_neurons_and_no_attention(runs):
 
 def test_a_step_without_weights_shows_what_was_stored_and_the_way_to_others(runs):
     app = open_page(run="r", step="3", node="a2.h1")
-    assert sections(app) == [LIVE_HEAD[0], LIVE_HEAD[1], LIVE_HEAD[3], LIVE_HEAD[4]]
+    assert sections(app) == linked(app) == [*LIVE_HEAD[:2], *LIVE_HEAD[4:]]
     assert "The weights of step 3 were not kept" in said(app)
     assert "The nearest with weights: step 2 and step 4." in said(app)
     assert "Stored at the snapshots of step 3 and step 0." in said(app)
     probe = list(open_run("r", runs).snapshots())[3].probes[0]
     node = open_run("r", runs).graph.node("a2.h1")
-    assert app.metric[0].value == f"{float(probe.attribution[node]):+.3f}"
+    assert app.metric[0].value == signed(float(probe.attribution[node]))
     app.button(key="inspect-go-4").click().run()
     assert app.query_params["step"] == "4"
     assert app.query_params["node"] == "a2.h1"
@@ -308,6 +325,12 @@ def test_a_prompt_of_ones_own_is_read_and_not_lost(runs):
     assert sections(app) == LIVE_HEAD
     assert "On logit(are) - logit(is)" in said(app)
     assert "counterfactual" not in app.button_group(key="inspect-off").value
+    assert "with the space in front" not in said(app)
+    type_prompt(app, "The keys to the cabinet", "are", "is")
+    assert "On logit(are)" in said(app)
+    assert "The answer is read as ' are', with the space in front." in said(app)
+    type_prompt(app, "The keys to the cabinet ", "are")
+    assert "'are' is read as 2 tokens, 'ar' and 'e'; only the first is compared." in said(app)
     type_prompt(app, "The keys")
     assert "the likeliest token at step 4" in said(app)
     app.select_slider(key="inspect-step").set_value(3).run()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,35 +33,34 @@ FOLDERS = {
 def export_command(options: argparse.Namespace) -> int:
     """Write everything that was asked for, or nothing."""
     run = open_run(options.run_name, out_folder(options), places.assets() / "runs")
-    asked = {
-        kind: Path(getattr(options, kind)).expanduser()
-        for kind in (*FILES, *FOLDERS)
-        if getattr(options, kind) is not None
-    }
+    asked = _asked(options)
     _check(options, asked)
     view = _view(options, run)
     damaged: list[DamagedRun] = []
     notes: list[str] = []
-    made = _contents(run, asked, view, options.theme, damaged, notes)
     result: dict[str, Any] = {"run": run.id, "files": []}
     lines = []
-    for kind, path, content, step in made:
-        _write(path, content)
-        row = {"kind": kind, "path": str(path), "bytes": len(content)}
-        if step is not None:
-            row["step"] = step
-        result["files"].append(row)
-        shown = f"step {step}, " if step is not None else ""
-        lines.append(f"{path}: {shown}{size(len(content))}")
-    if "model" in asked:
-        quiet_libraries()
-        from ctviz.export import export_model
+    with _room(asked):
+        if "model" in asked:
+            from ctviz.export import check_model, export_model
 
-        written = export_model(run, asked["model"], changed_only=options.changed)
-        result |= written
-        lines.append(
-            f"{written['folder']}: {written['changed']} tensors differ from the untuned model"
-        )
+            check_model(run, asked["model"])
+        made = _contents(run, asked, view, options.theme, damaged, notes)
+        if "model" in asked:  # before the files: it can still fail
+            quiet_libraries()
+            written = export_model(run, asked["model"], changed_only=options.changed)
+            result |= written
+            lines.append(
+                f"{written['folder']}: {written['changed']} tensors differ from the untuned model"
+            )
+        for kind, path, content, step in made:
+            write_bytes(path, content)
+            row = {"kind": kind, "path": str(path), "bytes": len(content)}
+            if step is not None:
+                row["step"] = step
+            result["files"].append(row)
+            shown = f"step {step}, " if step is not None else ""
+            lines.append(f"{path}: {shown}{size(len(content))}")
     notes += [f"A snapshot is left out: {text}" for text in dict.fromkeys(map(str, damaged))]
     result["notes"] = notes
     return answer(options, result, "\n".join([*lines, *notes]))
@@ -69,6 +71,22 @@ def size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
+def _asked(options: argparse.Namespace) -> dict[str, Path]:
+    """The places that were named, by kind."""
+    asked = {}
+    for kind in (*FILES, *FOLDERS):
+        text = getattr(options, kind)
+        if text is None:
+            continue
+        if not text:
+            raise CtvizError(f"--{kind} is empty: name a {'file' if kind in FILES else 'folder'}.")
+        try:
+            asked[kind] = Path(text).expanduser()
+        except RuntimeError as error:  # ~ of somebody unknown
+            raise CtvizError(f"--{kind} {text}: {error} Write the path out.") from error
+    return asked
+
+
 def _check(options: argparse.Namespace, asked: dict[str, Path]) -> None:
     """Raise before anything is computed if something is missing or would be overwritten."""
     if not asked:
@@ -76,16 +94,58 @@ def _check(options: argparse.Namespace, asked: dict[str, Path]) -> None:
         raise CtvizError(f"Nothing was asked for. Give at least one of {flags}.")
     if options.changed and "model" not in asked:
         raise CtvizError("--changed says what --model writes, but there is no --model.")
-    kinds: dict[Path, str] = {}
+    seen: dict[str, Path] = {}
     for kind, path in asked.items():
-        other = kinds.setdefault(path.absolute(), kind)
-        if other != kind:
-            raise CtvizError(f"--{other} and --{kind} both name {path}. Name another one.")
-        if kind in FILES and path.exists():
-            what = "is a folder" if path.is_dir() else "is there already"
+        try:
+            place = path.resolve()
+            there, folder = path.exists(), path.is_dir()
+            full = folder and any(path.iterdir())
+        except RuntimeError as error:  # links in a circle
+            raise CtvizError(f"{path} leads nowhere: {error}. Choose another place.") from error
+        except OSError as error:
+            raise not_written(path, error) from error
+        if kind in FILES and there:
+            what = "is a folder" if folder else "is there already"
             raise RunExists(f"{path} {what}. Name another file.")
-        if kind in FOLDERS and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if kind in FOLDERS and there and (full or not folder):
             raise RunExists(f"{path} is not an empty folder. Give another one.")
+        for other, taken in seen.items():
+            if place == taken:
+                raise CtvizError(f"--{other} and --{kind} both name {path}. Name another one.")
+            if taken in place.parents or place in taken.parents:
+                raise CtvizError(
+                    f"--{other} {asked[other]} and --{kind} {path} lie one in the other. Give each "
+                    "a place of its own."
+                )
+        seen[kind] = place
+
+
+@contextmanager
+def _room(asked: dict[str, Path]) -> Iterator[None]:
+    """Make the folders that files go into, and see that something can be written there.
+
+    What was made and stays empty is taken away again if anything goes wrong. Raises DiskFull.
+    """
+    made: list[Path] = []
+    try:
+        for kind, path in asked.items():
+            folder = path if kind in FOLDERS else path.parent
+            try:
+                made[:0] = [each for each in (folder, *folder.parents) if not each.exists()]
+                folder.mkdir(parents=True, exist_ok=True)
+                # named as `write_bytes` names what it writes first, which is longer than the name
+                with tempfile.NamedTemporaryFile(
+                    dir=folder, prefix=f".{path.name}.", suffix=".part"
+                ):
+                    pass
+            except OSError as error:
+                raise not_written(path, error) from error
+        yield
+    except BaseException:
+        for place in made:
+            with suppress(OSError):  # not empty, or not there
+                place.rmdir()
+        raise
 
 
 def _view(options: argparse.Namespace, run: Run) -> View:
@@ -108,6 +168,7 @@ def _contents(
 ) -> list[tuple[str, Path, bytes, int | None]]:
     """Kind, place, content and step of every file to write, computed before any is written."""
     from ctviz import export
+    from ctviz.export.origin import nearest
 
     made: list[tuple[str, Path, bytes, int | None]] = []
     steps: list[int] = []
@@ -121,6 +182,8 @@ def _contents(
         elif kind == "gif":
             film = export.draw_animation(run, view, theme=theme, damaged=damaged)
             made.append((kind, path, film.content, None))
+            if view.step is not None and not {"html", "png", "svg", "circuit"} & asked.keys():
+                notes.append(f"{path} shows every step, so --step makes no difference to it.")
             if film.frames < film.snapshots:
                 notes.append(
                     f"{path} shows {film.frames} of {film.snapshots} snapshots, evenly spread."
@@ -137,14 +200,9 @@ def _contents(
         elif kind in ("csv", "parquet"):
             files = export.table_files(run, kind, damaged=damaged)  # type: ignore[arg-type]
             made += [(kind, path / name, content, None) for name, content in files.items()]
+    if view.step is not None and not steps and "html" in asked:
+        own = [snapshot.step for snapshot in run.snapshots()]
+        steps.append(own[nearest(own, view.step)])
     if view.step is not None and steps and steps[0] != view.step:
         notes.insert(0, f"Step {view.step} has no snapshot; the nearest is step {steps[0]}.")
     return made
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(path, error) from error
-    write_bytes(path, content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -12,31 +12,17 @@ from ctviz.runs import Run
 from ctviz.runs.files import not_written, write_json
 from ctviz.runs.weights import kept_steps, latest_checkpoint, weights_of
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["CHANGED", "export_model"]
+__all__ = ["CHANGED", "check_model", "export_model"]
 
 CHANGED = "changed.safetensors"
 
 
-def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[str, Any]:
-    """Write a run's weights at its last step; returns what was written, in plain values.
+def check_model(run: Run, folder: Path) -> Path:
+    """The file with a run's weights at its last step, if `export_model` can write them there.
 
-    The folder gets what `transformers` loads with ``from_pretrained`` (weights as safetensors,
-    config, tokenizer), or with ``changed_only`` the tensors that differ from the untuned model in
-    ``changed.safetensors``, by their names there, and ``changed.json``, which says of which model.
-
-    Raises DamagedRun if the run has kept no weights or the untuned model is not the one it was, and
-    RunExists if the folder holds anything.
+    Raises DamagedRun if the run has kept none, and RunExists if the folder holds anything.
     """
-    # torch is imported here and below, so that what needs no model is there at once.
-    from safetensors.torch import save_file
-
-    from ctviz.inspection.weights import put_in, untuned_model
-
-    step = kept_steps(run)[-1]
-    file = weights_of(run, step)
+    file = weights_of(run, kept_steps(run)[-1])
     if file is None and latest_checkpoint(run.folder) is not None:
         raise DamagedRun(
             f"{run.id} has only a checkpoint that cannot be read, or holds adapters that are not "
@@ -46,6 +32,25 @@ def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[
         raise DamagedRun(f"{run.id} has kept no weights: there is nothing to export.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunExists(f"{folder} is not an empty folder. Give another one.")
+    return file
+
+
+def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[str, Any]:
+    """Write a run's weights at its last step; returns what was written, in plain values.
+
+    The folder gets what `transformers` loads with ``from_pretrained`` (weights as safetensors,
+    config, tokenizer), or with ``changed_only`` the tensors that differ from the untuned model in
+    ``changed.safetensors``, by their names there, and ``changed.json``, which says of which model.
+
+    Raises what `check_model` raises, and DamagedRun if the weights cannot be read or the untuned
+    model is not the one it was.
+    """
+    # torch is imported here and below, so that what needs no model is there at once.
+    from safetensors.torch import save_file
+
+    from ctviz.inspection.weights import put_in, untuned_model
+
+    step, file = kept_steps(run)[-1], check_model(run, folder)
     loaded = untuned_model(run, device="cpu")
     names = put_in(loaded, file)
     about = run.about.get("model", {})

@@ -13,7 +13,7 @@ from ctviz.runs.groups import read_groups
 from ctviz.tasks import is_file
 from ctviz.views.naming import METHODS
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import Timeline
+from ctviz.views.timeline import NodeGroup, Timeline
 
 __all__ = ["nearest", "origin", "sentence", "timeline_of"]
 
@@ -21,8 +21,8 @@ __all__ = ["nearest", "origin", "sentence", "timeline_of"]
 def timeline_of(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timeline:
     """A run as the player shows it, its named groups too, without folders of this machine in names.
 
-    Damaged snapshots are left out and put into ``damaged``. Raises CtvizError if no snapshot is
-    left, DamagedRun if the groups cannot be read.
+    Damaged snapshots and groups are left out and put into ``damaged``. Raises CtvizError if no
+    snapshot is left.
     """
     nothing = CtvizError(
         f"{run.id} has no snapshot that can be read: there is nothing to export yet. "
@@ -32,7 +32,12 @@ def timeline_of(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timelin
         raise nothing
     home = run.folder.parent
     shipped = home.resolve() == (places.assets() / "runs").resolve()
-    groups = read_groups(run, places.runs() if shipped else home)
+    groups: tuple[NodeGroup, ...] = ()
+    try:
+        groups = read_groups(run, places.runs() if shipped else home)
+    except DamagedRun as error:
+        if damaged is not None:
+            damaged.append(error)
     timeline = recorded(run, damaged=damaged, groups=groups)
     if timeline is None or not timeline.steps:
         raise nothing

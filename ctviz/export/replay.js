@@ -65,6 +65,7 @@ function show() {
 function setStateValue(name, value) {
   if (name !== "view") return;
   written = toHash(value);
+  asked.words = ""; // or a change of theme says again what is long past
   said.textContent = "";
   if (written !== location.hash.slice(1)) location.hash = written;
 }

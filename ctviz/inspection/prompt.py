@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
@@ -13,6 +13,7 @@ from ctviz.tasks.tokens import Tokens
 __all__ = ["LONGEST", "Prompt", "own_prompt", "pair_prompt"]
 
 LONGEST = 2048  # tokens: attention patterns take the square of it
+LISTED = 4  # tokens of an answer that a note names
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Prompt:
     """Token ids of a prompt, and as text in ``tokens``.
 
     ``answer`` and ``foil`` are ids that are compared after its last token; None where none was
-    given. ``corrupt``: ids of its counterfactual, of the same number; None without one.
+    given. ``corrupt``: ids of its counterfactual, of the same number; None without one. ``notes``
+    say in sentences where answer or foil were read otherwise than typed.
     """
 
     ids: tuple[int, ...]
@@ -28,13 +30,16 @@ class Prompt:
     answer: int | None = None
     foil: int | None = None
     corrupt: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -> Prompt:
     """Any text as a prompt. Raises BadTask if it cannot be run, saying why.
 
     With an answer and a foil they are compared at the first token in which they differ, and what
-    they begin with alike is put at the end of the prompt; an answer alone is its first token.
+    they begin with alike is put at the end of the prompt; an answer alone is its first token. A
+    space is put in front of an answer or foil where that makes one token of several, unless the
+    prompt ends in one.
     """
     tokens = Tokens(loaded.tokenizer)
     ids = tokens.prompt(text) if text else []
@@ -42,13 +47,61 @@ def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -
         raise BadTask("The prompt is empty: type some text.")
     if foil and not answer:
         raise BadTask("There is a foil but no answer to compare it with: give an answer as well.")
+    typed, notes = {"answer": answer, "foil": foil}, []
+    if not text[-1].isspace():
+        answer, foil = _spaced(tokens, answer, foil)
+        notes = [
+            f"The {name} is read as {said!r}, with the space in front."
+            for name, said in (("answer", answer), ("foil", foil))
+            if said != typed[name]
+        ]
     if answer and foil:
         _check_length(loaded, ids)
-        return pair_prompt(loaded, Pair(text, text, answer, foil))
+        pair = Pair(text, text, answer, foil)
+        parts = tokens.cut(pair)
+        notes += [
+            _several(loaded, said, cut, whole=not parts.shared)
+            for said, cut in ((answer, parts.answer), (foil, parts.foil))
+            if len(cut) > 1
+        ]
+        return replace(pair_prompt(loaded, pair), notes=tuple(notes))
     said = tokens.continuation(answer) if answer else []
     if answer and not said:
         raise BadTask(f"The answer {answer!r} has no tokens.")
-    return _prompt(loaded, ids, said[0] if said else None, None, None)
+    if len(said) > 1:
+        notes.append(_several(loaded, answer, said, whole=True))
+    made = _prompt(loaded, ids, said[0] if said else None, None, None)
+    return replace(made, notes=tuple(notes))
+
+
+def _spaced(tokens: Tokens, *texts: str) -> tuple[str, ...]:
+    """The texts, with a space in front if that makes one token of several of any of them.
+
+    Then all that are one token with a space have it, so that like is compared with like.
+    """
+    bare = [bool(text) and not text[0].isspace() for text in texts]
+    one = [
+        is_bare and len(tokens.continuation(f" {text}")) == 1
+        for text, is_bare in zip(texts, bare, strict=True)
+    ]
+    cut = [
+        is_one and len(tokens.continuation(text)) > 1
+        for text, is_one in zip(texts, one, strict=True)
+    ]
+    if not any(cut):
+        return texts
+    return tuple(f" {text}" if is_one else text for text, is_one in zip(texts, one, strict=True))
+
+
+def _several(loaded: Loaded, text: str, ids: list[int], *, whole: bool) -> str:
+    """That only the first of several tokens is compared; ``whole``: they are all of the text."""
+    names = [repr(str(loaded.tokenizer.decode([token]))) for token in ids[:LISTED]]
+    listed = ", ".join(names) + (" …" if len(ids) > LISTED else "")
+    if len(ids) <= LISTED:
+        listed = " and ".join((", ".join(names[:-1]), names[-1]))
+    short = text if len(text) <= 40 else f"{text[:39]}…"
+    of = "is read as" if whole else "goes on, where answer and foil part, with"
+    return f"{short!r} {of} {len(ids):,} tokens, {listed}; only the first is compared."
 
 
 def pair_prompt(loaded: Loaded, pair: Pair) -> Prompt:

@@ -57,7 +57,8 @@ COLUMNS = {
     "run": "folder",
 }
 HELPS = {
-    "score_after": "The task's own score on test examples, when the run had ended.",
+    "score_after": "The task's own score on test examples, when the run had ended. The curve above "
+    "is of dev examples, at each snapshot, so the two need not agree.",
     "kl": "Nats a token from the untuned model on neutral prompts, when the run had ended.",
     "perplexity_change": "Change of the perplexity of general English, when the run had ended.",
     "others_after": "Mean accuracy on those tasks that the untuned model does above chance.",
@@ -66,13 +67,6 @@ HELPS = {
     "edges": "In the circuit, at the last snapshot.",
     "trained_fraction": "Share of the model's parameters that a step moved, mean over steps.",
     "seconds": "In training steps, without discovery for snapshots and without evaluation.",
-}
-STATES = {
-    "entered": "only in B",
-    "left": "only in A",
-    "strengthened": "stronger in B",
-    "weakened": "weaker in B",
-    "noise": "the same",
 }
 SHARES = ("perplexity_change", "trained_fraction")
 WHOLE = ("edges", "trained_parameters", "steps", "seed", "dev_examples", "test_examples")
@@ -234,9 +228,11 @@ def _runs(sides: list[Side], drawn: list[Side]) -> int:
         if len(drawn) > 2:
             st.info("The graphs of A and B differ. Choose another pair to compare its edges.")
         return compared.last_step(drawn)
+    st.caption("Node colours and the inspector's numbers are A's; the heatmap shows B − A.")
     payload = compare.pack_pair(first, second)
     step = _play(payload, f"{first.run.id}-{second.run.id}", order, None)
-    _changes(compare.changes(first, second, step), f"B against A at step {step}", step)
+    title = compare.at_steps(first, second, step)
+    _changes(compare.changes(first, second, step), title, step)
     return step
 
 
@@ -269,6 +265,10 @@ def _steps(side: Side, against: int | None) -> tuple[int, int]:
             View.from_query(st.query_params.to_dict()),
         ),
         help="The player shows what each other step has gained and lost since, or has yet to.",
+    )
+    st.caption(
+        f"A is step {reference}, B the step shown. Node colours and the inspector's numbers are "
+        "A's; the heatmap shows B − A."
     )
     payload = compare.pack_steps(side, reference)
     step = _play(payload, side.run.id, [side.run.id], reference)
@@ -304,10 +304,10 @@ def _play(payload: dict[str, Any], name: str, order: list[str], against: int | N
 def _changes(found: pd.DataFrame, title: str, step: int) -> None:
     """Which edges the two circuits do not share, or hold at another strength."""
     counts = found["state"].value_counts()
-    said = ", ".join(f"{counts.get(state, 0)} {words}" for state, words in STATES.items())
+    said = ", ".join(f"{counts.get(words, 0)} {words}" for words in compare.STATES.values())
     with st.expander(f"Edges, {plain(title)}: {said}"):
         st.caption(
-            "A score is in units of the task metric. The same: in both, and B - A is no larger "
+            "A score is in units of the task metric. The same: in both, and B − A is no larger "
             "than two standard errors of the difference."
         )
         number = st.column_config.NumberColumn
@@ -318,7 +318,7 @@ def _changes(found: pd.DataFrame, title: str, step: int) -> None:
             column_config={
                 "before": number("A", format="%.4f"),
                 "after": number("B", format="%.4f"),
-                "difference": number("B - A", format="%.4f"),
+                "difference": number("B − A", format="%.4f"),
                 "error": number(
                     "± of the difference", format="%.4f", help="One standard error over examples."
                 ),
@@ -333,7 +333,7 @@ def _charts(drawn: list[Side], against: int | None, shown: int) -> None:
     one, two, three = st.columns([2, 2, 1], vertical_alignment="bottom")
     uprights: dict[Upright, str] = {
         "metric": "task metric",
-        "score": " / ".join(dict.fromkeys(s.judged_by.replace("_", " ") for s in drawn)),
+        "score": " / ".join(dict.fromkeys(side.scored for side in drawn)),
     }
     upright = one.selectbox(
         "Up", get_args(Upright), format_func=uprights.__getitem__, key="compare-up"
@@ -357,7 +357,9 @@ def _charts(drawn: list[Side], against: int | None, shown: int) -> None:
     if len(drawn) > 2:
         found = compare.pairs(drawn, shown)
         bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.2f")
-        st.caption(f"All pairs, at step {shown}")
+        ended = [(compared.letter(side), *compare.shown_at(side, shown)) for side in drawn]
+        short = [f"{name} at step {step} (its last)" for name, step, over in ended if over]
+        st.caption(", ".join([f"All pairs, at step {shown}", *short]))
         st.dataframe(
             found,
             hide_index=True,
@@ -370,8 +372,12 @@ def _table(sides: list[Side]) -> None:
     found = compare.table(sides)
     st.subheader("In numbers")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    titles = COLUMNS | {
+        "score_after": f"score ({compare.examples_of(found, 'test')})",
+        "metric_after": f"metric ({compare.examples_of(found, 'dev')})",
+    }
     config = {}
-    for name, label in COLUMNS.items():
+    for name, label in titles.items():
         if found[name].dtype.kind not in "if":
             config[name] = text(label, help=HELPS.get(name))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from ctviz.pages.live import (
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs
+from ctviz.runs.files import written
 from ctviz.runs.weights import kept_steps
 from ctviz.snapshot import ProbeReading, Snapshot
 from ctviz.views import inspection as views
@@ -44,6 +45,10 @@ LAST = "inspected"  # the address when this page was last left
 FILL = "inspect-fill"  # whether that has to be put into the address
 INK = "#31333f"
 OWN = "inspect-own"  # what was typed: prompt, answer, foil
+ATTENTION, NEURONS = "Attention", "Its strongest neurons"
+EFFECT, SWITCHED = "Direct effect on the prediction", "Switched off"
+PROMOTES, EDGES = "What it promotes and suppresses", "Strongest edges in the circuit"
+REDUNDANCY = "Redundancy over the run"
 ABLATIONS: dict[Ablation, str] = {
     "zero": "zero",
     "mean": "its mean over the task's prompts",
@@ -141,8 +146,14 @@ def _enter(runs: dict[str, Run], usual: str) -> None:
 def _shown(run: Run, known: bool, places: Sequence[Any]) -> Shown | None:
     """The step and node that are asked for, or what is nearest; None if there is nothing yet."""
     graph = run.graph
-    stamp = tuple((file.name, file.stat().st_mtime_ns) for file in run.snapshot_files())
+    stamp = tuple((file.name, written(file)) for file in run.snapshot_files())
     snapshots, damaged = read_snapshots(str(run.folder), stamp) if graph is not None else ((), ())
+    if damaged and not snapshots:
+        st.error("All snapshots of this run are damaged, so there is nothing to look into.")
+    for problem in damaged:
+        st.warning(plain(f"A snapshot is left out: {problem}"))
+    if damaged and not snapshots:
+        return None
     if graph is None or not snapshots:
         st.info(
             "This run has no snapshot yet, so there is nothing to look into. "
@@ -150,8 +161,6 @@ def _shown(run: Run, known: bool, places: Sequence[Any]) -> Shown | None:
             icon=":material/hourglass_empty:",
         )
         return None
-    for problem in damaged:
-        st.warning(plain(f"A snapshot is left out: {problem}"))
     view = View.from_query(st.query_params.to_dict() if known else {})
     steps = [snapshot.step for snapshot in snapshots]
     step = steps[-1] if view.step is None else min(steps, key=lambda s: abs(s - (view.step or 0)))
@@ -203,24 +212,30 @@ def _go(step: int, node: str) -> None:
 
 
 def _page(shown: Shown) -> None:
+    contents = st.container()
     live = _availability(shown)
     read = _prompt(shown, live)
     if not shown.node:
         if read is not None:
             _model_section(shown, read)
         return
-    head = kind_of(shown.node) == "head"
+    sections: dict[str, Callable[[], None]] = {}
     if read is not None:
-        if head:
-            _attention_section(shown, read)
-        _attribution_section(shown, read)
-        _lens_section(shown, read)
-        if not head:
-            _neuron_section(shown, read)
-    _edges_section(shown)
-    _redundancy_section(shown)
-    if read is not None:
-        _off_section(shown, live, read)
+        if kind_of(shown.node) == "head":
+            sections[ATTENTION] = lambda: _attention_section(shown, read)
+        elif read.node_now is not None:
+            sections[NEURONS] = lambda: _neuron_section(shown, read)
+        sections[EFFECT] = lambda: _attribution_section(shown, read)
+        if live is not None and read.prompt is not None:
+            sections[SWITCHED] = lambda: _off_section(shown, live, read)
+        if read.node_now is not None:
+            sections[PROMOTES] = lambda: _lens_section(shown, read)
+    sections[EDGES] = lambda: _edges_section(shown)
+    sections[REDUNDANCY] = lambda: _redundancy_section(shown)
+    links = (f"[{title}](#{_anchor(title)})" for title in sections)
+    contents.markdown(f":small[On this page: {' · '.join(links)}]")
+    for draw in sections.values():
+        draw()
 
 
 def _availability(shown: Shown) -> Live | None:
@@ -301,7 +316,10 @@ def _prompt(shown: Shown, live: Live | None) -> Read | None:
         return None
     try:
         with st.spinner("Running the prompt at both steps …"):
-            return _live(shown, live, at, own)
+            read = _live(shown, live, at, own)
+        if read.prompt is not None and read.prompt.notes:
+            st.caption(plain(" ".join(read.prompt.notes)))
+        return read
     except CtvizError as error:
         if at < 0:
             st.error(plain(str(error)))
@@ -321,13 +339,14 @@ def _own() -> tuple[str, str, str]:
         places[0].text_input(
             "Answer",
             key=keys[1],
-            placeholder=" are",
-            help="What should come next, with its leading space. Without one it is the token that "
-            "the model finds likeliest at this step. Of several tokens the first counts, or with a "
-            "foil the first in which the two differ.",
+            placeholder="are",
+            help="What should come next. A space is put in front where that makes one token of "
+            "several. Without an answer it is the token that the model finds likeliest at this "
+            "step. Of several tokens the first counts, or with a foil the first in which the two "
+            "differ.",
         )
         places[1].text_input(
-            "Foil", key=keys[2], placeholder=" is", help="What it is compared with, if anything."
+            "Foil", key=keys[2], placeholder="is", help="What it is compared with, if anything."
         )
         if places[2].form_submit_button("Run this prompt", type="primary", width="stretch"):
             st.session_state[OWN] = tuple(st.session_state[key] for key in keys)
@@ -395,6 +414,15 @@ def _section(title: str, help: str, how: str = "") -> None:
         st.caption(plain(how))
 
 
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _signed(value: float, digits: int) -> str:
+    """A number with its sign, and a real minus as the player writes it."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def _sides(shown: Shown) -> list[tuple[str, bool]]:
     """Name of each side, and whether it is that of step 0."""
     now = (f"Step {shown.step}", False)
@@ -415,7 +443,7 @@ def _model_section(shown: Shown, read: Read) -> None:
 
 def _attention_section(shown: Shown, read: Read) -> None:
     _section(
-        "Attention",
+        ATTENTION,
         f"{shown.source} Row: the token that looks; column: what it looks at. Each row adds up to "
         "1. On this one prompt.",
         read.how,
@@ -435,13 +463,23 @@ def _attention_section(shown: Shown, read: Read) -> None:
             count - views.WINDOW,
             help=f"The prompt has {count} tokens; {views.WINDOW} are shown at a time.",
         )
-    with st.container(horizontal=True):
-        for title, at_start in _sides(shown):
-            pattern = then if at_start else now
-            _panel(title, views.attention_map(read.tokens, pattern, first=first))
-        if shown.step != shown.then.step:
-            figure = views.attention_change(read.tokens, now - then, first=first)
-            _panel(f"Step {shown.step} - step {shown.then.step}", figure)
+    maps = {
+        title: views.attention_map(read.tokens, then if at_start else now, first=first)
+        for title, at_start in _sides(shown)
+    }
+    if shown.step != shown.then.step:
+        change = views.attention_change(read.tokens, now - then, first=first)
+        maps[f"Step {shown.step} − step {shown.then.step}"] = change
+    # One row at any width: scales lie above the maps, and only the first names the rows.
+    places = st.columns([1.3, 1, 1], vertical_alignment="bottom")
+    for at, (place, (title, figure)) in enumerate(zip(places, maps.items(), strict=False)):
+        scale = {"orientation": "h", "y": 1.0, "yanchor": "bottom", "nticks": 3}
+        figure.update_traces(colorbar=scale)
+        if at:
+            figure.update_yaxes(showticklabels=False, title_text=None)
+        with place:
+            st.markdown(f"**{title}**")
+            _plot(figure, f"Attention, {title}", key=f"inspect-map-{title}")
 
 
 def _patterns(shown: Shown, read: Read) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -453,15 +491,9 @@ def _patterns(shown: Shown, read: Read) -> tuple[np.ndarray | None, np.ndarray |
     return tuple(probe.attention[layer, head].astype(float) for probe in (read.now, read.then))  # type: ignore[return-value]
 
 
-def _panel(title: str, figure: Any) -> None:
-    with st.container(width=328):
-        st.markdown(f"**{title}**")
-        _plot(figure, f"Attention, {title}", key=f"inspect-map-{title}")
-
-
 def _attribution_section(shown: Shown, read: Read) -> None:
     _section(
-        "Direct effect on the prediction",
+        EFFECT,
         f"{shown.source} Direct logit attribution: what the node's output at the last position "
         "adds to the logits by itself, through the final norm with its scale as it is in this run. "
         "What later nodes make of it is not counted.",
@@ -499,14 +531,14 @@ def _three(shown: Shown, now: float, then: float) -> None:
     if shown.step != shown.then.step:
         numbers += [(f"Step {shown.then.step}", then), ("Change", now - then)]
     for place, (label, number) in zip(st.columns(3), numbers, strict=False):
-        place.metric(label, f"{number:+.3f}", border=True, help=told)
+        place.metric(label, _signed(number, 3), border=True, help=told)
 
 
 def _lens_section(shown: Shown, read: Read) -> None:
     if read.node_now is None or read.node_then is None:
         return
     _section(
-        "What it promotes and suppresses",
+        PROMOTES,
         f"{shown.source} Logit lens: the node's output at the last position through the final norm "
         "and the unembedding, in logits above the mean over all tokens.",
         read.how,
@@ -524,7 +556,7 @@ def _neuron_section(shown: Shown, read: Read) -> None:
     if read.node_now is None or read.node_then is None:
         return
     _section(
-        "Its strongest neurons",
+        NEURONS,
         f"{shown.source} Neurons with the largest direct effect at the last position: activation "
         "times what the neuron writes, through the final norm, on the logit difference. With the "
         "bias of the output they add up to the MLP's direct effect.",
@@ -542,7 +574,7 @@ def _neuron_section(shown: Shown, read: Read) -> None:
 def _edges_section(shown: Shown) -> None:
     examples = shown.run.about.get("examples", "?")
     _section(
-        "Strongest edges in the circuit",
+        EDGES,
         f"{shown.source} Scores by edge attribution patching, "
         f"{shown.run.config.ablation} ablation, means over {examples} dev examples, in units of "
         "the metric. Positive: the edge supports the behaviour.",
@@ -562,7 +594,7 @@ def _edges_section(shown: Shown) -> None:
 def _redundancy_section(shown: Shown) -> None:
     examples = shown.run.about.get("examples", "?")
     _section(
-        "Redundancy over the run",
+        REDUNDANCY,
         f"Run {plain(shown.run.id)}, all snapshots, {examples} dev examples. (D - d) / D of the "
         "node's D incoming edges. circuit: d are in the circuit; mass 90 %: the fewest that carry "
         "90 % of their total |score|.",
@@ -577,12 +609,11 @@ def _redundancy_section(shown: Shown) -> None:
     _plot(figure, f"Redundancy of {shown.node} over the run", key="inspect-redundancy")
 
 
-def _off_section(shown: Shown, live: Live | None, read: Read) -> None:
-    if live is None or read.prompt is None:
-        return
+def _off_section(shown: Shown, live: Live, read: Read) -> None:
+    assert read.prompt is not None
     config = shown.run.config
     _section(
-        "Switched off",
+        SWITCHED,
         f"{shown.source} What {shown.node} writes is replaced for everything that reads it; all "
         "else runs as it is. That is the model with all edges out of it corrupted.",
         read.how,
@@ -614,12 +645,9 @@ def _off_section(shown: Shown, live: Live | None, read: Read) -> None:
 
 
 def _show_prompt(found: OnPrompt, shown: Shown, compared: str) -> None:
-    st.metric(
-        plain(f"This prompt: {compared}"),
-        f"{found.before:+.2f} → {found.after:+.2f}",
-        f"{found.after - found.before:+.2f}",
-        delta_color="off",
-        border=True,
+    _before_after(
+        f"This prompt: {compared}",
+        found,
         help=f"{shown.source} In logits, with {shown.node} as it is and switched off.",
     )
     sides = {"as it is": found.top_before[:6], "off": found.top_after[:6]}
@@ -628,13 +656,24 @@ def _show_prompt(found: OnPrompt, shown: Shown, compared: str) -> None:
 
 def _show_task(found: OnTask, shown: Shown) -> None:
     error = "" if np.isnan(found.error) else f" ± {found.error:.2f}"
-    st.metric(
+    _before_after(
         f"The task's metric, {found.examples} dev examples",
-        f"{found.before:+.2f} → {found.after:+.2f}",
-        f"{found.after - found.before:+.2f}{error}",
-        delta_color="off",
-        border=True,
+        found,
+        error,
         help=f"{shown.source} Means over examples; ± is the standard error of the mean change.",
+    )
+
+
+def _before_after(label: str, found: OnPrompt | OnTask, error: str = "", *, help: str) -> None:
+    change = found.after - found.before
+    st.metric(
+        plain(label),
+        f"{_signed(found.before, 2)} → {_signed(found.after, 2)}",
+        f"{_signed(change, 2)}{error}",
+        delta_color="off",
+        delta_arrow="down" if change < 0 else "up",
+        border=True,
+        help=help,
     )
 
 

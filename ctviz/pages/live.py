@@ -14,6 +14,7 @@ import streamlit as st
 from ctviz.config import Ablation
 from ctviz.errors import DamagedRun
 from ctviz.runs import Run, open_run
+from ctviz.runs.files import written
 from ctviz.runs.weights import weights_of
 from ctviz.snapshot import Snapshot
 
@@ -48,7 +49,7 @@ class Live:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def read_snapshots(
-    folder: str, stamp: tuple[tuple[str, int], ...]
+    folder: str, stamp: tuple[tuple[str, int | None], ...]
 ) -> tuple[tuple[Snapshot, ...], tuple[str, ...]]:
     """The snapshots of a run, and what is wrong with those that cannot be read."""
     damaged: list[DamagedRun] = []
@@ -59,7 +60,7 @@ def read_snapshots(
 def live_at(run: Run, step: int) -> Live:
     """The model of a step, as it is on disk now."""
     file = weights_of(run, step)
-    stamp = (run.about.get("model", {}).get("revision"), file and file.stat().st_mtime_ns)
+    stamp = (run.about.get("model", {}).get("revision"), file and written(file))
     return Live(str(run.folder), step, stamp)
 
 

@@ -29,12 +29,17 @@ STYLE = """<style>
 @media (max-width: 900px) { .cp { grid-template-columns: 1fr; gap: .1rem } }
 </style>"""
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-!|~$:])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-!|~$:&.@])")
+# Streamlit makes links, icons and typographic arrows of text even where its signs are escaped.
+_RUNS = re.compile(
+    r"(?<=www)(?=\.)|(?<=:)(?=//|material/)|(?=@)|(?<=(?<!\S)[<>~-])(?=[-=>](?!\S))", re.IGNORECASE
+)
+_JOINER = "\u2060"  # has no width
 
 
 def plain(text: str) -> str:
-    """A text as Markdown that shows it as it is."""
-    return _MARKUP.sub(r"\\\1", text)
+    """A text as one line of Markdown that shows it as it is, but for the width of its spaces."""
+    return _MARKUP.sub(r"\\\1", _RUNS.sub(_JOINER, " ".join(text.split())))
 
 
 def asks_one_thing(example: Example) -> bool:

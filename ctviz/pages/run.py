@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +25,7 @@ FAMILY_TITLES = ", ".join(family.title for family in FAMILIES.values())
 OTHER = "another model …"
 OWN = "your own file …"
 USUAL = "sva-flip"
+SURELY_LATER = 5.0  # seconds; a worker is started a moment before its run, or after
 KINDS: tuple[Kind, ...] = get_args(Kind)
 KIND_NAMES = {"known": "Known answers"}  # the others are their own names
 METHOD_NAMES: dict[Method, tuple[str, str]] = {
@@ -68,7 +70,7 @@ def main() -> None:
             "There are no counterfactual prompts, so edges are corrupted with their "
             f"{values['ablation']}."
         )
-    _expectation(model, method)
+    _expectation(model, method, values["steps"])
     if st.button(
         "Discover and tune", type="primary", icon=":material/play_arrow:", disabled=not ready
     ):
@@ -190,8 +192,8 @@ def _task_label(key: str) -> str:
     return f"{KIND_NAMES.get(task.kind, task.kind.capitalize())} · {task.title} ({key})"
 
 
-def _expectation(model: str, method: str) -> None:
-    """What the last finished run of this kind took on this machine, measured."""
+def _expectation(model: str, method: Method, steps: int) -> None:
+    """How long a run of so many steps takes, by the last one of its model and method here."""
     if model in KNOWN and not KNOWN[model].ready:
         st.warning(
             f"The weights of {model} are not on this machine. Run `ctviz models fetch {model}` "
@@ -201,14 +203,40 @@ def _expectation(model: str, method: str) -> None:
     for run in list_runs(folders()[0]):
         if not isinstance(run, Run) or run.status().state != "finished":
             continue
-        if run.config.model == model and run.config.method == method:
-            seconds = run.metrics()["seconds"].dropna()
-            if len(seconds):
-                st.caption(
-                    f"On this machine, the last run of {Path(model).name} took "
-                    f"{seconds.median():.2g} s a step, without its snapshots."
-                )
+        if (run.config.model, run.config.method) != (model, method):
+            continue
+        if (seconds := _took(run)) is not None:
+            done = run.status().step
+            st.caption(
+                f"About {_duration(seconds / done * steps)} in all, by the last such run here: "
+                f"{plain(Path(model).name)}, {METHOD_NAMES[method][0].lower()}, {done:,} steps in "
+                f"{_duration(seconds)}, with snapshots and evaluation."
+            )
             return
+
+
+def _took(run: Run) -> float | None:
+    """Seconds from a finished run's start to its end; None if that is not known.
+
+    A process that is younger than the run has resumed it, and the time in between is no work.
+    """
+    status = run.status()
+    try:
+        started = datetime.fromisoformat(str(run.about.get("created"))).timestamp()
+    except ValueError:
+        return None
+    resumed = status.born > started + SURELY_LATER
+    if resumed or status.step < 1 or status.heartbeat <= started:
+        return None
+    return status.heartbeat - started
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in words, with as many digits as an estimate has."""
+    if seconds < 99.5:
+        return f"{float(f'{seconds:.2g}'):g} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 99.5 else f"{minutes / 60:.1f} hours"
 
 
 main()

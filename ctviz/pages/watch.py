@@ -13,7 +13,7 @@ from ctviz.runs import Run, Status, list_runs, open_run
 from ctviz.runs.groups import change_groups, read_groups
 from ctviz.views.naming import run_names
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import Timeline, pack
+from ctviz.views.timeline import NodeGroup, Timeline, pack
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees
@@ -48,7 +48,10 @@ def main() -> None:
                 st.text(str(problem))
     st.session_state["watched"] = name
     run = runs[name]
-    live = run.status().live
+    try:
+        live = run.status().live
+    except DamagedRun:  # since it was listed; what is wrong is said below
+        live = False
     if live:
         st.fragment(_show, run_every=POLL)(name, live)
     else:  # what is kept is what is seen: the whole page follows the player
@@ -79,7 +82,7 @@ def _show(name: str, was_live: bool) -> None:
     try:
         run = open_run(name, *folders())
         status = run.status()
-        groups = read_groups(run, folders()[0])
+        groups, lost = _groups(run)
         timeline = recorded(run, damaged=damaged, groups=groups)
     except CtvizError as error:
         st.error(plain(str(error)))
@@ -89,6 +92,8 @@ def _show(name: str, was_live: bool) -> None:
         st.warning(plain(notice), icon=":material/info:")
     for problem in damaged:
         st.warning(plain(f"A snapshot is left out: {problem}"))
+    if lost is not None:
+        st.warning(plain(str(lost)))
     if timeline is None:
         if not status.live:
             st.info("This run ended before its model was loaded, so there is nothing to play.")
@@ -102,11 +107,21 @@ def _show(name: str, was_live: bool) -> None:
             key=key,
             view=view,
             on_change=lambda: _remember(name, key),
-            on_groups=lambda: change_groups(run, folders()[0], group_change(key)),
+            on_groups=None
+            if lost is not None
+            else lambda: change_groups(run, folders()[0], group_change(key)),
             links=True,
         )
     if was_live and not status.live:
         st.rerun()
+
+
+def _groups(run: Run) -> tuple[tuple[NodeGroup, ...], DamagedRun | None]:
+    """The run's named groups, or none of them and what is wrong with their file."""
+    try:
+        return read_groups(run, folders()[0]), None
+    except DamagedRun as error:
+        return (), error
 
 
 def _progress(run: Run, status: Status) -> None:

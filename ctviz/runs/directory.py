@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,8 +33,17 @@ from ctviz.config import TuneConfig
 from ctviz.dynamics import dynamics
 from ctviz.errors import CtvizError, DamagedRun, RunExists, UnknownName
 from ctviz.graph import Graph
+from ctviz.runs.checks import (
+    check_about,
+    check_probes,
+    check_snapshot,
+    check_status,
+    is_finite,
+    is_step,
+)
 from ctviz.runs.files import (
     append_line,
+    numbered,
     read_json,
     read_tensors,
     write_bytes,
@@ -251,15 +260,20 @@ class Run:
                 f"{self.folder / 'run.json'} has schema {about.get('schema')!r}, but this version "
                 f"of ctviz reads schema {SCHEMA}."
             )
+        check_about(self.folder / "run.json", about)
         return about
 
     @cached_property
     def config(self) -> TuneConfig:
         """The settings of the run; raises DamagedRun."""
+        file, about = self.folder / "run.json", self.about
         try:
-            return TuneConfig.from_dict(self.about["config"])
-        except (KeyError, TypeError, CtvizError) as error:
-            raise DamagedRun(f"{self.folder / 'run.json'} has a bad config: {error}.") from error
+            config = TuneConfig.from_dict(about["config"])
+        except (KeyError, TypeError, AttributeError, CtvizError) as error:
+            raise DamagedRun(f"{file} has a bad config: {error}.") from error
+        if not isinstance(config.model, str):
+            raise DamagedRun(f"{file} has a bad config: its model {config.model!r} is not a text.")
+        return config
 
     @property
     def graph(self) -> Graph | None:
@@ -276,6 +290,7 @@ class Run:
         """``status.json``; a run whose worker has gone is ``interrupted``. Raises DamagedRun."""
         file = self.folder / "status.json"
         values = read_json(file)
+        check_status(file, values)
         try:
             status = Status(**{**values, "notices": tuple(values.get("notices", ()))})
         except TypeError as error:
@@ -310,18 +325,25 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """One row a step, columns as in StepRecord and Snapshot.metrics; NaN where not measured.
 
-        A line that is not whole JSON (the last one of a killed worker) is left out.
+        A line that is not whole JSON (the last one of a killed worker) or that names no step is
+        left out, and so is a value that is no finite number. Raises DamagedRun if the file cannot
+        be read at all.
         """
         rows: dict[int, dict[str, Any]] = {}
         file = self.folder / "metrics.jsonl"
-        if file.is_file():
-            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    values = json.loads(line)
-                    step = int(values["step"])
-                except (ValueError, KeyError, TypeError):
-                    continue
-                rows.setdefault(step, {"step": step}).update(values)
+        try:
+            text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+        except OSError as error:
+            raise DamagedRun(f"{file} cannot be read: {error}.") from error
+        for line in text.splitlines():
+            try:
+                values = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(values, dict) and is_step(values.get("step")):
+                rows.setdefault(values["step"], {}).update(
+                    {k: v for k, v in values.items() if v is None or is_finite(v)}
+                )
         return pd.DataFrame([rows[step] for step in sorted(rows)])
 
     def dynamics(self) -> pd.DataFrame:
@@ -331,24 +353,37 @@ class Run:
 
     def snapshot_files(self) -> list[Path]:
         """Files of the snapshots, in step order."""
-        return sorted((self.folder / "snapshots").glob("[0-9]*.safetensors"))
+        return list(numbered(self.folder / "snapshots").values())
 
     def weight_files(self) -> list[Path]:
         """Files of the weights that were kept at snapshots, in step order."""
-        return sorted((self.folder / "weights").glob("[0-9]*.safetensors"))
+        return list(numbered(self.folder / "weights").values())
 
-    def snapshots(self, *, damaged: list[DamagedRun] | None = None) -> Iterator[Snapshot]:
-        """Each snapshot in step order. Damaged files are skipped and put into ``damaged``."""
+    def snapshots(
+        self,
+        *,
+        damaged: list[DamagedRun] | None = None,
+        read: Callable[[Path, Graph | None], Snapshot] | None = None,
+    ) -> Iterator[Snapshot]:
+        """Each snapshot in step order, all with the probes of the first.
+
+        Damaged files are skipped and put into ``damaged``. ``read`` stands in for `read_snapshot`.
+        """
+        first = None
         for file in self.snapshot_files():
             try:
-                yield read_snapshot(file, self.graph)
+                snapshot = (read or read_snapshot)(file, self.graph)
+                first = first or snapshot
+                check_probes(file, snapshot, first)
             except DamagedRun as error:
                 if damaged is not None:
                     damaged.append(error)
+            else:
+                yield snapshot
 
 
 def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
-    """Read one snapshot; raises DamagedRun if it is cut off or of another graph."""
+    """Read one snapshot; raises DamagedRun if it is cut off, incomplete or of another graph."""
     tensors, about = read_tensors(file)
     try:
         probes = tuple(
@@ -363,7 +398,7 @@ def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
             for index, probe in enumerate(about["probes"])
         )
         snapshot = Snapshot(
-            step=int(about["step"]),
+            step=about["step"],
             scores=tensors["scores"],
             circuit=tensors["circuit"].astype(bool),
             tuned=tensors["tuned"].astype(bool),
@@ -372,17 +407,13 @@ def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
                 for key, value in tensors.items()
                 if key.startswith("redundancy.")
             },
-            metrics=about["metrics"],
+            metrics=dict(about["metrics"].items()),
             probes=probes,
             error=tensors.get("error"),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamagedRun(f"{file} is not a snapshot: {error!r}.") from error
-    if graph is not None and snapshot.scores.shape != graph.exists.shape:
-        raise DamagedRun(
-            f"{file} has scores of shape {snapshot.scores.shape}, but the run's graph is "
-            f"{graph.exists.shape}."
-        )
+    check_snapshot(file, snapshot, graph)
     return snapshot
 
 
@@ -428,5 +459,5 @@ def _alive(pid: int, born: float) -> bool:
         process = psutil.Process(pid)
         same = abs(process.create_time() - born) < 2.0
         return same and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, ValueError):
+    except (psutil.Error, ValueError, TypeError, OverflowError):
         return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,16 @@ from safetensors.numpy import save
 
 from ctviz.errors import DamagedRun, DiskFull
 
-__all__ = ["append_line", "read_json", "read_tensors", "write_bytes", "write_json", "write_tensors"]
+__all__ = [
+    "append_line",
+    "numbered",
+    "read_json",
+    "read_tensors",
+    "write_bytes",
+    "write_json",
+    "write_tensors",
+    "written",
+]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -41,11 +52,14 @@ def append_line(path: Path, line: str) -> None:
 
 
 def not_written(path: Path, error: OSError) -> DiskFull:
-    """The error to raise when a file could not be written."""
-    return DiskFull(
-        f"{path} could not be written: {error.strerror or error}. Make room on the disk; what was "
-        "written before stays readable, and the run can then be resumed."
-    )
+    """The error to raise when a file could not be written; what to do depends on why."""
+    advice = "Choose another place"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = (
+            "Make room on the disk; what was written before stays readable, and the run can then "
+            "be resumed"
+        )
+    return DiskFull(f"{path} could not be written: {error.strerror or error}. {advice}.")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -59,11 +73,32 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DamagedRun(f"{path} is missing.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedRun(f"{path} cannot be read: {error}.") from error
     if not isinstance(value, dict):
         raise DamagedRun(f"{path} holds a {type(value).__name__}, not a JSON object.")
     return value
+
+
+def numbered(place: Path) -> dict[int, Path]:
+    """Files of a folder that are named by a step, such as ``000010.safetensors``, in step order.
+
+    Others, such as a copy that a file manager made, are none of the run's.
+    """
+    found = {
+        int(file.stem): file
+        for file in place.glob("*.safetensors")
+        if re.fullmatch("[0-9]{6,}", file.stem)
+    }
+    return {step: found[step] for step in sorted(found) if found[step].stem == f"{step:06d}"}
+
+
+def written(file: Path) -> int | None:
+    """When a file was last written, in ns; None if it has gone, as a live run replaces its own."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, Any]) -> None:
@@ -79,6 +114,6 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with safe_open(str(path), framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             about = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, SafetensorError) as error:
         raise DamagedRun(f"{path} cannot be read: {error}.") from error
     return tensors, about

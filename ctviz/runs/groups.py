@@ -32,8 +32,12 @@ def read_groups(run: Run, mine: Path) -> tuple[NodeGroup, ...]:
         return ()
     try:
         return checked(read_json(file)["groups"], graph)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DamagedRun(f"{file} is not a list of groups: {error!r}. Delete it.") from error
+    except (DamagedRun, KeyError, TypeError, AttributeError) as error:
+        known = isinstance(error, DamagedRun)
+        why = str(error) if known else f"{file} is not a list of groups: {error!r}."
+        raise DamagedRun(
+            f"{why} So the named groups are left out; delete the file to make new ones."
+        ) from error
 
 
 def change_groups(run: Run, mine: Path, change: Mapping[str, Any]) -> None:

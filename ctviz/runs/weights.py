@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from ctviz.config import TuneConfig
 from ctviz.runs.directory import Run
+from ctviz.runs.files import numbered
 
 __all__ = ["BUDGET", "kept_steps", "latest_checkpoint", "steps_to_keep", "weights_of"]
 
@@ -43,8 +44,8 @@ def weights_of(run: Run, step: int) -> Path | None:
 
 def latest_checkpoint(folder: Path) -> tuple[Path, int] | None:
     """The newest checkpoint of a run directory and its step, or None."""
-    files = sorted((folder / "checkpoint").glob("[0-9]*.safetensors"))
-    return (files[-1], int(files[-1].stem)) if files else None
+    files = numbered(folder / "checkpoint")
+    return (files[max(files)], max(files)) if files else None
 
 
 def _files(run: Run) -> dict[int, Path]:

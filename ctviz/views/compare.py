@@ -9,28 +9,51 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from ctviz.dynamics import edge_changes
 from ctviz.snapshot import Snapshot
-from ctviz.views.compared import Side, alike, drawn, held, merged, overlap
+from ctviz.views.compared import Side, alike, drawn, held, letter, merged, overlap
 from ctviz.views.naming import task_name
 from ctviz.views.timeline import Curve, Timeline, pack
 
-__all__ = ["as_csv", "as_parquet", "changes", "pack_pair", "pack_steps", "pairs", "table"]
+__all__ = [
+    "STATES",
+    "as_csv",
+    "as_parquet",
+    "at_steps",
+    "changes",
+    "examples_of",
+    "pack_pair",
+    "pack_steps",
+    "pairs",
+    "shown_at",
+    "table",
+]
 
 PANELS = ("metric", "score", "faithfulness", "retention", "loss", "others", "perplexity")
 DIFFERENT_UNITS = ("metric", "score", "loss")  # panels that only runs of one task and metric share
+STATES = {  # what `ctviz.dynamics.edge_changes` finds, between A and B
+    "entered": "only in B",
+    "left": "only in A",
+    "strengthened": "stronger in B",
+    "weakened": "weaker in B",
+    "noise": "the same",
+}
 
 
 # ---------------------------------------------------------------------- the player's payload
 
 
 def pack_pair(first: Side, second: Side) -> dict[str, Any]:
-    """The payload of run B against run A on the clock of both. Their graphs must be the same."""
+    """The payload of run B against run A on the clock of both. Their graphs must be the same.
+
+    ``other`` holds ``last_step``, that of B's last snapshot, and ``note``, which says in a sentence
+    which of the two the clock goes beyond, if it does.
+    """
     one, other = drawn(first), drawn(second)
     steps = merged(one.steps, other.steps)
     curves = []
@@ -38,15 +61,23 @@ def pack_pair(first: Side, second: Side) -> dict[str, Any]:
         for curve in drawn(side).curves:
             shared = curve.panel not in DIFFERENT_UNITS or series == 0 or _same_units(first, second)
             if curve.kind == "main" and curve.panel in PANELS and shared:
-                curves.append(_series(curve, series, side.short, steps))
+                label = f"{'AB'[series]} · {side.scored}" if curve.panel == "score" else side.short
+                curves.append(_series(curve, series, label, steps))
     curves.sort(key=lambda curve: PANELS.index(curve.panel))
-    return _pack(
+    payload = _pack(
         one.on_clock(steps, held(one.steps, steps).tolist()),
         other.on_clock(steps, held(other.steps, steps).tolist()),
         title=f"{second.label} against {first.label}",
         names=(first.short, second.short),
         curves=tuple(curves),
     )
+    payload["other"]["last_step"] = other.steps[-1]
+    for name, last in (("A", one.steps[-1]), ("B", other.steps[-1])):
+        if last < steps[-1]:
+            payload["other"]["note"] = (
+                f"{name}'s last snapshot is of step {last}; after that it is shown as it was then"
+            )
+    return payload
 
 
 def pack_steps(side: Side, against: int) -> dict[str, Any]:
@@ -130,6 +161,12 @@ def table(sides: Sequence[Side]) -> pd.DataFrame:
     return pd.DataFrame([_row(side) for side in sides])
 
 
+def examples_of(found: pd.DataFrame, split: Literal["dev", "test"]) -> str:
+    """On how many examples the numbers of a `table` are, in words, if it is the same for all."""
+    counts = found[f"{split}_examples"].dropna().unique()
+    return f"{counts[0]:,.0f} {split} examples" if len(counts) == 1 else f"{split} examples"
+
+
 def _row(side: Side) -> dict[str, Any]:
     run, about, config = side.run, side.run.about, side.run.config
     steps = run.metrics().reindex(columns=["step", "trained_fraction", "seconds"])
@@ -181,13 +218,15 @@ def changes(first: Side, second: Side, step: int, *, against: int | None = None)
     """One row for each edge of either circuit, largest difference first.
 
     Of A at ``against`` (by default at ``step`` too) and B at ``step``, each held on its own clock:
-    edge, before (A), after (B), difference, error and state as in `ctviz.dynamics.edge_changes`.
+    edge, before (A), after (B), difference and error as in `ctviz.dynamics.edge_changes`, and its
+    state in the words of `STATES`.
     """
     one, other = drawn(first), drawn(second)
     found = edge_changes(
         _snapshot(one, step if against is None else against), _snapshot(other, step), one.graph
     )
     found.insert(3, "difference", found["after"] - found["before"])
+    found["state"] = found["state"].map(STATES)
     order = found["difference"].abs().sort_values(ascending=False, kind="stable").index
     return found.loc[order].reset_index(drop=True)
 
@@ -207,18 +246,30 @@ def _snapshot(timeline: Timeline, step: int) -> Snapshot:
     )
 
 
+def shown_at(side: Side, step: int) -> tuple[int, bool]:
+    """The step of the snapshot that a side holds at a step, and whether it ended before that."""
+    steps = drawn(side).steps
+    return steps[int(held(steps, [step])[0])], step > steps[-1]
+
+
+def at_steps(first: Side, second: Side, step: int) -> str:
+    """B against A at a step of their clock, in words, with the steps that they are shown at."""
+    (one, one_ended), (other, other_ended) = shown_at(first, step), shown_at(second, step)
+    if one == other == step:
+        return f"B against A at step {step}"
+    return (
+        f"B at step {other}{' (its last)' if other_ended else ''} against A at step "
+        f"{one}{' (its last)' if one_ended else ''}"
+    )
+
+
 def pairs(sides: Sequence[Side], step: int) -> pd.DataFrame:
     """Overlap of the circuits of all pairs at a step, each held on its own clock.
 
     One row a run, and a column a run under its letter; missing where the graphs differ.
     """
-    letters = [side.label.partition(" ")[0] for side in sides]
     rows = [
-        {"name": one.label}
-        | {
-            letter: _overlap_at(one, other, step)
-            for letter, other in zip(letters, sides, strict=True)
-        }
+        {"name": one.label} | {letter(other): _overlap_at(one, other, step) for other in sides}
         for one in sides
     ]
     return pd.DataFrame(rows)

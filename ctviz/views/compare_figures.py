@@ -55,16 +55,22 @@ def draw_start(sides: Sequence[Side], *, against: int | None = None) -> go.Figur
 
 
 def draw_overlap(sides: Sequence[Side]) -> go.Figure:
-    """Overlap of each run's circuit with that of the first run, over the clock of the two."""
+    """Overlap of each run's circuit with that of the first run, over the clock of the two.
+
+    A line ends with the shorter run of the two.
+    """
     figure = go.Figure()
     first = sides[0]
     for at, side in enumerate(sides):
         if at == 0 or not alike(first, side):
             continue
         steps, values = _overlap_over(first, side)
+        own, theirs = (
+            [run.steps[at] for at in held(run.steps, steps)] for run in (drawn(side), drawn(first))
+        )
         hover = [
-            _hover(side, step, f"overlap with {first.label}: {value:.2f}")
-            for step, value in zip(steps, values, strict=True)
+            _hover(side, step, f"overlap with {first.label} at step {there}: {value:.2f}")
+            for step, there, value in zip(own, theirs, values, strict=True)
         ]
         _line(figure, at, side.label, steps, values.tolist(), hover)
     return _over_steps(figure, f"overlap with {first.label}")
@@ -86,6 +92,8 @@ def draw_tradeoff(
     titles = []
     for (unit, task), members in groups.items():
         better = _better(sides[members[0]]) if upright == "score" else "higher"
+        if upright == "score":
+            unit = " / ".join(dict.fromkeys(sides[at].scored for at in members))
         told = f"{task}: " if len(groups) > 1 else ""
         titles.append(_text(clip(f"{told}{unit}", 90)) + f" ({better} is better)")
     n = max(1, len(groups))
@@ -209,7 +217,8 @@ def _text(text: str) -> str:
 
 def _overlap_over(one: Side, other: Side) -> tuple[list[int], np.ndarray]:
     first, second = drawn(one), drawn(other)
-    steps = merged(first.steps, second.steps)
+    end = min(first.steps[-1], second.steps[-1])
+    steps = [step for step in merged(first.steps, second.steps) if step <= end]
     return steps, overlap(
         first.circuit[held(first.steps, steps)], second.circuit[held(second.steps, steps)]
     )

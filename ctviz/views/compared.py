@@ -32,6 +32,7 @@ __all__ = [
     "held",
     "labels",
     "last_step",
+    "letter",
     "link",
     "merged",
     "overlap",
@@ -153,6 +154,11 @@ class Side:
         return str(self.run.about.get("task", {}).get("judged_by", "accuracy"))
 
     @property
+    def scored(self) -> str:
+        """That score as it is measured at snapshots: on dev examples, and on how many."""
+        return f"{self.judged_by.replace('_', ' ')} ({self.run.about.get('examples', '?')} dev)"
+
+    @property
     def metric(self) -> str:
         """What the scores and the task metric are in units of."""
         return str(self.run.about.get("task", {}).get("metric", "metric"))
@@ -189,6 +195,13 @@ def caveats(sides: Sequence[Side]) -> list[str]:
     """Sentences on what makes the runs hard to compare."""
     said = []
     drawn = [side for side in sides if side.timeline is not None]
+    lasts = [(side, side.timeline.steps[-1]) for side in drawn if side.timeline is not None]
+    if len({last for _, last in lasts}) > 1:
+        each = ", ".join(f"{letter(side)} step {last}" for side, last in lasts)
+        said.append(
+            f"The runs have different lengths; their last snapshots are those of: {each}. After "
+            "its last snapshot a run is shown as it was then."
+        )
     shapes = {side.timeline.graph for side in drawn if side.timeline is not None}
     if len(shapes) > 1:
         said.append(
@@ -220,6 +233,11 @@ def drawn(side: Side) -> Timeline:
     """The timeline of a side that has one."""
     assert side.timeline is not None, "only runs with a snapshot are drawn"
     return side.timeline
+
+
+def letter(side: Side) -> str:
+    """The letter that a side's label begins with, if it is one of several."""
+    return side.label.partition(" ")[0]
 
 
 def alike(one: Side, other: Side) -> bool:

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ctviz.circuit import Circuit, Scores
-from ctviz.errors import DamagedRun
+from ctviz.errors import CtvizError, DamagedRun
 from ctviz.graph import Graph
 from ctviz.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.runs import Run
 from ctviz.runs.directory import read_snapshot
+from ctviz.runs.files import written
 from ctviz.snapshot import Snapshot
 from ctviz.views.naming import METHODS
 from ctviz.views.timeline import Curve, NodeGroup, Probe, Timeline
@@ -46,19 +47,22 @@ def recorded(
 ) -> Timeline | None:
     """What the player shows of a run as it is on disk now; None until its model is loaded.
 
-    Damaged snapshots are left out and put into ``damaged``. Raises DamagedRun if ``run.json`` or
-    ``status.json`` cannot be read.
+    Damaged snapshots are left out and put into ``damaged``. Raises DamagedRun if the run cannot be
+    read, or says too little of itself.
     """
-    graph = run.graph
-    if graph is None:
-        return None
-    snapshots: list[Snapshot] = []
-    for file in run.snapshot_files():
-        try:
-            snapshots.append(_snapshot(file, file.stat().st_mtime_ns, graph))
-        except DamagedRun as error:
-            if damaged is not None:
-                damaged.append(error)
+    try:
+        graph = run.graph
+        return None if graph is None else _timeline(run, graph, damaged, groups)
+    except CtvizError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DamagedRun(f"{run.folder} cannot be shown: {error!r}.") from error
+
+
+def _timeline(
+    run: Run, graph: Graph, damaged: list[DamagedRun] | None, groups: tuple[NodeGroup, ...]
+) -> Timeline:
+    snapshots = list(run.snapshots(damaged=damaged, read=_snapshot))
     config, about, count = run.config, run.about, len(snapshots)
     tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, len(graph.nodes))
     words = {
@@ -107,8 +111,12 @@ def recorded(
     )
 
 
+def _snapshot(file: Path, graph: Graph | None) -> Snapshot:
+    return _kept(file, written(file), graph)
+
+
 @lru_cache(maxsize=512)
-def _snapshot(file: Path, changed: int, graph: Graph) -> Snapshot:
+def _kept(file: Path, changed: int | None, graph: Graph | None) -> Snapshot:
     """A snapshot file never changes once it is there; ``changed`` is its time of writing."""
     return read_snapshot(file, graph)
 
@@ -138,11 +146,11 @@ def _touched(graph: Graph, tuned: np.ndarray) -> np.ndarray:
 
 
 def _errors(snapshots: list[Snapshot], graph: Graph) -> np.ndarray | None:
-    """float32 [T, source, slot], None unless every snapshot has kept them."""
-    errors = [s.error for s in snapshots if s.error is not None]
-    if not errors or len(errors) < len(snapshots):
+    """float32 [T, source, slot], NaN at snapshots that kept none; None if none of them has any."""
+    if all(s.error is None for s in snapshots):
         return None
-    return _stack(errors, graph.exists.shape, np.float32)
+    unknown = np.full(graph.exists.shape, np.nan, dtype=np.float32)
+    return np.stack([unknown if s.error is None else s.error for s in snapshots])
 
 
 def _split(snapshots: list[Snapshot], graph: Graph) -> dict[str, np.ndarray]:

@@ -12,8 +12,8 @@ Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
 Heat = Literal["nodes", "qkv", "steps"]
 
-LONGEST = 200  # characters of a node list in a link that are looked at
-MOST_NODES = 24
+LONGEST = 600  # characters of a node list in a link that are looked at
+MOST_NODES = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def test_a_head_is_found_read_and_switched_off(player: Player, recorded: Path) -
     stored = list(open_run("mine", recorded).snapshots())
     node = open_run("mine", recorded).graph.node("a2.h1")
     value = float(stored[4].probes[0].attribution[node])
-    assert metric(player, "Step 4") == f"{value:+.3f}"
+    assert metric(player, "Step 4") == f"{value:+.3f}".replace("-", "−")
     before = metric(player, "This prompt")
     player.page.get_by_role("radio", name="zero").click()
     player.settle()
@@ -145,7 +145,7 @@ def test_a_link_to_what_is_gone_opens_the_nearest_and_says_so(player: Player) ->
 def test_the_sample_opens_without_anything_of_ones_own(player: Player) -> None:
     follow(player, "run=sample-sva-flip&step=30&node=a3.h0", "Attention")
     player.page.locator(".js-plotly-plot .heatmaplayer").first.wait_for()
-    assert metric(player, "Step 30").startswith(("+", "-"))
+    assert metric(player, "Step 30").startswith(("+", "−"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -158,5 +158,11 @@ def test_it_can_be_read_and_fits(new_player: Callable[..., Player], scheme: str)
             " return m.scrollWidth - m.clientWidth }"
         )
         assert wide <= 0
+        maps = [map_.bounding_box() for map_ in player.page.locator(".heatmaplayer").all()]
+        assert len(maps) == 3
+        assert max(box["y"] for box in maps) - min(box["y"] for box in maps) < 10  # one row
+        player.page.get_by_role("link", name="Switched off").click()
+        expect(player.page.get_by_role("heading", name="Switched off")).to_be_in_viewport()
+        assert query(player)["step"] == "4"
         if width == 1280:
             axe.check(player.page)

@@ -88,7 +88,7 @@ def test_it_plays_from_the_disk(replay: Replay, sample: Path) -> None:
     assert not replay.ask("playing()")
     assert len([url for url in replay.requests if url.startswith("file:")]) == 1
     assert replay.page.title() == "Subject-verb disagreement · sample-sva-flip"
-    assert "run sample-sva-flip of 2026-11-22" in replay.page.locator("footer").inner_text()
+    assert "run sample-sva-flip of 2026-11-2" in replay.page.locator("footer").inner_text()
 
 
 def test_the_address_holds_what_is_shown_and_back_restores_it(replay: Replay, sample: Path) -> None:
@@ -120,6 +120,17 @@ def test_a_link_to_what_is_not_there_opens_the_nearest_and_says_so(
     said = replay.page.get_by_role("status").first.inner_text()
     assert "There is no node a9.h9 here." in said
     assert "Step 25 has no snapshot; the nearest is step 24." in said
+    replay.page.evaluate("() => { location.hash = 'step=999&node=<img>' }")
+    replay.wait("snapshot() === 30")
+    replay.page.get_by_role("button", name="Switch to the").click()
+    said = replay.page.get_by_role("status").first.inner_text()
+    assert "There is no node <img> here." in said
+    assert "Step 999 has no snapshot; the nearest is step 60." in said
+    replay.page.get_by_label("Play", exact=True).focus()
+    replay.page.keyboard.press("ArrowLeft")
+    replay.until("() => location.hash === '#step=58'")
+    replay.page.get_by_role("button", name="Switch to the").click()
+    assert replay.page.get_by_role("status").first.inner_text() == ""
 
 
 def test_the_view_it_was_made_with_comes_first(replay: Replay, tmp_path: Path) -> None:
@@ -139,6 +150,22 @@ def test_markup_in_a_title_is_text(replay: Replay, tmp_path: Path) -> None:
     assert replay.page.title() == f"{TITLE} · r"
     assert replay.page.locator("h2").first.inner_text() == TITLE
     assert replay.page.locator("b", has_text="x").count() == 0
+
+
+def test_a_very_long_title_is_cut_and_nothing_scrolls_sideways(
+    replay: Replay, tmp_path: Path
+) -> None:
+    about = {"task": {"title": "x" * 10_000}, "model": {"revision": "y" * 10_000}}
+    file = tmp_path / "run.html"
+    file.write_bytes(make_replay(write_run(tmp_path / "r", "one", about=about)))
+    replay.open(file)
+    for width in (1280, 768):
+        replay.page.set_viewport_size({"width": width, "height": 900})
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert replay.page.evaluate(f"() => {wide}") <= 0
+        for place in ("h2", "footer"):
+            box = replay.page.locator(place).first.bounding_box()
+            assert 0 < box["height"] < 70  # two lines
 
 
 def test_light_and_dark_are_those_of_the_pictures(replay: Replay, sample: Path) -> None:
