@@ -380,7 +380,7 @@ def test_a_run_that_does_not_say_what_it_is_cannot_be_compared(tmp_path: Path) -
     about = json.loads(file.read_text())
     del about["task"]
     file.write_text(json.dumps(about))
-    with pytest.raises(DamagedRun, match="cannot be compared"):
+    with pytest.raises(DamagedRun, match="has no 'task'"):
         read_side(open_run(str(run.folder)), "one")
 
 
@@ -510,8 +510,8 @@ def test_damaged_runs_and_snapshots_are_named(runs: Path) -> None:
     (bad.folder / "run.json").write_text(json.dumps({**about, "task": {}}))
     app = open_page(runs="one,broken,bad")
     text = said(app)
-    assert "“broken” cannot be opened here" in text
+    assert "“broken”, “bad” cannot be opened here" in text
     assert "broken/run.json cannot be read" in text
     assert "000004.safetensors" in text
-    assert "bad cannot be compared" in text
+    assert "bad/run.json has no 'task.key'" in text
     assert app.select_slider[0].options == ["0", "8"]

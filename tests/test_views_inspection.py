@@ -92,8 +92,8 @@ def test_tokens_can_be_seen_and_are_never_markup():
     assert visible("\x00\x1b\x7f") == "␀␛␡"
     assert visible("x" * 50) == "x" * 13 + "…"
     assert visible("") == "(nothing)"
-    assert compared(" are", " is") == "logit(are) - logit(is)"
-    assert compared(" are", "") == "logit(are) - the mean over all tokens"
+    assert compared(" are", " is") == "logit(are) − logit(is)"
+    assert compared(" are", "") == "logit(are) − the mean over all tokens"
     figure = attention_map(["<b>x</b>", "a&b"], np.eye(2))
     assert list(figure.layout.xaxis.ticktext) == ["&lt;b&gt;x&lt;/b&gt;", "a&amp;b"]
     assert "<b>" not in figure.data[0].customdata[0][0]
@@ -142,12 +142,12 @@ def test_the_largest_attributions_are_drawn_and_the_chosen_node_among_them():
     then = -now / 2
     now[-1] = then[-1] = np.nan
     figure = attribution_bars(graph, then, now, 6, "a0.h0")
-    assert [bar.name for bar in figure.data] == ["step 0", "step 6"]
+    assert [bar.name for bar in figure.data] == ["step 6", "step 0"]
     assert len(figure.data[0].x) == 12
     assert figure.data[0].x[0] == "m3"
     assert figure.data[0].x[-1] == "<b>a0.h0</b>"
-    assert figure.data[1].y[0] == now[graph.node("m3")]
-    assert figure.data[0].y[0] == then[graph.node("m3")]
+    assert figure.data[0].y[0] == now[graph.node("m3")]
+    assert figure.data[1].y[0] == then[graph.node("m3")]
     assert "logits" not in figure.data[0].x
     assert [bar.name for bar in attribution_bars(graph, now, now, 0).data] == ["step 0"]
 
@@ -323,8 +323,8 @@ def test_a_prompt_of_ones_own_is_read_and_not_lost(runs):
     assert "Type a prompt" in said(app)
     type_prompt(app, "The keys to the cabinet", " are", " is")
     assert sections(app) == LIVE_HEAD
-    assert "On logit(are) - logit(is)" in said(app)
-    assert "counterfactual" not in app.button_group(key="inspect-off").value
+    assert "On logit(are) − logit(is)" in said(app)
+    assert app.radio(key="inspect-off").options == ["zero", "its mean over the task's prompts"]
     assert "with the space in front" not in said(app)
     type_prompt(app, "The keys to the cabinet", "are", "is")
     assert "On logit(are)" in said(app)
@@ -362,7 +362,7 @@ def test_switching_off_can_be_chosen(runs):
     app = open_page(run="r", step="4", node="m2")
     shown = {}
     for ablation in ("zero", "mean", "counterfactual"):
-        app.button_group(key="inspect-off").set_value(ablation).run()
+        app.radio(key="inspect-off").set_value(ablation).run()
         assert not app.exception
         shown[ablation] = [m.value for m in app.metric[3:]]
     assert len(set(map(tuple, shown.values()))) == 3

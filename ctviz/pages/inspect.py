@@ -621,14 +621,13 @@ def _off_section(shown: Shown, live: Live, read: Read) -> None:
     usable = [a for a in ABLATIONS if a != "counterfactual" or read.prompt.corrupt is not None]
     if st.session_state.get(OFF) not in usable:
         st.session_state[OFF] = config.ablation if config.ablation in usable else "mean"
-    ablation = st.segmented_control(
+    ablation = st.radio(
         f"Replace what {shown.node} writes by",
         usable,
         key=OFF,
         format_func=ABLATIONS.__getitem__,
-        required=True,
+        horizontal=True,
     )
-    assert ablation is not None
     sides = _sides(shown)
     for place, (title, at_start) in zip(st.columns(len(sides)), sides, strict=True):
         at = live_at(shown.run, shown.then.step) if at_start else live

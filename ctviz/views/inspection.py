@@ -100,7 +100,7 @@ def _label(token: str, **options: Any) -> str:
 def compared(answer: str, foil: str) -> str:
     """What is attributed, in words: an answer's logit against its foil's or, without, the mean."""
     other = f"logit({visible(foil).strip()})" if foil else "the mean over all tokens"
-    return f"logit({visible(answer).strip()}) - {other}"
+    return f"logit({visible(answer).strip()}) − {other}"
 
 
 # ---------------------------------------------------------------------- attention
@@ -187,7 +187,7 @@ def redundancy_curves(
 def attribution_bars(
     graph: Graph, then: np.ndarray, now: np.ndarray, step: int, node: str = ""
 ) -> go.Figure:
-    """Direct logit attribution [node] at step 0 and at a step, of the nodes with the largest.
+    """Direct logit attribution [node] at a step and at step 0, of the nodes with the largest.
 
     ``node`` is among them in any case.
     """
@@ -198,7 +198,8 @@ def attribution_bars(
     names = [graph.nodes[at] for at in chosen]
     names = [f"<b>{name}</b>" if name == node else name for name in names]
     figure = go.Figure()
-    for label, values, colour in (("step 0", then, GREY), (f"step {step}", now, BLUE)):
+    sides = [(f"step {step}", now, BLUE), ("step 0", then, GREY)]
+    for label, values, colour in sides if step else sides[1:]:
         figure.add_bar(
             x=names,
             y=[float(values[at]) for at in chosen],
@@ -206,8 +207,6 @@ def attribution_bars(
             marker_color=colour,
             hovertemplate=f"%{{x}} at {label}: %{{y:+.3f}}<extra></extra>",
         )
-        if step == 0:
-            break
     figure.update_yaxes(title_text="logits")
     figure.update_xaxes(showgrid=False)
     figure.update_layout(barmode="group", bargap=0.3)

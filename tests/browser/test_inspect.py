@@ -82,7 +82,7 @@ def test_a_head_is_found_read_and_switched_off(player: Player, recorded: Path) -
     value = float(stored[4].probes[0].attribution[node])
     assert metric(player, "Step 4") == f"{value:+.3f}".replace("-", "−")
     before = metric(player, "This prompt")
-    player.page.get_by_role("radio", name="zero").click()
+    player.page.get_by_text("zero", exact=True).click()
     player.settle()
     expect(player.page.get_by_role("radio", name="zero")).to_be_checked()
     assert metric(player, "This prompt") != before
@@ -112,7 +112,7 @@ def test_ones_own_prompt_is_run_and_kept(player: Player) -> None:
     player.page.get_by_role("textbox", name="Answer").fill(" are")
     player.page.get_by_role("textbox", name="Foil").fill(" is")
     player.page.get_by_role("button", name="Run this prompt").click()
-    player.says("On logit(are) - logit(is)")
+    player.says("On logit(are) − logit(is)")
     player.settle()
     shown = player.page.locator(".xtick").all_text_contents()
     assert "<" in "".join(shown)  # what looks like markup is text
@@ -122,7 +122,7 @@ def test_ones_own_prompt_is_run_and_kept(player: Player) -> None:
     player.says("the model reads at most 64")
     player.page.get_by_label("Your prompt").fill("The keys")
     player.page.get_by_role("button", name="Run this prompt").click()
-    player.says("On logit(are) - the mean over all tokens")
+    player.says("On logit(are) − the mean over all tokens")
     choose(player, "Node", "The whole model")
     section(player, "Likeliest next tokens")
     player.page.get_by_role("link", name="Run", exact=True).click()
@@ -158,8 +158,8 @@ def test_it_can_be_read_and_fits(new_player: Callable[..., Player], scheme: str)
             " return m.scrollWidth - m.clientWidth }"
         )
         assert wide <= 0
+        expect(player.page.locator(".heatmaplayer")).to_have_count(3, timeout=30_000)
         maps = [map_.bounding_box() for map_ in player.page.locator(".heatmaplayer").all()]
-        assert len(maps) == 3
         assert max(box["y"] for box in maps) - min(box["y"] for box in maps) < 10  # one row
         player.page.get_by_role("link", name="Switched off").click()
         expect(player.page.get_by_role("heading", name="Switched off")).to_be_in_viewport()
