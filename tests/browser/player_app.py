@@ -40,19 +40,17 @@ def changed() -> None:
 
 def payload() -> dict[str, Any]:
     """The case's own, or for ``pair`` its run beside the same run backwards."""
-    made = pack(timeline("tiny" if case == "pair" else case, grown=grown))
-    if case == "pair":
-        run = timeline("tiny")
-        back = pack(
-            dataclasses.replace(
-                run,
-                scores=run.scores[::-1],
-                circuit=run.circuit[::-1],
-                redundancy={key: values[::-1] for key, values in run.redundancy.items()},
-            )
-        )
-        kept = ("scores", "scales", "member", "redundancy")
-        made |= {"label": "A", "other": {"label": "B", **{key: back[key] for key in kept}}}
+    run = timeline("tiny" if case == "pair" else case, grown=grown)
+    if case != "pair":
+        return pack(run)
+    back = dataclasses.replace(
+        run,
+        scores=run.scores[::-1],
+        circuit=run.circuit[::-1],
+        redundancy={key: values[::-1] for key, values in run.redundancy.items()},
+    )
+    made = pack(run, beside=back)
+    made["label"], made["other"]["label"] = "A", "B"
     return made
 
 

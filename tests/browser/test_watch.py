@@ -60,8 +60,7 @@ def test_changes_are_marked_as_the_engine_counts_them(player: Player) -> None:
     changes = player.page.locator(".cz-changes").inner_text()
     assert f"{expected['strengthened']} stronger, {expected['weakened']} weaker" in changes
     assert f"{expected['noise']} within noise" in changes
-    player.settle()
-    assert "marks=start" in player.page.url
+    player.page.wait_for_url(lambda url: "marks=start" in url)
     # against the snapshot shown before, there is something else to see
     player.page.get_by_role("button", name="last shown", exact=True).click()
     player.page.keyboard.press("ArrowLeft")
@@ -96,8 +95,7 @@ def test_several_nodes_are_pinned_by_key_and_by_button(player: Player) -> None:
     player.page.get_by_role("button", name="pin", exact=True).click()
     player.click_node("m2")
     assert player.ask("nodes()") == ["m2", "m1", "m3"]
-    player.settle()
-    assert "node=m2%2Cm1%2Cm3" in player.page.url
+    player.page.wait_for_url(lambda url: "node=m2%2Cm1%2Cm3" in url)
     player.page.reload()
     player.wait("nodes().length === 3")
     assert player.ask("nodes()") == ["m2", "m1", "m3"]
@@ -250,8 +248,7 @@ def test_back_restores_the_picture_before(player: Player) -> None:
     player.click_node("m3")
     player.settle()
     player.page.keyboard.press("End")
-    player.settle()
-    assert "step=60" in player.page.url
+    player.page.wait_for_url(lambda url: "step=60" in url)
     player.page.go_back()
     player.wait("snapshot() === 0")
     assert player.ask("selected()") == "m3"
