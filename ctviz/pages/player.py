@@ -58,7 +58,8 @@ def player(
         "groups": on_groups is not None,
         "links": links,
     }
-    calls = {"on_view_change": on_change or _nothing, "on_groups_change": on_groups or _nothing}
+    on_view = functools.partial(_changed, key, on_change) if on_change else _nothing
+    calls = {"on_view_change": on_view, "on_groups_change": on_groups or _nothing}
     _component()(key=key, data=data, **calls)
     return reported(key) or asked
 
@@ -83,6 +84,14 @@ def group_change(key: str) -> dict[str, Any]:
     return change or {}
 
 
+def _changed(key: str, on_change: Callable[[], None]) -> None:
+    """The user moved: a page that follows asks for that view now, even if it is cut off here."""
+    last, seen = st.session_state.get(f"{key}:request"), reported(key)
+    if last is not None and seen is not None:
+        st.session_state[f"{key}:request"] = {**last, "asked": seen}
+    on_change()
+
+
 def _nothing() -> None:
     """A callback must be given for the state to exist at all."""
 
@@ -96,7 +105,7 @@ def _request(key: str, asked: View, occasion: object) -> dict[str, Any]:
     last = st.session_state.get(slot)
     if last is None:
         last = {"asked": asked, "occasion": occasion, "token": 0, "sent": asked}
-    elif occasion != last["occasion"] or (asked != last["asked"] and asked != reported(key)):
+    elif _news(last, asked, occasion, reported(key)):
         last = {
             "asked": asked,
             "occasion": occasion,
@@ -105,6 +114,15 @@ def _request(key: str, asked: View, occasion: object) -> dict[str, Any]:
         }
     st.session_state[slot] = {**last, "asked": asked}
     return {**last["sent"].to_dict(), "token": last["token"]}
+
+
+def _news(last: dict[str, Any], asked: View, occasion: object, seen: View | None) -> bool:
+    """Whether the browser must be told. Without a report it shows what was sent: it may be new."""
+    if occasion != last["occasion"]:
+        return True
+    if seen is None:
+        return bool(asked != last["sent"])
+    return bool(asked != last["asked"] and asked != seen)
 
 
 def _serve(manager: BidiComponentManager) -> None:

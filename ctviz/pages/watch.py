@@ -17,6 +17,7 @@ from ctviz.views.timeline import NodeGroup, Timeline, pack
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees
+LAST, FILL = "watch:last", "watch:fill"  # the last address, and that it is to be filled in
 LONGEST = 80  # characters of a name that is not known
 POLL = 1.0  # seconds between looks at a live run
 
@@ -27,6 +28,7 @@ def main() -> None:
     found = list_runs(mine, shipped)
     runs = {run.id: run for run in found if isinstance(run, Run)}
     damaged = [error for error in found if isinstance(error, DamagedRun)]
+    _restore()
     asked = st.query_params.get("run") or st.session_state.get("watched")
     if asked is not None and asked not in runs:
         st.warning(
@@ -47,6 +49,7 @@ def main() -> None:
             for problem in damaged:
                 st.text(str(problem))
     st.session_state["watched"] = name
+    st.session_state[LAST] = {**st.query_params.to_dict(), "run": name}
     run = runs[name]
     try:
         live = run.status().live
@@ -56,6 +59,17 @@ def main() -> None:
         st.fragment(_show, run_every=POLL)(name, live)
     else:  # what is kept is what is seen: the whole page follows the player
         _show(name, live)
+
+
+def _restore() -> None:
+    """Coming back from another page: what was watched last, with its address."""
+    if "run" in st.query_params or LAST not in st.session_state:
+        return
+    if "choice" not in st.session_state:  # entered; the browser still has the page before
+        st.session_state["choice"], st.session_state[FILL] = None, True
+        st.rerun()
+    if st.session_state.pop(FILL, False):
+        st.query_params.from_dict(st.session_state[LAST])
 
 
 def _choose(runs: dict[str, Run], default: str, samples: list[str]) -> str:
@@ -191,7 +205,8 @@ def _remember(name: str, key: str) -> None:
     """Put what the player shows into the address, so that a link shows the same picture."""
     view = reported(key)
     if view is not None:
-        st.query_params.from_dict({"run": name, **view.to_query()})
+        st.session_state[LAST] = {"run": name, **view.to_query()}
+        st.query_params.from_dict(st.session_state[LAST])
 
 
 main()

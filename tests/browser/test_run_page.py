@@ -318,6 +318,7 @@ def test_the_papers_settings_are_filled_in_and_taken_out_again(page: Player, run
     settings(page, Batch_size=8)
     page.page.get_by_text("Settings of the paper", exact=True).click()
     page.says("500 edges are more than this model has")
+    page.settle()
     assert field(page, "Batch size").input_value() == "16"
     assert field(page, "Warm-up steps").input_value() == "100"
     assert shown(page, "Optimizer") == "SGD"
