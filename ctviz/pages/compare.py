@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
-from ctviz.pages.player import player, reported
+from ctviz.pages.player import follow, player
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs, open_run
@@ -293,7 +293,7 @@ def _play(payload: dict[str, Any], name: str, order: list[str], against: int | N
         )
 
     def changed() -> None:
-        seen = reported(key)
+        seen = follow(key)
         if seen is not None:
             _go(order, against, seen)
 

@@ -20,7 +20,7 @@ from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentM
 from ctviz.player import FOLDER, vis_file
 from ctviz.views.view import View
 
-__all__ = ["group_change", "player", "reported"]
+__all__ = ["follow", "group_change", "player", "reported"]
 
 PROJECT = "ctviz"
 
@@ -58,8 +58,7 @@ def player(
         "groups": on_groups is not None,
         "links": links,
     }
-    on_view = functools.partial(_changed, key, on_change) if on_change else _nothing
-    calls = {"on_view_change": on_view, "on_groups_change": on_groups or _nothing}
+    calls = {"on_view_change": on_change or _nothing, "on_groups_change": on_groups or _nothing}
     _component()(key=key, data=data, **calls)
     return reported(key) or asked
 
@@ -84,12 +83,12 @@ def group_change(key: str) -> dict[str, Any]:
     return change or {}
 
 
-def _changed(key: str, on_change: Callable[[], None]) -> None:
-    """The user moved: a page that follows asks for that view now, even if it is cut off here."""
+def follow(key: str) -> View | None:
+    """What `reported` says, and from now on what the page asks for, even if its run is cut off."""
     last, seen = st.session_state.get(f"{key}:request"), reported(key)
     if last is not None and seen is not None:
         st.session_state[f"{key}:request"] = {**last, "asked": seen}
-    on_change()
+    return seen
 
 
 def _nothing() -> None:

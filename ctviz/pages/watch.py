@@ -6,7 +6,7 @@ import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.pages.keep import keep
-from ctviz.pages.player import group_change, player, reported
+from ctviz.pages.player import follow, group_change, player
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, Status, list_runs, open_run
@@ -203,7 +203,7 @@ def _missing(view: View, timeline: Timeline) -> list[str]:
 
 def _remember(name: str, key: str) -> None:
     """Put what the player shows into the address, so that a link shows the same picture."""
-    view = reported(key)
+    view = follow(key)
     if view is not None:
         st.session_state[LAST] = {"run": name, **view.to_query()}
         st.query_params.from_dict(st.session_state[LAST])
