@@ -6,6 +6,7 @@ left the machine.
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable
@@ -154,6 +155,28 @@ def test_the_heatmap_shares_the_selection(player: Player) -> None:
     assert box is not None
     player.page.mouse.click(box["x"] + 60, box["y"] + 60)
     assert player.ask("selected()") == "a3.h0"
+
+
+@pytest.mark.parametrize("width", [960, 1280, 1800])
+def test_graph_heatmap_curves_and_inspector_stand_side_by_side(
+    new_player: Callable[..., Player], width: int
+) -> None:
+    player = new_player(width=width)
+    player.open("tiny", node="a2.h0")
+    player.wait("selected() === 'a2.h0'")
+    panels = [".cz-stage-holder", "canvas.cz-cells", ".cz-inspector"]
+    curves = [f".cz-multiple >> nth={at} >> .cz-plot" for at in (0, 1)]
+    boxes = {}
+    for name in [*panels, *curves]:
+        box = player.page.locator(name).bounding_box()
+        assert box is not None, name
+        assert box["width"] > 120, name
+        assert box["height"] > (200 if name in (panels[0], panels[2]) else 45), name
+        boxes[name] = box
+    for a, b in itertools.combinations(boxes.values(), 2):
+        beside = a["x"] + a["width"] <= b["x"] + 1 or b["x"] + b["width"] <= a["x"] + 1
+        above = a["y"] + a["height"] <= b["y"] + 1 or b["y"] + b["height"] <= a["y"] + 1
+        assert beside or above
 
 
 def test_nothing_is_reported_while_playing(player: Player) -> None:
