@@ -11,6 +11,7 @@ CtvizError
  ├── EmptyCircuit        a circuit without edges, or that owns no parameter     (ValueError)
  ├── DiskFull            a file that could not be written                       (OSError)
  ├── DamagedRun          a file of a run directory that cannot be read          (ValueError)
+ ├── EngineFailed        a model that a page could not run                      (RuntimeError)
  └── RunExists           something that would be overwritten                    (FileExistsError)
 
 Each message says what was asked, what is true, and what to do.
@@ -28,6 +29,7 @@ __all__ = [
     "DamagedRun",
     "DiskFull",
     "EmptyCircuit",
+    "EngineFailed",
     "MissingModel",
     "OutOfRange",
     "RunExists",
@@ -108,6 +110,10 @@ class DiskFull(CtvizError, OSError):
 
 class DamagedRun(CtvizError, ValueError):
     """A file of a run directory is missing, half-written or malformed; the message names it."""
+
+
+class EngineFailed(CtvizError, RuntimeError):
+    """What a page asked of a model failed, or the process that runs the model ended."""
 
 
 class RunExists(CtvizError, FileExistsError):

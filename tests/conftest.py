@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+from collections.abc import Callable, Iterator
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers that wait for each other's threads take forever
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +14,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from ctviz.inspection.client import Engine
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
 from ctviz.tasks.batch import Batch
@@ -70,3 +74,12 @@ def double_throughout(monkeypatch: pytest.MonkeyPatch) -> None:
     """The models' own casts to float32, in norms and softmax, keep float64 here."""
     monkeypatch.setattr(torch, "float32", torch.float64)
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+
+
+@contextlib.contextmanager
+def stopped(engine: Engine) -> Iterator[Callable[[], None]]:
+    """Hold an engine's process so that it cannot answer; what is yielded kills it."""
+    pid = engine.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    yield lambda: os.kill(pid, signal.SIGKILL)

@@ -17,7 +17,7 @@ from ctviz.graph import kind_of, layer_of
 from ctviz.inspection import reading
 from ctviz.inspection.lens import added_logits, direct_attribution, normed
 from ctviz.inspection.patterns import eager_attention
-from ctviz.inspection.prompt import LONGEST, Prompt, own_prompt, pair_prompt
+from ctviz.inspection.prompt import LONGEST, own_prompt, pair_prompt
 from ctviz.inspection.reading import (
     PREDICTIONS,
     aimed,
@@ -26,6 +26,7 @@ from ctviz.inspection.reading import (
     read_node,
     read_prompt,
 )
+from ctviz.inspection.readings import Prompt
 from ctviz.inspection.switching import ROWS, off_metrics, off_on_prompt, off_on_task
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.handmade import KNOWN_ANSWERS

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,8 @@ from streamlit.testing.v1 import AppTest
 
 from ctviz import places, work
 from ctviz.graph import Graph
+from ctviz.inspection.client import Engine
+from ctviz.pages import live, session
 from ctviz.runs import open_run
 from ctviz.snapshot import Snapshot
 from ctviz.views.inspection import (
@@ -34,6 +37,7 @@ from ctviz.views.inspection import (
     redundancy_curves,
     visible,
 )
+from tests.conftest import stopped
 from tests.short_runs import config, shorten
 from tests.written_runs import write_run
 
@@ -405,7 +409,10 @@ def test_the_watched_run_is_what_is_inspected(runs):
 def test_a_model_that_is_not_here_leaves_what_was_stored(runs, monkeypatch, tmp_path):
     write_run(runs / "elsewhere", "one", model="smollm2-135m")
     monkeypatch.setenv("CTVIZ_CACHE", str(tmp_path / "empty"))
+    elsewhere = Engine()  # in this environment
+    monkeypatch.setattr(live, "engine", lambda: elsewhere)
     app = open_page(run="elsewhere", step="0")
+    elsewhere.close()
     assert "The model cannot be run here" in said(app)
     assert "ctviz models fetch smollm2-135m" in said(app)
 
@@ -430,9 +437,29 @@ def test_without_any_run_it_says_what_to_do(tmp_path, monkeypatch):
     assert "Make one on the page **Run**" in said(open_page())
 
 
-def test_what_the_page_needs_at_first_does_not_import_torch():
-    code = (
-        "import sys, ctviz.views.inspection, ctviz.views.compare, ctviz.runs.weights, "
-        "ctviz.pages.prompts, ctviz.pages.session; assert 'torch' not in sys.modules"
-    )
+def test_the_engine_may_end_while_it_is_asked_and_the_page_stays(runs):
+    app = open_page(run="r", step="4", node="a1.h0")
+    assert session.engine().pid is not None
+    with stopped(session.engine()) as end:
+        app.selectbox(key="inspect-node").set_value("a1.h1")
+        threading.Timer(0.5, end).start()
+        app.run()
+    assert "The model cannot be run here, so this is what was stored" in said(app)
+    assert "exit code -9, perhaps for want of memory" in said(app)
+    assert sections(app) == [*LIVE_HEAD[:2], *LIVE_HEAD[4:]]
+    app.run()
+    assert sections(app) == LIVE_HEAD
+
+
+def test_a_page_that_reads_a_model_does_not_import_torch(runs):
+    code = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({PAGE!r}, default_timeout=120)
+app.query_params |= {{"run": "r", "step": "2", "node": "a2.h1"}}
+app.run()
+assert not app.exception
+assert "#### What it promotes and suppresses" in [m.value for m in app.markdown]
+assert "torch" not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", code], check=True, cwd=places.project())

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ctviz.errors import BadTask
+from ctviz.inspection.readings import Prompt
 from ctviz.models.loading import Loaded
 from ctviz.tasks import Pair
 from ctviz.tasks.batch import problem
 from ctviz.tasks.tokens import Tokens
 
-__all__ = ["LONGEST", "Prompt", "own_prompt", "pair_prompt"]
+__all__ = ["LONGEST", "own_prompt", "pair_prompt"]
 
 LONGEST = 2048  # tokens: attention patterns take the square of it
 LISTED = 4  # tokens of an answer that a note names
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Token ids of a prompt, and as text in ``tokens``.
-
-    ``answer`` and ``foil`` are ids that are compared after its last token; None where none was
-    given. ``corrupt``: ids of its counterfactual, of the same number; None without one. ``notes``
-    say in sentences where answer or foil were read otherwise than typed.
-    """
-
-    ids: tuple[int, ...]
-    tokens: tuple[str, ...]
-    answer: int | None = None
-    foil: int | None = None
-    corrupt: tuple[int, ...] | None = None
-    notes: tuple[str, ...] = ()
 
 
 def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -> Prompt:

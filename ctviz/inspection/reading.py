@@ -13,75 +13,18 @@ from transformers.pytorch_utils import Conv1D
 from ctviz.graph import kind_of, layer_of
 from ctviz.inspection.lens import added_logits, direct_attribution, extremes
 from ctviz.inspection.patterns import attention_patterns
-from ctviz.inspection.prompt import Prompt
+from ctviz.inspection.readings import Neuron, NodeReading, Prompt, PromptReading
 from ctviz.models.anatomy import Anatomy, Block, Norm
 from ctviz.models.hooks import Hook, hooked
 from ctviz.models.loading import Loaded
 from ctviz.models.writes import source_outputs, writes
 
-__all__ = [
-    "Neuron",
-    "NodeReading",
-    "PromptReading",
-    "aimed",
-    "compared",
-    "read_node",
-    "read_prompt",
-    "top_tokens",
-]
+__all__ = ["aimed", "compared", "read_node", "read_prompt", "top_tokens"]
 
 TOKENS = 8  # that a node is said to promote, and to suppress
 NEURONS = 10
 NEURON_TOKENS = 5
 PREDICTIONS = 10
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PromptReading:
-    """What a model does on a prompt.
-
-    ``top``: the likeliest next tokens with their probabilities. ``value``: logit(answer) -
-    logit(foil), or without a foil logit(answer) above the mean over all tokens. ``attribution``:
-    float32 [node], what each node's output at the last position adds to it directly, in logits (see
-    `ctviz.inspection.lens`); NaN for ``logits``.
-    """
-
-    top: tuple[tuple[str, float], ...]
-    value: float
-    attribution: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Neuron:
-    """One neuron of an MLP at the last position.
-
-    ``activation``: what the output projection reads of it (behind a gate where there is one);
-    ``attribution``: what it adds directly to the logit difference; ``promotes``: tokens whose
-    logits it raises most here, and by how much above the mean.
-    """
-
-    index: int
-    activation: float
-    attribution: float
-    promotes: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NodeReading:
-    """What a head or an MLP does on a prompt.
-
-    ``attention``: float32 [query, key] of a head; None for an MLP, and for a model whose attention
-    is another one when it is computed step by step (Falcon with ALiBi in transformers).
-    ``promotes`` and ``suppresses``: the tokens whose logits its output at the last position raises
-    and lowers most, above the mean over tokens. ``neurons``: those of an MLP with the largest
-    \\|attribution\\|, empty for a head. The bias of an MLP's output belongs to none of its neurons.
-    """
-
-    whole: PromptReading
-    attention: np.ndarray | None
-    promotes: tuple[tuple[str, float], ...]
-    suppresses: tuple[tuple[str, float], ...]
-    neurons: tuple[Neuron, ...]
 
 
 def aimed(loaded: Loaded, prompt: Prompt) -> Prompt:

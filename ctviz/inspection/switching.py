@@ -7,8 +7,6 @@ all edges out of the node corrupted, as `ctviz.evaluate` runs it, done at the no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,8 +15,8 @@ from ctviz.ablation import corrupt_writes, source_means
 from ctviz.config import Ablation, Metric
 from ctviz.errors import UndefinedMetric
 from ctviz.graph import kind_of, layer_of
-from ctviz.inspection.prompt import Prompt
 from ctviz.inspection.reading import aimed, compared, head_of, top_tokens
+from ctviz.inspection.readings import OnPrompt, OnTask, Prompt
 from ctviz.measure import Measure, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
@@ -26,32 +24,9 @@ from ctviz.models.loading import Loaded
 from ctviz.models.writes import Writes, run_writes
 from ctviz.tasks.batch import Batch
 
-__all__ = ["OnPrompt", "OnTask", "off_on_prompt", "off_on_task"]
+__all__ = ["off_on_prompt", "off_on_task"]
 
 ROWS = 32  # examples that are run at a time
-
-
-@dataclass(frozen=True, slots=True)
-class OnPrompt:
-    """What switching a node off does to one prompt: `PromptReading.value` and ``top``, twice."""
-
-    before: float
-    after: float
-    top_before: tuple[tuple[str, float], ...]
-    top_after: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OnTask:
-    """What switching a node off does to the metric on the task's dev pairs.
-
-    Means over ``examples``; ``error`` is the standard error of the mean of their differences.
-    """
-
-    before: float
-    after: float
-    error: float
-    examples: int
 
 
 @torch.no_grad()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from ctviz.config import Ablation
-from ctviz.errors import CtvizError, DamagedRun
+from ctviz.errors import CtvizError
 from ctviz.graph import Graph, kind_of
+from ctviz.inspection.readings import Live, NodeReading, OnPrompt, OnTask, Prompt, PromptReading
 from ctviz.pages.live import (
-    Live,
+    aim,
     live_at,
-    material_of,
-    model_of,
+    load,
     node_at,
     off_prompt_at,
     off_task_at,
@@ -34,11 +34,6 @@ from ctviz.views import inspection as views
 from ctviz.views.compared import default_choice
 from ctviz.views.naming import run_names
 from ctviz.views.view import View
-
-if TYPE_CHECKING:  # torch, which a page must not wait for
-    from ctviz.inspection.prompt import Prompt
-    from ctviz.inspection.reading import NodeReading, PromptReading
-    from ctviz.inspection.switching import OnPrompt, OnTask
 
 RUN, STEP, NODE, PROMPT, OFF = (f"inspect-{n}" for n in ("run", "step", "node", "prompt", "off"))
 LAST = "inspected"  # the address when this page was last left
@@ -246,8 +241,7 @@ def _availability(shown: Shown) -> Live | None:
         live = live_at(shown.run, shown.step)
         try:
             with st.spinner(f"Loading {plain(shown.run.config.model)} as it was at this step …"):
-                model_of(live)
-                model_of(live_at(shown.run, shown.then.step))
+                load(live, live_at(shown.run, shown.then.step))
         except CtvizError as error:
             st.warning(
                 f"The model cannot be run here, so this is what was stored: {plain(str(error))}",
@@ -366,33 +360,14 @@ def _stored(shown: Shown, at: int) -> Read | None:
 
 
 def _live(shown: Shown, live: Live, at: int, own: tuple[str, str, str]) -> Read:
-    from ctviz.inspection.prompt import own_prompt, pair_prompt
-    from ctviz.inspection.reading import aimed
-
     first = live_at(shown.run, shown.then.step)
-    loaded, lock = model_of(live)
-    with lock:
-        if at < 0:
-            prompt = own_prompt(loaded, own[0], answer=own[1], foil=own[2])
-        else:
-            material = material_of(first)
-            prompt = pair_prompt(loaded, material.probe_pairs[at])
-            if prompt.tokens != shown.now.probes[at].tokens:
-                raise DamagedRun(
-                    f"The examples of {shown.run.config.task} are no longer those of this run, so "
-                    "its probe cannot be run again. Type it as your own prompt to read more."
-                )
-        likeliest = prompt.answer is None
-        prompt = aimed(loaded, prompt)
-        answer, foil = (
-            "" if token is None else str(loaded.tokenizer.decode([token]))
-            for token in (prompt.answer, prompt.foil)
-        )
-    compared = views.compared(answer, foil)
-    if likeliest:
+    aimed = aim(live, first, None if at < 0 else (at, shown.now.probes[at].tokens), own)
+    prompt, node = aimed.prompt, shown.node
+    compared = views.compared(aimed.answer, aimed.foil)
+    if aimed.likeliest:
         compared += f", the likeliest token at step {shown.step}"
-    node_now = node_at(live, prompt, shown.node) if shown.node else None
-    node_then = node_at(first, prompt, shown.node) if shown.node else None
+    node_now = node_at(live, prompt, node) if node else None
+    node_then = node_at(first, prompt, node) if node else None
     return Read(
         tokens=prompt.tokens,
         compared=compared,

@@ -20,6 +20,7 @@ import streamlit as st
 from ctviz.errors import CtvizError
 from ctviz.models.known import resolve
 from ctviz.pages.prompts import plain
+from ctviz.pages.session import engine
 from ctviz.runs import Run
 from ctviz.runs.weights import kept_steps, weights_of
 from ctviz.views.timeline import Timeline
@@ -198,11 +199,9 @@ def _offer(
 
 
 def _model_zip(run: Run) -> bytes:
-    from ctviz.export import export_model
-
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
-        export_model(run, folder)
+        engine().ask("write_model", str(run.folder), str(folder))
         return _zip({file.name: file.read_bytes() for file in sorted(folder.iterdir())})
 
 

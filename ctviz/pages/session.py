@@ -1,4 +1,4 @@
-"""What the pages of one browser session share: where runs lie, and a warm worker a server."""
+"""What the pages of one browser session share: where runs lie, and the processes of a server."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import streamlit as st
 
 from ctviz import places
+from ctviz.inspection.client import Engine
 from ctviz.runs.jobs import Standby
 
-__all__ = ["folders", "standby"]
+__all__ = ["engine", "folders", "standby"]
 
 
 def folders() -> tuple[Path, Path]:
@@ -22,5 +23,13 @@ def folders() -> tuple[Path, Path]:
 def standby() -> Standby:
     """One warm worker for the whole server; it ends with the server unless it has a job."""
     made = Standby()
+    atexit.register(made.close)
+    return made
+
+
+@st.cache_resource(show_spinner=False)
+def engine() -> Engine:
+    """The process that runs models for all pages of the server; it ends with the server."""
+    made = Engine()
     atexit.register(made.close)
     return made
