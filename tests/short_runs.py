@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ctviz import material, retention, tune
+from ctviz import material, retention, tune, work
 from ctviz.config import TuneConfig
 from ctviz.models.loading import Loaded, load
 from ctviz.retention import Retention
@@ -47,6 +47,13 @@ def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(**changes: Any) -> TuneConfig:
     return TuneConfig(**{**SHORT, **changes})
+
+
+def tune_with_weights(folder: Path) -> None:
+    """A run with snapshots at steps 0 to 4, and weights of steps 2 and 4."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        work.tune(config(snapshot_every=1, keep_weights=2, learning_rate=3e-3), folder)
 
 
 def tuning(**changes: Any) -> Tuning:

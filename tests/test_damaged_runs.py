@@ -24,6 +24,7 @@ from ctviz.runs.groups import read_groups
 from ctviz.runs.weights import kept_steps, latest_checkpoint, weights_of
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import pack
+from tests.pages import open_page, said
 from tests.test_runs import CONFIG, write
 
 ROOT = Path(__file__).parent.parent
@@ -320,22 +321,15 @@ def page(bad: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], 
     assert places.runs() == bad.folder.parent
 
     def open_(name: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "ctviz/pages" / f"{name}.py"), default_timeout=60)
-        app.query_params["run"] = bad.id
-        return app.run()
+        return open_page(name, {"run": bad.id})
 
     return open_
-
-
-def said(app: AppTest) -> str:
-    assert not app.exception
-    return "\n".join(each.value for each in (*app.warning, *app.error, *app.info))
 
 
 def test_watch_plays_without_damaged_groups(bad: Run, page: Callable[[str], AppTest]) -> None:
     (bad.folder / "groups.json").write_text("[]")
     app = page("watch")
-    assert plain("delete the file") in said(app)
+    assert "delete the file" in said(app)
     assert not app.error
 
 
@@ -351,8 +345,8 @@ def test_inspect_says_what_is_damaged(bad: Run, page: Callable[[str], AppTest]) 
     for file in bad.snapshot_files():
         file.write_bytes(b"")
     text = said(page("inspect"))
-    assert plain("000000.safetensors") in text
-    assert plain("000002.safetensors") in text
+    assert "000000.safetensors" in text
+    assert "000002.safetensors" in text
     assert "All snapshots of this run are damaged" in text
     assert "no snapshot yet" not in text
 
@@ -380,7 +374,7 @@ def test_inspect_shows_the_rest_when_a_snapshot_has_just_gone(
 ) -> None:
     files = [*bad.snapshot_files(), bad.folder / "snapshots/000004.safetensors"]
     monkeypatch.setattr(Run, "snapshot_files", lambda _: files)
-    assert plain("000004.safetensors") in said(page("inspect"))
+    assert "000004.safetensors" in said(page("inspect"))
 
 
 # ---------------------------------------------------------------------- text as text

@@ -13,6 +13,7 @@ from ctviz.lessons import LESSONS
 from ctviz.lessons.facts import Facts
 from ctviz.lessons.lesson import Question
 from ctviz.runs import open_run
+from tests.pages import open_page, said
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +22,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def page(**query: str) -> AppTest:
-    """The page as a link opens it."""
-    app = AppTest.from_file(str(places.project() / "ctviz/pages/learn.py"), default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
+    return open_page("learn", query)
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -36,10 +31,6 @@ def press(app: AppTest, label: str) -> AppTest:
     button.click().run()
     assert not app.exception
     return app
-
-
-def said(app: AppTest) -> str:
-    return "\n".join(element.value for element in [*app.markdown, *app.subheader, *app.caption])
 
 
 def question_of(key: str) -> tuple[int, Question]:

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ctviz import places
 from ctviz.config import TuneConfig
 from ctviz.errors import DamagedRun
 from ctviz.graph import Graph
@@ -22,10 +21,10 @@ from ctviz.views import compare, compared
 from ctviz.views import compare_figures as figures
 from ctviz.views.compared import Side, read_side
 from ctviz.views.timeline import unpack_bits, unpack_redundancy, unpack_scores
+from tests.pages import open_page, said
 from tests.small import GRAPH, circuit, scores
 
 E1, E2, E3, E4 = "input->m0", "m0->logits", "input->a1.h0<q>", "m1->logits"
-PAGE = str(places.project() / "ctviz/pages/compare.py")
 ONE = {0: {E1: 1.0, E2: -1.0}, 4: {E1: 2.0, E3: 0.5}, 8: {E3: 0.25, E4: 3.0}}
 OTHER = {0: {E1: 1.0, E2: -1.0}, 6: {E2: -4.0, E4: 3.0}}
 
@@ -308,8 +307,8 @@ def test_the_tradeoff_is_a_path_over_snapshots(pair: tuple[Side, Side]) -> None:
     assert list(one.y) == pytest.approx([0, 0.4, 0.8])
     assert list(one.text) == ["step 0", "", "step 8"]
     assert one.marker.size[0] < one.marker.size[-1]
-    for said in ("step 6", "full fine-tuning", "seed 3", "8 dev examples", "run other"):
-        assert said in other.hovertext[-1]
+    for words in ("step 6", "full fine-tuning", "seed 3", "8 dev examples", "run other"):
+        assert words in other.hovertext[-1]
     logarithmic = figures.draw_tradeoff(pair, "metric", "retention_kl", log=True).data
     assert list(logarithmic[0].text) == ["step 4", "step 8"]
 
@@ -394,23 +393,12 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def open_page(**query: str) -> AppTest:
-    app = AppTest.from_file(PAGE, default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
-def said(app: AppTest) -> str:
-    parts = (app.info, app.warning, app.error, app.text, app.caption, app.expander)
-    texts = [getattr(e, "value", None) or getattr(e, "label", "") for part in parts for e in part]
-    return "\n".join(text.replace("\\", "") for text in texts)
+def open_compare(**query: str) -> AppTest:
+    return open_page("compare", query)
 
 
 def test_with_only_the_samples_two_steps_of_one_are_compared(runs: Path) -> None:
-    app = open_page()
+    app = open_compare()
     assert app.multiselect[0].value == ["sample-sva-flip"]
     assert app.select_slider[0].value == 0
     assert app.query_params["runs"] == "sample-sva-flip"
@@ -425,7 +413,7 @@ def test_runs_are_compared_in_the_order_of_the_address(runs: Path) -> None:
     make_run(runs / "one", ONE)
     make_run(runs / "other", OTHER, method="full")
     make_run(runs / "third", OTHER, method="lora")
-    app = open_page(runs="other,one,third", step="6")
+    app = open_compare(runs="other,one,third", step="6")
     assert app.multiselect[0].value == ["other", "one", "third"]
     assert [box.value for box in app.selectbox[:2]] == ["other", "one"]
     assert "B at step 4 against A at step 6: 2 only in B, 2 only in A" in said(app)
@@ -446,7 +434,7 @@ def test_runs_are_compared_in_the_order_of_the_address(runs: Path) -> None:
 @pytest.mark.parametrize("chosen", ["score", "metric"])
 def test_what_is_drawn_can_be_chosen(runs: Path, chosen: str) -> None:
     make_run(runs / "one", ONE)
-    app = open_page(runs="one")
+    app = open_compare(runs="one")
     app.selectbox(key="compare-up").set_value(chosen).run()
     app.selectbox(key="compare-across").set_value("step").run()
     app.toggle[0].set_value(True).run()
@@ -457,17 +445,17 @@ def test_what_is_drawn_can_be_chosen(runs: Path, chosen: str) -> None:
 def test_runs_that_are_gone_are_named_and_the_others_compared(runs: Path) -> None:
     make_run(runs / "one", ONE)
     make_run(runs / "other", OTHER, method="full")
-    app = open_page(runs="one,<b>gone</b>,other")
+    app = open_compare(runs="one,<b>gone</b>,other")
     assert "“<b>gone</b>” cannot be opened here; the others are compared" in said(app)
     assert app.multiselect[0].value == ["one", "other"]
-    app = open_page(runs="nothing", against="4")
+    app = open_compare(runs="nothing", against="4")
     assert "“nothing” cannot be opened here; another one is shown" in said(app)
     assert len(app.multiselect[0].value) == 2
 
 
 def test_a_link_to_a_step_that_is_gone_shows_the_nearest_and_says_so(runs: Path) -> None:
     make_run(runs / "one", ONE)
-    app = open_page(runs="one", against="3", step="7")
+    app = open_compare(runs="one", against="3", step="7")
     assert "no snapshot of step 3; the nearest one is of step 4" in said(app)
     assert "no snapshot of step 7; the nearest one is of step 8" in said(app)
     assert app.select_slider[0].value == 4
@@ -476,7 +464,7 @@ def test_a_link_to_a_step_that_is_gone_shows_the_nearest_and_says_so(runs: Path)
 def test_more_than_six_runs_are_cut_to_six(runs: Path) -> None:
     for at in range(7):
         make_run(runs / f"run{at}", OTHER, seed=at)
-    app = open_page(runs=",".join(f"run{at}" for at in range(7)))
+    app = open_compare(runs=",".join(f"run{at}" for at in range(7)))
     assert "names 7 runs; the first 6 are compared" in said(app)
     assert len(app.multiselect[0].value) == 6
 
@@ -488,16 +476,16 @@ def test_other_graphs_single_snapshots_and_none_are_explained(runs: Path) -> Non
     make_run(runs / "empty", {}, ended=False)
     make_run(runs / "odd", ONE, metrics={"metric": math.nan}, seed=2)
     make_run(runs / "edgeless", {0: {}, 2: {}}, seed=5)
-    assert "no edge-level comparison" in said(open_page(runs="one,wide"))
+    assert "no edge-level comparison" in said(open_compare(runs="one,wide"))
     assert "one snapshot, of step 0, so there is nothing to compare" in said(
-        open_page(runs="single")
+        open_compare(runs="single")
     )
-    app = open_page(runs="empty,one")
+    app = open_compare(runs="empty,one")
     assert "has no snapshot, so there is nothing of it to draw" in said(app)
     assert len(app.select_slider) == 1  # what is left is one run
     assert len(app.dataframe[-1].value) == 2
-    assert "has no snapshot" in said(open_page(runs="empty"))
-    open_page(runs="one,odd,edgeless,single,wide,empty")
+    assert "has no snapshot" in said(open_compare(runs="empty"))
+    open_compare(runs="one,odd,edgeless,single,wide,empty")
 
 
 def test_damaged_runs_and_snapshots_are_named(runs: Path) -> None:
@@ -508,7 +496,7 @@ def test_damaged_runs_and_snapshots_are_named(runs: Path) -> None:
     bad = make_run(runs / "bad", OTHER)
     about = json.loads((bad.folder / "run.json").read_text())
     (bad.folder / "run.json").write_text(json.dumps({**about, "task": {}}))
-    app = open_page(runs="one,broken,bad")
+    app = open_compare(runs="one,broken,bad")
     text = said(app)
     assert "“broken”, “bad” cannot be opened here" in text
     assert "broken/run.json cannot be read" in text

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ctviz import places, work
+from ctviz import places
 from ctviz.graph import Graph
 from ctviz.inspection.client import Engine
 from ctviz.pages import live, session
@@ -38,11 +38,11 @@ from ctviz.views.inspection import (
     visible,
 )
 from tests.conftest import stopped
-from tests.short_runs import config, shorten
+from tests.pages import open_page, page_file, said
+from tests.short_runs import tune_with_weights
 from tests.written_runs import write_run
 
 GRAPH = Graph(2, 4, 2)
-PAGE = str(places.project() / "ctviz/pages/inspect.py")
 
 
 def snapshot(step: int, **edges: float) -> Snapshot:
@@ -198,12 +198,8 @@ def test_tables_of_tokens():
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory) -> Path:
-    """A run with weights at steps 2 and 4 of its snapshots at 0 to 4."""
     folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        shorten(patch)
-        settings = {"snapshot_every": 1, "keep_weights": 2, "learning_rate": 3e-3}
-        work.tune(config(**settings), folder / "r")
+    tune_with_weights(folder / "r")
     return folder
 
 
@@ -214,18 +210,8 @@ def runs(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path / "runs"
 
 
-def open_page(**query: str) -> AppTest:
-    app = AppTest.from_file(PAGE, default_timeout=120)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
-def said(app: AppTest) -> str:
-    parts = (app.info, app.warning, app.error, app.text, app.caption, app.markdown)
-    return "\n".join(e.value for part in parts for e in part).replace("\\", "")
+def open_inspect(**query: str) -> AppTest:
+    return open_page("inspect", query)
 
 
 def sections(app: AppTest) -> list[str]:
@@ -259,7 +245,7 @@ def numbers(text: str) -> list[float]:
 
 
 def test_a_head_is_read_live_where_its_weights_are(runs):
-    app = open_page(run="r", step="2", node="a2.h1")
+    app = open_inspect(run="r", step="2", node="a2.h1")
     assert sections(app) == linked(app) == LIVE_HEAD
     assert "Computed now with the weights of step 2 and step 0." in said(app)
     stored = list(open_run("r", runs).snapshots())
@@ -275,7 +261,7 @@ def test_a_head_is_read_live_where_its_weights_are(runs):
 
 
 def test_an_mlp_shows_its_neurons_and_no_attention(runs):
-    app = open_page(run="r", step="4", node="m3")
+    app = open_inspect(run="r", step="4", node="m3")
     assert sections(app) == linked(app) == ["Its strongest neurons", *LIVE_HEAD[1:]]
     tables = [d.value for d in app.dataframe if "neuron" in d.value]
     assert len(tables) == 2
@@ -283,7 +269,7 @@ def test_an_mlp_shows_its_neurons_and_no_attention(runs):
 
 
 def test_a_step_without_weights_shows_what_was_stored_and_the_way_to_others(runs):
-    app = open_page(run="r", step="3", node="a2.h1")
+    app = open_inspect(run="r", step="3", node="a2.h1")
     assert sections(app) == linked(app) == [*LIVE_HEAD[:2], *LIVE_HEAD[4:]]
     assert "The weights of step 3 were not kept" in said(app)
     assert "The nearest with weights: step 2 and step 4." in said(app)
@@ -298,7 +284,7 @@ def test_a_step_without_weights_shows_what_was_stored_and_the_way_to_others(runs
 
 
 def test_the_model_is_shown_beside_the_untuned_one(runs):
-    app = open_page(run="r", step="4")
+    app = open_inspect(run="r", step="4")
     assert sections(app) == ["Likeliest next tokens"]
     table = app.dataframe[0].value
     assert list(table.columns) == ["step 4", "p, step 4", "step 0", "p, step 0"]
@@ -322,7 +308,7 @@ def type_prompt(app: AppTest, text: str, answer: str = "", foil: str = "") -> Ap
 
 
 def test_a_prompt_of_ones_own_is_read_and_not_lost(runs):
-    app = open_page(run="r", step="4", node="a1.h0")
+    app = open_inspect(run="r", step="4", node="a1.h0")
     app.selectbox(key="inspect-prompt").set_value(-1).run()
     assert "Type a prompt" in said(app)
     type_prompt(app, "The keys to the cabinet", " are", " is")
@@ -355,7 +341,7 @@ def test_a_prompt_of_ones_own_is_read_and_not_lost(runs):
     ],
 )
 def test_whatever_is_typed_is_text(runs, text, answer, foil, expected):
-    app = open_page(run="r", step="4", node="m1")
+    app = open_inspect(run="r", step="4", node="m1")
     app.selectbox(key="inspect-prompt").set_value(-1).run()
     type_prompt(app, text, answer, foil)
     assert expected in said(app)
@@ -363,7 +349,7 @@ def test_whatever_is_typed_is_text(runs, text, answer, foil, expected):
 
 
 def test_switching_off_can_be_chosen(runs):
-    app = open_page(run="r", step="4", node="m2")
+    app = open_inspect(run="r", step="4", node="m2")
     shown = {}
     for ablation in ("zero", "mean", "counterfactual"):
         app.radio(key="inspect-off").set_value(ablation).run()
@@ -374,17 +360,17 @@ def test_switching_off_can_be_chosen(runs):
 
 
 def test_links_to_what_is_gone_open_the_nearest_and_say_so(runs):
-    app = open_page(run="r", step="99", node="a9.h9")
+    app = open_inspect(run="r", step="99", node="a9.h9")
     assert "no snapshot at step 99; this is step 4" in said(app)
     assert "“a9.h9” is no head or MLP of this model; this is a3.h3" in said(app)
-    app = open_page(run="<b>gone", step="3", node="m1")
+    app = open_inspect(run="<b>gone", step="3", node="m1")
     assert "There is no run “<b>gone” here" in said(app)
-    app = open_page(run="r", step="-1", node="logits")
+    app = open_inspect(run="r", step="-1", node="logits")
     assert "this is the whole model" in said(app)
 
 
 def test_the_address_is_filled_in_and_follows(runs):
-    app = open_page(step="2", node="m0")
+    app = open_inspect(step="2", node="m0")
     assert {name: app.query_params[name] for name in ("run", "step", "node")} == {
         "run": "r",
         "step": "2",
@@ -399,9 +385,7 @@ def test_the_address_is_filled_in_and_follows(runs):
 
 
 def test_the_watched_run_is_what_is_inspected(runs):
-    app = AppTest.from_file(PAGE, default_timeout=120)
-    app.session_state["watched"] = "r"
-    app.run()
+    app = open_page("inspect", {}, watched="r")
     assert app.query_params["run"] == "r"
     assert app.selectbox(key="inspect-run").value == "r"
 
@@ -411,7 +395,7 @@ def test_a_model_that_is_not_here_leaves_what_was_stored(runs, monkeypatch, tmp_
     monkeypatch.setenv("CTVIZ_CACHE", str(tmp_path / "empty"))
     elsewhere = Engine()  # in this environment
     monkeypatch.setattr(live, "engine", lambda: elsewhere)
-    app = open_page(run="elsewhere", step="0")
+    app = open_inspect(run="elsewhere", step="0")
     elsewhere.close()
     assert "The model cannot be run here" in said(app)
     assert "ctviz models fetch smollm2-135m" in said(app)
@@ -422,23 +406,23 @@ def test_a_run_with_one_snapshot_or_without_a_number_opens(runs, case):
     run = write_run(runs / "odd", "one", **case)
     node = inspectable(run.graph)[0]
     for query in ({"node": node}, {}):
-        app = open_page(run="odd", **query)
+        app = open_inspect(run="odd", **query)
         assert app.selectbox(key="inspect-run").value == "odd"
 
 
 def test_a_run_without_a_snapshot_says_what_to_do(runs):
     write_run(runs / "none", "one", snapshots=0)
-    assert "no snapshot yet" in said(open_page(run="none"))
+    assert "no snapshot yet" in said(open_inspect(run="none"))
 
 
 def test_without_any_run_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("CTVIZ_RUNS", str(tmp_path))
     monkeypatch.setattr(places, "assets", lambda: tmp_path / "assets")
-    assert "Make one on the page **Run**" in said(open_page())
+    assert "Make one on the page **Run**" in said(open_inspect())
 
 
 def test_the_engine_may_end_while_it_is_asked_and_the_page_stays(runs):
-    app = open_page(run="r", step="4", node="a1.h0")
+    app = open_inspect(run="r", step="4", node="a1.h0")
     assert session.engine().pid is not None
     with stopped(session.engine()) as end:
         app.selectbox(key="inspect-node").set_value("a1.h1")
@@ -455,7 +439,7 @@ def test_a_page_that_reads_a_model_does_not_import_torch(runs):
     code = f"""
 import sys
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file({PAGE!r}, default_timeout=120)
+app = AppTest.from_file({page_file("inspect")!r}, default_timeout=120)
 app.query_params |= {{"run": "r", "step": "2", "node": "a2.h1"}}
 app.run()
 assert not app.exception

@@ -12,23 +12,18 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from ctviz import work
 from ctviz.runs import open_run
 from tests.browser import axe
 from tests.browser.conftest import Player, choose, serve_app
-from tests.short_runs import config, shorten
+from tests.short_runs import tune_with_weights
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory) -> Path:
-    """A run with weights at steps 2 and 4 of its snapshots at 0 to 4."""
     folder = tmp_path_factory.mktemp("recorded")
-    with pytest.MonkeyPatch.context() as patch:
-        shorten(patch)
-        settings = {"snapshot_every": 1, "keep_weights": 2, "learning_rate": 3e-3}
-        work.tune(config(**settings), folder / "mine")
+    tune_with_weights(folder / "mine")
     return folder
 
 
