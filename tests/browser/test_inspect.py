@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from ctviz.runs import open_run
 from tests.browser import axe
@@ -55,9 +55,13 @@ def section(player: Player, title: str) -> None:
     player.page.get_by_role("heading", name=title).wait_for(timeout=60_000)
 
 
-def metric(player: Player, label: str, at: int = 0) -> str:
-    box = player.page.get_by_test_id("stMetric").filter(has_text=label).nth(at)
-    return box.get_by_test_id("stMetricValue").inner_text()
+def value_of(player: Player, label: str) -> Locator:
+    box = player.page.get_by_test_id("stMetric").filter(has_text=label).first
+    return box.get_by_test_id("stMetricValue")
+
+
+def metric(player: Player, label: str) -> str:
+    return value_of(player, label).inner_text()
 
 
 def query(player: Player) -> dict[str, str]:
@@ -71,16 +75,17 @@ def test_a_head_is_found_read_and_switched_off(player: Player, recorded: Path) -
     section(player, "Switched off")
     assert query(player) == {"run": "mine", "step": "4", "node": "a2.h1"}
     maps = player.page.locator(".js-plotly-plot .heatmaplayer")
-    assert maps.count() == 3
+    expect(maps).to_have_count(3, timeout=30_000)
     stored = list(open_run("mine", recorded).snapshots())
     node = open_run("mine", recorded).graph.node("a2.h1")
     value = float(stored[4].probes[0].attribution[node])
     assert metric(player, "Step 4") == f"{value:+.3f}".replace("-", "−")
+    section(player, "What it promotes and suppresses")  # all above it is there
+    player.settle()
     before = metric(player, "This prompt")
     player.page.get_by_text("zero", exact=True).click()
-    player.settle()
     expect(player.page.get_by_role("radio", name="zero")).to_be_checked()
-    assert metric(player, "This prompt") != before
+    expect(value_of(player, "This prompt")).not_to_have_text(before, timeout=30_000)
     assert metric(player, "This prompt").split(" → ")[0] == before.split(" → ")[0]
 
 
