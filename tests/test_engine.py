@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +18,7 @@ import pytest
 from ctviz import places
 from ctviz.errors import EngineFailed
 from ctviz.inspection.client import Engine
+from ctviz.inspection.engine import ANSWERS, serve
 from ctviz.inspection.prompt import own_prompt
 from ctviz.inspection.reading import aimed, read_node
 from ctviz.inspection.readings import Aimed, Live
@@ -55,6 +61,11 @@ def test_a_probe_is_the_one_that_was_stored_or_refused(engine):
         engine.ask("aim_probe", LIVE, FIRST, 0, tokens)
 
 
+def test_examples_that_are_fewer_now_are_refused_in_words(engine):
+    with pytest.raises(EngineFailed, match="no longer those of this run"):
+        engine.ask("aim_probe", LIVE, FIRST, 10_000, ("a",))
+
+
 def test_what_it_refuses_is_said_and_it_goes_on(engine):
     engine.ask("load", LIVE)
     pid = engine.pid
@@ -62,19 +73,74 @@ def test_what_it_refuses_is_said_and_it_goes_on(engine):
         engine.ask("load", Live(str(SAMPLE), 14, ()))
     with pytest.raises(EngineFailed, match="The prompt is empty"):
         engine.ask("aim_own", LIVE, "", "", "")
-    with pytest.raises(EngineFailed, match=r"AttributeError: .*what the model was asked: load"):
+    with pytest.raises(
+        EngineFailed, match=r"^AttributeError: .*[^.]\. The log of the app says more"
+    ):
         engine.ask("load", 3)
     engine.ask("load", LIVE)
     assert engine.pid == pid
 
 
-def test_if_it_ends_the_question_fails_and_the_next_is_answered(engine):
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Engine]]:
+    """Engines of a process that does as it is told instead."""
+    made = []
+
+    def tell(code: str) -> Engine:
+        def start(_: object, **options: Any) -> subprocess.Popen[bytes]:
+            return started([sys.executable, "-c", code], **options)
+
+        monkeypatch.setattr("ctviz.inspection.client.subprocess.Popen", start)
+        made.append(Engine())
+        return made[-1]
+
+    started = subprocess.Popen
+    yield tell
+    for engine in made:
+        engine.close()
+
+
+READ = "import os, sys; os.read(0, 9); "
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (READ + "sys.exit(3)", "2 times .* exit code 3; the log of the app says more"),
+        (READ + "os._exit(7)", "exit code 7; the log"),
+        (READ + "os.kill(os.getpid(), 9)", "exit code -9: perhaps there is too little memory"),
+        (READ + "print('cuda is here', flush=True); sys.exit(0)", r"exit code 0\. Reload"),
+        (READ + "print('N.', flush=True); sys.stdin.buffer.read()", r"exit code 0\. Reload"),
+    ],
+)
+def test_how_it_ended_is_said(told, code, said):
+    with pytest.raises(EngineFailed, match=said):
+        told(code).ask("load")
+
+
+def test_one_that_cannot_be_started_is_said(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(EngineFailed, match=r"cannot be started: .*No such file"):
+        Engine().ask("load")
+
+
+def test_what_cannot_be_sent_is_an_answer_too():
+    found = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ANSWERS, "load", lambda: threading.Lock())
+        serve(io.BytesIO(pickle.dumps(("load", ()))), found)
+    done, said = pickle.loads(found.getvalue())
+    assert not done
+    assert said.startswith("TypeError: cannot pickle")
+
+
+def test_if_it_ends_while_it_is_asked_another_answers(engine):
     engine.ask("load")
+    before = engine.pid
     with stopped(engine) as end:
         threading.Timer(0.3, end).start()
-        with pytest.raises(EngineFailed, match=r"exit code -9, perhaps for want of memory"):
-            engine.ask("aim_own", LIVE, *TYPED)
-    assert engine.ask("aim_own", LIVE, *TYPED).answer == " are"
+        assert engine.ask("aim_own", LIVE, *TYPED).answer == " are"
+    assert engine.pid != before
 
 
 def test_if_it_ended_between_questions_nobody_notices(engine):
@@ -84,6 +150,26 @@ def test_if_it_ended_between_questions_nobody_notices(engine):
     os.waitid(os.P_PID, before, os.WEXITED | os.WNOWAIT)  # dead, and still to be noticed
     assert engine.ask("aim_own", LIVE, *TYPED).answer == " are"
     assert engine.pid != before
+
+
+def test_it_can_be_closed_while_it_is_asked():
+    made, failed = Engine(), []
+    made.ask("load")
+
+    def ask() -> None:
+        with pytest.raises(EngineFailed, match="The app is ending"):
+            made.ask("load")
+        failed.append(True)
+
+    with stopped(made):
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        made.close()  # returns, though nothing is answered
+        for thread in threads:
+            thread.join(timeout=30)
+    assert failed == [True] * 3
+    assert made.pid is None
 
 
 def test_threads_get_their_own_answers(engine):

@@ -1,15 +1,14 @@
-"""The process that runs models for a page: asked on standard input, it answers on standard output.
+"""What the process that runs models for a page answers.
 
 `ctviz.inspection.client` starts it and asks. A question is the name of one of `ANSWERS` with its
 arguments, an answer is True with a value or False with what went wrong as text; both are pickled.
-It ends when its standard input does, so it does not outlive the page.
+It ends when the questions do, so it does not outlive the page.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
-import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from functools import lru_cache
@@ -36,7 +35,7 @@ from ctviz.material import Material, gather
 from ctviz.models.loading import Loaded
 from ctviz.runs import open_run
 
-__all__ = ["ANSWERS", "main", "serve"]
+__all__ = ["ANSWERS", "serve"]
 
 KEPT = 4  # models in memory: two steps of two runs
 
@@ -65,8 +64,9 @@ def aim_own(live: Live, text: str, answer: str, foil: str) -> Aimed:
 
 def aim_probe(live: Live, first: Live, at: int, tokens: tuple[str, ...]) -> Aimed:
     """A stored probe as a prompt; raises DamagedRun if it is no longer made of these tokens."""
-    prompt = pair_prompt(_model(live), _material(first).probe_pairs[at])
-    if prompt.tokens != tokens:
+    pairs = _material(first).probe_pairs
+    prompt = pair_prompt(_model(live), pairs[at]) if at < len(pairs) else None
+    if prompt is None or prompt.tokens != tokens:
         raise DamagedRun(
             f"The examples of {open_run(live.folder).config.task} are no longer those of this run, "
             "so its probe cannot be run again. Type it as your own prompt to read more."
@@ -108,11 +108,14 @@ def off_on_task(live: Live, first: Live, node: str, ablation: Ablation) -> OnTas
     return switching.off_on_task(_model(live), examples.dev_pairs, node, ablation, examples.metric)
 
 
-def write_model(run: str, folder: str) -> None:
-    """The tuned model of a run's folder, see `ctviz.export.model.export_model`."""
+def model_files(run: str) -> dict[str, bytes]:
+    """The tuned model of a run's folder by file name, see `ctviz.export.model.export_model`."""
     from ctviz.export.model import export_model  # with matplotlib, which nothing else here needs
 
-    export_model(open_run(run), Path(folder))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        export_model(open_run(run), folder)
+        return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 
 ANSWERS: dict[str, Callable[..., Any]] = {
@@ -125,44 +128,26 @@ ANSWERS: dict[str, Callable[..., Any]] = {
         read_node,
         off_on_prompt,
         off_on_task,
-        write_model,
+        model_files,
     )
 }
 
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Answer until the questions end."""
+    transformers_logging.disable_progress_bar()
     while True:
         try:
             name, arguments = pickle.load(questions)
         except (EOFError, pickle.UnpicklingError):
             return
-        answer: tuple[bool, Any]
         try:
-            answer = True, ANSWERS[name](*arguments)
+            answer = pickle.dumps((True, ANSWERS[name](*arguments)))
         except CtvizError as error:
-            answer = False, str(error)
+            answer = pickle.dumps((False, str(error)))
         except Exception as error:
             traceback.print_exc()
-            answer = (
-                False,
-                f"{type(error).__name__}: {error} (what the model was asked: {name}; where it "
-                "failed is in the log of the app).",
-            )
-        pickle.dump(answer, answers)
+            said = ": ".join(filter(None, (type(error).__name__, str(error).strip().rstrip("."))))
+            answer = pickle.dumps((False, f"{said}. The log of the app says more."))
+        answers.write(answer)
         answers.flush()
-
-
-def main() -> None:
-    """Answer on what was standard output; what libraries print goes to standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    transformers_logging.disable_progress_bar()
-    try:
-        serve(sys.stdin.buffer, answers)
-    except (KeyboardInterrupt, BrokenPipeError):  # the page ended
-        return
-
-
-if __name__ == "__main__":
-    main()

@@ -21,7 +21,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The model of a run at a step; ``stamp`` changes when the weights on disk do."""
+    """The model of a run at a step; ``stamp`` changes with its weights, settings and examples."""
 
     folder: str
     step: int

@@ -183,7 +183,7 @@ def _availability(shown: Shown) -> Live | None:
                 load(live, live_at(shown.run, shown.then.step))
         except CtvizError as error:
             st.warning(
-                f"The model cannot be run here, so this is what was stored: {plain(str(error))}",
+                f"The model could not be run, so this is what was stored: {plain(str(error))}",
                 icon=":material/inventory_2:",
             )
             return None

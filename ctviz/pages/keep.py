@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -166,7 +164,7 @@ def _model(run: Run) -> None:
         f"{_file_name(run.id)}-model.zip",
         "application/zip",
         reason or f"For transformers, {_size(size)}",
-        lambda: _model_zip(run),
+        lambda: _zip(engine().ask("model_files", str(run.folder))),
         ":material/model_training:",
         disabled=bool(reason),
     )
@@ -196,13 +194,6 @@ def _offer(
         disabled=disabled,
     )
     right.markdown(f":small[{plain(said)}]")
-
-
-def _model_zip(run: Run) -> bytes:
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "model"
-        engine().ask("write_model", str(run.folder), str(folder))
-        return _zip({file.name: file.read_bytes() for file in sorted(folder.iterdir())})
 
 
 def _zip(files: dict[str, bytes]) -> bytes:

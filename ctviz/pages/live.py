@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import streamlit as st
@@ -46,14 +47,16 @@ def read_snapshots(
 
 
 def live_at(run: Run, step: int) -> Live:
-    """The model of a step, as it is on disk now."""
-    file = weights_of(run, step)
-    stamp = (run.about.get("model", {}).get("revision"), file and written(file))
+    """The model of a step and what it is asked about, as they are on disk now."""
+    file, task = weights_of(run, step), Path(run.config.task)  # a name, or a file of examples
+    revision = run.about.get("model", {}).get("revision")
+    stamp = (revision, file and written(file), run.config, written(task))
     return Live(str(run.folder), step, stamp)
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
 def load(*models: Live) -> None:
-    """Have models ready; raises EngineFailed if one cannot be run here."""
+    """See that models can be run here; raises EngineFailed if one cannot."""
     engine().ask("load", *models)
 
 

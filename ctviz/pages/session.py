@@ -27,7 +27,7 @@ def standby() -> Standby:
     return made
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(show_spinner=False, on_release=Engine.close)
 def engine() -> Engine:
     """The process that runs models for all pages of the server; it ends with the server."""
     made = Engine()

@@ -97,7 +97,7 @@ def written(file: Path) -> int | None:
     """When a file was last written, in ns; None if it has gone, as a live run replaces its own."""
     try:
         return file.stat().st_mtime_ns
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
 
 
