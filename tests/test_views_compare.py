@@ -192,10 +192,14 @@ def test_curves_are_one_a_run_and_stay_on_the_clock(pair: tuple[Side, Side]) -> 
 
 def test_curves_in_other_units_are_left_out(tmp_path: Path, pair: tuple[Side, Side]) -> None:
     elsewhere = read_side(make_run(tmp_path / "sva", OTHER, task="sva", metric="other"), "B · x")
-    panels = [(c["panel"], c["series"]) for c in compare.pack_pair(pair[0], elsewhere)["curves"]]
+    payload = compare.pack_pair(pair[0], elsewhere)
+    panels = [(c["panel"], c["series"]) for c in payload["curves"]]
+    assert payload["metric"].startswith("of A alone: ")
+    assert "A alone" not in compare.pack_pair(*pair)["metric"]
     assert ("metric", 0) in panels
     assert ("retention", 1) in panels
-    assert not {("metric", 1), ("score", 1), ("loss", 1)} & set(panels)
+    assert ("score", 1) in panels  # the share of right answers, of whichever task
+    assert not {("metric", 1), ("loss", 1)} & set(panels)
 
 
 def test_a_step_is_compared_with_the_runs_own_clock(pair: tuple[Side, Side]) -> None:

@@ -49,7 +49,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             ),
             view=View(step=start),
             until=AtStep(crossing),
-            ask=f"Play until the metric is above zero, at step {crossing} or later.",
+            ask=f"Play, and pause when the metric is above zero, at step {crossing} or later.",
             hint="Space plays and pauses; the arrow keys go one snapshot at a time.",
         ),
         LessonStep(

@@ -208,7 +208,7 @@ def _runs(sides: list[Side], drawn: list[Side]) -> int:
         at = order.index((first if key == FIRST else second).run.id)
         to = order.index(st.session_state[key])
         order[at], order[to] = order[to], order[at]
-        _go(order)
+        _go(order, view=View.from_query(st.query_params.to_dict()))
 
     left, right = st.columns(2)
     for holder, key, title, side in (
@@ -228,7 +228,10 @@ def _runs(sides: list[Side], drawn: list[Side]) -> int:
         if len(drawn) > 2:
             st.info("The graphs of A and B differ. Choose another pair to compare its edges.")
         return compared.last_step(drawn)
-    st.caption("Node colours and the inspector's numbers are A's; the heatmap shows B − A.")
+    told = "Node colours and the inspector's numbers are A's; the heatmap shows B − A."
+    if not compare.one_unit("metric", first, second):
+        told += " Task metric and loss have other units in B: the player draws those of A alone."
+    st.caption(told)
     payload = compare.pack_pair(first, second)
     step = _play(payload, f"{first.run.id}-{second.run.id}", order, None)
     title = compare.at_steps(first, second, step)

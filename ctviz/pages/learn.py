@@ -221,7 +221,9 @@ LAYOUT = """
   .st-key-lesson {
     display: grid; grid-template-columns: 18.5rem minmax(0, 1fr); gap: 1.25rem; align-items: start;
   }
-  .st-key-lesson > :first-child { position: sticky; top: 3.9rem; }
+  .st-key-lesson > :first-child {
+    position: sticky; top: 3.9rem; max-height: calc(100vh - 4.5rem); overflow-y: auto;
+  }
   .st-key-turn-row { flex-direction: column; align-items: flex-start; }
   .st-key-turn-row > div { flex: none; max-width: 100%; }
 }
@@ -229,6 +231,7 @@ LAYOUT = """
   .st-key-lesson > :first-child {
     position: sticky; top: 3.6rem; z-index: 90; padding: 0.5rem 1rem 0.8rem;
     background: Canvas; border: 1px solid rgb(128 128 128 / 0.45); border-radius: 0 0 10px 10px;
+    max-height: 38vh; overflow-y: auto; /* what the text is about stays in sight below it */
   }
 }
 </style>

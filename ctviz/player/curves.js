@@ -49,6 +49,10 @@ export function valueAt(curve, step) {
   return values[k] + ((values[k + 1] - values[k]) * (step - steps[k])) / (steps[k + 1] - steps[k]);
 }
 
+/** A number of a panel; of a faithfulness, what is not seen in thousandths is none. */
+const readout = (panel, value) =>
+  number(panel === "faithfulness" ? Math.round(value * 1000) / 1000 : value);
+
 export class Curves {
   /** `actions`: seek(step, done), tooltip(lines, x, y). */
   constructor(actions) {
@@ -137,7 +141,7 @@ export class Curves {
     const lines = [`${NAMES[key] ?? key} at step ${step}`];
     if (key === "metric") lines.push(this.model.metric);
     for (const curve of curves) {
-      lines.push(`${curve.label}: ${number(valueAt(curve, step))}`);
+      lines.push(`${curve.label}: ${readout(key, valueAt(curve, step))}`);
       if (curve.note) lines.push(`Source: ${curve.note}`);
     }
     return lines.filter((line, at) => lines.indexOf(line) === at);
@@ -237,7 +241,7 @@ export class Curves {
         if (!Number.isNaN(value)) {
           dot.setAttribute("transform", `translate(${at.toFixed(2)} ${panel.y(value).toFixed(2)})`);
         }
-        setText(panel.readouts[k], number(valueAt(curve, steps[view.shown])));
+        setText(panel.readouts[k], readout(panel.key, valueAt(curve, steps[view.shown])));
       });
     }
   }

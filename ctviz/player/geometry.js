@@ -56,11 +56,12 @@ export function stretch({ nodes, box }, aspect) {
   };
 }
 
-const BESIDE = [0, -15, 15, -30, 30, -45, 45, -60, 60]; // where a supernode may move to
+const BESIDE = [0, -15, 15, -30, 30, -45, 45, -60, 60]; // how far a supernode may move from the middle
+const ROOM = 48; // above and below a supernode, enough for letters and arrow heads
 
-/** How far a supernode is from the nearest node above or below it that is not its own, at most 34. */
+/** How far a supernode is from the nearest node above or below it that is not its own, at most ROOM. */
 function clearance(place, nodes, members) {
-  let least = 34;
+  let least = ROOM;
   nodes.forEach((node, n) => {
     if (node.x === null || members.includes(n)) return;
     if (Math.abs(node.x - place.x) > place.w / 2 + extent(node, 15).w / 2) return;
@@ -70,7 +71,8 @@ function clearance(place, nodes, members) {
 }
 
 /**
- * A supernode for each collapsed group, in the middle of its nodes, and for each node the place
+ * A supernode for each collapsed group, where there is room: near the middle of its nodes, or in
+ * the place of one of them, which are not drawn themselves; and for each node the place
  * where it is drawn: its own, or that of its group.
  */
 export function collapse(nodes, groups) {
@@ -81,8 +83,10 @@ export function collapse(nodes, groups) {
     const mean = (key) => at.reduce((sum, node) => sum + node[key], 0) / at.length;
     const w = Math.max(64, Math.min(150, 24 + 7 * name.length));
     const place = { kind: "group", name, members, x: mean("x"), y: mean("y"), w };
-    const room = BESIDE.map((by) => clearance({ ...place, y: place.y + by }, nodes, members));
-    place.y += BESIDE[room.indexOf(Math.max(...room))];
+    const tried = [...BESIDE.map((by) => ({ x: place.x, y: place.y + by })), ...at];
+    const room = tried.map(({ x, y }) => clearance({ ...place, x, y }, nodes, members));
+    const { x, y } = tried[room.indexOf(Math.max(...room))];
+    Object.assign(place, { x, y });
     for (const n of members) places[n] = place;
     return place;
   });

@@ -24,8 +24,22 @@ export function readable(curves, steps, quality) {
     (curve.panel === "faithfulness" && !curve.series ? { ...curve, values: keep(curve) } : curve));
 }
 
-/** { grade, words, lines } for a snapshot: grade is good, fair, poor or none. */
-export function quality(model, t) {
+/**
+ * { grade, words, lines } for a snapshot: grade is good, fair, poor or none. With fewer edges drawn
+ * than the circuit has, it says that it is about all of them.
+ */
+export function quality(model, t, drawn = Infinity) {
+  const said = judged(model, t);
+  const all = model.size[t];
+  if (said.grade === "none" || drawn >= all) return said;
+  return {
+    ...said,
+    words: `all ${all} edges: ${said.words}`,
+    lines: [...said.lines, `This is about the circuit's ${all} edges, of which ${drawn} are drawn.`],
+  };
+}
+
+function judged(model, t) {
   const [faithful, random, error] = model.quality?.[t] ?? [null, null, null];
   if (faithful === null) {
     return { grade: "none", words: "faithfulness not measured", lines: ["Faithfulness not measured at this step"] };

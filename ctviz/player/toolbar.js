@@ -11,7 +11,7 @@ const MARKS = { previous: "last shown", start: "first step" };
  * a kind ("h1" in every layer, "layer 2", "mlp").
  */
 export function findNodes(model, text) {
-  const plain = text.trim().toLowerCase();
+  const plain = text.trim().toLowerCase().replace(/\s*<[qkv]>$/, ""); // an input, as edges name it
   const exact = model.index.get(plain);
   if (exact !== undefined) return [exact];
   const where = (wanted) => {
@@ -97,10 +97,11 @@ export class Toolbar {
       button.setAttribute("aria-pressed", String(button.dataset.key === view.marks));
     }
     this.whole.checked = view.whole;
-    if (!model.T || (view.shown === this.at && model === this.drawn)) return;
-    this.at = view.shown;
+    const mark = `${view.shown} ${view.edges}`;
+    if (!model.T || (mark === this.at && model === this.drawn)) return;
+    this.at = mark;
     this.drawn = model;
-    this.quality = quality(model, view.shown);
+    this.quality = quality(model, view.shown, view.edges);
     this.chip.dataset.grade = this.quality.grade;
     setText(this.chip, this.quality.words);
   }

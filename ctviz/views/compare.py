@@ -27,6 +27,7 @@ __all__ = [
     "at_steps",
     "changes",
     "examples_of",
+    "one_unit",
     "pack_pair",
     "pack_steps",
     "pairs",
@@ -35,7 +36,6 @@ __all__ = [
 ]
 
 PANELS = ("metric", "score", "faithfulness", "retention", "loss", "others", "perplexity")
-DIFFERENT_UNITS = ("metric", "score", "loss")  # panels that only runs of one task and metric share
 STATES = {  # what `ctviz.dynamics.edge_changes` finds, between A and B
     "entered": "only in B",
     "left": "only in A",
@@ -52,14 +52,14 @@ def pack_pair(first: Side, second: Side) -> dict[str, Any]:
     """The payload of run B against run A on the clock of both. Their graphs must be the same.
 
     ``other`` holds ``last_step``, that of B's last snapshot, and ``note``, which says in a sentence
-    which of the two the clock goes beyond, if it does.
+    which of the two the clock goes beyond, if it does. Curves that have not `one_unit` are A's.
     """
     one, other = drawn(first), drawn(second)
     steps = merged(one.steps, other.steps)
     curves = []
     for series, side in enumerate((first, second)):
         for curve in drawn(side).curves:
-            shared = curve.panel not in DIFFERENT_UNITS or series == 0 or _same_units(first, second)
+            shared = series == 0 or one_unit(curve.panel, first, second)
             if curve.kind == "main" and curve.panel in PANELS and shared:
                 label = f"{'AB'[series]} · {side.scored}" if curve.panel == "score" else side.short
                 curves.append(_series(curve, series, label, steps))
@@ -71,6 +71,8 @@ def pack_pair(first: Side, second: Side) -> dict[str, Any]:
         names=(first.short, second.short),
         curves=tuple(curves),
     )
+    if not one_unit("metric", first, second):
+        payload["metric"] = f"of A alone: {one.metric}"
     payload["other"]["last_step"] = other.steps[-1]
     for name, last in (("A", one.steps[-1]), ("B", other.steps[-1])):
         if last < steps[-1]:
@@ -93,7 +95,12 @@ def pack_steps(side: Side, against: int) -> dict[str, Any]:
     )
 
 
-def _same_units(first: Side, second: Side) -> bool:
+def one_unit(panel: str, first: Side, second: Side) -> bool:
+    """Whether a panel's curves of two runs can share an axis."""
+    if panel == "score":
+        return first.judged_by == second.judged_by
+    if panel not in ("metric", "loss"):
+        return True
     return (first.metric, task_name(first.run), first.run.config.objective) == (
         second.metric,
         task_name(second.run),

@@ -41,7 +41,7 @@ __all__ = [
 
 MOST = 6  # runs at a time
 LETTERS = "ABCDEF"
-LONGEST, SHORT = 60, 22  # characters of a label, and of one in the player
+LONGEST, SHORT = 60, 34  # characters of a label, and of one in the player
 
 
 def asked(query: Mapping[str, str]) -> tuple[list[str] | None, int | None]:

@@ -29,7 +29,7 @@ CURVES = (
     # column, label, panel, kind, where the numbers come from
     ("metric", "metric", "metric", "main", "mean of {metric} over {dev}, at each snapshot"),
     ("faithfulness", "circuit", "faithfulness", "main", FAITHFUL),
-    ("random_faithfulness", "random circuit of that size", "faithfulness", "reference", FAITHFUL),
+    ("random_faithfulness", "random circuit", "faithfulness", "reference", FAITHFUL),
     ("retention_kl", "KL from the untuned model", "retention", "main", KL),
     ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
     ("{judged_by}", "{judged_by}", "score", "main", "the task's own score on {dev}"),
