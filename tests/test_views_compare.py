@@ -405,7 +405,7 @@ def test_with_only_the_samples_two_steps_of_one_are_compared(runs: Path) -> None
     app = open_compare()
     assert app.multiselect[0].value == ["sample-sva-flip"]
     assert app.select_slider[0].value == 0
-    assert app.query_params["runs"] == "sample-sva-flip"
+    assert app.session_state["compared"] == {"runs": "sample-sva-flip"}
     assert "make a run on the page" in said(app)
     assert "step 60 against step 0" in said(app)
     app.select_slider[0].set_value(10).run()

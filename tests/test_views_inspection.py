@@ -371,11 +371,7 @@ def test_links_to_what_is_gone_open_the_nearest_and_say_so(runs):
 
 def test_the_address_is_filled_in_and_follows(runs):
     app = open_inspect(step="2", node="m0")
-    assert {name: app.query_params[name] for name in ("run", "step", "node")} == {
-        "run": "r",
-        "step": "2",
-        "node": "m0",
-    }
+    assert app.session_state["inspected"] == {"run": "r", "step": "2", "node": "m0"}
     app.selectbox(key="inspect-node").set_value("a0.h1").run()
     assert app.query_params["node"] == "a0.h1"
     app.selectbox(key="inspect-run").set_value("sample-sva-flip").run()
@@ -386,7 +382,7 @@ def test_the_address_is_filled_in_and_follows(runs):
 
 def test_the_watched_run_is_what_is_inspected(runs):
     app = open_page("inspect", {}, watched="r")
-    assert app.query_params["run"] == "r"
+    assert app.session_state["inspected"]["run"] == "r"
     assert app.selectbox(key="inspect-run").value == "r"
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
+from ctviz.pages.address import fill_in
 from ctviz.pages.player import follow, player
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders
@@ -23,7 +24,6 @@ from ctviz.views.view import View
 POLL = 3.0  # seconds between looks at a live run
 CHOSEN, AGAINST, FIRST, SECOND = (f"compare-{name}" for name in ("runs", "against", "a", "b"))
 LAST = "compared"  # the address when this page was last left
-FILL = "compare-fill"  # whether that has to be put into the address
 
 TRADEOFF = (
     "Each path is a run, each mark a snapshot, larger at later steps. A run that does what it "
@@ -110,24 +110,15 @@ def main() -> None:
         return
     live = any(runs[name].status().live for name in chosen)
     st.fragment(_show, run_every=POLL if live else None)(chosen, against, live)
+    fill_in(st.session_state[LAST])
 
 
 def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | None]:
-    """What the address asks to be compared, or what was last, or what there is.
-
-    The address is filled in when the page is entered without one.
-    """
-    query = st.query_params.to_dict()
+    """What the address asks to be compared, or what was last, or what there is."""
+    query = _query()
     names, against = compared.asked(query)
     if names is None:
         query = compared.link(compared.default_choice(list(runs.values()), samples))
-        if CHOSEN not in st.session_state:  # entered; the browser still has the page before
-            st.session_state.setdefault(LAST, query)
-            st.session_state[CHOSEN], st.session_state[FILL] = [], True
-            st.rerun()
-        if st.session_state.pop(FILL, False):
-            query = st.session_state[LAST]
-            st.query_params.from_dict(query)
         names, against = compared.asked(query)
     st.session_state[LAST] = query
     wanted = names or []
@@ -147,6 +138,12 @@ def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | 
     return chosen[:MOST], against
 
 
+def _query() -> dict[str, str]:
+    """What the address asks for, or on coming back from another page what was compared last."""
+    query = st.query_params.to_dict()
+    return query if "runs" in query else st.session_state.get(LAST, query)
+
+
 def _go(runs: list[str], against: int | None = None, view: View | None = None) -> None:
     """Put what is compared, and how it is looked at, into the address."""
     shown = view.to_query() if view is not None else {}
@@ -157,7 +154,7 @@ def _go(runs: list[str], against: int | None = None, view: View | None = None) -
 
 def _show(chosen: list[str], against: int | None, was_live: bool) -> None:
     """Everything about the chosen runs, in the order and against the step of the address."""
-    names, step = compared.asked(st.query_params.to_dict())
+    names, step = compared.asked(_query())
     if names is not None:
         chosen, against = [name for name in names if name in chosen] or chosen, step
     runs, sides, live = [], [], False
@@ -208,7 +205,7 @@ def _runs(sides: list[Side], drawn: list[Side]) -> int:
         at = order.index((first if key == FIRST else second).run.id)
         to = order.index(st.session_state[key])
         order[at], order[to] = order[to], order[at]
-        _go(order, view=View.from_query(st.query_params.to_dict()))
+        _go(order, view=View.from_query(_query()))
 
     left, right = st.columns(2)
     for holder, key, title, side in (
@@ -265,7 +262,7 @@ def _steps(side: Side, against: int | None) -> tuple[int, int]:
         on_change=lambda: _go(
             [side.run.id],
             st.session_state[AGAINST],
-            View.from_query(st.query_params.to_dict()),
+            View.from_query(_query()),
         ),
         help="The player shows what each other step has gained and lost since, or has yet to.",
     )
@@ -286,7 +283,7 @@ def _steps(side: Side, against: int | None) -> tuple[int, int]:
 def _play(payload: dict[str, Any], name: str, order: list[str], against: int | None) -> int:
     """The player; returns the step that it rests at, at first the last one."""
     key = f"compare-{name}"
-    view = View.from_query(st.query_params.to_dict())
+    view = View.from_query(_query())
     steps = payload["steps"]
     step = steps[-1] if view.step is None else min(steps, key=lambda s: abs(s - view.step))
     if view.step not in (None, step):

@@ -9,6 +9,7 @@ import streamlit as st
 
 from ctviz.errors import CtvizError
 from ctviz.inspection.readings import Live
+from ctviz.pages.address import fill_in
 from ctviz.pages.live import (
     aim,
     live_at,
@@ -30,7 +31,6 @@ from ctviz.views.view import View
 
 RUN, STEP, NODE, PROMPT = (f"inspect-{n}" for n in ("run", "step", "node", "prompt"))
 LAST = "inspected"  # the address when this page was last left
-FILL = "inspect-fill"  # whether that has to be put into the address
 OWN = "inspect-own"  # what was typed: prompt, answer, foil
 
 
@@ -50,10 +50,10 @@ def main() -> None:
         return
     samples = [run.id for run in runs.values() if run.folder.parent == shipped]
     usual = default_choice(list(runs.values()), samples)[0]
-    _enter(runs, usual)
-    asked = st.query_params.get("run", "")
+    query = _query(runs, usual)
+    asked = query["run"]
     name = asked if asked in runs else usual
-    if asked and asked not in runs:
+    if name != asked:
         _missing(f"There is no run “{plain(asked[:80])}” here; this is another one.")
     titles = run_names(runs, samples)
     st.session_state[RUN] = name
@@ -62,7 +62,7 @@ def main() -> None:
         "Run", list(runs), key=RUN, format_func=titles.__getitem__, on_change=_changed_run
     )
     try:
-        shown = _shown(runs[name], name == asked, chosen[1:])
+        shown = _shown(runs[name], query if name == asked else {}, chosen[1:])
     except CtvizError as error:
         st.error(plain(str(error)))
         return
@@ -71,25 +71,20 @@ def main() -> None:
     address = {"run": name, **View(step=shown.step, nodes=_nodes(shown.node)).to_query()}
     st.session_state[LAST] = address
     _page(shown)
+    fill_in(address)
 
 
-def _enter(runs: dict[str, Run], usual: str) -> None:
-    """Without a run in the address: what was looked at last, or the run that was watched."""
+def _query(runs: dict[str, Run], usual: str) -> dict[str, str]:
+    """What the address asks for; without a run what was watched, or looked at here before."""
     query = st.query_params.to_dict()
     if "run" in query:
-        return
-    if st.session_state.pop(FILL, False):
-        st.query_params.from_dict(st.session_state[LAST])
-        return
+        return query
     last, watched = st.session_state.get(LAST, {}), st.session_state.get("watched")
     name = next((n for n in (watched, last.get("run")) if n in runs), usual)
-    if query or last.get("run") != name:
-        st.session_state[LAST] = {**query, "run": name}
-    st.session_state[FILL] = True
-    st.rerun()  # not at once: the browser would take it for the page before
+    return {**query, "run": name} if query or last.get("run") != name else last
 
 
-def _shown(run: Run, known: bool, places: Sequence[Any]) -> Shown | None:
+def _shown(run: Run, query: dict[str, str], places: Sequence[Any]) -> Shown | None:
     """The step and node that are asked for, or what is nearest; None if there is nothing yet."""
     graph = run.graph
     stamp = tuple((file.name, written(file)) for file in run.snapshot_files())
@@ -107,7 +102,7 @@ def _shown(run: Run, known: bool, places: Sequence[Any]) -> Shown | None:
             icon=":material/hourglass_empty:",
         )
         return None
-    view = View.from_query(st.query_params.to_dict() if known else {})
+    view = View.from_query(query)
     steps = [snapshot.step for snapshot in snapshots]
     step = steps[-1] if view.step is None else min(steps, key=lambda s: abs(s - (view.step or 0)))
     if view.step is not None and step != view.step:

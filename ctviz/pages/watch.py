@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
+from ctviz.pages.address import fill_in
 from ctviz.pages.keep import keep
 from ctviz.pages.player import follow, group_change, player
 from ctviz.pages.prompts import plain
@@ -17,7 +18,7 @@ from ctviz.views.timeline import NodeGroup, Timeline, pack
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees
-LAST, FILL = "watch:last", "watch:fill"  # the last address, and that it is to be filled in
+LAST = "watch:last"  # the address when this page was last seen
 LONGEST = 80  # characters of a name that is not known
 POLL = 1.0  # seconds between looks at a live run
 
@@ -28,8 +29,8 @@ def main() -> None:
     found = list_runs(mine, shipped)
     runs = {run.id: run for run in found if isinstance(run, Run)}
     damaged = [error for error in found if isinstance(error, DamagedRun)]
-    _restore()
-    asked = st.query_params.get("run") or st.session_state.get("watched")
+    query = _query()
+    asked = query.get("run")
     if asked is not None and asked not in runs:
         st.warning(
             plain(f"There is no run “{asked[:LONGEST]}” here; this is another one."),
@@ -43,13 +44,13 @@ def main() -> None:
     default = asked if asked in runs else first
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = _choose(runs, default, samples)
-        keep(runs[name], View.from_query(st.query_params.to_dict()))
+        keep(runs[name], View.from_query(query))
     if damaged:
         with st.expander(f"{len(damaged)} damaged run{'s' if len(damaged) > 1 else ''}"):
             for problem in damaged:
                 st.text(str(problem))
     st.session_state["watched"] = name
-    st.session_state[LAST] = {**st.query_params.to_dict(), "run": name}
+    st.session_state[LAST] = {**query, "run": name}
     run = runs[name]
     try:
         live = run.status().live
@@ -59,26 +60,20 @@ def main() -> None:
         st.fragment(_show, run_every=POLL)(name, live)
     else:  # what is kept is what is seen: the whole page follows the player
         _show(name, live)
+    if asked in (None, name):
+        fill_in(st.session_state[LAST])
 
 
-def _restore() -> None:
-    """Coming back from another page: what was watched last, with its address."""
-    if "run" in st.query_params or LAST not in st.session_state:
-        return
-    if "choice" not in st.session_state:  # entered; the browser still has the page before
-        st.session_state["choice"], st.session_state[FILL] = None, True
-        st.rerun()
-    if st.session_state.pop(FILL, False):
-        st.query_params.from_dict(st.session_state[LAST])
+def _query() -> dict[str, str]:
+    """What the address asks for, or on coming back from another page what was watched last."""
+    query = st.query_params.to_dict()
+    return query if "run" in query else st.session_state.get(LAST, query)
 
 
 def _choose(runs: dict[str, Run], default: str, samples: list[str]) -> str:
     """The run to watch. Changing it forgets step, node and edges, which belong to a run."""
     names = list(runs)
-    if st.session_state.get("choice") not in names or st.query_params.get("run") not in (
-        None,
-        st.session_state.get("choice"),
-    ):
+    if st.session_state.get("choice") != default:
         st.session_state["choice"] = default
 
     def changed() -> None:
@@ -113,7 +108,7 @@ def _show(name: str, was_live: bool) -> None:
             st.info("This run ended before its model was loaded, so there is nothing to play.")
     else:
         key = f"player-{name}"
-        view = View.from_query(st.query_params.to_dict())
+        view = View.from_query(_query())
         for missing in _missing(view, timeline):
             st.warning(plain(missing), icon=":material/search:")
         player(

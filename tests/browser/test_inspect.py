@@ -89,6 +89,15 @@ def test_a_head_is_found_read_and_switched_off(player: Player, recorded: Path) -
     assert metric(player, "This prompt").split(" → ")[0] == before.split(" → ")[0]
 
 
+def test_the_address_is_filled_in_and_back_leaves_at_once(player: Player) -> None:
+    enter(player)
+    assert query(player)["run"] == "sample-sva-flip"
+    assert query(player)["step"] == "60"
+    player.page.go_back()
+    player.wait("ready()")
+    assert "/inspect" not in player.page.url
+
+
 def test_the_step_moves_by_key_and_a_button_leads_to_where_weights_are(player: Player) -> None:
     follow(player, "run=mine&step=4&node=m3", "Its strongest neurons")
     player.page.get_by_role("slider", name="Step").press("ArrowLeft")

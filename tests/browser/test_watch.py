@@ -245,6 +245,7 @@ def test_presenting_hides_the_controls_and_escape_ends_it(player: Player) -> Non
 
 def test_back_restores_the_picture_before(player: Player) -> None:
     open_app(player)
+    player.page.wait_for_url(lambda url: "run=sample-sva-flip" in url)  # nothing was done yet
     player.click_node("m3")
     player.settle()
     player.page.keyboard.press("End")
@@ -331,5 +332,4 @@ def test_coming_back_from_another_page_finds_the_same_picture(player: Player) ->
     player.wait("snapshot() === 30")
     assert player.ask("selected()") == "m3"
     player.page.go_back()  # and Back is not caught here
-    player.page.go_back()
     player.page.get_by_text("What a circuit is").first.wait_for()
