@@ -46,7 +46,7 @@ def open_page(player: Player, where: str) -> Player:
     player.page.goto(f"{player.url}/{where}")
     player.page.locator("[data-testid=stMainBlockContainer] [data-testid]").first.wait_for()
     player.settle()
-    if player.page.locator("[data-testid=stBidiComponentIsolated]").count():
+    if player.page.locator(".cz").count():
         player.wait("ready()")
     player.settle()
     assert player.page.locator("[data-testid=stException]").all_inner_texts() == []
