@@ -133,6 +133,15 @@ def test_a_run_without_weights_says_so(tmp_path):
         export_model(open_run("r", tmp_path), tmp_path / "m")
 
 
+@pytest.mark.parametrize("changed_only", [False, True])
+def test_all_its_files_can_be_read_by_the_same_people(finished, tmp_path, changed_only):
+    run = open_run("circuit", finished[0])
+    export_model(run, tmp_path / "m", changed_only=changed_only)
+    (tmp_path / "usual").touch()
+    usual = (tmp_path / "usual").stat().st_mode
+    assert {file.stat().st_mode for file in (tmp_path / "m").iterdir()} == {usual}
+
+
 def test_nothing_is_overwritten(finished, tmp_path):
     run = open_run("circuit", finished[0])
     (tmp_path / "m").mkdir()

@@ -60,6 +60,8 @@ def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[
         if not changed_only:
             loaded.model.save_pretrained(folder)
             loaded.tokenizer.save_pretrained(folder)
+            for weights in folder.glob("*.safetensors"):
+                _as_readable(weights, folder / "config.json")
             return result
         parameters = dict(loaded.model.named_parameters())
         save_file({name: parameters[name].contiguous() for name in names}, folder / CHANGED)
@@ -67,4 +69,10 @@ def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[
         reason = error if isinstance(error, OSError) else OSError(str(error))
         raise not_written(folder, reason) from error
     write_json(folder / "changed.json", {**result, "model": about, "tensors": names})
+    _as_readable(folder / CHANGED, folder / "changed.json")
     return result
+
+
+def _as_readable(file: Path, other: Path) -> None:
+    """Let those read a file who may read another: safetensors writes for the owner alone."""
+    file.chmod(other.stat().st_mode)

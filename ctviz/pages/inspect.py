@@ -154,6 +154,10 @@ def _go(step: int, node: str) -> None:
 
 def _page(shown: Shown) -> None:
     contents = st.container()
+    if shown.step == shown.then.step and len(shown.snapshots) > 1:
+        st.caption(
+            f"Step {shown.step} is where the run began: choose another step to see it beside this."
+        )
     live = _availability(shown)
     read = _prompt(shown, live)
     if not shown.node:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from ctviz import places
 from ctviz.dynamics import edge_changes
@@ -129,6 +130,21 @@ def test_a_group_is_one_node_and_its_name_stays_with_the_run(player: Player, run
     player.page.get_by_role("button", name="Ungroup <b>late</b> MLPs").click()
     player.settle()
     assert "late" not in (runs / ".groups" / "sample-sva-flip.json").read_text(encoding="utf-8")
+
+
+def test_a_group_with_another_node_in_its_middle_stands_beside_it(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip&node=a1.h0,a1.h2")
+    player.page.get_by_label("Name of the group").fill("heads")
+    player.page.keyboard.press("Enter")
+    player.wait("nodeAt('heads')")
+    place = player.ask("nodeAt('heads')")
+    for layer in range(4):
+        for head in (1, 3):
+            other = player.ask(f"nodeAt('a{layer}.h{head}')")
+            apart = abs(other["x"] - place["x"]) > 60 or abs(other["y"] - place["y"]) > 45
+            assert apart, (layer, head)
+    player.page.get_by_role("button", name="Ungroup heads").click()
+    player.settle()
 
 
 @pytest.mark.parametrize(
@@ -333,3 +349,22 @@ def test_coming_back_from_another_page_finds_the_same_picture(player: Player) ->
     assert player.ask("selected()") == "m3"
     player.page.go_back()  # and Back is not caught here
     player.page.get_by_text("What a circuit is").first.wait_for()
+
+
+def test_a_presentation_of_a_selected_node_shows_all_curves(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip&step=20&node=m3")
+    curves = player.page.locator(".cz-multiple")
+    expect(curves.nth(3)).to_be_hidden()  # the inspector stands there
+    player.page.keyboard.press("f")
+    expect(player.page.locator(".cz-inspector")).to_be_hidden()
+    heights = [box["height"] for at in range(4) if (box := curves.nth(at).bounding_box())]
+    assert len(heights) == 4
+    assert min(heights) > 100
+
+
+def test_the_quality_of_a_circuit_is_not_that_of_the_edges_drawn(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip&step=10&edges=3")
+    chip = player.page.locator(".cz-quality")
+    expect(chip).to_have_text("all 40 edges: faithful: carries 97 % of the behaviour")
+    player.page.get_by_label("Edges shown").press("End")
+    expect(chip).to_have_text("faithful: carries 97 % of the behaviour")
