@@ -91,6 +91,8 @@ def _show(name: str, was_live: bool) -> None:
     try:
         run = open_run(name, *folders())
         status = run.status()
+        if was_live and not status.live:
+            st.rerun()  # at once: a button drawn here would go with this fragment, and its click
         groups, lost = _groups(run)
         timeline = recorded(run, damaged=damaged, groups=groups)
     except CtvizError as error:
@@ -121,8 +123,6 @@ def _show(name: str, was_live: bool) -> None:
             else lambda: change_groups(run, folders()[0], group_change(key)),
             links=True,
         )
-    if was_live and not status.live:
-        st.rerun()
 
 
 def _groups(run: Run) -> tuple[tuple[NodeGroup, ...], DamagedRun | None]:
