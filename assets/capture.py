@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from ctviz import places
+from ctviz import paths
 from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve, wait_for
 
 HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ TOP = 64  # pixels of navigation that are cut off
 
 def main() -> None:
     """Write both pictures."""
-    app = str(places.project() / "app.py")
+    app = str(paths.app())
     with (
         tempfile.TemporaryDirectory() as runs,
         sync_playwright() as playwright,

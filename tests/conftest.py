@@ -14,9 +14,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from ctviz.inspection.client import Engine
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
+from ctviz.serving.client import Engine
 from ctviz.tasks.batch import Batch
 
 VOCABULARY = 97

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from ctviz import material, retention, tune, work
-from ctviz.config import TuneConfig
+from ctviz.jobs import tune
 from ctviz.models.loading import Loaded, load
-from ctviz.retention import Retention
-from ctviz.snapshot import Notice, Snapshot, StepRecord
-from ctviz.tune import Tuning
+from ctviz.runs.config import TuneConfig
+from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
+from ctviz.tuning import dataset, loop, retention
+from ctviz.tuning.loop import Tuning
+from ctviz.tuning.retention import Retention
 
 SHORT: dict[str, Any] = {
     "model": "tiny",
@@ -38,11 +39,11 @@ class BriefRetention(Retention):
 
 def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer examples everywhere, and a brief look at the rest of the model."""
-    monkeypatch.setattr(tune, "Retention", BriefRetention)
+    monkeypatch.setattr(loop, "Retention", BriefRetention)
     monkeypatch.setattr(retention, "NEUTRAL", 3)
-    monkeypatch.setattr(tune, "TEST_EXAMPLES", 8)
-    monkeypatch.setattr(tune, "FIRST_PAIRS", 12)
-    monkeypatch.setattr(material, "TRAIN_EXAMPLES", 32)
+    monkeypatch.setattr(loop, "TEST_EXAMPLES", 8)
+    monkeypatch.setattr(loop, "FIRST_PAIRS", 12)
+    monkeypatch.setattr(dataset, "TRAIN_EXAMPLES", 32)
 
 
 def config(**changes: Any) -> TuneConfig:
@@ -53,7 +54,7 @@ def tune_with_weights(folder: Path) -> None:
     """A run with snapshots at steps 0 to 4, and weights of steps 2 and 4."""
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch)
-        work.tune(config(snapshot_every=1, keep_weights=2, learning_rate=3e-3), folder)
+        tune.tune(config(snapshot_every=1, keep_weights=2, learning_rate=3e-3), folder)
 
 
 def tuning(**changes: Any) -> Tuning:

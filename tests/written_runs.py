@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ctviz.bench.synthetic import timeline
-from ctviz.config import TuneConfig
 from ctviz.runs import Run, RunWriter
-from ctviz.snapshot import ProbeReading, Snapshot
+from ctviz.runs.config import TuneConfig
+from ctviz.runs.snapshot import ProbeReading, Snapshot
 
 
 def write_run(

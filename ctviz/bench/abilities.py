@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ctviz.errors import BadTask
-from ctviz.material import fitting_examples
 from ctviz.models.loading import Loaded, load
-from ctviz.score import chance, score
 from ctviz.tasks import TASKS, Example, Task
 from ctviz.tasks.answers import last_number, overlap
+from ctviz.tasks.fitting import fitting_examples
+from ctviz.tasks.grading import chance, score
 from ctviz.tasks.task import SPLITS
 
 __all__ = ["bench_abilities", "guessing"]

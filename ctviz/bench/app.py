@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ctviz import places
+from ctviz import paths
 from ctviz.errors import CtvizError
 from ctviz.runs import Run, list_runs
 
@@ -37,9 +37,9 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def serve(script: str, *, runs: str) -> Iterator[str]:
+def serve(script: str, *, runs: str, imports: str = "") -> Iterator[str]:
     """Run a Streamlit script on a free local port inside the block; yields its address once it
-    answers.
+    answers. ``imports`` is a folder that the script imports from, besides the installed packages.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -48,8 +48,8 @@ def serve(script: str, *, runs: str) -> Iterator[str]:
     command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
     server = subprocess.Popen(
         command,
-        cwd=places.project(),
-        env={**os.environ, "CTVIZ_RUNS": runs, "PYTHONPATH": str(places.project())},
+        cwd=paths.pages(),  # where .streamlit lies, for scripts that lie elsewhere
+        env={**os.environ, "CTVIZ_RUNS": runs, **({"PYTHONPATH": imports} if imports else {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -89,7 +89,7 @@ def bench_app(*, rounds: int = 3) -> dict[str, Any]:
     starts: list[float] = []
     firsts: dict[str, list[float]] = {"at_once": [], "worker_warm": []}
     finishes: list[float] = []
-    app = str(places.project() / "app.py")
+    app = str(paths.app())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_FLAGS))
         for _ in range(rounds):

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ctviz.attribute import attribute
+from ctviz.attribution.attribute import attribute
 from ctviz.bench.memory import peak_memory
 from ctviz.bench.reference import Reference, build_reference, reference_scores
 from ctviz.bench.rounds import machine, take_turns
 from ctviz.bench.workloads import SHAPES, model_of, random_batch, training_step
-from ctviz.config import Attribution
+from ctviz.circuits.choices import Attribution
 from ctviz.errors import UnsupportedModel
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks.batch import Batch

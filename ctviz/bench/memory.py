@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,12 +17,12 @@ import psutil
 import torch
 from transformers import GPT2Config
 
-from ctviz import places
-from ctviz.attribute import attribute
+from ctviz.attribution.attribute import attribute
 from ctviz.bench.workloads import gpt2, model_of, random_batch, stepper, training_step
-from ctviz.config import Attribution, Method
+from ctviz.circuits.choices import Attribution
 from ctviz.errors import CtvizError
 from ctviz.models.loading import pick_device
+from ctviz.runs.config import Method
 
 __all__ = ["peak_memory", "peak_memory_of_tuning"]
 
@@ -50,7 +49,6 @@ def _elsewhere(*arguments: str) -> float | None:
     """Measure in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "ctviz.bench.memory", *arguments],
-        env={**os.environ, "PYTHONPATH": str(places.project())},
         capture_output=True,
         text=True,
     )

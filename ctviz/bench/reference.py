@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ctviz.config import Attribution
+from ctviz.circuits.choices import Attribution
+from ctviz.circuits.graph import Graph
 from ctviz.errors import UnsupportedModel
-from ctviz.graph import Graph
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks.batch import Batch
 

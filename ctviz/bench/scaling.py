@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from transformers import GPT2Config
 
-from ctviz.attribute import attribute
+from ctviz.attribution.attribute import attribute
 from ctviz.bench.rounds import machine, take_turns
 from ctviz.bench.workloads import gpt2, random_batch, training_step
-from ctviz.config import Attribution
+from ctviz.circuits.choices import Attribution
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks.batch import Batch
 

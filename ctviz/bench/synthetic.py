@@ -10,10 +10,10 @@ import functools
 
 import numpy as np
 
-from ctviz.circuit import Circuit, Scores
-from ctviz.graph import Graph
-from ctviz.redundancy import circuit_redundancy, mass_redundancy
-from ctviz.selection import top_edges
+from ctviz.circuits.graph import Graph
+from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
+from ctviz.circuits.scores import Circuit, Scores
+from ctviz.circuits.selection import top_edges
 from ctviz.views.timeline import Curve, Probe, Timeline
 
 __all__ = ["CASES", "timeline"]

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from ctviz import work
 from ctviz.bench.memory import peak_memory_of_tuning
 from ctviz.bench.rounds import machine, take_turns
 from ctviz.bench.workloads import EDGES, stepper
-from ctviz.config import Method, TuneConfig
 from ctviz.errors import UnknownName
+from ctviz.jobs import tune
 from ctviz.models.loading import load
+from ctviz.runs.config import Method, TuneConfig
 
 __all__ = ["bench_tuning"]
 
@@ -83,6 +83,6 @@ def _whole_run(model: str, device: str) -> dict[str, Any]:
     loaded = load(model, device=device)
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()
-        work.tune(config, Path(scratch) / "run", loaded=loaded)
+        tune.tune(config, Path(scratch) / "run", loaded=loaded)
         seconds = time.perf_counter() - started
     return {"run_steps": 60, "run_seconds": round(seconds, 2)}

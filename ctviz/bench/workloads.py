@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config
 
-from ctviz.config import Method, TuneConfig
 from ctviz.errors import UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.loading import load, pick_device
+from ctviz.runs.config import Method, TuneConfig
 from ctviz.tasks.batch import Batch
 from ctviz.tasks.texts import Texts
-from ctviz.tune import Tuning
+from ctviz.tuning.loop import Tuning
 
 __all__ = ["EDGES", "SHAPES", "gpt2", "model_of", "random_batch", "stepper", "training_step"]
 

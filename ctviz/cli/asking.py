@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ctviz.circuits.choices import Attribution
 from ctviz.cli.common import (
     answer,
     circuit_lines,
@@ -17,7 +18,6 @@ from ctviz.cli.common import (
     setting,
     signed,
 )
-from ctviz.config import Attribution
 from ctviz.errors import CtvizError
 from ctviz.tasks import find_task
 
@@ -27,13 +27,13 @@ def discover_command(options: argparse.Namespace) -> int:
     if (options.threshold is None) == (options.select == "threshold"):
         raise CtvizError("--select threshold and --threshold SIZE go together: give both or none.")
     quiet_libraries()
-    from ctviz import findings
+    from ctviz.jobs import discover
 
     loaded = load_model(options)
     with result_folder(
         options, f"discover-{task.slug}-{Path(options.model).name.lower()}"
     ) as folder:
-        result = findings.discover(
+        result = discover.discover(
             loaded,
             task.name,
             folder,
@@ -66,9 +66,9 @@ def discover_command(options: argparse.Namespace) -> int:
 def evaluate_command(options: argparse.Namespace) -> int:
     task = find_task(options.task)
     quiet_libraries()
-    from ctviz import findings
+    from ctviz.jobs import discover
 
-    result = findings.evaluate_file(
+    result = discover.evaluate_file(
         load_model(options),
         task.name,
         Path(options.circuit),
@@ -95,14 +95,14 @@ def curve_command(options: argparse.Namespace) -> int:
     # eap finds nothing with kl: its gradient is zero
     usual: list[Attribution] = ["eap-ig"] if options.metric == "kl" else ["eap", "eap-ig"]
     quiet_libraries()
-    from ctviz import findings
+    from ctviz.jobs import discover
 
     loaded = load_model(options)
     with result_folder(
         options,
         f"curve-{'-'.join(find_task(t).slug for t in tasks)}-{Path(options.model).name.lower()}",
     ) as folder:
-        result = findings.faithfulness_curves(
+        result = discover.faithfulness_curves(
             loaded,
             tasks,
             folder,
@@ -127,10 +127,10 @@ def curve_command(options: argparse.Namespace) -> int:
 def audit_command(options: argparse.Namespace) -> int:
     task = find_task(options.task)
     quiet_libraries()
-    from ctviz import findings
+    from ctviz.jobs import discover
 
     loaded = load_model(options)
-    result = findings.audit_redundancy(
+    result = discover.audit_redundancy(
         loaded,
         task.name,
         estimator=options.estimator,

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctviz import places
+from ctviz import paths
 from ctviz.errors import CtvizError
 from ctviz.runs import Run, new_folder
 
@@ -114,7 +114,7 @@ def circuit_lines(result: dict[str, Any]) -> list[str]:
 
 
 def out_folder(options: argparse.Namespace) -> Path:
-    return Path(options.out).expanduser() if options.out else places.runs()
+    return Path(options.out).expanduser() if options.out else paths.runs()
 
 
 def answer(options: argparse.Namespace, result: dict[str, Any], text: str) -> int:

@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ctviz import places
+from ctviz import paths
 from ctviz.cli.common import answer, out_folder, quiet_libraries
 from ctviz.errors import CtvizError, DamagedRun, OutOfRange, RunExists
+from ctviz.files import not_written, write_bytes
 from ctviz.runs import Run, open_run
-from ctviz.runs.files import not_written, write_bytes
 from ctviz.views.view import View
 
 FILES = {
@@ -32,7 +32,7 @@ FOLDERS = {
 
 def export_command(options: argparse.Namespace) -> int:
     """Write everything that was asked for, or nothing."""
-    run = open_run(options.run_name, out_folder(options), places.assets() / "runs")
+    run = open_run(options.run_name, out_folder(options), paths.shipped_runs())
     asked = _asked(options)
     _check(options, asked)
     view = _view(options, run)

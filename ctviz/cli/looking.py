@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ctviz import places
+from ctviz import paths
 from ctviz.cli.common import answer, out_folder, quiet_libraries, summary
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.models.families import FAMILIES
@@ -118,7 +118,7 @@ def _explain(options: argparse.Namespace, task: Task) -> int:
 
 def _abilities() -> dict[str, Any]:
     """What `ctviz bench tasks` has measured for the built-in tasks."""
-    return json.loads((places.assets() / "tasks.json").read_text(encoding="utf-8"))
+    return json.loads((paths.data() / "tasks.json").read_text(encoding="utf-8"))
 
 
 def _task_row(task: Task, known: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _task_row(task: Task, known: dict[str, Any]) -> dict[str, Any]:
 def runs_command(options: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     lines = []
-    for run in list_runs(out_folder(options), places.assets() / "runs"):
+    for run in list_runs(out_folder(options), paths.shipped_runs()):
         if isinstance(run, DamagedRun):
             rows.append({"state": "damaged", "error": str(run)})
             lines.append(f"{'damaged':12} {run}")
@@ -158,7 +158,7 @@ def runs_command(options: argparse.Namespace) -> int:
 
 
 def show_command(options: argparse.Namespace) -> int:
-    run = open_run(options.name, out_folder(options), places.assets() / "runs")
+    run = open_run(options.name, out_folder(options), paths.shipped_runs())
     damaged: list[DamagedRun] = []
     steps = [snapshot.step for snapshot in run.snapshots(damaged=damaged)]
     metrics = run.metrics()
@@ -190,9 +190,8 @@ def show_command(options: argparse.Namespace) -> int:
 
 
 def app_command(options: argparse.Namespace) -> int:
-    command = [sys.executable, "-m", "streamlit", "run", str(places.project() / "app.py")]
+    command = [sys.executable, "-m", "streamlit", "run", str(paths.app())]
     command += ["--server.address", "127.0.0.1", "--server.port", str(options.port)]
     command += ["--server.headless", "true" if options.headless else "false"]
     environment = {**os.environ, "CTVIZ_RUNS": str(out_folder(options).resolve())}
-    os.chdir(places.project())  # Streamlit reads .streamlit in the folder that it is started in
     os.execve(sys.executable, command, environment)  # becomes the server: ending it ends all

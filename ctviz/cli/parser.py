@@ -6,14 +6,15 @@ import argparse
 from collections.abc import Callable
 
 from ctviz import __version__
+from ctviz.circuits.choices import ABLATIONS, ATTRIBUTIONS, METRICS
+from ctviz.circuits.selection import SELECTIONS
 from ctviz.cli.asking import audit_command, curve_command, discover_command, evaluate_command
 from ctviz.cli.checking import check_command
 from ctviz.cli.exporting import FILES, FOLDERS, export_command
 from ctviz.cli.looking import app_command, models_command, runs_command, show_command, tasks_command
 from ctviz.cli.tuning import DEFAULTS, bench_command, study_command, tune_command
-from ctviz.config import ABLATIONS, ATTRIBUTIONS, CHOICES, METHODS, METRICS, PAPER
-from ctviz.selection import SELECTIONS
-from ctviz.study.plan import RATES
+from ctviz.jobs.study.plan import RATES
+from ctviz.runs.config import CHOICES, METHODS, PAPER
 
 METHOD_HELP = "to first order, the same along a path of inputs, or by corrupting each edge"
 ESTIMATORS = (

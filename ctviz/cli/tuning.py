@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ctviz.circuits.selection import check_edges
 from ctviz.cli.common import answer, make_folder, out_folder, quiet_libraries
-from ctviz.config import PAPER, TuneConfig
 from ctviz.errors import CtvizError
+from ctviz.jobs.study.plan import RATES, Study
 from ctviz.runs import open_run
-from ctviz.selection import check_edges
-from ctviz.study.plan import RATES, Study
+from ctviz.runs.config import PAPER, TuneConfig
 from ctviz.tasks import find_task
 
 DEFAULTS: dict[str, Any] = {
@@ -33,7 +33,7 @@ def tune_command(options: argparse.Namespace) -> int:
     quiet_libraries()
     from tqdm import tqdm
 
-    from ctviz import work
+    from ctviz.jobs import tune
     from ctviz.models.loading import load
 
     loaded = load(config.model, device=config.device)
@@ -48,7 +48,7 @@ def tune_command(options: argparse.Namespace) -> int:
             bar.update(step - bar.n)
             bar.set_postfix_str(message)
 
-        result = work.tune(
+        result = tune.tune(
             config, folder, loaded=loaded, progress=progress, resume=resumed is not None
         )
     return answer(options, result, "\n".join(_outcome_lines(result)))
@@ -59,7 +59,7 @@ def study_command(options: argparse.Namespace) -> int:
     if options.resume:
         folder = Path(options.resume).expanduser()
         quiet_libraries()
-        from ctviz.study.conduct import conduct, open_study
+        from ctviz.jobs.study.conduct import conduct, open_study
 
         study = open_study(folder)
     else:
@@ -73,7 +73,7 @@ def study_command(options: argparse.Namespace) -> int:
             settings=settings,
         )
         quiet_libraries()
-        from ctviz.study.conduct import conduct
+        from ctviz.jobs.study.conduct import conduct
 
         name = f"study-{find_task(study.task).slug}-{Path(study.model).name.lower()}"
         folder = make_folder(out_folder(options), name)

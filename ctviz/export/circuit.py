@@ -6,9 +6,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctviz.circuit import Circuit, Scores
+from ctviz.circuits.eap_json import save_eap_json
+from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import CtvizError, DamagedRun
-from ctviz.exchange import save_eap_json
 from ctviz.export.origin import nearest
 from ctviz.models.context import stored_config
 from ctviz.runs import Run

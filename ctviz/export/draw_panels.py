@@ -11,10 +11,10 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ctviz.circuits.graph import layer_of
 from ctviz.export.scene import Scene
 from ctviz.export.sheet import INCHES, clean, number, panel, rgba, wrapped, write
 from ctviz.export.theme import Theme, legend_at
-from ctviz.graph import layer_of
 from ctviz.views.timeline import Curve
 
 __all__ = ["SidePanels"]

@@ -8,8 +8,8 @@ from typing import Any
 from safetensors import SafetensorError
 
 from ctviz.errors import DamagedRun, RunExists
+from ctviz.files import not_written, write_json
 from ctviz.runs import Run
-from ctviz.runs.files import not_written, write_json
 from ctviz.runs.weights import kept_steps, latest_checkpoint, weights_of
 
 __all__ = ["CHANGED", "check_model", "export_model"]
@@ -48,7 +48,7 @@ def export_model(run: Run, folder: Path, *, changed_only: bool = False) -> dict[
     # torch is imported here and below, so that what needs no model is there at once.
     from safetensors.torch import save_file
 
-    from ctviz.inspection.weights import put_in, untuned_model
+    from ctviz.tuning.stored_weights import put_in, untuned_model
 
     step, file = kept_steps(run)[-1], check_model(run, folder)
     loaded = untuned_model(run, device="cpu")

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ctviz import __version__, places
+from ctviz import __version__, paths
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.runs import Run
-from ctviz.runs.groups import read_groups
+from ctviz.runs.groups import NodeGroup, read_groups
 from ctviz.tasks import is_file
 from ctviz.views.naming import METHODS
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import NodeGroup, Timeline
+from ctviz.views.timeline import Timeline
 
 __all__ = ["nearest", "origin", "sentence", "timeline_of"]
 
@@ -31,10 +31,10 @@ def timeline_of(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timelin
     if not run.snapshot_files():
         raise nothing
     home = run.folder.parent
-    shipped = home.resolve() == (places.assets() / "runs").resolve()
+    shipped = home.resolve() == (paths.shipped_runs()).resolve()
     groups: tuple[NodeGroup, ...] = ()
     try:
-        groups = read_groups(run, places.runs() if shipped else home)
+        groups = read_groups(run, paths.runs() if shipped else home)
     except DamagedRun as error:
         if damaged is not None:
             damaged.append(error)

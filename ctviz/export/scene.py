@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ctviz.dynamics import BAND
+from ctviz.runs.changes import BAND
 from ctviz.views.timeline import Timeline, pack
 from ctviz.views.view import View
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ctviz.dynamics import dynamics
+from ctviz.circuits.graph import Graph, kind_of, layer_of
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.export.origin import origin
-from ctviz.graph import Graph, kind_of, layer_of
 from ctviz.runs import Run
-from ctviz.snapshot import Snapshot
+from ctviz.runs.changes import dynamics
+from ctviz.runs.snapshot import Snapshot
 
 __all__ = ["Kind", "table_files", "tables"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ctviz.errors import BadTask
-from ctviz.inspection.readings import Prompt
+from ctviz.inspection.answers import Prompt
 from ctviz.models.loading import Loaded
 from ctviz.tasks import Pair
 from ctviz.tasks.batch import problem

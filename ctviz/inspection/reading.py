@@ -10,10 +10,15 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from ctviz.graph import kind_of, layer_of
+from ctviz.circuits.graph import kind_of, layer_of
+from ctviz.inspection.answers import (
+    Neuron,
+    NodeReading,
+    Prompt,
+    PromptReading,
+)
 from ctviz.inspection.lens import added_logits, direct_attribution, extremes
 from ctviz.inspection.patterns import attention_patterns
-from ctviz.inspection.readings import Neuron, NodeReading, Prompt, PromptReading
 from ctviz.models.anatomy import Anatomy, Block, Norm
 from ctviz.models.hooks import Hook, hooked
 from ctviz.models.loading import Loaded

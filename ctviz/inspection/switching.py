@@ -2,7 +2,8 @@
 
 What the node writes is set to zero, to its mean over the task's dev prompts (all positions), or to
 what it writes on the counterfactual prompt, for everything that reads it. That is the model with
-all edges out of the node corrupted, as `ctviz.evaluate` runs it, done at the node itself.
+all edges out of the node corrupted, as `ctviz.interventions.faithfulness` runs it, done at the node
+itself.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctviz.ablation import corrupt_writes, source_means
-from ctviz.config import Ablation, Metric
+from ctviz.circuits.choices import Ablation, Metric
+from ctviz.circuits.graph import kind_of, layer_of
 from ctviz.errors import UndefinedMetric
-from ctviz.graph import kind_of, layer_of
+from ctviz.inspection.answers import OnPrompt, OnTask, Prompt
 from ctviz.inspection.reading import aimed, compared, head_of, top_tokens
-from ctviz.inspection.readings import OnPrompt, OnTask, Prompt
-from ctviz.measure import Measure, check_batch, check_metric
+from ctviz.interventions.ablation import corrupt_writes, source_means
+from ctviz.interventions.metric import Measure, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
 from ctviz.models.loading import Loaded

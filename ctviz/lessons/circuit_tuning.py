@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ctviz.dynamics import change
 from ctviz.lessons.facts import Facts, drawn, percent, plain, ratio, signed, source, words
 from ctviz.lessons.lesson import AtStep, Lesson, LessonStep, MarksAre, Question, Selected
+from ctviz.runs.changes import change
 from ctviz.views.view import View
 
 __all__ = ["LESSON"]

@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from ctviz.dynamics import edge_changes
+from ctviz.circuits.graph import Graph, kind_of
 from ctviz.errors import DamagedRun, UnknownName
-from ctviz.graph import Graph, kind_of
 from ctviz.runs import Run
-from ctviz.snapshot import ProbeReading, Snapshot
+from ctviz.runs.changes import edge_changes
+from ctviz.runs.snapshot import ProbeReading, Snapshot
 
 __all__ = [
     "Facts",

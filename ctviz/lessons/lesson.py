@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from ctviz.graph import kind_of
+from ctviz.circuits.graph import kind_of
 from ctviz.lessons.facts import Facts
 from ctviz.views.view import Estimator, Heat, Marks, View
 

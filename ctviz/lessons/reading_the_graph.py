@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ctviz.dynamics import edge_changes
 from ctviz.lessons.facts import Facts, drawn, many, plain, signed, source
 from ctviz.lessons.lesson import AtStep, Lesson, LessonStep, MarksAre, Question, Selected
+from ctviz.runs.changes import edge_changes
 from ctviz.views.view import View
 
 __all__ = ["LESSON"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ctviz.graph import kind_of
+from ctviz.circuits.graph import kind_of
 from ctviz.lessons.facts import Facts, drawn, percent
 from ctviz.lessons.lesson import EstimatorIs, HeatIs, Lesson, LessonStep, Question
 from ctviz.views.view import View

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from ctviz.circuits.graph import Graph
 from ctviz.errors import UnsupportedModel
-from ctviz.graph import Graph
 from ctviz.models.activations import fused, written_out
 from ctviz.models.families import FAMILIES, Table
 from ctviz.models.families.table import NormKind
-from ctviz.scratch import Scratch
+from ctviz.models.workspace import Scratch
 
 __all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
 

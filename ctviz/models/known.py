@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctviz import places
+from ctviz import paths
 from ctviz.errors import MissingModel, UnknownName
 from ctviz.models.handmade import KNOWN_ANSWERS, fingerprint
 
@@ -33,8 +33,8 @@ class KnownModel:
     def folder(self) -> Path:
         """Where its weights lie, or will lie once fetched or built."""
         if self.handmade:
-            return places.cache() / "models" / f"{self.key}-{fingerprint()}"
-        return places.cache() / "models" / self.key if self.hub else places.assets() / self.key
+            return paths.cache() / "models" / f"{self.key}-{fingerprint()}"
+        return paths.cache() / "models" / self.key if self.hub else paths.data() / self.key
 
     @property
     def stored(self) -> bool:

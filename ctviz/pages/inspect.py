@@ -8,7 +8,8 @@ from typing import Any
 import streamlit as st
 
 from ctviz.errors import CtvizError
-from ctviz.inspection.readings import Live
+from ctviz.files import written
+from ctviz.inspection.answers import Live
 from ctviz.pages.address import fill_in
 from ctviz.pages.live import (
     aim,
@@ -22,7 +23,6 @@ from ctviz.pages.prompts import plain
 from ctviz.pages.sections import Read, Shown, model_section, node_sections
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs
-from ctviz.runs.files import written
 from ctviz.runs.weights import kept_steps
 from ctviz.views import inspection as views
 from ctviz.views.compared import default_choice

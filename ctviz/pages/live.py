@@ -7,9 +7,10 @@ from typing import cast
 
 import streamlit as st
 
-from ctviz.config import Ablation
+from ctviz.circuits.choices import Ablation
 from ctviz.errors import DamagedRun
-from ctviz.inspection.readings import (
+from ctviz.files import written
+from ctviz.inspection.answers import (
     Aimed,
     Live,
     NodeReading,
@@ -20,9 +21,8 @@ from ctviz.inspection.readings import (
 )
 from ctviz.pages.session import engine
 from ctviz.runs import Run, open_run
-from ctviz.runs.files import written
+from ctviz.runs.snapshot import Snapshot
 from ctviz.runs.weights import weights_of
-from ctviz.snapshot import Snapshot
 
 __all__ = [
     "aim",

@@ -13,11 +13,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from ctviz import places
+from ctviz import paths
 from ctviz.errors import BadTask, CtvizError, MissingModel, RunExists
+from ctviz.files import write_bytes
 from ctviz.models.context import context_of
 from ctviz.pages.prompts import plain, preview_html
-from ctviz.runs.files import write_bytes
 from ctviz.tasks import find_task
 from ctviz.tasks.example import Example
 from ctviz.tasks.files import LARGEST
@@ -65,7 +65,7 @@ def keep(content: bytes, title: str) -> Path:
     Raises DiskFull.
     """
     stem, ending = _split(title)
-    folder, digest = places.runs().resolve() / "tasks", hashlib.sha256(content).hexdigest()
+    folder, digest = paths.runs().resolve() / "tasks", hashlib.sha256(content).hexdigest()
     for length in (8, 16, 64):
         file = folder / f"{stem}-{digest[:length]}{ending}"
         if not file.exists():

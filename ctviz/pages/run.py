@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import streamlit as st
 
-from ctviz.config import METHODS, Method, TuneConfig
+from ctviz import paths
 from ctviz.errors import CtvizError
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
@@ -18,6 +18,7 @@ from ctviz.pages.prompts import STYLE, asks_one_thing, example_html, plain
 from ctviz.pages.session import folders, standby
 from ctviz.pages.settings import ask_settings
 from ctviz.runs import Run, list_runs
+from ctviz.runs.config import METHODS, Method, TuneConfig
 from ctviz.tasks import SCORES, TASKS, Task
 from ctviz.tasks.task import Kind
 
@@ -175,7 +176,7 @@ def _start(model: str, task: str, method: Method, values: dict[str, Any]) -> Non
     except (CtvizError, OSError) as error:
         st.error(plain(str(error)))
         return
-    st.switch_page("ctviz/pages/watch.py", query_params={"run": name})
+    st.switch_page(str(paths.pages() / "watch.py"), query_params={"run": name})
 
 
 def _model_label(key: str) -> str:

@@ -10,14 +10,21 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ctviz.config import Ablation
+from ctviz.circuits.choices import Ablation
+from ctviz.circuits.graph import Graph, kind_of
 from ctviz.errors import CtvizError
-from ctviz.graph import Graph, kind_of
-from ctviz.inspection.readings import Live, NodeReading, OnPrompt, OnTask, Prompt, PromptReading
+from ctviz.inspection.answers import (
+    Live,
+    NodeReading,
+    OnPrompt,
+    OnTask,
+    Prompt,
+    PromptReading,
+)
 from ctviz.pages.live import live_at, off_prompt_at, off_task_at
 from ctviz.pages.prompts import plain
 from ctviz.runs import Run
-from ctviz.snapshot import ProbeReading, Snapshot
+from ctviz.runs.snapshot import ProbeReading, Snapshot
 from ctviz.views import inspection as views
 
 __all__ = ["Read", "Shown", "model_section", "node_sections"]

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import streamlit as st
 
-from ctviz import places
-from ctviz.inspection.client import Engine
-from ctviz.runs.jobs import Standby
+from ctviz import paths
+from ctviz.jobs.standby import Standby
+from ctviz.serving.client import Engine
 
 __all__ = ["engine", "folders", "standby"]
 
 
 def folders() -> tuple[Path, Path]:
     """The user's runs, then the runs that ship with the project."""
-    return places.runs(), places.assets() / "runs"
+    return paths.runs(), paths.shipped_runs()
 
 
 @st.cache_resource(show_spinner=False)

@@ -8,9 +8,14 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ctviz.config import CHOICES, PAPER, Method, TuneConfig
-from ctviz.graph import Graph
+from ctviz.circuits.graph import Graph
 from ctviz.models.handmade import KNOWN_ANSWERS
+from ctviz.runs.config import (
+    CHOICES,
+    PAPER,
+    Method,
+    TuneConfig,
+)
 
 __all__ = ["PRESETS", "Preset", "ask_settings", "usual_settings"]
 

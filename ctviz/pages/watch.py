@@ -11,10 +11,10 @@ from ctviz.pages.player import follow, group_change, player
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, Status, list_runs, open_run
-from ctviz.runs.groups import change_groups, read_groups
+from ctviz.runs.groups import NodeGroup, change_groups, read_groups
 from ctviz.views.naming import run_names
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import NodeGroup, Timeline, pack
+from ctviz.views.timeline import Timeline, pack
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees

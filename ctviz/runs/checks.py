@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ctviz.circuits.graph import Graph
 from ctviz.errors import DamagedRun
-from ctviz.graph import Graph
-from ctviz.snapshot import Snapshot
+from ctviz.runs.snapshot import Snapshot
 
 __all__ = [
     "check_about",

@@ -5,7 +5,7 @@
     run.json           what was run: schema, id, config, model, task, versions, device
     status.json        how far it is: state, step, rate, heartbeat; replaced atomically
     metrics.jsonl      one JSON object a line, appended; every line has a "step"
-    snapshots/*.safetensors   one file a snapshot (see `ctviz.snapshot.Snapshot`)
+    snapshots/*.safetensors   one file a snapshot (see `ctviz.runs.snapshot.Snapshot`)
     weights/*.safetensors     what tuning changed in the model, at some of the snapshots
     checkpoint/        what to resume from, or the tuned weights once finished
     log.txt            what the worker said
@@ -29,19 +29,9 @@ from typing import Any, Literal, get_args
 import pandas as pd
 import psutil
 
-from ctviz.config import TuneConfig
-from ctviz.dynamics import dynamics
+from ctviz.circuits.graph import Graph
 from ctviz.errors import CtvizError, DamagedRun, RunExists, UnknownName
-from ctviz.graph import Graph
-from ctviz.runs.checks import (
-    check_about,
-    check_probes,
-    check_snapshot,
-    check_status,
-    is_finite,
-    is_step,
-)
-from ctviz.runs.files import (
+from ctviz.files import (
     append_line,
     numbered,
     read_json,
@@ -50,7 +40,17 @@ from ctviz.runs.files import (
     write_json,
     write_tensors,
 )
-from ctviz.snapshot import ProbeReading, Snapshot, StepRecord
+from ctviz.runs.changes import dynamics
+from ctviz.runs.checks import (
+    check_about,
+    check_probes,
+    check_snapshot,
+    check_status,
+    is_finite,
+    is_step,
+)
+from ctviz.runs.config import TuneConfig
+from ctviz.runs.snapshot import ProbeReading, Snapshot, StepRecord
 
 __all__ = ["Run", "RunWriter", "State", "Status", "list_runs", "new_folder", "open_run"]
 
@@ -347,7 +347,7 @@ class Run:
         return pd.DataFrame([rows[step] for step in sorted(rows)])
 
     def dynamics(self) -> pd.DataFrame:
-        """How the circuit changed: one row a snapshot, see `ctviz.dynamics.dynamics`."""
+        """How the circuit changed: one row a snapshot, see `ctviz.runs.changes.dynamics`."""
         graph = self.graph
         return pd.DataFrame() if graph is None else dynamics(self.snapshots(), graph)
 

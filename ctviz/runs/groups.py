@@ -6,19 +6,27 @@ A run that ships with the project is not written to: its groups lie beside the u
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctviz.circuits.graph import Graph
 from ctviz.errors import DamagedRun
-from ctviz.graph import Graph
+from ctviz.files import read_json, write_json
 from ctviz.runs.directory import Run
-from ctviz.runs.files import read_json, write_json
-from ctviz.views.timeline import NodeGroup
 
-__all__ = ["MOST_GROUPS", "MOST_LETTERS", "change_groups", "read_groups"]
+__all__ = ["MOST_GROUPS", "MOST_LETTERS", "NodeGroup", "change_groups", "read_groups"]
 
 MOST_GROUPS = 40
 MOST_LETTERS = 60  # of a name
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """Nodes that a person has put together under a name."""
+
+    name: str
+    nodes: tuple[str, ...]
 
 
 def read_groups(run: Run, mine: Path) -> tuple[NodeGroup, ...]:

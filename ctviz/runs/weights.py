@@ -12,9 +12,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from ctviz.config import TuneConfig
+from ctviz.files import numbered
+from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run
-from ctviz.runs.files import numbered
 
 __all__ = ["BUDGET", "kept_steps", "latest_checkpoint", "steps_to_keep", "weights_of"]
 

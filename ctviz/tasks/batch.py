@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ctviz.config import Metric
+from ctviz.circuits.choices import Metric
 from ctviz.errors import BadTask
 from ctviz.tasks.example import Pair
 from ctviz.tasks.tokens import Cut, Tokens, pair_problem

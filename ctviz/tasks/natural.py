@@ -7,7 +7,7 @@ import random
 import re
 from dataclasses import dataclass
 
-from ctviz import places
+from ctviz import paths
 from ctviz.english import NUMBERS, Number, opposite, part_of
 from ctviz.tasks.example import Pair
 from ctviz.tasks.task import Split
@@ -55,7 +55,7 @@ def sentences(split: Split) -> tuple[Sentence, ...]:
 
     The subject decides: no noun is a subject in two splits. Other words are shared.
     """
-    lines = (places.assets() / "english" / "agreement.txt").read_text(encoding="utf-8")
+    lines = (paths.data() / "english" / "agreement.txt").read_text(encoding="utf-8")
     found = []
     for line in lines.splitlines():
         match = _LINE.fullmatch(line)

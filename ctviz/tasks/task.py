@@ -22,7 +22,7 @@ class Score:
     """How answers are judged: ``name`` is the number that a task is known by.
 
     ``better`` says which way is better, ``text`` what the number is. What the engine computes for
-    each key is in `ctviz.score`.
+    each key is in `ctviz.tasks.grading`.
     """
 
     key: str

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tokenizers import Tokenizer as Rust
 
-from ctviz.config import Metric
+from ctviz.circuits.choices import Metric
 from ctviz.errors import MissingModel
 from ctviz.models.known import resolve
 from ctviz.tasks.example import Example, Pair

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ctviz.dynamics import edge_changes
-from ctviz.snapshot import Snapshot
+from ctviz.runs.changes import edge_changes
+from ctviz.runs.snapshot import Snapshot
 from ctviz.views.compared import Side, alike, drawn, held, letter, merged, overlap
 from ctviz.views.naming import task_name
 from ctviz.views.timeline import Curve, Timeline, pack
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 PANELS = ("metric", "score", "faithfulness", "retention", "loss", "others", "perplexity")
-STATES = {  # what `ctviz.dynamics.edge_changes` finds, between A and B
+STATES = {  # what `ctviz.runs.changes.edge_changes` finds, between A and B
     "entered": "only in B",
     "left": "only in A",
     "strengthened": "stronger in B",
@@ -225,8 +225,8 @@ def changes(first: Side, second: Side, step: int, *, against: int | None = None)
     """One row for each edge of either circuit, largest difference first.
 
     Of A at ``against`` (by default at ``step`` too) and B at ``step``, each held on its own clock:
-    edge, before (A), after (B), difference and error as in `ctviz.dynamics.edge_changes`, and its
-    state in the words of `STATES`.
+    edge, before (A), after (B), difference and error as in `ctviz.runs.changes.edge_changes`, and
+    its state in the words of `STATES`.
     """
     one, other = drawn(first), drawn(second)
     found = edge_changes(

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from ctviz.graph import Graph, kind_of
-from ctviz.snapshot import Snapshot
+from ctviz.circuits.graph import Graph, kind_of
+from ctviz.runs.snapshot import Snapshot
 
 __all__ = [
     "WINDOW",

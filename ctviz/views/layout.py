@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctviz.graph import Graph, layer_of
+from ctviz.circuits.graph import Graph, layer_of
 
 __all__ = ["Placement", "group_of", "place"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ctviz.config import Method
 from ctviz.runs import Run
+from ctviz.runs.config import Method
 from ctviz.tasks import is_file
 
 __all__ = ["METHODS", "run_names", "task_name"]

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctviz.circuit import Circuit, Scores
+from ctviz.circuits.graph import Graph
+from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
+from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import CtvizError, DamagedRun
-from ctviz.graph import Graph
-from ctviz.redundancy import circuit_redundancy, mass_redundancy
+from ctviz.files import written
 from ctviz.runs import Run
 from ctviz.runs.directory import read_snapshot
-from ctviz.runs.files import written
-from ctviz.snapshot import Snapshot
+from ctviz.runs.groups import NodeGroup
+from ctviz.runs.snapshot import Snapshot
 from ctviz.views.naming import METHODS
-from ctviz.views.timeline import Curve, NodeGroup, Probe, Timeline
+from ctviz.views.timeline import Curve, Probe, Timeline
 
 __all__ = ["recorded"]
 

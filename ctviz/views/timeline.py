@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ctviz.graph import Graph, layer_of
+from ctviz.circuits.graph import Graph, layer_of
+from ctviz.runs.groups import NodeGroup
 from ctviz.views.layout import Placement, group_of, place
 
 __all__ = [
     "Curve",
-    "NodeGroup",
     "Probe",
     "Timeline",
     "pack",
@@ -73,14 +73,6 @@ class Probe:
     predictions: list[list[tuple[str, float]]]
     attention: np.ndarray
     attribution: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class NodeGroup:
-    """Nodes that a person has put together under a name."""
-
-    name: str
-    nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ctviz import paths
 from ctviz.bench.app import CHROMIUM_FLAGS, chromium, serve
 from ctviz.runs import Run, list_runs
+from tests import ROOT
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 PLAYER = (
     "(at = 0) => document.querySelectorAll('[data-testid=stBidiComponentIsolated]')[at]"
     "?.shadowRoot?.querySelector('.cz')"
@@ -81,7 +82,7 @@ class Player:
 
 def serve_app(runs: Path) -> AbstractContextManager[str]:
     """The app with a folder of the user's runs; gives its address."""
-    return serve(str(ROOT / "app.py"), runs=str(runs))
+    return serve(str(paths.app()), runs=str(runs))
 
 
 def open_app(player: Player, query: str = "") -> Player:
@@ -120,7 +121,7 @@ def choose(player: Player, label: str, option: str) -> None:
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Address of a running test app."""
-    with serve(str(HERE / "player_app.py"), runs="") as address:
+    with serve(str(HERE / "player_app.py"), runs="", imports=str(ROOT)) as address:
         yield address
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ctviz import places
+from ctviz import paths
 from ctviz.pages.keep import keep
 from ctviz.runs import open_run
 from ctviz.views.view import View
 
 st.set_page_config(page_title="keep")
 query = st.query_params.to_dict()
-run = open_run(query.get("run", "sample-sva-flip"), places.runs(), places.assets() / "runs")
+run = open_run(query.get("run", "sample-sva-flip"), paths.runs(), paths.shipped_runs())
 
 
 @st.fragment

@@ -18,7 +18,8 @@ from ctviz.bench.player import WATCH
 from ctviz.bench.synthetic import timeline
 from ctviz.cli import main
 from ctviz.views.timeline import pack
-from tests.browser.conftest import ROOT, Player
+from tests import ROOT
+from tests.browser.conftest import Player
 
 pytestmark = pytest.mark.browser
 

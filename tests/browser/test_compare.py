@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
-from ctviz import places
+from ctviz import paths
 from ctviz.views.compare import STATES
 from tests.browser.conftest import Player, serve_app
 
@@ -31,7 +31,7 @@ LAST = 30
 def runs(tmp_path: Path) -> Path:
     """The user's runs: one."""
     folder = tmp_path / "runs" / MINE
-    shutil.copytree(places.assets() / "runs" / SAMPLE, folder)
+    shutil.copytree(paths.shipped_runs() / SAMPLE, folder)
     about = json.loads((folder / "run.json").read_text())
     about["config"] |= {"method": "full", "seed": 4}
     (folder / "run.json").write_text(json.dumps(about))

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ROOT, Player
+from tests import ROOT
+from tests.browser.conftest import Player
 
 STEP = "snapshot()"
 

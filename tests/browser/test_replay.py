@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from ctviz import places
+from ctviz import paths
 from ctviz.bench.app import serve
 from ctviz.export import make_replay
 from ctviz.export.theme import THEMES
 from ctviz.runs import Run, open_run
 from ctviz.views.view import View
+from tests import ROOT
 from tests.browser.conftest import HERE
 from tests.written_runs import write_run
 
@@ -73,7 +74,7 @@ def replay(browser: Browser) -> Iterator[Replay]:
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("replay") / "run.html"
-    file.write_bytes(make_replay(open_run("sample-sva-flip", places.assets() / "runs")))
+    file.write_bytes(make_replay(open_run("sample-sva-flip", paths.shipped_runs())))
     return file
 
 
@@ -134,7 +135,7 @@ def test_a_link_to_what_is_not_there_opens_the_nearest_and_says_so(
 
 
 def test_the_view_it_was_made_with_comes_first(replay: Replay, tmp_path: Path) -> None:
-    run = open_run("sample-sva-flip", places.assets() / "runs")
+    run = open_run("sample-sva-flip", paths.shipped_runs())
     file = tmp_path / "run.html"
     file.write_bytes(make_replay(run, View(step=30, nodes=("m2",))))
     replay.open(file)
@@ -191,7 +192,7 @@ def test_light_and_dark_are_those_of_the_pictures(replay: Replay, sample: Path) 
 
 def test_the_keep_button_hands_out_what_is_shown(browser: Browser, tmp_path: Path) -> None:
     write_run(tmp_path / "mine", "tiny", snapshots=3)
-    with serve(str(HERE / "keep_app.py"), runs=str(tmp_path)) as address:
+    with serve(str(HERE / "keep_app.py"), runs=str(tmp_path), imports=str(ROOT)) as address:
         page = browser.new_page()
         page.goto(f"{address}/?run=mine&step=12&edges=9")
         page.get_by_role("button", name="Keep").click()

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from ctviz import places
-from ctviz.config import PAPER, TuneConfig
+from ctviz import paths
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.pages.own import Own, keep, mend
 from ctviz.pages.settings import PRESETS, usual_settings
 from ctviz.runs import Run
+from ctviz.runs.config import PAPER, TuneConfig
 from ctviz.tasks import TASKS
 from ctviz.tasks.files.check import check
 from ctviz.tasks.tokens import open_tokenizer
@@ -376,7 +376,7 @@ def test_usual_settings_make_a_run_for_every_model_and_method() -> None:
 
 
 def test_notices_of_a_finished_run_stand_above_it(player: Player, runs: Path) -> None:
-    sample = places.assets() / "runs" / "sample-sva-flip"
+    sample = paths.shipped_runs() / "sample-sva-flip"
     copy = runs / "noticed"
     shutil.copytree(sample, copy)
     status = json.loads((copy / "status.json").read_text())

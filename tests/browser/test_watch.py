@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from ctviz import places
-from ctviz.dynamics import edge_changes
+from ctviz import paths
 from ctviz.runs import open_run
+from ctviz.runs.changes import edge_changes
 from tests.browser.conftest import Player, open_app, serve_app
 
 pytestmark = pytest.mark.browser
-SAMPLE = places.assets() / "runs" / "sample-sva-flip"
+SAMPLE = paths.shipped_runs() / "sample-sva-flip"
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
+from ctviz.circuits.graph import layer_of
 from ctviz.errors import OutOfRange
-from ctviz.graph import layer_of
 from ctviz.models.handmade.vocabulary import CONTEXT, token
 
 __all__ = ["ONE_BACK", "Sketch", "block_of", "new_model"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from ctviz.errors import BadTask, RunExists, UnknownName
-from ctviz.runs.files import write_bytes
+from ctviz.files import write_bytes
 from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files import OpenFile, divided, open_file
 from ctviz.tasks.files.columns import as_columns

@@ -1,0 +1,107 @@
+"""How much of an attribution to do at a time, from the memory that is there.
+
+Three things take room: what the run keeps for its backward pass (every token of a micro-batch), the
+outputs of all sources and the gradients of some slots (every token that is scored at a time), and
+one score matrix for each of these examples. With room for all tokens of a micro-batch, source
+outputs are computed once; with less, they are computed anew for some examples or positions at a
+time from the heads' pre-projection outputs, which are narrower by d_model / d_head. The result does
+not depend on the plan beyond rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from ctviz.circuits.graph import Graph
+from ctviz.models.anatomy import Anatomy
+from ctviz.tasks.batch import Batch
+
+__all__ = ["Plan", "column_groups", "plan"]
+
+GROUP = 48  # columns of the score matrix that are computed at once, at least
+TOKENS = 8192  # of one micro-batch, at most
+WORKSPACE = {"cpu": 96 * 2**20, "cuda": 2**31, "mps": 2**29}  # bytes, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``examples`` are run, ``scored`` of them scored at a time, ``positions`` at a time.
+
+    ``length``: positions of the batch; ``folded``: whether to keep the q, k and v weights of all
+    layers with their norms folded in.
+    """
+
+    examples: int
+    scored: int
+    positions: int
+    length: int
+    folded: bool = False
+
+    def __str__(self) -> str:
+        if self.positions < self.length:
+            keeps = f"recomputes source outputs for {self.positions} of {self.length} positions"
+        elif self.scored < self.examples:
+            keeps = f"recomputes source outputs for {self.scored} examples at a time"
+        else:
+            keeps = "keeps all source outputs"
+        weights = "; keeps folded weights" if self.folded else ""
+        return f"micro-batches of {self.examples} examples; {keeps}{weights}"
+
+
+def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None = None) -> Plan:
+    """The largest plan that fits.
+
+    ``runs`` is how many runs' reads are kept at a time. What a micro-batch keeps takes at most 1.25
+    times as much as a training step on the batch, and a quarter of the free memory; the workspace
+    at most an eighth of each, and WORKSPACE.
+    """
+    graph, d_model = anatomy.graph, anatomy.d_model
+    itemsize = torch.finfo(anatomy.model.dtype).bits // 8
+    length = batch.clean.shape[1]
+    # saved for the backward pass, about 30 d_model a layer; a run's reads, 9 d_model a layer
+    layer = graph.n_layers * d_model * itemsize
+    example = layer * (30 + 9 * runs) * length
+    weights = sum(p.numel() for p in anatomy.model.parameters()) * itemsize
+    step = 2 * weights + layer * 30 * length * len(batch)  # of a training step: also gradients
+    free = _free_memory(anatomy.device)
+    examples = max(
+        1, min(len(batch), TOKENS // length, step * 5 // 4 // example, free // 4 // example)
+    )
+    if micro_batch is not None:
+        examples = min(micro_batch, len(batch))
+    room = min(WORKSPACE.get(anatomy.device.type, 2**26), step // 8, free // 8)
+    widest = max(group.stop - group.start for group in column_groups(graph))
+    position = (len(graph.sources) + widest) * d_model * max(itemsize, 4)
+    matrix = graph.exists.size * max(itemsize, 4)
+    scored = min(examples, room // (position * length + matrix))
+    slices = graph.n_heads + 2 * graph.kv_heads
+    folded = graph.n_layers * d_model * slices * anatomy.d_head * max(itemsize, 4)
+    if scored:
+        keep = scored < len(batch) and folded <= room
+        return Plan(examples, scored, length, length, keep)
+    return Plan(examples, 1, max(1, min(length, room // position)), length, folded <= room)
+
+
+def column_groups(graph: Graph) -> Iterator[slice]:
+    """Columns in groups of whole layers, each of at least GROUP columns if there are so many.
+
+    Narrow matrix products are slow. A group reaches as many sources as its last slot, for its
+    earlier slots too many: what is computed for edges that do not exist is dropped.
+    """
+    start = 0
+    for column, slot in enumerate(graph.slots):
+        if slot.kind == "mlp" and column + 1 - start >= GROUP:
+            yield slice(start, column + 1)
+            start = column + 1
+    yield slice(start, len(graph.slots))
+
+
+def _free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device (of the machine, for CPU and MPS)."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available

@@ -1,0 +1,228 @@
+"""Circuit files that other tools read: the JSON of EAP-IG.
+
+EAP-IG (github.com/hannamw/EAP-IG) writes one JSON object a graph, and the circuit track of the
+Mechanistic Interpretability Benchmark takes the same file as ``importances.json``::
+
+    {"cfg":   {"n_layers": 12, "n_heads": 12, "parallel_attn_mlp": false, "d_model": 768},
+     "nodes": {"input": {"in_graph": true}, "a0.h0": {"in_graph": false}, ...},
+     "edges": {"input->a0.h0<q>": {"score": -0.00029, "in_graph": false}, ...}}
+
+Older files have a plain ``true`` or ``false`` for each node and no ``d_model``. A node can also
+have a ``score`` and ``neurons``; only edges are read here.
+
+That format knows no shared key or value slots: it has one ``<k>`` and one ``<v>`` for each head.
+The edge into a shared slot is written once for each head of the group, each with an equal share of
+the score, so that their sum is the score. The key ``n_kv_heads`` in ``cfg``, which is ours and
+which EAP-IG carries along unread, says that they belong together again. Without it every head has
+its own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctviz.circuits.graph import Graph
+from ctviz.circuits.scores import Circuit, Scores
+from ctviz.errors import BadCircuitFile
+from ctviz.files import write_bytes
+
+__all__ = ["load_eap_json", "save_eap_json"]
+
+LARGEST = float(np.finfo(np.float32).max)  # scores are float32
+MOST_CELLS = 2**28  # of a matrix [source, slot]; 96 layers of 96 heads fit
+
+
+def save_eap_json(
+    path: Path, scores: Scores, circuit: Circuit, *, d_model: int | None = None
+) -> None:
+    """Write scores and circuit as EAP-IG's JSON; what is there already is replaced at once.
+
+    ``d_model``, which is no part of our graph, goes into ``cfg`` if given. Give it: EAP-IG's newer
+    reader needs it. Reading the file back gives exactly the same float32 scores and the same
+    circuit; the scores' errors have no place in it.
+
+    A node counts as in the circuit when it has an edge in and an edge out (``input``: out), and
+    ``logits`` always, as EAP-IG counts.
+    """
+    graph = scores.graph
+    if circuit.graph != graph:
+        raise ValueError(f"The scores are of {graph}, but the circuit is of {circuit.graph}.")
+    if d_model is not None and d_model < 1:
+        raise ValueError(f"d_model is {d_model}, but must be at least 1.")
+    cfg: dict[str, Any] = {
+        "n_layers": graph.n_layers,
+        "n_heads": graph.n_heads,
+        "parallel_attn_mlp": graph.parallel,
+    }
+    if d_model is not None:
+        cfg["d_model"] = d_model
+    if graph.kv_heads != graph.n_heads:
+        cfg["n_kv_heads"] = graph.kv_heads
+    written = (circuit.mask.any(axis=0) @ graph.feeds) & np.append(circuit.mask.any(axis=1), True)
+    written[0] = circuit.mask[0].any()
+    written[-1] = True
+
+    plain = _ungrouped(graph)
+    slot_of, _ = graph.feed_pairs
+    values = scores.values.astype(np.float64)[:, slot_of] / np.bincount(slot_of)[slot_of]
+    inside = circuit.mask[:, slot_of]
+    names = plain.slot_names
+    edges = {
+        f"{source}->{names[column]}": {
+            "score": float(values[row, column]),
+            "in_graph": bool(inside[row, column]),
+        }
+        for row, source in enumerate(plain.sources)
+        for column in np.flatnonzero(plain.exists[row])
+    }
+    nodes = {n: {"in_graph": bool(x)} for n, x in zip(graph.nodes, written, strict=True)}
+    content = json.dumps({"cfg": cfg, "nodes": nodes, "edges": edges}, allow_nan=False)
+    write_bytes(path, content.encode())
+
+
+def load_eap_json(path: Path, *, n_kv_heads: int | None = None) -> tuple[Scores | None, Circuit]:
+    """Scores and circuit of EAP-IG's JSON; the scores are None in a file without scores.
+
+    ``n_kv_heads`` is the model's number of key/value heads, for files that do not say so: edges
+    into slots that heads share are then taken together.
+
+    Files with scores and membership (``importances.json``), and files with membership only, as the
+    benchmark takes for single circuit sizes, are both read. An edge that the file does not list is
+    outside the circuit with score 0, as in EAP-IG. Membership of nodes follows from that of edges,
+    so it is checked for form only.
+
+    Raises BadCircuitFile, which names the file and where there is one the edge, for what is not
+    JSON, misses a key, names an edge that cannot exist, has a score that is no finite number, has
+    scores for some edges only, or has a shared edge inside the circuit for one head of its group
+    and outside it for another.
+    """
+    content = _object(_read(path), path, "the file")
+    for key in ("cfg", "nodes", "edges"):
+        if key not in content:
+            raise BadCircuitFile(f"{path} has no {key!r}; a circuit has cfg, nodes and edges.")
+    cfg = _object(content["cfg"], path, "cfg")
+    if n_kv_heads is not None:
+        cfg.setdefault("n_kv_heads", n_kv_heads)
+    graph = _graph(cfg, path)
+    plain = _ungrouped(graph)
+    for name, node in _object(content["nodes"], path, "nodes").items():
+        if name not in plain.nodes:
+            raise BadCircuitFile(f"{path}: node {name!r} does not exist in {_shape(graph)}.")
+        if not isinstance(node, bool):
+            _inside(_object(node, path, f"node {name!r}"), path, f"node {name!r}")
+
+    values, mask = _edges(_object(content["edges"], path, "edges"), plain, path)
+    slot_of, _ = graph.feed_pairs
+    count = np.bincount(slot_of)
+    inside = _sum_groups(mask.astype(np.int64), slot_of)
+    if ((inside > 0) & (inside < count)).any():
+        row, column = np.argwhere((inside > 0) & (inside < count))[0]
+        raise BadCircuitFile(
+            f"{path}: the heads that share edge {graph.edge_name(row, column)!r} must all have it "
+            "inside the circuit or all outside. Without 'n_kv_heads' in cfg each head stands alone."
+        )
+    circuit = Circuit(graph, inside > 0)
+    if values is None:
+        return None, circuit
+    with np.errstate(over="ignore"):
+        sums = _sum_groups(values, slot_of).astype(np.float32)
+    if not np.isfinite(sums).all():
+        row, column = np.argwhere(~np.isfinite(sums))[0]
+        raise BadCircuitFile(
+            f"{path}: the scores of the heads that share edge {graph.edge_name(row, column)!r} add "
+            "up to no finite number."
+        )
+    return Scores(graph, sums), circuit
+
+
+def _ungrouped(graph: Graph) -> Graph:
+    """The same model with a key and a value slot for each head, as EAP-IG sees it."""
+    return Graph(graph.n_layers, graph.n_heads, parallel=graph.parallel)
+
+
+def _sum_groups(values: np.ndarray, slot_of: np.ndarray) -> np.ndarray:
+    """[source, ungrouped slot] -> [source, slot]; the heads of a group stand side by side."""
+    return np.add.reduceat(values, np.flatnonzero(np.diff(slot_of, prepend=-1)), axis=1)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadCircuitFile(f"{path} does not exist.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadCircuitFile(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def _object(value: Any, path: Path, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadCircuitFile(f"{path}: {what} is a {type(value).__name__}, not a JSON object.")
+    return value
+
+
+def _inside(about: dict[str, Any], path: Path, what: str) -> bool:
+    if not isinstance(about.get("in_graph"), bool):
+        raise BadCircuitFile(f"{path}: {what} has no 'in_graph' that is true or false.")
+    return about["in_graph"]
+
+
+def _graph(cfg: dict[str, Any], path: Path) -> Graph:
+    def whole(key: str) -> int:
+        if isinstance(cfg.get(key), bool) or not isinstance(cfg.get(key), int):
+            raise BadCircuitFile(f"{path}: cfg has no {key!r} that is a whole number.")
+        return cfg[key]
+
+    n_layers, n_heads = whole("n_layers"), whole("n_heads")
+    n_kv_heads = whole("n_kv_heads") if "n_kv_heads" in cfg else None
+    if not isinstance(cfg.get("parallel_attn_mlp"), bool):
+        raise BadCircuitFile(f"{path}: cfg has no 'parallel_attn_mlp' that is true or false.")
+    if 3 * (n_layers * n_heads) ** 2 > MOST_CELLS:
+        raise BadCircuitFile(f"{path}: {n_layers} layers of {n_heads} heads are too many.")
+    try:
+        return Graph(n_layers, n_heads, n_kv_heads, cfg["parallel_attn_mlp"])
+    except ValueError as error:  # OutOfRange is one
+        raise BadCircuitFile(f"{path}: {error}") from error
+
+
+def _edges(edges: dict[str, Any], graph: Graph, path: Path) -> tuple[np.ndarray | None, np.ndarray]:
+    """Scores (None if there are none) and membership: float64 and bool [source, slot]."""
+    rows = {name: row for row, name in enumerate(graph.sources)}
+    columns = {name: column for column, name in enumerate(graph.slot_names)}
+    values = np.zeros(graph.exists.shape)
+    mask = np.zeros(graph.exists.shape, dtype=bool)
+    unscored = []
+    for name, edge in edges.items():
+        source, _, slot = name.partition("->")
+        row, column = rows.get(source, -1), columns.get(slot, -1)
+        if row < 0 or column < 0 or row >= graph.slots[column].n_sources:
+            raise BadCircuitFile(
+                f"{path}: edge {name!r} cannot exist in {_shape(graph)}; an edge reads such as "
+                "'a0.h0->m0' or 'm0->a1.h0<q>' and goes from what is written before to what is "
+                "read after."
+            )
+        what = f"edge {name!r}"
+        about = _object(edge, path, what)
+        mask[row, column] = _inside(about, path, what)
+        score = about.get("score")
+        if score is None:
+            unscored.append(name)
+        elif isinstance(score, bool) or not isinstance(score, (int, float)):
+            raise BadCircuitFile(f"{path}: the score of {what} is {score!r}, not a number.")
+        elif not abs(score) <= LARGEST:
+            raise BadCircuitFile(f"{path}: the score of {what} is {score!r}, but must be finite.")
+        else:
+            values[row, column] = score
+    if len(unscored) == len(edges):
+        return None, mask
+    if unscored:
+        raise BadCircuitFile(f"{path}: edge {unscored[0]!r} has no score, but others have one.")
+    return values, mask
+
+
+def _shape(graph: Graph) -> str:
+    kind = "parallel " if graph.parallel else ""
+    return f"a model of {graph.n_layers} {kind}layers with {graph.n_heads} heads"

@@ -1,0 +1,173 @@
+"""From scores to a circuit: three ways to choose edges, and dropping what leads nowhere.
+
+1. ``top_edges``        the n edges of largest size, wherever they are
+2. ``threshold_edges``  every edge of at least some size
+3. ``greedy_edges``     n edges grown back from ``logits``, always the largest that connects
+
+The size of an edge is \\|score\\|. With ``signed`` it is the score itself: then edges that work
+against the behaviour come last. The Mechanistic Interpretability Benchmark (arXiv 2504.13151)
+takes its CPR from signed and its CMD from unsigned circuits. Ties always go to the earlier source,
+then the earlier slot.
+
+With ``prune``, edges on no path from ``input`` to ``logits`` are dropped after the choice, so the
+circuit can be smaller than was asked.
+
+``SELECTIONS`` holds the three by name, all called as ``choose(scores, amount, ...)``.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ctviz.circuits.graph import Graph
+from ctviz.circuits.scores import Circuit, Scores
+from ctviz.errors import OutOfRange
+
+__all__ = [
+    "SELECTIONS",
+    "Selection",
+    "check_edges",
+    "greedy_edges",
+    "prune_dead_ends",
+    "threshold_edges",
+    "top_edges",
+]
+
+
+def top_edges(
+    scores: Scores, n_edges: int, *, prune: bool = False, signed: bool = False
+) -> Circuit:
+    """The ``n_edges`` edges of largest size.
+
+    Raises OutOfRange unless 1 <= n_edges <= the edges of the graph.
+    """
+    graph = scores.graph
+    check_edges(graph, n_edges)
+    flat = np.flatnonzero(graph.exists)
+    order = np.argsort(-_sizes(scores, signed).ravel()[flat], kind="stable")
+    mask = np.zeros(graph.exists.size, dtype=bool)
+    mask[flat[order[:n_edges]]] = True
+    return _finish(Circuit(graph, mask.reshape(graph.exists.shape)), prune)
+
+
+def threshold_edges(
+    scores: Scores, threshold: float, *, prune: bool = False, signed: bool = False
+) -> Circuit:
+    """Every edge of size ``threshold`` or more, which may be none.
+
+    Raises OutOfRange unless the threshold is finite and not negative.
+    """
+    if not 0 <= threshold < math.inf:
+        raise OutOfRange("threshold", threshold, 0, None, hint="It must be finite.")
+    # In float64: a threshold is not to be rounded to the scores' precision before it is compared.
+    large = _sizes(scores, signed).astype(np.float64) >= threshold
+    return _finish(Circuit(scores.graph, large & scores.graph.exists), prune)
+
+
+def greedy_edges(
+    scores: Scores, n_edges: int, *, prune: bool = False, signed: bool = False
+) -> Circuit:
+    """``n_edges`` edges grown back from ``logits``: the greedy search of EAP-IG.
+
+    Candidates are the edges into nodes reached so far, at first ``logits`` alone. Each step takes
+    the candidate of largest size; its source is then reached too. A shared key or value slot is
+    reached with the first head that it feeds. Every edge thus has a path to ``logits``; ``prune``
+    asks for one from ``input`` as well. Hanna et al. 2024, arXiv 2403.17806.
+
+    Raises OutOfRange unless 1 <= n_edges <= the edges of the graph.
+    """
+    graph = scores.graph
+    check_edges(graph, n_edges)
+    keys = -_sizes(scores, signed)  # a heap gives its smallest entry first
+    mask = np.zeros(graph.exists.shape, dtype=bool)
+    slots_of = [np.flatnonzero(column).tolist() for column in graph.feeds.T]  # by node
+    # Each reached slot has its sources in order, and its best one that is not taken in the heap.
+    order: dict[int, np.ndarray] = {}
+    candidates: list[tuple[float, int, int, int]] = []  # key, row, column, place in the order
+
+    def candidate(column: int, place: int) -> tuple[float, int, int, int]:
+        row = int(order[column][place])
+        return float(keys[row, column]), row, column, place
+
+    def reach(node: int) -> None:
+        for column in slots_of[node]:
+            if column not in order:
+                n_sources = graph.slots[column].n_sources
+                order[column] = np.argsort(keys[:n_sources, column], kind="stable")
+                heapq.heappush(candidates, candidate(column, 0))
+
+    reached = [False] * len(graph.sources)
+    reach(graph.node("logits"))
+    for _ in range(n_edges):
+        _, row, column, place = candidates[0]
+        mask[row, column] = True
+        if place + 1 < len(order[column]):
+            heapq.heapreplace(candidates, candidate(column, place + 1))
+        else:
+            heapq.heappop(candidates)
+        if not reached[row]:  # sources are the first nodes, in the same order
+            reached[row] = True
+            reach(row)
+    return _finish(Circuit(graph, mask), prune)
+
+
+def prune_dead_ends(circuit: Circuit) -> Circuit:
+    """Drop edges that lie on no path from ``input`` to ``logits``.
+
+    A head passes a path on from any of its slots to its output; a shared key or value slot passes
+    it on to every head of its group.
+    """
+    graph, mask = circuit.graph, circuit.mask
+    n = len(graph.sources)
+    feeds = graph.feeds[:, :n]  # slots -> sources
+    fed: np.ndarray = np.zeros(n, dtype=bool)  # can be reached from input
+    fed[0] = True
+    for row in range(1, n):  # sources are in the order in which they are written
+        fed[row] = (mask[fed].any(axis=0) & feeds[:, row]).any()
+    useful = np.zeros(n, dtype=bool)  # reaches logits
+    for row in range(n - 1, -1, -1):
+        slots = mask[row]
+        useful[row] = slots[-1] or (feeds[slots] & useful).any()
+    slot_useful = np.asarray((feeds & useful).any(axis=1))
+    slot_useful[-1] = True
+    return Circuit(graph, mask & fed[:, None] & slot_useful[None, :])
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A way to choose edges. ``amount`` says what its second argument is."""
+
+    key: str
+    name: str
+    amount: Literal["edges", "threshold"]
+    choose: Callable[..., Circuit]
+
+
+SELECTIONS: dict[str, Selection] = {
+    selection.key: selection
+    for selection in (
+        Selection("top", "largest scores", "edges", top_edges),
+        Selection("threshold", "scores above a threshold", "threshold", threshold_edges),
+        Selection("greedy", "grown back from the logits", "edges", greedy_edges),
+    )
+}
+
+
+def _sizes(scores: Scores, signed: bool) -> np.ndarray:
+    return scores.values if signed else np.abs(scores.values)
+
+
+def check_edges(graph: Graph, n_edges: int, *, hint: str = "") -> None:
+    """Raise OutOfRange unless a graph can have a circuit of that many edges."""
+    if not 1 <= n_edges <= graph.n_edges:
+        raise OutOfRange("edges", n_edges, 1, graph.n_edges, hint=hint)
+
+
+def _finish(circuit: Circuit, prune: bool) -> Circuit:
+    return prune_dead_ends(circuit) if prune else circuit

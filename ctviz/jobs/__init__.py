@@ -1,0 +1,1 @@
+"""Whole operations that write into the run store: discovery, tuning, studies."""

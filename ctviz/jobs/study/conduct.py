@@ -1,0 +1,188 @@
+"""Run a study into a folder, from wherever it was left.
+
+::
+
+    study.json     what is compared: model, task, methods, seeds, rates, settings
+    runs/          a run directory for each run, without its weights
+    results.csv    one row a run
+    report.html    the report, with its figures inside; figures also as .svg and .png
+    summary.txt    what was found, in plain words
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ctviz.errors import CtvizError, DamagedRun, UndefinedMetric
+from ctviz.files import read_json, write_bytes, write_json
+from ctviz.jobs import tune
+from ctviz.jobs.study.plan import Study, Trial, choose_rate
+from ctviz.jobs.study.report import write_report
+from ctviz.jobs.tune import Baseline
+from ctviz.models.loading import load
+from ctviz.runs import Run, open_run
+from ctviz.runs.config import Method
+from ctviz.tasks import find_task
+
+__all__ = ["conduct", "open_study"]
+
+log = logging.getLogger(__name__)
+
+
+def open_study(folder: Path) -> Study:
+    """The study that a folder holds; raises DamagedRun."""
+    values = read_json(folder / "study.json")
+    try:
+        return Study.from_dict(values)
+    except (KeyError, TypeError) as error:
+        raise DamagedRun(f"{folder / 'study.json'} is not a study: {error!r}.") from error
+
+
+def conduct(
+    study: Study, folder: Path, *, progress: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Do what is left of a study and write its report; returns the report in plain values.
+
+    A run that was interrupted goes on from its last checkpoint, a finished one is left alone, one
+    that diverged is kept as such. Results are written anew after every run.
+    """
+    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    write_json(folder / "study.json", study.to_dict())
+    better = find_task(study.task).judged_by.better
+    rows: list[dict[str, Any]] = []
+
+    def do(trial: Trial, label: str) -> None:
+        progress(f"{label}: {trial.name}")
+        rows.append(_run(study, trial, folder / "runs"))
+        _write_rows(folder, rows)
+
+    trials = study.trials
+    for at, trial in enumerate(trials):
+        do(trial, f"learning rates, {at + 1} of {len(trials)}")
+    rates: dict[Method, float] = {}
+    for method in study.methods:
+        tried = [row for row in rows if row["method"] == method]
+        try:
+            rates[method] = choose_rate(tried, better=better)
+        except CtvizError as error:
+            log.warning("%s: %s", method, error)
+    for seed in range(1, study.seeds):
+        for method, rate in rates.items():
+            do(Trial(method, rate, seed), f"seed {seed} of {study.seeds - 1}")
+    for row in rows:
+        row["chosen"] = rates.get(row["method"]) == row["rate"]
+    table = _write_rows(folder, rows)
+    return write_report(study, table, folder)
+
+
+def _run(study: Study, trial: Trial, parent: Path) -> dict[str, Any]:
+    """One row of the results, from a run that is there or is made now."""
+    folder, config = parent / trial.name, study.config(trial)
+    run = _stored(folder)
+    if run is not None and run.config != config:
+        raise CtvizError(
+            f"{folder} is a run with other settings. Give the study another folder with --out."
+        )
+    state = run.status().state if run is not None else None
+    if state != "finished" and not (state == "failed" and _diverged(run)):
+        if run is not None and run.status().live:
+            raise CtvizError(f"{folder} is still being run by another process.")
+        (folder / "cancel").unlink(missing_ok=True)
+        try:
+            tune.tune(
+                config,
+                folder,
+                loaded=load(config.model, device=config.device),
+                resume=run is not None,
+                baseline=_baseline(parent),
+                keep_model=False,
+            )
+        except UndefinedMetric as error:
+            log.warning("%s: %s", trial.name, error)
+    return _row(trial, open_run(str(folder)))
+
+
+def _stored(folder: Path) -> Run | None:
+    """The run in a folder; what is no run that can be read is taken away."""
+    if not folder.exists():
+        return None
+    try:
+        run = open_run(str(folder))
+        run.status()
+    except DamagedRun as error:
+        log.warning("%s It is started anew.", error)
+        shutil.rmtree(folder)
+        return None
+    return run
+
+
+def _diverged(run: Run | None) -> bool:
+    return run is not None and "diverged" in run.status().message
+
+
+def _baseline(parent: Path) -> Baseline | None:
+    """What an earlier run of the study measured of the untuned model."""
+    for folder in sorted(parent.iterdir()):
+        try:
+            run = open_run(str(folder))
+            standing = run.about.get("before")
+            first = next(run.snapshots(), None)
+        except CtvizError:
+            continue
+        if standing and first is not None and first.step == 0:
+            others = [key.partition(".")[2] for key in standing if key.startswith("other.")]
+            return Baseline(first, standing, tuple(others))
+    return None
+
+
+def _row(trial: Trial, run: Run) -> dict[str, Any]:
+    """A run in one row; what it did not get to is None."""
+    about, metrics = run.about, run.metrics()
+    judged, state = about["task"]["judged_by"], run.status().state
+    row: dict[str, Any] = {
+        "method": trial.method,
+        "rate": trial.rate,
+        "seed": trial.seed,
+        "state": state,
+        "steps": int(metrics["step"].max()),
+        "dev_examples": about["examples"],
+        "dev_after": None,
+        "dev_kl": None,
+        "trainable": about["trainable"],
+        "trained_fraction": _mean(metrics, "trained_fraction"),
+        "seconds_per_step": _median(metrics, "seconds"),
+        "chosen": False,
+    }
+    before, after = about.get("before", {}), about.get("after", {})
+    if state == "finished":
+        last = metrics.dropna(subset=["metric"]).iloc[-1]
+        row |= {"dev_after": float(last[judged]), "dev_kl": float(last["retention_kl"])}
+    for name in dict.fromkeys([*before, *after]):
+        row[f"{name}_before"] = before.get(name)
+        row[f"{name}_after"] = after.get(name)
+    for name in ("faithfulness", "overlap_since_start"):
+        if name in metrics and metrics[name].notna().any():
+            row[f"circuit_{name}"] = float(metrics[name].dropna().iloc[-1])
+    for change in about.get("weight_change", []):
+        row[f"moved_{change['kind']}_{change['layer']}"] = change["change"]
+    return row
+
+
+def _mean(metrics: pd.DataFrame, name: str) -> float | None:
+    return float(metrics[name].mean()) if name in metrics else None
+
+
+def _median(metrics: pd.DataFrame, name: str) -> float | None:
+    return float(metrics[name].median()) if name in metrics else None
+
+
+def _write_rows(folder: Path, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    write_bytes(folder / "results.csv", table.to_csv(index=False, float_format="%.6g").encode())
+    return table

@@ -1,0 +1,43 @@
+"""The app: page config and navigation. Streamlit runs this file, or ``app.py`` that calls it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ctviz import paths
+
+__all__ = ["main"]
+
+# Streamlit leaves a hand's breadth above the first element; the player needs the height.
+# A live run reruns each second: the player must not fade meanwhile.
+# Slider values are written in the primary colour, which is too dark a text in the dark theme.
+STYLE = (
+    "<style>.stMainBlockContainer { padding: 4.2rem 2.5rem 1.5rem }"
+    "[data-testid=stSliderThumbValue] { color: inherit }"
+    "[data-stale=true]:has([data-testid=stBidiComponentIsolated]) { opacity: 1 !important }</style>"
+)
+
+
+def main() -> None:
+    """Draw the page that the address asks for."""
+    icon = str(paths.data() / "icon.svg")
+    st.set_page_config(page_title="ctviz", page_icon=icon, layout="wide")
+    st.html(STYLE)
+    watch, inspect, compare, run, learn = (
+        str(paths.pages() / f"{name}.py")
+        for name in ("watch", "inspect", "compare", "run", "learn")
+    )
+    st.navigation(
+        [
+            st.Page(watch, title="Watch", icon=":material/play_circle:", default=True),
+            st.Page(inspect, title="Inspect", icon=":material/search_insights:"),
+            st.Page(compare, title="Compare", icon=":material/compare_arrows:"),
+            st.Page(run, title="Run", icon=":material/science:"),
+            st.Page(learn, title="Learn", icon=":material/school:"),
+        ],
+        position="top",
+    ).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Where things lie on disk: what ships with the package, the cache of weights, the runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["app", "cache", "data", "pages", "runs", "shipped_runs"]
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def data() -> Path:
+    """What ships with the package: the bundled model, sample runs, English, icon, theme."""
+    return PACKAGE / "data"
+
+
+def shipped_runs() -> Path:
+    """The folder of the sample runs."""
+    return data() / "runs"
+
+
+def pages() -> Path:
+    """The folder of the app's pages."""
+    return PACKAGE / "pages"
+
+
+def app() -> Path:
+    """The script that Streamlit runs."""
+    return pages() / "app.py"
+
+
+def cache() -> Path:
+    """Downloaded weights: ``CTVIZ_CACHE``, or ``ctviz`` in the user's cache folder."""
+    asked = os.environ.get("CTVIZ_CACHE")
+    if asked:
+        return Path(asked).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ctviz"
+
+
+def runs() -> Path:
+    """The user's runs: ``CTVIZ_RUNS``, or ``ctviz-runs`` in the current folder."""
+    asked = os.environ.get("CTVIZ_RUNS")
+    return Path(asked).expanduser() if asked else Path.cwd() / "ctviz-runs"

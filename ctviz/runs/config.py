@@ -1,0 +1,190 @@
+"""What to run: the settings of discovery and tuning, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from ctviz.circuits.choices import ABLATIONS, Ablation
+from ctviz.errors import CtvizError, OutOfRange, UnknownName
+from ctviz.tasks import find_task, is_file
+
+__all__ = [
+    "CHOICES",
+    "METHODS",
+    "PAPER",
+    "Method",
+    "TuneConfig",
+]
+
+Method = Literal["circuit", "frozen-circuit", "random", "full", "lora"]
+METHODS: tuple[Method, ...] = get_args(Method)
+Optimizer = Literal["adamw", "sgd"]
+Choice = Literal["top", "threshold"]
+Course = Literal["constant", "linear", "cosine"]
+Objective = Literal["target", "text", "weighted"]
+Precision = Literal["float32", "bfloat16"]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "method": METHODS,
+    "select": get_args(Choice),
+    "edges_course": get_args(Course),
+    "ablation": ABLATIONS,
+    "objective": get_args(Objective),
+    "rate_course": get_args(Course),
+    "optimizer": get_args(Optimizer),
+    "precision": get_args(Precision),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneConfig:
+    """Settings of one tuning run.
+
+    **What moves.** ``method``: ``circuit`` updates only what the circuit owns, which is discovered
+    on the step's own batch again every ``rediscover`` steps; ``frozen-circuit`` discovers it once;
+    ``random`` updates parts drawn at random, as many parameters as the first circuit owns, and
+    draws again every ``rediscover`` steps; ``full`` updates every parameter; ``lora`` trains
+    adapters of rank ``lora_rank`` on every linear layer of the blocks.
+
+    **The circuit.** ``select``: its ``edges`` largest by \\|score\\|, or all above ``threshold``.
+    The number of edges goes from ``edges`` to ``edges_end`` (0: it stays) by ``edges_course``.
+
+    **The step.** ``batch_size`` examples, run ``micro_batch`` at a time (0: all at once; the result
+    is the same up to rounding). ``objective``: cross-entropy of the ``target``, of the whole
+    ``text``, or of the text with the target's tokens weighing ``target_weight`` times as much
+    (``weighted``). The learning rate rises over ``warmup`` steps and then goes to zero by
+    ``rate_course``. ``precision`` bfloat16 runs the matrix products of training in it; weights and
+    discovery stay in float32.
+
+    ``examples``: dev examples on which snapshots are computed; ``snapshot_every``: steps between
+    snapshots, 0 for about 20 a run. ``keep_weights``: how many snapshots keep their weights, spread
+    evenly over the run, the last one always; -1: as many as fit into 200 MB by an upper bound; 0:
+    none.
+
+    Raises OutOfRange and UnknownName for values that no model could satisfy; the number of edges
+    is checked again when the model is known.
+    """
+
+    model: str
+    task: str
+    method: Method = "circuit"
+    steps: int = 60
+    edges: int = 60
+    select: Choice = "top"
+    threshold: float = 0.0
+    edges_end: int = 0
+    edges_course: Course = "constant"
+    rediscover: int = 1
+    ablation: Ablation = "counterfactual"
+    lora_rank: int = 8
+    batch_size: int = 16
+    micro_batch: int = 0
+    objective: Objective = "target"
+    target_weight: float = 10.0
+    learning_rate: float = 3e-4
+    warmup: int = 0
+    rate_course: Course = "constant"
+    optimizer: Optimizer = "adamw"
+    weight_decay: float = 0.0
+    max_norm: float = 1.0
+    precision: Precision = "float32"
+    examples: int = 32
+    snapshot_every: int = 0
+    keep_weights: int = -1
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not is_file(self.task):  # a stored run can be read without the file it was tuned on
+            find_task(self.task)
+        for name, known in CHOICES.items():
+            asked = getattr(self, name)
+            if asked not in known:
+                raise UnknownName(name, asked, known)
+        for what, low, high in (
+            ("steps", 1, 100_000),
+            ("edges", 1, None),
+            ("threshold", 0.0, None),
+            ("edges_end", 0, None),
+            ("rediscover", 1, 100_000),
+            ("lora_rank", 1, 1024),
+            ("batch_size", 1, 4096),
+            ("micro_batch", 0, self.batch_size),
+            ("target_weight", 0.0, None),
+            ("learning_rate", 0.0, 1.0),
+            ("warmup", 0, self.steps),
+            ("weight_decay", 0.0, 1.0),
+            ("max_norm", 0.0, None),
+            ("examples", 2, 4096),
+            ("snapshot_every", 0, self.steps),
+            ("keep_weights", -1, 100_000),
+            ("seed", 0, 2**31 - 1),
+        ):
+            value = getattr(self, what)
+            if not (low <= value < math.inf and (high is None or value <= high)):
+                raise OutOfRange(what, value, low, high)
+        if (self.edges_course == "constant") != (self.edges_end == 0):
+            raise CtvizError(
+                f"edges_course is {self.edges_course} and edges_end is {self.edges_end}: a course "
+                "needs an end, and an end a course (linear or cosine)."
+            )
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the method needs a circuit, and so counterfactual pairs of the training data."""
+        return self.method in ("circuit", "frozen-circuit", "random")
+
+    def edges_at(self, step: int) -> int:
+        """Size of the circuit at a step, counted from 1."""
+        if self.edges_course == "constant":
+            return self.edges
+        share = _course(self.edges_course, (step - 1) / max(1, self.steps - 1))
+        return max(1, round(self.edges_end + (self.edges - self.edges_end) * share))
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate at a step, counted from 1."""
+        if step <= self.warmup:
+            return self.learning_rate * step / self.warmup
+        done = (step - 1 - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * _course(self.rate_course, done)
+
+    @property
+    def every(self) -> int:
+        """Steps between snapshots."""
+        return self.snapshot_every or max(1, round(self.steps / 20))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for ``run.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TuneConfig:
+        """The settings in a dict; raises UnknownName for a name that is not a setting."""
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UnknownName("setting", name, known)
+        return cls(**values)
+
+
+PAPER: dict[str, Any] = {
+    "edges": 500,
+    "select": "top",
+    "rediscover": 1,
+    "ablation": "mean",
+    "batch_size": 16,
+    "objective": "text",
+    "optimizer": "sgd",
+    "learning_rate": 1e-3,
+    "warmup": 100,
+}
+"""Settings of the circuit-tuning paper for agreement on GPT-2 (arXiv 2502.06106 and its code)."""
+
+
+def _course(course: Course, done: float) -> float:
+    """What is left of 1, after a share ``done`` of the way."""
+    if course == "linear":
+        return 1 - done
+    return (1 + math.cos(math.pi * done)) / 2 if course == "cosine" else 1.0

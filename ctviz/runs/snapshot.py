@@ -1,0 +1,78 @@
+"""What is recorded at one training step. Pure numpy: pages and files use it without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Notice", "ProbeReading", "Snapshot", "StepRecord"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbeReading:
+    """What one fixed prompt did at one step.
+
+    ``tokens``: the prompt's tokens as text; ``answer``, ``foil``: as text; ``attention``: float16
+    [layer, head, query, key], NaN where it cannot be read; ``top``: the most likely next tokens
+    with their probabilities; ``attribution``: float32 [node], direct logit attribution: what each
+    node writes, through the final norm with its scale as it is in this run, along unembed(answer) -
+    unembed(foil), in logits; NaN for ``logits``.
+    """
+
+    tokens: tuple[str, ...]
+    answer: str
+    foil: str
+    attention: np.ndarray
+    top: tuple[tuple[str, float], ...]
+    attribution: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The model at one training step, seen through its circuit on the dev pairs.
+
+    ``scores``: float32 [source, slot] (see `ctviz.circuits.scores.Scores`); ``circuit``: bool
+    [source, slot], the selected edges; ``tuned``: bool [source, slot], the edges of the circuit
+    that owned what the last update moved (all False at step 0 and for random units, all edges for
+    full tuning and LoRA); ``redundancy``: float32 [node] by estimator; ``metrics``: numbers by
+    name; ``error``: float32 [source, slot], the scores' standard errors, None in runs that were
+    made before they were kept.
+    """
+
+    step: int
+    scores: np.ndarray
+    circuit: np.ndarray
+    tuned: np.ndarray
+    redundancy: dict[str, np.ndarray]
+    metrics: dict[str, float]
+    probes: tuple[ProbeReading, ...]
+    error: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One training step in numbers.
+
+    ``outside_moved``: how many parts of the model that the step did not own have moved, measured
+    (see `ctviz.tuning.ownership.MotionMeter`); None for full tuning, which owns all.
+    ``trained_fraction``: parameters that the step moved, by all parameters of the untuned model.
+    ``micro_batch``: how many examples were run at a time.
+    """
+
+    step: int
+    loss: float
+    outside_moved: int | None
+    trained_fraction: float
+    n_circuit_edges: int | None
+    gradient_norm: float
+    learning_rate: float
+    micro_batch: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person should know: a run goes on, but not as it was asked to."""
+
+    text: str

@@ -1,0 +1,1 @@
+"""The process that holds a model for Inspect, and its client."""

@@ -1,0 +1,1 @@
+"""Tuning what a circuit owns: the loop, its methods, and what it keeps."""

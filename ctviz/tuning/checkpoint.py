@@ -1,0 +1,176 @@
+"""The state of a tuning run in one file, from which it goes on as if it had never stopped.
+
+``checkpoint/{step}.safetensors`` holds every parameter of the model (``model.*``), the optimizer's
+state of every unit that was ever owned (``optimizer.*``), what the method remembers (``method.*``)
+and the order of the coming batches. A
+newer checkpoint replaces the older one only once it is whole. That of a finished run keeps the
+parameters alone, LoRA's adapters merged into them: it is the tuned model. What tuning changed by a
+snapshot is kept in files of its own, see `ctviz.runs.weights`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ctviz.errors import DamagedRun, DiskFull
+from ctviz.runs.weights import steps_to_keep
+from ctviz.tuning.lora import is_adapter, merged, plain_name
+
+if TYPE_CHECKING:
+    from ctviz.tuning.loop import Tuning
+
+__all__ = [
+    "SnapshotWeights",
+    "load_checkpoint",
+    "remove_checkpoints",
+    "save_checkpoint",
+]
+
+
+def save_checkpoint(tuning: Tuning, folder: Path, *, finished: bool = False) -> Path:
+    """Write the state after ``tuning.step`` steps; older checkpoints are then removed.
+
+    Raises DiskFull if it cannot be written; the older checkpoint then stays.
+    """
+    if finished:
+        with merged(tuning.anatomy):
+            weights = _tuned_weights(tuning)
+            tensors = {f"model.{name}": weight for name, weight in weights.items()}
+            file = _write(tuning, folder / "checkpoint", tensors)
+    else:
+        file = _write(tuning, folder / "checkpoint", _whole_state(tuning))
+    # parts: of a killed worker
+    for older in [*file.parent.glob("*.safetensors"), *file.parent.glob("*.part")]:
+        if older != file:
+            older.unlink()
+    return file
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the weights that a run has kept."""
+    for file in (folder / "checkpoint").glob("*.safetensors"):
+        file.unlink()
+
+
+class SnapshotWeights:
+    """Writes the tensors that differ from the untuned model, at those snapshots that keep them.
+
+    Made before anything has moved: it remembers the untuned tensors that tuning can move, on the
+    CPU, if any step is to be kept. ``steps``: those that are.
+    """
+
+    def __init__(self, tuning: Tuning, folder: Path) -> None:
+        self._tuning, self._place = tuning, folder / "weights"
+        names = {id(p): name for name, p in tuning.anatomy.model.named_parameters()}
+        moving = {
+            _moved_by(names[id(part.parameter)])
+            for unit in tuning.method.units
+            for part in unit.parts
+        }
+        untuned = {n: w for n, w in _tuned_weights(tuning).items() if n in moving}
+        size = sum(weight.numel() * weight.element_size() for weight in untuned.values())
+        self.steps = steps_to_keep(tuning.config, size)
+        self._untuned = {n: w.cpu().clone() for n, w in untuned.items()} if self.steps else {}
+
+    def keep(self) -> None:
+        """Write the weights after ``tuning.step`` steps if they are to be kept; raises DiskFull."""
+        tuning = self._tuning
+        if tuning.step not in self.steps:
+            return
+        with merged(tuning.anatomy):
+            now = _tuned_weights(tuning)
+            changed = {
+                name: now[name].cpu()
+                for name, before in self._untuned.items()
+                if not torch.equal(now[name].cpu(), before)
+            }
+            loaded = tuning.loaded
+            about = {"step": tuning.step, "model": loaded.name, "revision": loaded.revision}
+            header = {key: json.dumps(value) for key, value in about.items()}
+            _write(tuning, self._place, changed, header)
+
+
+def _moved_by(name: str) -> str:
+    """The model's own tensor that changes when a parameter does: an adapter's is its weight."""
+    layer, adapter, _ = name.partition(".lora_")
+    return f"{layer}.weight" if adapter else name
+
+
+def _tuned_weights(tuning: Tuning) -> dict[str, Tensor]:
+    """The model's own parameters by their own names, adapters merged into them."""
+    return {
+        plain_name(name): parameter.detach().contiguous()
+        for name, parameter in tuning.anatomy.model.named_parameters()
+        if not is_adapter(name)
+    }
+
+
+def _whole_state(tuning: Tuning) -> dict[str, Tensor]:
+    tensors = {
+        f"model.{name}": parameter.detach().contiguous()
+        for name, parameter in tuning.anatomy.model.named_parameters()
+    }
+    tensors |= {f"optimizer.{k}": v.contiguous() for k, v in tuning.optimizer.state().items()}
+    tensors |= {f"method.{k}": v.contiguous() for k, v in tuning.method.state().items()}
+    tensors["batches.generator"] = tuning.shuffle.get_state()
+    tensors["batches.order"] = torch.tensor(tuning.order, dtype=torch.int64)
+    tensors["batches.micro"] = torch.tensor(tuning.micro)
+    return tensors
+
+
+def _write(
+    tuning: Tuning, place: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None
+) -> Path:
+    """Write the tensors of a step at once; ``about`` goes into the header."""
+    file = place / f"{tuning.step:06d}.safetensors"
+    scratch = file.with_suffix(".part")
+    try:
+        place.mkdir(exist_ok=True)
+        save_file(tensors, scratch, metadata=about)
+        scratch.replace(file)
+    except (OSError, SafetensorError) as error:
+        raise DiskFull(
+            f"{file} could not be written: {error}. Make room on the disk; the run can then be "
+            "resumed from its last checkpoint."
+        ) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    return file
+
+
+@torch.no_grad()
+def load_checkpoint(tuning: Tuning, file: Path) -> None:
+    """Put a freshly made `Tuning` of the same settings into the state of a checkpoint.
+
+    Raises DamagedRun if the file cannot be read or belongs to another model or to a finished run.
+    """
+    try:
+        tensors = load_file(file, device=str(tuning.anatomy.device))
+    except (OSError, SafetensorError) as error:
+        raise DamagedRun(f"{file} cannot be read: {error}.") from error
+    if "batches.order" not in tensors:
+        raise DamagedRun(f"{file} holds a finished run's weights: there is nothing to resume.")
+    parameters = dict(tuning.anatomy.model.named_parameters())
+    for name, parameter in parameters.items():
+        saved = tensors.get(f"model.{name}")
+        if saved is None or saved.shape != parameter.shape:
+            raise DamagedRun(
+                f"{file} does not fit the model: {name} is missing or of another shape."
+            )
+        parameter.copy_(saved)
+    for kind, load_state in (
+        ("optimizer.", tuning.optimizer.load_state),
+        ("method.", tuning.method.load_state),
+    ):
+        load_state({k.removeprefix(kind): v for k, v in tensors.items() if k.startswith(kind)})
+    tuning.shuffle.set_state(tensors["batches.generator"].cpu())
+    tuning.order = tensors["batches.order"].tolist()
+    tuning.micro = int(tensors["batches.micro"])
+    tuning.step = int(file.stem)

@@ -1,0 +1,118 @@
+"""What a run works on: a task's examples as tensors that fit one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ctviz.circuits.choices import Metric
+from ctviz.errors import BadTask
+from ctviz.models.loading import Loaded
+from ctviz.runs.config import TuneConfig
+from ctviz.tasks import Example, Pair, Task, find_task
+from ctviz.tasks.batch import Batch, encode
+from ctviz.tasks.fitting import fitting_examples
+from ctviz.tasks.texts import Texts, encode_texts
+
+__all__ = ["Material", "gather"]
+
+TRAIN_EXAMPLES = 512
+FIXED = 0  # seed of dev and test examples: the same for all seeds of a run
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """Train texts with the pairs that circuits are discovered on; dev examples with theirs.
+
+    ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
+    ``metric`` is the logit difference, or log_probability where the task has no pairs: then a pair
+    is prompt and target, and corrupting is mean or zero ablation. ``same``: whether every train
+    text is a pair's clean prompt and then its answer, one token, so that one run of the model does
+    for both. ``left_out`` says why examples of the task were not taken.
+    """
+
+    task: Task
+    metric: Metric
+    train: Texts
+    train_pairs: Batch
+    pair_row: tuple[int, ...]
+    dev: tuple[Example, ...]
+    dev_pairs: Batch
+    probe_pairs: tuple[Pair, ...]
+    left_out: tuple[str, ...]
+    same: bool
+
+    def pairs_of(self, rows: Sequence[int]) -> Batch | None:
+        """The pairs of some train examples, None if they have none."""
+        found = [self.pair_row[row] for row in rows if self.pair_row[row] >= 0]
+        return self.train_pairs[torch.tensor(found)] if found else None
+
+
+def gather(loaded: Loaded, config: TuneConfig) -> Material:
+    """Read or generate the examples of a run; raises BadTask if nothing of them fits the model."""
+    task, device = find_task(config.task), loaded.anatomy.device
+    train, left_out = fitting_examples(loaded, task, TRAIN_EXAMPLES, "train", config.seed)
+    dev, _ = fitting_examples(loaded, task, config.examples, "dev", FIXED)
+    paired = any(example.pair for example in train)
+    metric: Metric = "logit_difference" if paired else "log_probability"
+    _check_ablation(config, task, train)
+    pairs: list[Pair] = []
+    rows = []
+    for example in train:
+        pair = _pair(example, paired=paired)
+        rows.append(len(pairs) if pair else -1)
+        pairs += [pair] if pair else []
+    dev_pairs = [pair for pair in (_pair(e, paired=paired) for e in dev) if pair]
+    if not dev_pairs:
+        raise BadTask(f"None of the {len(dev)} dev examples of {task.name} has a pair.")
+    longest = loaded.anatomy.context
+    texts = encode_texts(train, loaded.tokenizer, longest=longest)
+    train_pairs = encode(pairs, loaded.tokenizer, metric=metric)
+    return Material(
+        task=task,
+        metric=metric,
+        train=texts.to(device),
+        train_pairs=train_pairs.to(device),
+        pair_row=tuple(rows),
+        dev=tuple(dev),
+        dev_pairs=encode(dev_pairs, loaded.tokenizer, metric=metric).to(device),
+        probe_pairs=_two_kinds(dev_pairs) if paired else (),
+        left_out=tuple(left_out),
+        same=_same(texts, train_pairs),
+    )
+
+
+def _same(texts: Texts, pairs: Batch) -> bool:
+    """Whether each text is the clean prompt of the pair in its row and then one answer token."""
+    if len(texts) != len(pairs) or bool((texts.begin != texts.last).any()):
+        return False
+    prompts = zip(texts.ids.tolist(), pairs.clean.tolist(), texts.last.tolist(), strict=True)
+    answers = texts.ids[torch.arange(len(texts)), texts.last]
+    return (
+        torch.equal(texts.last, pairs.last + 1)
+        and torch.equal(answers, pairs.answer[:, -1])
+        and all(text[:n] == prompt[:n] for text, prompt, n in prompts)
+    )
+
+
+def _pair(example: Example, *, paired: bool) -> Pair | None:
+    """Its pair; for a task without any, its prompt and its target."""
+    return example.pair if paired else Pair(example.prompt, example.prompt, example.target, "")
+
+
+def _check_ablation(config: TuneConfig, task: Task, examples: Sequence[Example]) -> None:
+    if config.ablation != "counterfactual":
+        return
+    if all(e.pair is None or e.pair.clean == e.pair.corrupt for e in examples):
+        raise BadTask(
+            f"{task.name} has no counterfactual prompts, so corrupting with them would change "
+            "nothing. Use mean or zero ablation (--ablation mean)."
+        )
+
+
+def _two_kinds(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """The first pair and the first one with another answer: they show the task from both sides."""
+    others = [pair for pair in pairs if pair.answer != pairs[0].answer]
+    return (pairs[0], *others[:1])

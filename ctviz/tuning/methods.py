@@ -1,0 +1,176 @@
+"""Which parameters a tuning step may move: the methods that are compared.
+
+Each method is asked, before every step, for the units that it owns. What it must remember to go on
+after an interruption is its state.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ctviz.circuits.scores import Circuit, Scores
+from ctviz.circuits.selection import threshold_edges, top_edges
+from ctviz.errors import EmptyCircuit
+from ctviz.models.anatomy import Anatomy
+from ctviz.runs.config import TuneConfig
+from ctviz.tasks.batch import Batch
+from ctviz.tuning.lora import adapter_units
+from ctviz.tuning.ownership import (
+    Unit,
+    circuit_units,
+    owned_units,
+    whole_units,
+)
+
+__all__ = ["Method", "Owned", "make_method", "select_circuit"]
+
+Discover = Callable[[Batch], Scores]
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Names of the units that a step may move, and the circuit that owns them, if one does."""
+
+    units: tuple[str, ...]
+    circuit: Circuit | None = None
+
+
+class Method(ABC):
+    """``units`` are all that the method can ever own."""
+
+    units: list[Unit]
+
+    @abstractmethod
+    def own(self, step: int, batch: Batch | None) -> Owned:
+        """What moves at a step, counted from 1, on a batch of pairs (None without any)."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What to remember."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:  # noqa: B027 - most remember nothing
+        """Go on from what `state` returned."""
+
+
+def make_method(anatomy: Anatomy, config: TuneConfig, discover: Discover, first: Batch) -> Method:
+    """The method of a config. ``first`` are the pairs on which a circuit is discovered only once;
+    ``discover`` scores the edges on a batch."""
+    if config.method == "full":
+        return _Everything(whole_units(anatomy))
+    if config.method == "lora":
+        return _Everything(adapter_units(anatomy, config.lora_rank, config.seed))
+    if config.method == "random":
+        return _RandomUnits(anatomy, config, discover, first)
+    return _CircuitUnits(anatomy, config, discover, first)
+
+
+def select_circuit(scores: Scores, config: TuneConfig, step: int) -> Circuit:
+    """The circuit of a config from the scores at a step, counted from 1 (0 is as 1).
+
+    Raises EmptyCircuit if no \\|score\\| is above the threshold.
+    """
+    if config.select == "top":
+        return top_edges(scores, config.edges_at(max(1, step)))
+    circuit = threshold_edges(scores, config.threshold)
+    if not circuit.n_edges:
+        raise EmptyCircuit(
+            f"At step {step} no edge has a |score| above the threshold {config.threshold:g}: the "
+            f"largest is {np.abs(scores.values).max():.3g}. Lower the threshold, or select a "
+            "number of edges."
+        )
+    return circuit
+
+
+class _Everything(Method):
+    """Whatever there is to move: full fine-tuning, or the adapters of LoRA."""
+
+    def __init__(self, units: list[Unit]) -> None:
+        self.units = units
+        self._owned = Owned(tuple(unit.name for unit in units))
+
+    def own(self, step: int, batch: Batch | None) -> Owned:
+        """All units."""
+        return self._owned
+
+
+class _CircuitUnits(Method):
+    """What the circuit owns, discovered again every so many steps, or once."""
+
+    def __init__(
+        self, anatomy: Anatomy, config: TuneConfig, discover: Discover, first: Batch
+    ) -> None:
+        self.units = circuit_units(anatomy)
+        self._graph, self._config, self._discover = anatomy.graph, config, discover
+        self._first, self._once = first, config.method == "frozen-circuit"
+        self._circuit: Circuit | None = None
+
+    def own(self, step: int, batch: Batch | None) -> Owned:
+        """The units of the circuit; raises EmptyCircuit if it owns none."""
+        config = self._config
+        due = batch is not None and not self._once and (step - 1) % config.rediscover == 0
+        if due or self._circuit is None:
+            pairs = self._first if self._once or batch is None else batch
+            self._circuit = select_circuit(self._discover(pairs), config, step)
+        return Owned(_units_of(self._circuit, step), self._circuit)
+
+    def state(self) -> dict[str, Tensor]:
+        """The circuit that is in use."""
+        return {} if self._circuit is None else {"circuit": torch.from_numpy(self._circuit.mask)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take it over."""
+        if "circuit" in state:
+            self._circuit = Circuit(self._graph, state["circuit"].cpu().numpy().astype(bool))
+
+
+class _RandomUnits(Method):
+    """Units drawn at random until they have as many parameters as the first circuit owns."""
+
+    def __init__(
+        self, anatomy: Anatomy, config: TuneConfig, discover: Discover, first: Batch
+    ) -> None:
+        self.units = circuit_units(anatomy)
+        self._sizes = {unit.name: unit.size for unit in self.units}
+        self._config, self._discover, self._first = config, discover, first
+        self._wanted = 0
+
+    def own(self, step: int, batch: Batch | None) -> Owned:
+        """The same units until they are drawn again; raises EmptyCircuit as the circuit would."""
+        if not self._wanted:
+            circuit = select_circuit(self._discover(self._first), self._config, step)
+            self._wanted = sum(self._sizes[name] for name in _units_of(circuit, step))
+        draw = (step - 1) // self._config.rediscover
+        order = list(self._sizes)
+        random.Random(f"{self._config.seed} {draw}").shuffle(order)
+        chosen, size = [], 0
+        for name in order:
+            # stop as near to the wanted number as whole units allow
+            if abs(size + self._sizes[name] - self._wanted) < abs(size - self._wanted):
+                chosen.append(name)
+                size += self._sizes[name]
+        return Owned(tuple(chosen))
+
+    def state(self) -> dict[str, Tensor]:
+        """How many parameters to draw."""
+        return {"wanted": torch.tensor(self._wanted)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take it over."""
+        self._wanted = int(state["wanted"])
+
+
+def _units_of(circuit: Circuit, step: int) -> tuple[str, ...]:
+    names = tuple(owned_units(circuit))
+    if not names:
+        raise EmptyCircuit(
+            f"The circuit of step {step} owns no parameter that could be tuned: its "
+            f"{circuit.n_edges} edge(s) lead from input to logits only. Take more edges."
+        )
+    return names

@@ -1,0 +1,128 @@
+"""What tuning did to everything else: general English, neutral prompts, and the other tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ctviz import paths
+from ctviz.models.loading import Loaded
+from ctviz.tasks import TASKS, Task
+from ctviz.tasks.example import Example
+from ctviz.tasks.grading import chance, score
+from ctviz.tasks.neutral import neutral_texts
+from ctviz.tasks.tokens import Tokens, too_long
+
+__all__ = ["OTHERS", "Retention"]
+
+OTHERS = ("sva", "ioi", "pronoun", "greater-than", "capital-country", "induction")
+WINDOW = 128  # tokens of general English that are run at a time
+QUICK_TOKENS, QUICK_EXAMPLES, EXAMPLES = 1024, 24, 64
+NEUTRAL = 24  # prompts
+LARGEST = 700.0  # nats: more is no number
+
+
+class Retention:
+    """Remembers what the untuned model does, and measures what is left of it.
+
+    ``perplexity``: of the general English that ships with ctviz, exp of the mean cross-entropy of
+    its tokens in windows of 128. ``retention_kl``: KL(untuned || model) in nats a token, mean over
+    the tokens of neutral prompts; 0 at step 0. ``other_accuracy``: mean accuracy on those of
+    OTHERS that the untuned model does better than by chance, as ``other.<task>`` says for each;
+    absent if there is none. ``others`` are these tasks, where they are known already.
+    """
+
+    def __init__(self, loaded: Loaded, task: Task, *, others: Sequence[str] | None = None) -> None:
+        self._loaded = loaded
+        tokenizer = loaded.tokenizer
+        self._prompts = [
+            torch.tensor([tokenizer(text)["input_ids"]], device=loaded.anatomy.device)
+            for text in neutral_texts(NEUTRAL)
+        ]
+        self._untuned = [self._distribution(ids) for ids in self._prompts]
+        asked = [key for key in OTHERS if key != task.key and key not in task.rivals]
+        self._others = {
+            key: examples
+            for key in (asked if others is None else others)
+            if (examples := self._readable(key))
+            and (others is not None or self._above_chance(key, examples))
+        }
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The other tasks that are measured."""
+        return tuple(self._others)
+
+    def measure(self, *, thorough: bool = False) -> dict[str, float]:
+        """The numbers, of the model as it is now; ``thorough``: on more text and more examples."""
+        n = EXAMPLES if thorough else QUICK_EXAMPLES
+        found = {"retention_kl": self.divergence(), "perplexity": self.perplexity(thorough)}
+        for task, examples in self._others.items():
+            result = score(self._loaded, TASKS[task], examples[:n])
+            found[f"other.{task}"] = result["accuracy"]
+        accuracies = [value for key, value in found.items() if key.startswith("other.")]
+        if accuracies:
+            found["other_accuracy"] = sum(accuracies) / len(accuracies)
+        return found
+
+    def divergence(self) -> float:
+        """KL(untuned || model now) on neutral prompts, nats a token."""
+        total = tokens = 0.0
+        for ids, before in zip(self._prompts, self._untuned, strict=True):
+            now = self._distribution(ids)
+            total += float((before.exp() * (before - now)).sum())
+            tokens += ids.shape[1]
+        return total / tokens
+
+    @torch.no_grad()
+    def perplexity(self, thorough: bool = True) -> float:
+        """Of general English."""
+        anatomy, total, tokens = self._loaded.anatomy, 0.0, 0
+        for ids in self._windows:
+            if tokens and not thorough and tokens + ids.shape[1] > QUICK_TOKENS:
+                break
+            logits = anatomy.logits_at(anatomy.hidden(ids), self._places(ids))[0].float()
+            total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
+            tokens += ids.shape[1] - 1
+        return math.exp(min(total / tokens, LARGEST))
+
+    def _places(self, ids: Tensor) -> Tensor:
+        return torch.arange(ids.shape[1] - 1, device=ids.device)[None]
+
+    @cached_property
+    def _windows(self) -> list[Tensor]:
+        """Passages in windows, each int64 [1, position]."""
+        anatomy, tokenizer = self._loaded.anatomy, self._loaded.tokenizer
+        size = min(WINDOW, anatomy.context or WINDOW)
+        text = (paths.data() / "english" / "general.txt").read_text(encoding="utf-8")
+        windows = []
+        for passage in text.strip().split("\n\n"):
+            # windows are cut out of it, so a passage longer than the context needs no warning
+            ids = tokenizer(" ".join(passage.split()), verbose=False)["input_ids"]
+            windows += [ids[at : at + size] for at in range(0, len(ids), size)]
+        return [torch.tensor([w], device=anatomy.device) for w in windows if len(w) > 1]
+
+    def _above_chance(self, key: str, examples: list[Example]) -> bool:
+        """Whether the model does a task better than guessing would by two standard errors."""
+        quick = examples[:QUICK_EXAMPLES]
+        guess = chance(TASKS[key], quick)
+        if guess is None:
+            return False
+        right = score(self._loaded, TASKS[key], quick)["accuracy"]
+        return right - 2 * math.sqrt(guess * (1 - guess) / len(quick)) > guess
+
+    def _readable(self, key: str) -> list[Example]:
+        """Test examples of a task that fit into the model's context."""
+        tokens, longest = Tokens(self._loaded.tokenizer), self._loaded.anatomy.context
+        examples = TASKS[key].examples(EXAMPLES, split="test")
+        return [example for example in examples if not too_long(example, tokens, longest)]
+
+    @torch.no_grad()
+    def _distribution(self, ids: Tensor) -> Tensor:
+        anatomy = self._loaded.anatomy
+        places_ = torch.arange(ids.shape[1], device=ids.device)[None]
+        return anatomy.logits_at(anatomy.hidden(ids), places_)[0].float().log_softmax(dim=-1)

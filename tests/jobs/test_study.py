@@ -1,0 +1,263 @@
+"""Studies: what is run, how rates are chosen, what is said, and that nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ctviz.cli import main
+from ctviz.errors import CtvizError, DamagedRun, OutOfRange, UnknownName
+from ctviz.jobs import tune
+from ctviz.jobs.study.conduct import conduct, open_study
+from ctviz.jobs.study.plan import Study, choose_rate
+from ctviz.jobs.study.summary import (
+    Spread,
+    compare,
+    summarize,
+    words,
+)
+from ctviz.runs import open_run
+from ctviz.tuning.loop import Tuning
+
+SETTINGS = {"steps": 2, "edges": 30, "examples": 6, "batch_size": 8}
+SMALL = Study(
+    model="tiny",
+    task="sva-flip",
+    methods=("circuit", "full"),
+    seeds=2,
+    rates=(1e-4, 1e-3),
+    settings=SETTINGS,
+)
+
+
+def test_each_method_is_tried_at_each_rate_with_seed_0():
+    study = Study(model="tiny", task="sva", methods=("full", "lora"), rates=(1e-3, 1e-4))
+    assert [trial.name for trial in study.trials] == [
+        "full-rate0.0001-seed0",
+        "full-rate0.001-seed0",
+        "lora-rate0.001-seed0",
+        "lora-rate0.01-seed0",
+    ]
+    assert Study.from_dict(json.loads(json.dumps(study.to_dict()))) == study
+    config = SMALL.config(SMALL.trials[0])
+    assert (config.steps, config.edges, config.every) == (2, 30, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"methods": ("circuit", "fool")}, UnknownName, "Did you mean 'full'"),
+        ({"methods": ("full", "full")}, CtvizError, "give each one once"),
+        ({"methods": ()}, CtvizError, "give each one once"),
+        ({"seeds": 0}, OutOfRange, "seeds is 0"),
+        ({"rates": ()}, CtvizError, "at least one learning rate"),
+        ({"rates": (2.0,)}, OutOfRange, "learning_rate is 2"),
+        ({"task": "svaa"}, UnknownName, "Did you mean 'sva'"),
+        ({"settings": {"seed": 3}}, CtvizError, "seed is the study's own"),
+        ({"settings": {"steps": 0}}, OutOfRange, "steps is 0"),
+    ],
+)
+def test_what_cannot_be_run_is_explained_at_once(changes, error, says):
+    with pytest.raises(error, match=says):
+        Study(**{"model": "tiny", "task": "sva-flip", **changes})
+
+
+def tried(*rows: tuple[float, float | None, float]) -> list[dict]:
+    return [
+        {"rate": rate, "dev_after": after, "dev_kl": kl, "dev_examples": 100}
+        for rate, after, kl in rows
+    ]
+
+
+def test_the_rate_is_the_gentlest_within_one_standard_error_of_the_best():
+    # one standard error of 0.80 on 100 examples is 0.04
+    rows = tried((1e-5, 0.70, 0.01), (1e-4, 0.77, 0.1), (1e-3, 0.80, 2.0))
+    assert choose_rate(rows, better="higher") == 1e-4
+    assert choose_rate(rows[::2], better="higher") == 1e-3
+    lower = tried((1e-5, 0.30, 0.01), (1e-4, 0.10, 0.1), (1e-3, 0.09, 2.0))
+    assert choose_rate(lower, better="lower") == 1e-4
+    failed = [{**rows[2], "dev_after": None, "dev_kl": math.nan}]
+    assert choose_rate(rows[:2] + failed, better="higher") == 1e-4
+    with pytest.raises(CtvizError, match="try smaller ones"):
+        choose_rate(failed, better="higher")
+
+
+# ---------------------------------------------------------------------- what is said
+
+
+def results(circuit: list[float], full: list[float], *, kl: tuple[float, float]) -> pd.DataFrame:
+    rows = []
+    for method, scores, moved in (("circuit", circuit, kl[0]), ("full", full, kl[1])):
+        for seed, value in enumerate(scores):
+            rows.append(
+                {
+                    "method": method,
+                    "rate": 1e-4,
+                    "seed": seed,
+                    "state": "finished",
+                    "chosen": True,
+                    "accuracy_before": 0.5,
+                    "accuracy_after": value,
+                    "retention_kl_after": moved + 0.001 * seed,
+                    "perplexity_after": 30.0 + seed,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def test_differences_are_paired_by_seed_and_weighed_by_their_spread():
+    table = results([0.9, 0.8, 0.7], [0.8, 0.7, 0.6], kl=(0.1, 0.4))
+    found = compare(table, "circuit", "full", "accuracy_after")
+    assert found.mean == pytest.approx(0.1)
+    assert found.deviation == pytest.approx(0, abs=1e-9)
+    assert found.certain
+    assert Spread.of([0.1, -0.1, 0.05]).certain is False
+    assert Spread.of([0.3]).certain is False
+    assert compare(table, "circuit", "lora", "accuracy_after") is None
+
+
+def test_the_summary_says_who_wins_and_who_loses():
+    study = Study(model="tiny", task="sva-flip", methods=("circuit", "full"), seeds=3)
+    said = " ".join(words(study, results([0.6, 0.61, 0.62], [0.9, 0.91, 0.92], kl=(0.1, 0.4))))
+    assert "Circuit-tuning took accuracy on test examples from 0.500 to 0.610" in said
+    assert "beside full fine-tuning: worse on the task (accuracy) by 0.3" in said
+    assert "better in distance from the untuned model (KL) by 0.3" in said
+    assert "no difference that the seeds let one see in perplexity" in said
+    one = Study(model="tiny", task="sva-flip", methods=("circuit", "full"), seeds=1)
+    said = " ".join(words(one, results([0.6], [0.9], kl=(0.1, 0.4))))
+    assert "one seed, so nothing is known of its spread" in said
+    assert "behind on the task (accuracy) by 0.3, with one seed, which may be chance" in said
+    table = results([0.6], [0.9], kl=(0.1, 0.4)).assign(test_examples_before=100.0)
+    assert "share of 100 test examples has a standard error of up to 0.05" in words(one, table)[-1]
+
+
+def test_for_bias_less_is_better():
+    study = Study(model="tiny", task="gender", methods=("circuit", "full"), seeds=3)
+    table = results([0.1, 0.11, 0.12], [0.3, 0.31, 0.32], kl=(0.1, 0.4)).rename(
+        columns={"accuracy_before": "bias_before", "accuracy_after": "bias_after"}
+    )
+    said = " ".join(words(study, table))
+    assert "(better than before)" in said
+    assert "better on the task (bias) by 0.2" in said
+
+
+def test_runs_that_failed_or_were_not_chosen_do_not_count():
+    study = Study(model="tiny", task="sva-flip", methods=("circuit", "full"), seeds=3)
+    table = results([0.6, 0.61, 0.62], [0.9, 0.91, 0.92], kl=(0.1, 0.4))
+    table.loc[table["method"] == "full", "state"] = "failed"
+    table.loc[0, "chosen"] = False
+    means = summarize(study, table).set_index("method")
+    assert list(means.index) == ["circuit"]
+    assert means.loc["circuit", "seeds"] == 2
+    assert means.loc["circuit", "score"] == pytest.approx(0.615)
+    assert "Full fine-tuning led to no finished run" in " ".join(words(study, table))
+
+
+# ---------------------------------------------------------------------- a small one, for real
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("study")
+    return folder, conduct(SMALL, folder)
+
+
+def test_a_study_leaves_runs_results_figures_and_a_report(done):
+    folder, result = done
+    table = pd.read_csv(folder / "results.csv")
+    assert len(table) == 2 * 2 + 2
+    assert set(table["state"]) == {"finished"}
+    assert table["chosen"].sum() == 4
+    for name in ("tradeoff.svg", "tradeoff.png", "layers.svg", "layers.png", "summary.txt"):
+        assert (folder / name).stat().st_size > 100
+    page = (folder / "report.html").read_text()
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
+    for sentence in result["summary"]:
+        assert sentence.split(":")[0].replace("&", "&amp;") in page
+    assert {row["method"] for row in result["methods"]} == {"circuit", "full"}
+    run = open_run("circuit-rate0.001-seed0", folder / "runs")
+    assert [s.step for s in run.snapshots()] == [0, 2]
+    assert not list((run.folder / "checkpoint").glob("*"))
+
+
+def test_numbers_in_the_results_are_those_of_the_runs(done):
+    folder, _ = done
+    table = pd.read_csv(folder / "results.csv").set_index(["method", "rate", "seed"])
+    run = open_run("full-rate0.001-seed0", folder / "runs")
+    row = table.loc[("full", 1e-3, 0)]
+    assert row["accuracy_after"] == pytest.approx(run.about["after"]["accuracy"])
+    assert row["retention_kl_after"] == pytest.approx(run.about["after"]["retention_kl"], rel=1e-4)
+    assert row["trained_fraction"] == 1.0
+    before = {name: table[f"{name}_before"].nunique() for name in ("accuracy", "perplexity")}
+    assert before == {"accuracy": 1, "perplexity": 1}
+
+
+def test_a_study_that_is_done_runs_nothing_again(done, monkeypatch):
+    folder, result = done
+    monkeypatch.setattr(tune, "tune", lambda *_, **__: pytest.fail("a run was done again"))
+    assert open_study(folder) == SMALL
+    assert conduct(open_study(folder), folder)["summary"] == result["summary"]
+
+
+def test_an_interrupted_study_goes_on(tmp_path, done, monkeypatch, capsys):
+    usual, calls = Tuning.gradients, []
+
+    def stop(self, *arguments):
+        calls.append(1)
+        if len(calls) == 4:  # in the second run, after one step
+            raise KeyboardInterrupt
+        return usual(self, *arguments)
+
+    monkeypatch.setattr(Tuning, "gradients", stop)
+    with pytest.raises(KeyboardInterrupt):
+        conduct(SMALL, tmp_path)
+    assert not (tmp_path / "report.html").exists()
+    monkeypatch.setattr(Tuning, "gradients", usual)
+    (tmp_path / "runs" / "full-rate0.0001-seed0").mkdir()  # as left by a kill before run.json
+    assert main(["study", "--resume", str(tmp_path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    _, whole = done
+    assert report["summary"] == whole["summary"]
+
+
+def test_a_rate_at_which_everything_diverges_is_passed_over(tmp_path, monkeypatch):
+    usual = Tuning.gradients
+
+    def gradients(self, *arguments):
+        loss = usual(self, *arguments)
+        return math.nan if self.config.learning_rate == 1e-3 else loss
+
+    monkeypatch.setattr(Tuning, "gradients", gradients)
+    study = Study(
+        model="tiny",
+        task="sva-flip",
+        methods=("full",),
+        seeds=1,
+        rates=(1e-4, 1e-3),
+        settings=SETTINGS,
+    )
+    result = conduct(study, tmp_path)
+    table = pd.read_csv(tmp_path / "results.csv").set_index("rate")
+    assert table["state"].to_dict() == {1e-4: "finished", 1e-3: "failed"}
+    assert result["methods"][0]["rate"] == 1e-4
+    assert "diverged" in open_run("full-rate0.001-seed0", tmp_path / "runs").status().message
+    conduct(study, tmp_path)  # what diverged is not tried again
+    with pytest.raises(CtvizError, match="other settings"):
+        conduct(Study(**{**study.to_dict(), "settings": {**SETTINGS, "steps": 3}}), tmp_path)
+
+
+def test_a_folder_that_is_no_study_is_named(tmp_path, capsys):
+    assert main(["study", "--resume", str(tmp_path)]) == 1
+    assert "study.json is missing" in capsys.readouterr().err
+    (tmp_path / "study.json").write_text('{"model": "tiny"}')
+    with pytest.raises(DamagedRun, match="is not a study"):
+        open_study(tmp_path)
+    assert main(["study", "--rates", "1e-4;1e-3"]) == 1
+    assert "with commas between" in capsys.readouterr().err

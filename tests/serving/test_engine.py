@@ -1,0 +1,200 @@
+"""The process that runs models for a page: it answers as the functions it calls do, and may end."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ctviz import paths
+from ctviz.errors import EngineFailed
+from ctviz.inspection.answers import Aimed, Live
+from ctviz.inspection.prompt import own_prompt
+from ctviz.inspection.reading import aimed, read_node
+from ctviz.runs import open_run
+from ctviz.serving.client import Engine
+from ctviz.serving.engine import ANSWERS, serve
+from ctviz.tuning.stored_weights import model_at
+from tests.conftest import stopped
+
+SAMPLE = paths.shipped_runs() / "sample-sva-flip"
+LIVE, FIRST = (Live(str(SAMPLE), step, ()) for step in (60, 0))
+TYPED = ("The keys to the cabinet", " are", " is")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    made = Engine()
+    yield made
+    made.close()
+
+
+def test_it_is_not_started_before_it_is_asked():
+    made = Engine()
+    assert made.pid is None
+    made.close()
+
+
+def test_it_answers_as_the_functions_it_calls(engine):
+    loaded = model_at(open_run(SAMPLE), 60)
+    prompt = aimed(loaded, own_prompt(loaded, TYPED[0], answer=TYPED[1], foil=TYPED[2]))
+    assert engine.ask("aim_own", LIVE, *TYPED) == Aimed(prompt, " are", " is", likeliest=False)
+    asked, here = engine.ask("read_node", LIVE, prompt, "a2.h1"), read_node(loaded, prompt, "a2.h1")
+    assert asked.whole.value == pytest.approx(here.whole.value, abs=1e-5)
+    np.testing.assert_allclose(asked.attention, here.attention, atol=1e-6)
+    assert [token for token, _ in asked.promotes] == [token for token, _ in here.promotes]
+
+
+def test_a_probe_is_the_one_that_was_stored_or_refused(engine):
+    tokens = next(iter(open_run(SAMPLE).snapshots())).probes[1].tokens
+    assert engine.ask("aim_probe", LIVE, FIRST, 1, tokens).prompt.tokens == tokens
+    with pytest.raises(EngineFailed, match="no longer those of this run"):
+        engine.ask("aim_probe", LIVE, FIRST, 0, tokens)
+
+
+def test_examples_that_are_fewer_now_are_refused_in_words(engine):
+    with pytest.raises(EngineFailed, match="no longer those of this run"):
+        engine.ask("aim_probe", LIVE, FIRST, 10_000, ("a",))
+
+
+def test_what_it_refuses_is_said_and_it_goes_on(engine):
+    engine.ask("load", LIVE)
+    pid = engine.pid
+    with pytest.raises(EngineFailed, match="it has those of step 0, 30, 60"):
+        engine.ask("load", Live(str(SAMPLE), 14, ()))
+    with pytest.raises(EngineFailed, match="The prompt is empty"):
+        engine.ask("aim_own", LIVE, "", "", "")
+    with pytest.raises(
+        EngineFailed, match=r"^AttributeError: .*[^.]\. The log of the app says more"
+    ):
+        engine.ask("load", 3)
+    engine.ask("load", LIVE)
+    assert engine.pid == pid
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Engine]]:
+    """Engines of a process that does as it is told instead."""
+    made = []
+
+    def tell(code: str) -> Engine:
+        def start(_: object, **options: Any) -> subprocess.Popen[bytes]:
+            return started([sys.executable, "-c", code], **options)
+
+        monkeypatch.setattr("ctviz.serving.client.subprocess.Popen", start)
+        made.append(Engine())
+        return made[-1]
+
+    started = subprocess.Popen
+    yield tell
+    for engine in made:
+        engine.close()
+
+
+READ = "import os, sys; os.read(0, 9); "
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (READ + "sys.exit(3)", "2 times .* exit code 3; the log of the app says more"),
+        (READ + "os._exit(7)", "exit code 7; the log"),
+        (READ + "os.kill(os.getpid(), 9)", "exit code -9: perhaps there is too little memory"),
+        (READ + "print('cuda is here', flush=True); sys.exit(0)", r"exit code 0\. Reload"),
+        (READ + "os.write(1, b'N.'); sys.stdin.buffer.read()", r"exit code 0\. Reload"),
+    ],
+)
+def test_how_it_ended_is_said(told, code, said):
+    with pytest.raises(EngineFailed, match=said):
+        told(code).ask("load")
+
+
+def test_one_that_cannot_be_started_is_said(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(EngineFailed, match=r"cannot be started: .*No such file"):
+        Engine().ask("load")
+
+
+def test_what_cannot_be_sent_is_an_answer_too():
+    found = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ANSWERS, "load", lambda: threading.Lock())
+        serve(io.BytesIO(pickle.dumps(("load", ()))), found)
+    done, said = pickle.loads(found.getvalue())
+    assert not done
+    assert said.startswith("TypeError: cannot pickle")
+
+
+def test_if_it_ends_while_it_is_asked_another_answers(engine):
+    engine.ask("load")
+    before = engine.pid
+    with stopped(engine) as end:
+        threading.Timer(0.3, end).start()
+        assert engine.ask("aim_own", LIVE, *TYPED).answer == " are"
+    assert engine.pid != before
+
+
+def test_if_it_ended_between_questions_nobody_notices(engine):
+    engine.ask("load")
+    before = engine.pid
+    os.kill(before, signal.SIGKILL)
+    os.waitid(os.P_PID, before, os.WEXITED | os.WNOWAIT)  # dead, and still to be noticed
+    assert engine.ask("aim_own", LIVE, *TYPED).answer == " are"
+    assert engine.pid != before
+
+
+def test_it_can_be_closed_while_it_is_asked():
+    made, failed = Engine(), []
+    made.ask("load")
+
+    def ask() -> None:
+        with pytest.raises(EngineFailed, match="The app is ending"):
+            made.ask("load")
+        failed.append(True)
+
+    with stopped(made):
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        made.close()  # returns, though nothing is answered
+        for thread in threads:
+            thread.join(timeout=30)
+    assert failed == [True] * 3
+    assert made.pid is None
+
+
+def test_threads_get_their_own_answers(engine):
+    texts = [f"The {noun}" for noun in ("key", "keys", "cabinet", "author", "authors", "girl")]
+    found: dict[str, Aimed] = {}
+
+    def ask(text: str) -> None:
+        found[text] = engine.ask("aim_own", LIVE, text, " is", "")
+
+    threads = [threading.Thread(target=ask, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    loaded = model_at(open_run(SAMPLE), 60)
+    for text in texts:
+        assert found[text].prompt == own_prompt(loaded, text, answer=" is")
+
+
+def test_it_ends_when_the_page_does():
+    made = Engine()
+    made.ask("load")
+    process = made._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0
+    made.close()

@@ -1,0 +1,314 @@
+"""The payload of the player: round trips, quantisation, what is kept, and odd runs."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from ctviz import paths
+from ctviz.bench.synthetic import CASES, timeline
+from ctviz.circuits.graph import Graph
+from ctviz.runs import open_run
+from ctviz.runs.changes import edge_changes
+from ctviz.runs.groups import NodeGroup
+from ctviz.views.layout import place
+from ctviz.views.recorded import recorded
+from ctviz.views.timeline import (
+    Timeline,
+    pack,
+    unpack_attention,
+    unpack_bits,
+    unpack_redundancy,
+    unpack_scores,
+)
+from tests.written_runs import write_run
+
+
+def kept(payload: dict, graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the payload's edges."""
+    rows = np.array([row for row, _ in payload["edges"]], dtype=int)
+    columns = [graph.slot(payload["slots"][slot]["name"]) for _, slot in payload["edges"]]
+    return rows, np.array(columns, dtype=int)
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_every_case_is_json_without_nan(case: str) -> None:
+    payload = pack(timeline(case))
+    assert json.loads(json.dumps(payload, allow_nan=False)) == payload
+
+
+@pytest.mark.parametrize("case", ["tiny", "gqa", "zero", "one", "noedges"])
+def test_scores_and_membership_survive(case: str) -> None:
+    run = timeline(case)
+    payload = pack(run)
+    rows, columns = kept(payload, run.graph)
+    union = np.argwhere(run.circuit.any(axis=0))
+    assert len(rows) == len(union)
+    assert {(r, c) for r, c in zip(rows, columns, strict=True)} == {(r, c) for r, c in union}
+    exact = run.scores[:, rows, columns]
+    largest = np.abs(exact).max(axis=1, initial=0)
+    # int16 has 32767 steps on either side of zero; the scale itself is sent with 7 digits.
+    bound = largest[:, None] * (0.5 / 32767 + 1e-6)
+    assert (np.abs(unpack_scores(payload) - exact) <= bound).all()
+    member = unpack_bits(payload["member"], len(run.steps), len(rows))
+    np.testing.assert_array_equal(member, run.circuit[:, rows, columns])
+    updated = unpack_bits(payload["updated"], len(run.steps), len(run.graph.nodes))
+    np.testing.assert_array_equal(updated, run.updated)
+
+
+def test_redundancy_gives_back_whole_edge_counts() -> None:
+    run = timeline("gpt2")
+    payload = pack(run)
+    for key, exact in run.redundancy.items():
+        back = unpack_redundancy(payload["redundancy"][key], len(run.steps))
+        np.testing.assert_array_equal(np.isnan(back), np.isnan(exact))
+        defined = ~np.isnan(exact)
+        assert np.abs(back - exact)[defined].max() <= 0.5 / 65534 + 1e-12
+        needed = np.rint((1 - back) * run.graph.degrees)[defined]
+        np.testing.assert_array_equal(needed, np.rint((1 - exact) * run.graph.degrees)[defined])
+
+
+def test_attention_survives_and_only_touched_heads_are_sent() -> None:
+    run = timeline("tiny")
+    payload = pack(run)
+    rows, columns = kept(payload, run.graph)
+    touched = {run.graph.sources[row] for row in rows}
+    touched |= {node for column in columns for node in run.graph.slots[column].feeds}
+    heads = {name for name in touched if name.startswith("a")}
+    for probe, packed in zip(run.probes, payload["probes"], strict=True):
+        assert set(packed["attention"]) == heads
+        for name, text in packed["attention"].items():
+            layer, head = (int(part) for part in name[1:].split(".h"))
+            back = unpack_attention(text, len(run.steps), len(probe.tokens))
+            assert np.abs(back - probe.attention[:, layer, head]).max() <= 0.5 / 255 + 1e-9
+
+
+def test_a_budget_cuts_attention_and_keeps_the_strongest_heads() -> None:
+    run = timeline("gpt2")
+    small = pack(run, attention_bytes=60_000)
+    spent = sum(len(text) for probe in small["probes"] for text in probe["attention"].values())
+    assert 0 < spent <= 60_000
+    rows, columns = kept(small, run.graph)
+    size = np.abs(run.scores[:, rows, columns]).max(axis=0)
+    strength: dict[str, float] = {}
+    for row, column, value in zip(rows, columns, size, strict=True):
+        for name in (run.graph.sources[row], *run.graph.slots[column].feeds):
+            strength[name] = max(strength.get(name, 0.0), float(value))
+    heads = sorted((n for n in strength if n.startswith("a")), key=lambda n: -strength[n])
+    n_sent = len(small["probes"][0]["attention"])
+    # Heads of equal strength, both ends of one edge, may come in either order.
+    weakest = min(strength[name] for name in small["probes"][0]["attention"])
+    assert weakest >= strength[heads[n_sent]]
+
+
+def test_a_cap_keeps_the_strongest_edges_and_says_what_is_missing() -> None:
+    run = timeline("tiny")
+    whole = pack(run)["whole"]
+    payload = pack(run, max_edges=20)
+    assert payload["whole"] == whole | {"kept": 20, "dropped": whole["union"] - 20}
+    rows, columns = kept(payload, run.graph)
+    strength = np.abs(run.scores).max(axis=0)
+    inside = run.circuit.any(axis=0)
+    inside[rows, columns] = False
+    assert strength[rows, columns].min() >= strength[inside].max()
+
+
+def test_the_promised_size() -> None:
+    payload = pack(timeline("big"))  # 500 edges x 100 snapshots x 158 nodes
+    assert payload["whole"]["union"] > 500
+    assert len(json.dumps(payload)) < 2_000_000
+
+
+def test_errors_survive_and_unknown_ones_are_marked() -> None:
+    run = timeline("tiny")
+    exact = np.random.default_rng(3).exponential(0.05, run.scores.shape)
+    exact[2] = np.nan
+    payload = pack(dataclasses.replace(run, errors=exact))
+    rows, columns = kept(payload, run.graph)
+    back = unpack_errors(payload)
+    assert np.isnan(back[2]).all()
+    largest = np.array(payload["errors"]["largest"])[:, None]
+    known = np.arange(len(run.steps)) != 2
+    far = np.abs(back - exact[:, rows, columns])[known]
+    assert (far <= 1e-5 * largest[known]).all()
+
+
+def unpack_errors(payload: dict) -> np.ndarray:
+    """float [T, E] from a payload, NaN where unknown."""
+    sent, shape = payload["errors"], (len(payload["steps"]), len(payload["edges"]))
+    codes = np.frombuffer(base64.b64decode(sent["codes"]), dtype="<u2").reshape(shape)
+    values = np.array(sent["largest"])[:, None] * codes / 65534
+    return np.where(codes == 65535, np.nan, values)
+
+
+def test_what_the_browser_calls_noise_is_what_the_engine_calls_noise() -> None:
+    """The rule of changes.js on the sample's payload, for every pair of snapshots."""
+    run = open_run("sample-sva-flip", paths.shipped_runs())
+    snapshots, graph = list(run.snapshots()), run.graph
+    payload = pack(recorded(run))
+    scores, errors = unpack_scores(payload), unpack_errors(payload)
+    member = unpack_bits(payload["member"], len(snapshots), len(payload["edges"]))
+    for a, b in itertools.combinations(range(len(snapshots)), 2):
+        moved = np.abs(scores[b] - scores[a])
+        noise = moved <= 2 * np.hypot(errors[a], errors[b])
+        grew = np.abs(scores[b]) > np.abs(scores[a])
+        both = member[a] & member[b]
+        states = edge_changes(snapshots[a], snapshots[b], graph)["state"].value_counts()
+        assert (both & noise).sum() == states.get("noise", 0)
+        assert (both & ~noise & grew).sum() == states.get("strengthened", 0)
+
+
+def test_counts_are_of_the_whole_circuit_even_if_not_all_is_sent() -> None:
+    run = timeline("gpt2")
+    payload = pack(run, max_edges=50)
+    assert payload["whole"]["dropped"] > 0
+    assert payload["counts"]["size"] == [200] * len(run.steps)
+    entered = [0] + [int((b & ~a).sum()) for a, b in itertools.pairwise(run.circuit)]
+    assert payload["counts"]["entered"] == entered
+    backwards = dataclasses.replace(run, circuit=run.circuit[::-1])
+    other = pack(run, beside=backwards, max_edges=50)["other"]
+    both = (run.circuit & run.circuit[::-1]).sum(axis=(1, 2))
+    assert other["counts"]["both"] == both.tolist()
+
+
+def test_query_key_and_value_quality_and_groups_are_sent() -> None:
+    run = timeline("gqa")
+    heads = run.graph.n_layers * run.graph.n_heads
+    split = np.linspace(0, 1, len(run.steps) * heads * 3).reshape(len(run.steps), heads, 3)
+    quality = np.full((len(run.steps), 3), np.nan)
+    quality[0] = [0.5, 0.01, 0.02]
+    group = NodeGroup("<i>pair</i>", ("m0", "m1"))
+    changed = dataclasses.replace(run, split={"circuit": split}, quality=quality, groups=(group,))
+    payload = pack(changed)
+    back = unpack_redundancy(payload["split"]["circuit"], len(run.steps))
+    np.testing.assert_allclose(back, split.reshape(len(run.steps), -1), atol=1e-5)
+    assert payload["quality"][:2] == [[0.5, 0.01, 0.02], [None, None, None]]
+    assert payload["groups"] == [{"name": "<i>pair</i>", "nodes": ["m0", "m1"]}]
+
+
+def test_every_node_has_a_place_in_the_whole_model() -> None:
+    payload = pack(timeline("deep"))
+    assert any(node["x"] is None for node in payload["nodes"])
+    places = [(node["wx"], node["wy"]) for node in payload["nodes"]]
+    assert len(set(places)) == len(places)
+    box = payload["whole_box"]
+    assert all(box["left"] <= x <= box["left"] + box["width"] for x, _ in places)
+    assert all(box["top"] <= y <= box["top"] + box["height"] for _, y in places)
+
+
+def test_a_missing_value_becomes_null() -> None:
+    payload = pack(timeline("nan"))
+    metric, _, random, *_ = payload["curves"]
+    assert metric["values"] == [None] * 10
+    assert random["values"][3:6] == [None] * 3
+    assert None not in random["values"][6:]
+    assert np.isnan(unpack_redundancy(payload["redundancy"]["mass"], 10)).all()
+
+
+def test_scores_that_are_not_finite_do_not_spoil_the_rest() -> None:
+    run = timeline("one")
+    scores = run.scores.copy()
+    row, column = np.argwhere(run.circuit[0])[0]
+    scores[0, row, column] = np.nan
+    payload = pack(dataclasses.replace(run, scores=scores))
+    back = unpack_scores(payload)[0]
+    edge = payload["edges"].index(
+        [row, [s["name"] for s in payload["slots"]].index(run.graph.slots[column].name)]
+    )
+    assert back[edge] == 0
+    assert np.count_nonzero(back) == len(back) - 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": [0, 10]},
+        {"circuit": np.zeros((1, 2, 2), dtype=bool)},
+        {"updated": np.zeros((1, 3), dtype=bool)},
+        {"redundancy": {"circuit": np.zeros((1, 3))}},
+        {"probes": (dataclasses.replace(timeline("one").probes[0], predictions=[]),)},
+        {"probes": (dataclasses.replace(timeline("one").probes[0], tokens=["a"]),)},
+    ],
+)
+def test_shapes_are_checked(change: dict) -> None:
+    with pytest.raises(ValueError, match="must have"):
+        dataclasses.replace(timeline("one"), **change)
+
+
+def test_steps_must_increase() -> None:
+    run = timeline("nan")
+    with pytest.raises(ValueError, match="increase"):
+        dataclasses.replace(run, steps=[0] * len(run.steps))
+
+
+# ---------------------------------------------------------------------- layout
+
+
+def test_the_graph_reads_like_the_model() -> None:
+    graph = Graph(3, 4)
+    xy = place(graph, np.ones(len(graph.nodes), dtype=bool)).xy
+    assert set(xy) == set(graph.nodes)
+    heights = [xy[name][1] for name in ("input", "a0.h0", "m0", "a1.h0", "m1", "a2.h0", "logits")]
+    assert heights == sorted(heights, reverse=True)  # y grows downwards
+    assert xy["a0.h2"][0] == xy["a2.h2"][0]
+    assert xy["m1"][0] > xy["a1.h3"][0]
+    assert len(set(xy.values())) == len(xy)
+
+
+def test_unused_layers_and_columns_of_a_large_model_take_no_room() -> None:
+    graph = Graph(30, 16)
+    active = np.zeros(len(graph.nodes), dtype=bool)
+    for name in ("a3.h2", "a20.h9", "m20"):
+        active[graph.node(name)] = True
+    placement = place(graph, active)
+    assert set(placement.xy) == {"input", "logits", "a3.h2", "a20.h9", "m20"}
+    assert [layer for layer, _ in placement.rows] == [3, 20]
+
+
+def test_shared_heads_are_drawn_below_their_group() -> None:
+    payload = pack(timeline("gqa"))
+    nodes = {node["name"]: node for node in payload["nodes"]}
+    shared = [slot for slot in payload["slots"] if ".g" in slot["name"]]
+    assert shared
+    for slot in shared:
+        anchor = payload["nodes"][slot["node"]]
+        members = [payload["nodes"][n] for n in slot["feeds"]]
+        assert anchor["kind"] == "kv"
+        assert len(members) == 3
+        assert all(anchor["y"] > member["y"] for member in members)
+        assert anchor["x"] == pytest.approx(np.mean([m["x"] for m in members]), abs=0.02)
+    assert nodes["logits"]["degree"] == 1 + 8 * 10
+
+
+def test_positions_do_not_depend_on_time() -> None:
+    run = timeline("tiny")
+    shorter = Timeline(
+        **{f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
+        | {
+            "steps": run.steps[:30],
+            "scores": run.scores[:30],
+            "circuit": run.circuit[:30],
+            "updated": run.updated[:30],
+            "probes": (),
+            "redundancy": {k: v[:30] for k, v in run.redundancy.items()},
+            "errors": None,
+            "split": None,
+            "quality": None,
+        }
+    )
+    places = [[(n["name"], n["x"], n["y"]) for n in pack(r)["nodes"]] for r in (run, shorter)]
+    assert places[0] == places[1]
+
+
+@pytest.mark.parametrize("case", [{"snapshots": 0}, {"snapshots": 1}, {"nan": True}])
+def test_a_run_that_has_little_to_show_still_has_a_timeline(tmp_path, case: dict) -> None:
+    timeline = recorded(write_run(tmp_path / "one", "tiny", **case))
+    assert timeline is not None
+    payload = pack(timeline)
+    assert json.loads(json.dumps(payload, allow_nan=False)) == payload
+    assert len(payload["steps"]) == case.get("snapshots", len(timeline.steps))
