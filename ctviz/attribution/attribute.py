@@ -33,13 +33,13 @@ from torch import Tensor
 from ctviz.attribution.exact import exact_edges, exact_nodes
 from ctviz.attribution.gradients import (
     FoldedWeights,
-    Reads,
+    ReadGradients,
     SharedRun,
     read_gradients,
     slot_gradients,
 )
 from ctviz.attribution.plan import Plan, column_groups, plan
-from ctviz.attribution.running_stats import Moments
+from ctviz.attribution.running_stats import RunningStats
 from ctviz.circuits.choices import (
     ATTRIBUTIONS,
     Ablation,
@@ -49,7 +49,7 @@ from ctviz.circuits.choices import (
 from ctviz.circuits.scores import NodeScores, Scores
 from ctviz.errors import BadTask, OutOfRange, UndefinedMetric, UnknownName
 from ctviz.interventions.ablation import corrupt_writes, source_means
-from ctviz.interventions.metric import Measure, check_batch, check_metric
+from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.writes import Writes, source_outputs
 from ctviz.tasks.batch import Batch
@@ -77,10 +77,10 @@ def attribute(
     ``method``: ``eap`` (first order), ``eap-ig`` (its gradient averaged over ``steps`` runs between
     the corrupt and the clean input) or ``exact`` (each edge really corrupted, one by one; for small
     models). ``ablation``: what corrupting means, see `ctviz.interventions.ablation`. ``metric``:
-    see `ctviz.interventions.metric.Measure`. ``micro_batch``: examples that are run at a time, by
-    default as many as `ctviz.attribution.plan.plan` finds room for; the result does not depend on
-    it. ``shared`` keeps the clean run for a caller who goes on to train on it; only for ``eap`` on
-    a batch that is run at once.
+    see `ctviz.interventions.metric.BatchMetric`. ``micro_batch``: examples that are run at a time,
+    by default as many as `ctviz.attribution.plan.plan` finds room for; the result does not depend
+    on it. ``shared`` keeps the clean run for a caller who goes on to train on it; only for ``eap``
+    on a batch that is run at once.
 
     Units: those of the metric. Positive: the edge supports the behaviour. Raises UndefinedMetric if
     the metric or a score is not finite, naming the example, and BadTask for ``eap`` with ``kl``,
@@ -104,19 +104,19 @@ def attribute(
     log.info("%s of %d examples: %s", method, len(batch), how)
     means = source_means(anatomy, batch, how.examples) if ablation == "mean" else None
     exists = torch.tensor(anatomy.graph.exists, device=anatomy.device)
-    edges, nodes = Moments(exists.shape), Moments(exists.shape[:1])
+    edges, nodes = RunningStats(exists.shape), RunningStats(exists.shape[:1])
     for part in batch.split(how.examples):
         corrupt = corrupt_writes(anatomy, part, ablation, means)
-        measure = Measure(anatomy, part, metric)
+        metric_of = BatchMetric(anatomy, part, metric)
         if method == "exact":
-            found = exact_edges(anatomy, part, corrupt, measure)
+            found = exact_edges(anatomy, part, corrupt, metric_of)
             check_metric(found.clean, edges.count)
             each: Iterable[Tensor] = [found.scores]
         else:
             first = part.changed_from if ablation == "counterfactual" else 0
             whole = shared if runs == 1 and len(part) == len(batch) else None
             each = _first_order(
-                anatomy, part, corrupt, measure, runs, how, first, edges.count, whole
+                anatomy, part, corrupt, metric_of, runs, how, first, edges.count, whole
             )
         for scores in each:
             scores *= exists
@@ -147,10 +147,10 @@ def exact_node_scores(
     check_batch(anatomy, batch, metric)
     how = plan(anatomy, batch, runs=1)
     means = source_means(anatomy, batch, how.examples) if ablation == "mean" else None
-    nodes = Moments((len(anatomy.graph.sources),))
+    nodes = RunningStats((len(anatomy.graph.sources),))
     for part in batch.split(how.examples):
         corrupt = corrupt_writes(anatomy, part, ablation, means)
-        found = exact_nodes(anatomy, part, corrupt, Measure(anatomy, part, metric))
+        found = exact_nodes(anatomy, part, corrupt, BatchMetric(anatomy, part, metric))
         check_metric(found.clean, nodes.count)
         nodes.add(found.scores)
     return NodeScores(
@@ -180,7 +180,7 @@ def _first_order(
     anatomy: Anatomy,
     batch: Batch,
     corrupt: Writes | None,
-    measure: Measure,
+    metric_of: BatchMetric,
     runs: int,
     how: Plan,
     first: int,
@@ -192,21 +192,23 @@ def _first_order(
     Before position ``first`` clean and corrupt prompts are the same, and so is what they write.
     ``done`` examples came before these.
     """
-    clean, reads, metric = read_gradients(anatomy, batch, measure, first=first, shared=shared)
+    clean, reads, metric = read_gradients(anatomy, batch, metric_of, first=first, shared=shared)
     check_metric(metric, done)
     readings = [reads]
     for run in range(1, runs):  # the clean run is the last of them
         start = clean.tensors[0]
         end = torch.zeros_like(start) if corrupt is None else corrupt.tensors[0]
         between = end + (start - end) * (run / runs)
-        _, reads, metric = read_gradients(anatomy, batch, measure, first=first, embedding=between)
+        _, reads, metric = read_gradients(anatomy, batch, metric_of, first=first, embedding=between)
         check_metric(metric, done)
         readings.append(reads)
     delta = clean if corrupt is None else clean.minus(corrupt)
     yield from _scores(anatomy, delta.map(lambda x: x[:, first:]), readings, how)
 
 
-def _scores(anatomy: Anatomy, delta: Writes, readings: list[Reads], how: Plan) -> Iterator[Tensor]:
+def _scores(
+    anatomy: Anatomy, delta: Writes, readings: list[ReadGradients], how: Plan
+) -> Iterator[Tensor]:
     """Steps 3 and 4, for as many examples and positions at a time as the plan says.
 
     Large tensors made anew for each layer would cost more time than what is computed in them.
@@ -216,8 +218,8 @@ def _scores(anatomy: Anatomy, delta: Writes, readings: list[Reads], how: Plan) -
     n_sources, widest = len(graph.sources), max(g.stop - g.start for g in column_groups(graph))
     examples, positions, d_model = delta.tensors[0].shape
     most = min(how.scored, examples) * min(how.positions, positions) * d_model
-    sources = anatomy.scratch.take("sources", (n_sources * most,), dtype, device)
-    gradients = anatomy.scratch.take("gradients", (widest * most,), dtype, device)
+    sources = anatomy.workspace.take("sources", (n_sources * most,), dtype, device)
+    gradients = anatomy.workspace.take("gradients", (widest * most,), dtype, device)
     for first in range(0, examples, how.scored):
         rows = slice(first, min(first + how.scored, examples))
         n = rows.stop - rows.start

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ctviz.interventions.metric import Measure
+from ctviz.interventions.metric import BatchMetric
 from ctviz.interventions.patching import read_hooks
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
@@ -34,10 +34,12 @@ class Exact:
 
 
 @torch.no_grad()
-def exact_edges(anatomy: Anatomy, batch: Batch, corrupt: Writes | None, measure: Measure) -> Exact:
+def exact_edges(
+    anatomy: Anatomy, batch: Batch, corrupt: Writes | None, metric_of: BatchMetric
+) -> Exact:
     """metric(clean) - metric(that edge alone corrupted), for every edge and example."""
     graph = anatomy.graph
-    clean, delta = _clean(anatomy, batch, corrupt, measure)
+    clean, delta = _clean(anatomy, batch, corrupt, metric_of)
     scores = clean.new_zeros((len(batch), *graph.exists.shape))
     most = max(1, TOKENS // batch.clean.numel())
     for column, slot in enumerate(graph.slots):
@@ -49,16 +51,18 @@ def exact_edges(anatomy: Anatomy, batch: Batch, corrupt: Writes | None, measure:
                 lambda x, _, moved=moved: (x - moved)[None],  # type: ignore[misc]
                 columns=slice(column, column + 1),
             )
-            metric = _run(anatomy, batch, rows.stop - rows.start, measure, before, after)
+            metric = _run(anatomy, batch, rows.stop - rows.start, metric_of, before, after)
             scores[:, rows, column] = clean[:, None] - metric
     return Exact(clean, scores)
 
 
 @torch.no_grad()
-def exact_nodes(anatomy: Anatomy, batch: Batch, corrupt: Writes | None, measure: Measure) -> Exact:
+def exact_nodes(
+    anatomy: Anatomy, batch: Batch, corrupt: Writes | None, metric_of: BatchMetric
+) -> Exact:
     """metric(clean) - metric(that node's output corrupted for all its readers)."""
     graph = anatomy.graph
-    clean, delta = _clean(anatomy, batch, corrupt, measure)
+    clean, delta = _clean(anatomy, batch, corrupt, metric_of)
     scores = clean.new_zeros((len(batch), len(graph.sources)))
     for row in range(len(graph.sources)):
         layer, place = divmod(row - 1, graph.n_heads + 1)
@@ -76,16 +80,16 @@ def exact_nodes(anatomy: Anatomy, batch: Batch, corrupt: Writes | None, measure:
             block = anatomy.blocks[layer]
             norm = block.attention_post_norm
             after.append((block.attention_out if norm is None else norm.module, change))
-        scores[:, row] = clean - _run(anatomy, batch, 1, measure, before, after)[:, 0]
+        scores[:, row] = clean - _run(anatomy, batch, 1, metric_of, before, after)[:, 0]
     return Exact(clean, scores)
 
 
 def _clean(
-    anatomy: Anatomy, batch: Batch, corrupt: Writes | None, measure: Measure
+    anatomy: Anatomy, batch: Batch, corrupt: Writes | None, metric_of: BatchMetric
 ) -> tuple[Tensor, Tensor]:
     """The clean metric [example], and a_u,clean - a_u,corrupt [source, example, position, d]."""
     with writes(anatomy) as kept:
-        metric = measure(anatomy.hidden(batch.clean, batch.first))
+        metric = metric_of(anatomy.hidden(batch.clean, batch.first))
     delta = source_outputs(anatomy, kept if corrupt is None else kept.minus(corrupt))
     return metric, delta.view(len(delta), *batch.clean.shape, -1)
 
@@ -94,7 +98,7 @@ def _run(
     anatomy: Anatomy,
     batch: Batch,
     copies: int,
-    measure: Measure,
+    metric_of: BatchMetric,
     before: list[Hook],
     after: list[Hook],
 ) -> Tensor:
@@ -102,4 +106,4 @@ def _run(
     first = None if batch.first is None else batch.first.repeat(copies)
     with hooked(before=before, after=after):
         hidden = anatomy.hidden(batch.clean.repeat(copies, 1), first)
-    return measure(hidden).view(copies, len(batch)).T
+    return metric_of(hidden).view(copies, len(batch)).T

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ctviz.interventions.metric import Measure
+from ctviz.interventions.metric import BatchMetric
 from ctviz.models.anatomy import Anatomy, Norm
 from ctviz.models.hooks import Hook, hooked
 from ctviz.models.writes import Writes, at_tokens, frozen, last_mlp_at, writes
 from ctviz.tasks.batch import Batch
 
-__all__ = ["FoldedWeights", "Reads", "SharedRun", "read_gradients", "slot_gradients"]
+__all__ = ["FoldedWeights", "ReadGradients", "SharedRun", "read_gradients", "slot_gradients"]
 
 
 @dataclass(slots=True, eq=False)
-class Reads:
+class ReadGradients:
     """What one run read, and d metric / d it; [example, position, ...] from some position on.
 
     ``attention[l]``, ``mlp[l]``: what attention and the MLP of layer l read, [..., d_model] (no
@@ -55,12 +55,12 @@ class SharedRun:
 def read_gradients(
     anatomy: Anatomy,
     batch: Batch,
-    measure: Measure,
+    metric_of: BatchMetric,
     *,
     first: int = 0,
     embedding: Tensor | None = None,
     shared: SharedRun | None = None,
-) -> tuple[Writes, Reads, Tensor]:
+) -> tuple[Writes, ReadGradients, Tensor]:
     """Run the clean prompts, with another ``embedding`` [example, position, d_model] if given.
 
     Returns what the sources wrote, the reads from position ``first`` on, and the metric [example].
@@ -94,7 +94,7 @@ def read_gradients(
     with still, torch.enable_grad(), lean, writes(anatomy) as kept:
         with hooked(before=before, after=after):
             hidden = anatomy.hidden(batch.clean, batch.first)
-        metric = measure(hidden)
+        metric = metric_of(hidden)
         wanted = [*projected, *own_reads]
         found = torch.autograd.grad(metric.sum(), wanted, retain_graph=shared is not None)
     if shared is not None:
@@ -117,7 +117,7 @@ def read_gradients(
             layers.append(kinds)
         return layers
 
-    reads = Reads(
+    reads = ReadGradients(
         attention=[part(x) for x in attention],
         mlp=[part(x) for x in mlp],
         projected=by_kind(projected),
@@ -157,8 +157,8 @@ class FoldedWeights:
             added = added + torch.tensordot(norm.bias.to(self.dtype), weight, 1)
         if norm is not None:
             name = f"folded {layer} {kind}" if self.keep else "folded"
-            scratch = self.anatomy.scratch
-            folded = scratch.take(name, tuple(weight.shape), self.dtype, weight.device)
+            workspace = self.anatomy.workspace
+            folded = workspace.take(name, tuple(weight.shape), self.dtype, weight.device)
             scale = weight.new_ones(()) if norm.scale is None else norm.scale.to(self.dtype)
             weight = torch.mul(weight, scale.view(-1, 1, 1), out=folded)
             if norm.centred:
@@ -172,7 +172,7 @@ class FoldedWeights:
 def slot_gradients(
     folded: FoldedWeights,
     columns: slice,
-    readings: list[Reads],
+    readings: list[ReadGradients],
     where: tuple[slice, slice],
     out: Tensor,
 ) -> None:
@@ -223,7 +223,7 @@ def _through(norm: Norm, x: Tensor, g: Tensor) -> Tensor:
 def _attention_gradients(
     folded: FoldedWeights,
     layer: int,
-    readings: list[Reads],
+    readings: list[ReadGradients],
     where: tuple[slice, slice],
     out: Tensor,
 ) -> None:

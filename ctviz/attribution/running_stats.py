@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["Moments"]
+__all__ = ["RunningStats"]
 
 
-class Moments:
+class RunningStats:
     """Mean and spread over examples that arrive in parts, in float64 on the CPU.
 
     Parts are merged as in Chan, Golub and LeVeque 1979, so that neither the order nor the size of

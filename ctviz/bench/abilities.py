@@ -12,7 +12,7 @@ from ctviz.models.loading import Loaded, load
 from ctviz.tasks import TASKS, Example, Task
 from ctviz.tasks.answers import last_number, overlap
 from ctviz.tasks.fitting import fitting_examples
-from ctviz.tasks.grading import chance, score
+from ctviz.tasks.grading import chance, grade
 from ctviz.tasks.task import SPLITS
 
 __all__ = ["bench_abilities", "guessing"]
@@ -53,7 +53,7 @@ def _ability(loaded: Loaded, task: Task, n: int) -> dict[str, Any]:
         found, _ = fitting_examples(loaded, task, n, "dev", 0)
     except BadTask:
         return {}
-    value = score(loaded, task, found)[task.judged_by.name]
+    value = grade(loaded, task, found)[task.judged_by.name]
     guess = guessing(task, found)
     row = {"score": round(value, 4), "examples": len(found), "guess": guess, "above": None}
     if guess is not None:
@@ -65,13 +65,13 @@ def _ability(loaded: Loaded, task: Task, n: int) -> dict[str, Any]:
 def guessing(task: Task, examples: Sequence[Example]) -> float | None:
     """What guessing scores: any choice with equal chance, or always the answer that is most
     frequent among a thousand train examples; None for bias."""
-    if task.score == "bias":
+    if task.grade == "bias":
         return None
-    if task.score == "choice":
+    if task.grade == "choice":
         return chance(task, examples)
     answers = Counter(e.accepted[0] for e in task.examples(1000, split="train"))
     usual = answers.most_common(1)[0][0]
-    if task.score == "exact":
+    if task.grade == "exact":
         right = [last_number(usual) in e.accepted for e in examples]
         return sum(right) / len(examples)
     return sum(overlap(usual, e.accepted) for e in examples) / len(examples)

@@ -11,11 +11,11 @@ import os
 import statistics
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import psutil
 
+from ctviz import paths
 from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve
 from ctviz.bench.synthetic import CASES, timeline
 from ctviz.errors import CtvizError
@@ -71,7 +71,7 @@ def bench_player(
         raise CtvizError(
             "This benchmark drives a browser: `pip install playwright` and a Chromium are needed."
         ) from None
-    script = str(Path(__file__).with_name("player_page.py"))
+    script = str(paths.pages() / "bench_player.py")
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(

@@ -82,8 +82,8 @@ def stepper(
     if tokens:
         pairs = random_batch(loaded.anatomy, batch=64, tokens=tokens)
         last = torch.full((64,), tokens, device=pairs.clean.device)
-        tuning.material = replace(
-            tuning.material,
+        tuning.dataset = replace(
+            tuning.dataset,
             train=Texts(torch.cat([pairs.clean, pairs.answer], dim=1), last, last),
             train_pairs=pairs,
             pair_row=tuple(range(64)),

@@ -42,7 +42,7 @@ def export_command(options: argparse.Namespace) -> int:
     lines = []
     with _room(asked):
         if "model" in asked:
-            from ctviz.export import check_model, export_model
+            from ctviz.tuning.tuned_model import check_model, export_model
 
             check_model(run, asked["model"])
         made = _contents(run, asked, view, options.theme, damaged, notes)

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Aimed",
-    "Live",
+    "ModelAtStep",
     "Neuron",
     "NodeReading",
     "OnPrompt",
     "OnTask",
+    "PreparedPrompt",
     "Prompt",
     "PromptReading",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class ModelAtStep:
     """The model of a run at a step; ``stamp`` changes with its weights, settings and examples."""
 
     folder: str
@@ -46,7 +46,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Aimed:
+class PreparedPrompt:
     """A prompt that has an answer, with answer and foil as text ("" for none).
 
     ``likeliest``: no answer was given, so it is the token that the model finds likeliest.

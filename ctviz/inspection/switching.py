@@ -18,7 +18,7 @@ from ctviz.errors import UndefinedMetric
 from ctviz.inspection.answers import OnPrompt, OnTask, Prompt
 from ctviz.inspection.reading import aimed, compared, head_of, top_tokens
 from ctviz.interventions.ablation import corrupt_writes, source_means
-from ctviz.interventions.metric import Measure, check_batch, check_metric
+from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
 from ctviz.models.loading import Loaded
@@ -95,10 +95,10 @@ def off_metrics(
     means = source_means(anatomy, batch, ROWS) if ablation == "mean" else None
     before, after = [], []
     for part in batch.split(ROWS):
-        measure = Measure(anatomy, part, metric)
-        before.append(measure(anatomy.hidden(part.clean, part.first)))
+        metric_of = BatchMetric(anatomy, part, metric)
+        before.append(metric_of(anatomy.hidden(part.clean, part.first)))
         with hooked(after=[_off(anatomy, part, node, ablation, means)]):
-            after.append(measure(anatomy.hidden(part.clean, part.first)))
+            after.append(metric_of(anatomy.hidden(part.clean, part.first)))
         for values in (before[-1], after[-1]):
             check_metric(values, ROWS * (len(before) - 1))
     return torch.cat(before).cpu().double().numpy(), torch.cat(after).cpu().double().numpy()

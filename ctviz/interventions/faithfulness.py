@@ -23,7 +23,7 @@ from ctviz.circuits.choices import Ablation, Metric
 from ctviz.circuits.scores import Circuit, random_circuit
 from ctviz.errors import UndefinedMetric
 from ctviz.interventions.ablation import corrupt_writes, source_means
-from ctviz.interventions.metric import Measure, check_batch, check_metric
+from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
 from ctviz.interventions.patching import read_hooks
 from ctviz.models.anatomy import Anatomy, Block
 from ctviz.models.hooks import Hook, hooked
@@ -90,8 +90,10 @@ def metric_of_model(
     check_batch(anatomy, batch, metric)
     values = []
     for part in batch.split(64):
-        measure = Measure(anatomy, part, metric)
-        values.append(measure(anatomy.hidden(part.corrupt if corrupt else part.clean, part.first)))
+        metric_of = BatchMetric(anatomy, part, metric)
+        values.append(
+            metric_of(anatomy.hidden(part.corrupt if corrupt else part.clean, part.first))
+        )
         check_metric(values[-1], 64 * (len(values) - 1))
     return torch.cat(values).cpu().double().numpy()
 
@@ -119,9 +121,9 @@ def metric_of_circuit(
     values = []
     for part in batch.split(size):
         run = _PatchedRun(anatomy, part, circuit, corrupt_writes(anatomy, part, ablation, means))
-        measure = Measure(anatomy, part, metric)
+        metric_of = BatchMetric(anatomy, part, metric)
         with hooked(before=run.before, after=run.after):
-            values.append(measure(anatomy.hidden(part.clean, part.first)))
+            values.append(metric_of(anatomy.hidden(part.clean, part.first)))
         check_metric(values[-1], size * (len(values) - 1))
     return torch.cat(values).cpu().double().numpy()
 

@@ -10,7 +10,7 @@ from ctviz.errors import BadTask, UndefinedMetric, UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks.batch import IGNORED, Batch
 
-__all__ = ["Measure", "check_batch", "check_metric"]
+__all__ = ["BatchMetric", "check_batch", "check_metric"]
 
 
 def check_batch(anatomy: Anatomy, batch: Batch, metric: Metric) -> None:
@@ -61,7 +61,7 @@ def check_metric(values: Tensor, done: int = 0) -> None:
         )
 
 
-class Measure:
+class BatchMetric:
     """A metric of a batch, read off final hidden states.
 
     ``logit_difference``: logit(answer) - logit(foil). ``probability_difference``: p(answer) -

@@ -101,7 +101,7 @@ def tune(
         _check_size(loaded, config)
         graph = loaded.anatomy.graph
         tuning = Tuning(loaded, config, others=baseline.others if baseline else None)
-        for reason in tuning.material.left_out[:20]:
+        for reason in tuning.dataset.left_out[:20]:
             log.info("left out: %s", reason)
         standing = baseline.standing if baseline else writer.before
         weights = SnapshotWeights(tuning, folder) if keep_model else None
@@ -162,7 +162,7 @@ def tune(
             save_checkpoint(tuning, folder, finished=state == "finished")
         result = _outcome(folder, config, state, time.perf_counter() - started)
         result["device"] = str(loaded.anatomy.device)
-        judged = tuning.material.task.judged_by.name
+        judged = tuning.dataset.task.judged_by.name
         message = f"{judged} {result['before'][judged]:.2f} before, {result['after'][judged]:.2f}"
         writer.status(state, step=step, message=f"{message} after, on test examples")  # type: ignore[arg-type]
         log.info("%s at step %d", state, step)
@@ -296,7 +296,7 @@ def _outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> di
 
 
 def _about(loaded: Loaded, config: TuneConfig, tuning: Tuning) -> dict[str, Any]:
-    task = tuning.material.task
+    task = tuning.dataset.task
     return {
         "model": {
             "name": loaded.name,
@@ -313,9 +313,9 @@ def _about(loaded: Loaded, config: TuneConfig, tuning: Tuning) -> dict[str, Any]
             "better": task.judged_by.better,
             "source": task.source.text,
         },
-        "examples": len(tuning.material.dev),
-        "train_examples": len(tuning.material.train),
-        "left_out": len(tuning.material.left_out),
+        "examples": len(tuning.dataset.dev),
+        "train_examples": len(tuning.dataset.train),
+        "left_out": len(tuning.dataset.left_out),
         "trainable": sum(unit.size for unit in tuning.method.units),
         "device": str(loaded.anatomy.device),
         "versions": {

@@ -19,7 +19,7 @@ from ctviz.errors import UnsupportedModel
 from ctviz.models.activations import fused, written_out
 from ctviz.models.families import FAMILIES, Table
 from ctviz.models.families.table import NormKind
-from ctviz.models.workspace import Scratch
+from ctviz.models.workspace import Workspace
 
 __all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
 
@@ -173,7 +173,7 @@ class Anatomy:
                 "to add one."
             )
         self.model = model
-        self.scratch = Scratch()  # for whoever computes with the model, one at a time
+        self.workspace = Workspace()  # for whoever computes with the model, one at a time
         self._activations = written_out(model)
         self.family = family.model_type
         self.table: Table = family.table(config)

@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["Scratch"]
+__all__ = ["Workspace"]
 
 
-class Scratch:
+class Workspace:
     """Tensors by name, whose contents nobody relies on from one call to the next."""
 
     def __init__(self) -> None:

@@ -31,8 +31,8 @@ TRADEOFF = (
 )
 COLUMNS = {
     "name": "run",
-    "score_after": "score",
-    "score_before": "score before",
+    "grade_after": "grade",
+    "grade_before": "score before",
     "kl": "KL",
     "perplexity_change": "perplexity change",
     "others_after": "other tasks",
@@ -50,14 +50,14 @@ COLUMNS = {
     "task": "task",
     "model": "model",
     "state": "state",
-    "score": "score is",
+    "grade": "score is",
     "metric": "metric is",
     "dev_examples": "dev examples",
     "test_examples": "test examples",
     "run": "folder",
 }
 HELPS = {
-    "score_after": "The task's own score on test examples, when the run had ended. The curve above "
+    "grade_after": "The task's own grade on test examples, when the run had ended. The curve above "
     "is of dev examples, at each snapshot, so the two need not agree.",
     "kl": "Nats a token from the untuned model on neutral prompts, when the run had ended.",
     "perplexity_change": "Change of the perplexity of general English, when the run had ended.",
@@ -333,7 +333,7 @@ def _charts(drawn: list[Side], against: int | None, shown: int) -> None:
     one, two, three = st.columns([2, 2, 1], vertical_alignment="bottom")
     uprights: dict[Upright, str] = {
         "metric": "task metric",
-        "score": " / ".join(dict.fromkeys(side.scored for side in drawn)),
+        "grade": " / ".join(dict.fromkeys(side.graded for side in drawn)),
     }
     upright = one.selectbox(
         "Up", get_args(Upright), format_func=uprights.__getitem__, key="compare-up"
@@ -373,7 +373,7 @@ def _table(sides: list[Side]) -> None:
     st.subheader("In numbers")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     titles = COLUMNS | {
-        "score_after": f"score ({compare.examples_of(found, 'test')})",
+        "grade_after": f"score ({compare.examples_of(found, 'test')})",
         "metric_after": f"metric ({compare.examples_of(found, 'dev')})",
     }
     config = {}

@@ -9,18 +9,18 @@ import streamlit as st
 
 from ctviz.errors import CtvizError
 from ctviz.files import written
-from ctviz.inspection.answers import Live
+from ctviz.inspection.answers import ModelAtStep
 from ctviz.pages.address import fill_in
-from ctviz.pages.live import (
+from ctviz.pages.prompts import plain
+from ctviz.pages.questions import (
     aim,
-    live_at,
     load,
+    model_at_step,
     node_at,
     prompt_at,
     read_snapshots,
 )
-from ctviz.pages.prompts import plain
-from ctviz.pages.sections import Read, Shown, model_section, node_sections
+from ctviz.pages.sections import InspectedNode, Read, model_section, node_sections
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs
 from ctviz.runs.weights import kept_steps
@@ -84,7 +84,7 @@ def _query(runs: dict[str, Run], usual: str) -> dict[str, str]:
     return {**query, "run": name} if query or last.get("run") != name else last
 
 
-def _shown(run: Run, query: dict[str, str], places: Sequence[Any]) -> Shown | None:
+def _shown(run: Run, query: dict[str, str], places: Sequence[Any]) -> InspectedNode | None:
     """The step and node that are asked for, or what is nearest; None if there is nothing yet."""
     graph = run.graph
     stamp = tuple((file.name, written(file)) for file in run.snapshot_files())
@@ -124,7 +124,9 @@ def _shown(run: Run, query: dict[str, str], places: Sequence[Any]) -> Shown | No
         format_func=views.node_title,
         on_change=_changed,
     )
-    return Shown(run, graph, step, node, snapshots[0], snapshots[steps.index(step)], snapshots)
+    return InspectedNode(
+        run, graph, step, node, snapshots[0], snapshots[steps.index(step)], snapshots
+    )
 
 
 def _missing(text: str) -> None:
@@ -152,7 +154,7 @@ def _go(step: int, node: str) -> None:
 # ---------------------------------------------------------------------- the page
 
 
-def _page(shown: Shown) -> None:
+def _page(shown: InspectedNode) -> None:
     contents = st.container()
     if shown.step == shown.then.step and len(shown.snapshots) > 1:
         st.caption(
@@ -171,15 +173,15 @@ def _page(shown: Shown) -> None:
         draw()
 
 
-def _availability(shown: Shown) -> Live | None:
+def _availability(shown: InspectedNode) -> ModelAtStep | None:
     """The weights of the step if they were kept, else a sentence and the way to those that were."""
     kept = [step for step in kept_steps(shown.run) if any(s.step == step for s in shown.snapshots)]
     near = views.nearest_steps(kept, shown.step)
     if near == [shown.step]:
-        live = live_at(shown.run, shown.step)
+        live = model_at_step(shown.run, shown.step)
         try:
             with st.spinner(f"Loading {plain(shown.run.config.model)} as it was at this step …"):
-                load(live, live_at(shown.run, shown.then.step))
+                load(live, model_at_step(shown.run, shown.then.step))
         except CtvizError as error:
             st.warning(
                 f"The model could not be run, so this is what was stored: {plain(str(error))}",
@@ -207,7 +209,7 @@ def _availability(shown: Shown) -> Live | None:
     return None
 
 
-def _prompt(shown: Shown, live: Live | None) -> Read | None:
+def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
     """Choose a prompt and read it, live or from the snapshots."""
     probes = shown.now.probes
     options = [*range(len(probes)), -1]
@@ -286,7 +288,7 @@ def _own() -> tuple[str, str, str]:
     return text, answer, foil
 
 
-def _stored(shown: Shown, at: int) -> Read | None:
+def _stored(shown: InspectedNode, at: int) -> Read | None:
     now, then = shown.now.probes[at], shown.then.probes[at]
     return Read(
         tokens=now.tokens,
@@ -297,8 +299,8 @@ def _stored(shown: Shown, at: int) -> Read | None:
     )
 
 
-def _live(shown: Shown, live: Live, at: int, own: tuple[str, str, str]) -> Read:
-    first = live_at(shown.run, shown.then.step)
+def _live(shown: InspectedNode, live: ModelAtStep, at: int, own: tuple[str, str, str]) -> Read:
+    first = model_at_step(shown.run, shown.then.step)
     aimed = aim(live, first, None if at < 0 else (at, shown.now.probes[at].tokens), own)
     prompt, node = aimed.prompt, shown.node
     compared = views.compared(aimed.answer, aimed.foil)

@@ -13,13 +13,13 @@ from ctviz.errors import CtvizError
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, resolve
-from ctviz.pages.own import ask_for_file, has_counterfactuals, show_file, show_problems
 from ctviz.pages.prompts import STYLE, asks_one_thing, example_html, plain
 from ctviz.pages.session import folders, standby
 from ctviz.pages.settings import ask_settings
+from ctviz.pages.uploaded_file import ask_for_file, has_counterfactuals, show_file, show_problems
 from ctviz.runs import Run, list_runs
 from ctviz.runs.config import METHODS, Method, TuneConfig
-from ctviz.tasks import SCORES, TASKS, Task
+from ctviz.tasks import GRADES, TASKS, Task
 from ctviz.tasks.task import Kind
 
 FAMILY_TITLES = ", ".join(family.title for family in FAMILIES.values())
@@ -59,7 +59,7 @@ def main() -> None:
             report = show_file(own, task, model)
             if report and not report.problems:
                 paired = has_counterfactuals(each.example for each in report.checked)
-                _show_judgement(report.opened.score)
+                _show_judgement(report.opened.grade)
         ready = bool(own and report and show_problems(own, task, report))
     else:
         with right:
@@ -154,15 +154,15 @@ def _show_task(task: Task) -> None:
             "Tuning teaches the first row. Discovery explains green rather than red in the others."
         )
     st.caption(f"{said} Metric: {plain(task.metric)}.")
-    _show_judgement(task.score)
+    _show_judgement(task.grade)
     if task.shared:
         st.caption(f"Train and test examples share {plain(task.shared)}.")
 
 
 def _show_judgement(key: str) -> None:
-    score = SCORES[key]
-    name = score.name.replace("_", " ")
-    st.caption(plain(f"Judged by {name}, {score.better} is better: {score.text}."))
+    grade = GRADES[key]
+    name = grade.name.replace("_", " ")
+    st.caption(plain(f"Judged by {name}, {grade.better} is better: {grade.text}."))
 
 
 def _start(model: str, task: str, method: Method, values: dict[str, Any]) -> None:

@@ -14,20 +14,20 @@ from ctviz.circuits.choices import Ablation
 from ctviz.circuits.graph import Graph, kind_of
 from ctviz.errors import CtvizError
 from ctviz.inspection.answers import (
-    Live,
+    ModelAtStep,
     NodeReading,
     OnPrompt,
     OnTask,
     Prompt,
     PromptReading,
 )
-from ctviz.pages.live import live_at, off_prompt_at, off_task_at
 from ctviz.pages.prompts import plain
+from ctviz.pages.questions import model_at_step, off_prompt_at, off_task_at
 from ctviz.runs import Run
 from ctviz.runs.snapshot import ProbeReading, Snapshot
 from ctviz.views import inspection as views
 
-__all__ = ["Read", "Shown", "model_section", "node_sections"]
+__all__ = ["InspectedNode", "Read", "model_section", "node_sections"]
 
 OFF = "inspect-off"
 INK = "#31333f"
@@ -43,7 +43,7 @@ ABLATIONS: dict[Ablation, str] = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class InspectedNode:
     """What the page is about: a run, a step and a node of it ("" for the whole model)."""
 
     run: Run
@@ -85,14 +85,14 @@ def _signed(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
-def _sides(shown: Shown) -> list[tuple[str, bool]]:
+def _sides(shown: InspectedNode) -> list[tuple[str, bool]]:
     """Name of each side, and whether it is that of step 0."""
     now = (f"Step {shown.step}", False)
     return [now] if shown.step == shown.then.step else [now, (f"Step {shown.then.step}", True)]
 
 
 def node_sections(
-    shown: Shown, live: Live | None, read: Read | None
+    shown: InspectedNode, live: ModelAtStep | None, read: Read | None
 ) -> dict[str, Callable[[], None]]:
     """What can be said about a head or an MLP, by title in order, and how to draw it.
 
@@ -114,7 +114,7 @@ def node_sections(
     return sections
 
 
-def model_section(shown: Shown, read: Read) -> None:
+def model_section(shown: InspectedNode, read: Read) -> None:
     """The model's predictions after the prompt."""
     _section(
         "Likeliest next tokens",
@@ -127,7 +127,7 @@ def model_section(shown: Shown, read: Read) -> None:
     _bars(shown, read)
 
 
-def _attention_section(shown: Shown, read: Read) -> None:
+def _attention_section(shown: InspectedNode, read: Read) -> None:
     _section(
         ATTENTION,
         f"{shown.source} Row: the token that looks; column: what it looks at. Each row adds up to "
@@ -168,7 +168,7 @@ def _attention_section(shown: Shown, read: Read) -> None:
             _plot(figure, f"Attention, {title}", key=f"inspect-map-{title}")
 
 
-def _patterns(shown: Shown, read: Read) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _patterns(shown: InspectedNode, read: Read) -> tuple[np.ndarray | None, np.ndarray | None]:
     if read.node_now is not None and read.node_then is not None:
         return read.node_now.attention, read.node_then.attention
     layer, head = (int(part) for part in shown.node[1:].split(".h"))
@@ -177,7 +177,7 @@ def _patterns(shown: Shown, read: Read) -> tuple[np.ndarray | None, np.ndarray |
     return tuple(probe.attention[layer, head].astype(float) for probe in (read.now, read.then))  # type: ignore[return-value]
 
 
-def _attribution_section(shown: Shown, read: Read) -> None:
+def _attribution_section(shown: InspectedNode, read: Read) -> None:
     _section(
         EFFECT,
         f"{shown.source} Direct logit attribution: what the node's output at the last position "
@@ -191,7 +191,7 @@ def _attribution_section(shown: Shown, read: Read) -> None:
     _bars(shown, read)
 
 
-def _bars(shown: Shown, read: Read) -> None:
+def _bars(shown: InspectedNode, read: Read) -> None:
     st.caption(
         plain(f"The nodes with the largest direct effect on {read.compared}")
         + (", and this one" if shown.node else "")
@@ -202,7 +202,7 @@ def _bars(shown: Shown, read: Read) -> None:
     _plot(figure, "Direct effect of nodes", key="inspect-bars")
 
 
-def _value(shown: Shown, read: Read) -> None:
+def _value(shown: InspectedNode, read: Read) -> None:
     """The logit difference itself, which only the model can say."""
     if isinstance(read.now, ProbeReading) or isinstance(read.then, ProbeReading):
         return
@@ -210,7 +210,7 @@ def _value(shown: Shown, read: Read) -> None:
     _three(shown, read.now.value, read.then.value)
 
 
-def _three(shown: Shown, now: float, then: float) -> None:
+def _three(shown: InspectedNode, now: float, then: float) -> None:
     """A number of the node or the model at the step, at step 0, and the difference, in logits."""
     told = f"{shown.source} In logits, on the prompt above."
     numbers = [(f"Step {shown.step}", now)]
@@ -220,7 +220,7 @@ def _three(shown: Shown, now: float, then: float) -> None:
         place.metric(label, _signed(number, 3), border=True, help=told)
 
 
-def _lens_section(shown: Shown, read: Read) -> None:
+def _lens_section(shown: InspectedNode, read: Read) -> None:
     if read.node_now is None or read.node_then is None:
         return
     _section(
@@ -238,7 +238,7 @@ def _lens_section(shown: Shown, read: Read) -> None:
             _table(table, title, signed=["+", "-"], hide_index=True)
 
 
-def _neuron_section(shown: Shown, read: Read) -> None:
+def _neuron_section(shown: InspectedNode, read: Read) -> None:
     if read.node_now is None or read.node_then is None:
         return
     _section(
@@ -257,7 +257,7 @@ def _neuron_section(shown: Shown, read: Read) -> None:
             _table(table, title, signed=["effect", "activation"], hide_index=True)
 
 
-def _edges_section(shown: Shown) -> None:
+def _edges_section(shown: InspectedNode) -> None:
     examples = shown.run.about.get("examples", "?")
     _section(
         EDGES,
@@ -277,7 +277,7 @@ def _edges_section(shown: Shown) -> None:
                 _table(table, f"{title} {shown.node}", signed=scores, hide_index=True)
 
 
-def _redundancy_section(shown: Shown) -> None:
+def _redundancy_section(shown: InspectedNode) -> None:
     examples = shown.run.about.get("examples", "?")
     _section(
         REDUNDANCY,
@@ -295,7 +295,7 @@ def _redundancy_section(shown: Shown) -> None:
     _plot(figure, f"Redundancy of {shown.node} over the run", key="inspect-redundancy")
 
 
-def _off_section(shown: Shown, live: Live, read: Read) -> None:
+def _off_section(shown: InspectedNode, live: ModelAtStep, read: Read) -> None:
     assert read.prompt is not None
     config = shown.run.config
     _section(
@@ -316,12 +316,12 @@ def _off_section(shown: Shown, live: Live, read: Read) -> None:
     )
     sides = _sides(shown)
     for place, (title, at_start) in zip(st.columns(len(sides)), sides, strict=True):
-        at = live_at(shown.run, shown.then.step) if at_start else live
+        at = model_at_step(shown.run, shown.then.step) if at_start else live
         with place:
             st.markdown(f"**{title}**")
             with st.spinner(f"Switching {shown.node} off …"):
                 try:
-                    first = live_at(shown.run, shown.then.step)
+                    first = model_at_step(shown.run, shown.then.step)
                     on_prompt = off_prompt_at(at, first, read.prompt, shown.node, ablation)
                     _show_prompt(on_prompt, shown, read.compared)
                     _show_task(off_task_at(at, first, shown.node, ablation), shown)
@@ -329,7 +329,7 @@ def _off_section(shown: Shown, live: Live, read: Read) -> None:
                     st.warning(plain(str(error)))
 
 
-def _show_prompt(found: OnPrompt, shown: Shown, compared: str) -> None:
+def _show_prompt(found: OnPrompt, shown: InspectedNode, compared: str) -> None:
     _before_after(
         f"This prompt: {compared}",
         found,
@@ -339,7 +339,7 @@ def _show_prompt(found: OnPrompt, shown: Shown, compared: str) -> None:
     _table(views.predictions(sides), f"Likeliest next tokens without {shown.node}")
 
 
-def _show_task(found: OnTask, shown: Shown) -> None:
+def _show_task(found: OnTask, shown: InspectedNode) -> None:
     error = "" if np.isnan(found.error) else f" ± {found.error:.2f}"
     _before_after(
         f"The task's metric, {found.examples} dev examples",

@@ -8,12 +8,12 @@ const NAMES = {
   faithfulness: "Faithfulness",
   loss: "Training loss",
   retention: "Forgetting (KL from untuned)",
-  score: "Task score",
+  grade: "Task grade",
   others: "Other tasks",
   perplexity: "Perplexity",
   drift: "Moved outside of the circuit",
 };
-const ZERO_BASED = new Set(["loss", "retention", "drift", "score", "others"]);
+const ZERO_BASED = new Set(["loss", "retention", "drift", "grade", "others"]);
 const COUNTS = new Set(["drift"]);
 const PAGE = 4; // small multiples at a time
 const PAD = { left: 34, right: 8, top: 6, bottom: 16 };

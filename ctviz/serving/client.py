@@ -18,7 +18,7 @@ PATIENCE = 5  # seconds that a process may take to end by itself
 
 
 class Engine:
-    """A process of `ctviz.inspection`, started when it is first asked; threads may share it.
+    """A process of `ctviz.serving`, started when it is first asked; threads may share it.
 
     A crash of the model, or the system that takes its memory away, ends that process alone: the
     question goes to another one, and fails if that ends too.
@@ -78,7 +78,7 @@ class Engine:
         if self._process is None:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "ctviz.inspection"],
+                    [sys.executable, "-m", "ctviz.serving"],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     start_new_session=True,  # what stops the page from a terminal is not sent to it

@@ -21,19 +21,20 @@ from ctviz.circuits.choices import Ablation
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.inspection import reading, switching
 from ctviz.inspection.answers import (
-    Aimed,
-    Live,
+    ModelAtStep,
     NodeReading,
     OnPrompt,
     OnTask,
+    PreparedPrompt,
     Prompt,
     PromptReading,
 )
 from ctviz.inspection.prompt import own_prompt, pair_prompt
 from ctviz.models.loading import Loaded
 from ctviz.runs import open_run
-from ctviz.tuning.dataset import Material, gather
+from ctviz.tuning.dataset import Dataset, make_dataset
 from ctviz.tuning.stored_weights import model_at
+from ctviz.tuning.tuned_model import export_model
 
 __all__ = ["ANSWERS", "serve"]
 
@@ -41,76 +42,78 @@ KEPT = 4  # models in memory: two steps of two runs
 
 
 @lru_cache(maxsize=KEPT)
-def _model(live: Live) -> Loaded:
+def _model(live: ModelAtStep) -> Loaded:
     return model_at(open_run(live.folder), live.step)
 
 
 @lru_cache(maxsize=KEPT)
-def _material(first: Live) -> Material:
+def _dataset(first: ModelAtStep) -> Dataset:
     """The examples of the run, as the tokenizer of its model makes them."""
-    return gather(_model(first), open_run(first.folder).config)
+    return make_dataset(_model(first), open_run(first.folder).config)
 
 
-def load(*models: Live) -> None:
+def load(*models: ModelAtStep) -> None:
     """Load what will be asked about."""
     for live in models:
         _model(live)
 
 
-def aim_own(live: Live, text: str, answer: str, foil: str) -> Aimed:
+def prepare_own(live: ModelAtStep, text: str, answer: str, foil: str) -> PreparedPrompt:
     """A prompt of the user's, see `own_prompt`."""
-    return _aimed(live, own_prompt(_model(live), text, answer=answer, foil=foil))
+    return _prepared(live, own_prompt(_model(live), text, answer=answer, foil=foil))
 
 
-def aim_probe(live: Live, first: Live, at: int, tokens: tuple[str, ...]) -> Aimed:
+def prepare_probe(
+    live: ModelAtStep, first: ModelAtStep, at: int, tokens: tuple[str, ...]
+) -> PreparedPrompt:
     """A stored probe as a prompt; raises DamagedRun if it is no longer made of these tokens."""
-    pairs = _material(first).probe_pairs
+    pairs = _dataset(first).probe_pairs
     prompt = pair_prompt(_model(live), pairs[at]) if at < len(pairs) else None
     if prompt is None or prompt.tokens != tokens:
         raise DamagedRun(
             f"The examples of {open_run(live.folder).config.task} are no longer those of this run, "
             "so its probe cannot be run again. Type it as your own prompt to read more."
         )
-    return _aimed(live, prompt)
+    return _prepared(live, prompt)
 
 
-def _aimed(live: Live, prompt: Prompt) -> Aimed:
+def _prepared(live: ModelAtStep, prompt: Prompt) -> PreparedPrompt:
     loaded, likeliest = _model(live), prompt.answer is None
     prompt = reading.aimed(loaded, prompt)
     answer, foil = (
         "" if token is None else str(loaded.tokenizer.decode([token]))
         for token in (prompt.answer, prompt.foil)
     )
-    return Aimed(prompt, answer, foil, likeliest)
+    return PreparedPrompt(prompt, answer, foil, likeliest)
 
 
-def read_prompt(live: Live, prompt: Prompt) -> PromptReading:
+def read_prompt(live: ModelAtStep, prompt: Prompt) -> PromptReading:
     """What a model makes of a prompt."""
     return reading.read_prompt(_model(live), prompt)
 
 
-def read_node(live: Live, prompt: Prompt, node: str) -> NodeReading:
+def read_node(live: ModelAtStep, prompt: Prompt, node: str) -> NodeReading:
     """What one of its nodes does on a prompt."""
     return reading.read_node(_model(live), prompt, node)
 
 
 def off_on_prompt(
-    live: Live, first: Live, prompt: Prompt, node: str, ablation: Ablation
+    live: ModelAtStep, first: ModelAtStep, prompt: Prompt, node: str, ablation: Ablation
 ) -> OnPrompt:
     """A prompt with a node switched off; ``first``: the run's first step, for the mean."""
-    others = _material(first).dev_pairs if ablation == "mean" else None
+    others = _dataset(first).dev_pairs if ablation == "mean" else None
     return switching.off_on_prompt(_model(live), prompt, node, ablation, others=others)
 
 
-def off_on_task(live: Live, first: Live, node: str, ablation: Ablation) -> OnTask:
+def off_on_task(live: ModelAtStep, first: ModelAtStep, node: str, ablation: Ablation) -> OnTask:
     """The task with a node switched off, on the run's dev examples."""
-    examples = _material(first)
+    examples = _dataset(first)
     return switching.off_on_task(_model(live), examples.dev_pairs, node, ablation, examples.metric)
 
 
 def model_files(run: str) -> dict[str, bytes]:
-    """The tuned model of a run's folder by file name, see `ctviz.export.model.export_model`."""
-    from ctviz.export.model import export_model  # with matplotlib, which nothing else here needs
+    """The tuned model of a run's folder by file name, see
+    `ctviz.tuning.tuned_model.export_model`."""
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
@@ -122,8 +125,8 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     made.__name__: made
     for made in (
         load,
-        aim_own,
-        aim_probe,
+        prepare_own,
+        prepare_probe,
         read_prompt,
         read_node,
         off_on_prompt,

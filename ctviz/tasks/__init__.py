@@ -22,9 +22,9 @@ from ctviz.tasks import (
 )
 from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files import file_task, is_file
-from ctviz.tasks.task import SCORES, Split, Task
+from ctviz.tasks.task import GRADES, Split, Task
 
-__all__ = ["SCORES", "TASKS", "Example", "Pair", "Split", "Task", "find_task", "is_file"]
+__all__ = ["GRADES", "TASKS", "Example", "Pair", "Split", "Task", "find_task", "is_file"]
 
 TASKS: dict[str, Task] = {
     task.key: task

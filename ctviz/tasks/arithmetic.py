@@ -118,7 +118,7 @@ TASKS: tuple[Task, ...] = (
             "numbers there are only 100 problems, about 60 of them for training."
         ),
         source=Generated(_calculate),
-        score="exact",
+        grade="exact",
         levels=(
             Level("add-1", "one digit plus one digit: “7 + 5 =”; 100 problems in all"),
             Level("add-2", "two digits plus two digits: “17 + 25 =”"),

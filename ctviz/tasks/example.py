@@ -30,7 +30,7 @@ class Example:
     leading space. ``pair`` is for discovery; an example without one can only be tuned on.
     ``choices`` are continuations of the prompt that a model chooses among, the right one first;
     ``accepted`` are the answers in free text that count as right. Which of the two is used, the
-    task's score says. ``group`` names a part of the task that is also counted by itself.
+    task's grade says. ``group`` names a part of the task that is also counted by itself.
     """
 
     prompt: str

@@ -1,6 +1,6 @@
 """How well a model does a task, in the terms that people use.
 
-A task's score (`ctviz.tasks.task.SCORES`) names what is computed here:
+A task's grade (`ctviz.tasks.task.GRADES`) names what is computed here:
 
 =========  ==================================================================================
 ``choice``  ``accuracy``: share of examples whose right choice has the largest log-probability,
@@ -26,20 +26,20 @@ from ctviz.tasks.example import Example
 from ctviz.tasks.task import Task
 from ctviz.tasks.tokens import Tokens
 
-__all__ = ["chance", "generate", "log_probabilities", "score"]
+__all__ = ["chance", "generate", "grade", "log_probabilities"]
 
 ROWS = 64  # prompts that are run at a time
 SPARE = 4  # tokens that an answer may be longer than the longest target
 
 
-def score(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, float]:
-    """The numbers of a task's score on some examples, by name; the task's own number first.
+def grade(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, float]:
+    """The numbers of a task's grade on some examples, by name; the task's own number first.
 
     Deterministic. ``examples`` must not be empty.
     """
-    if task.score in ("choice", "bias"):
+    if task.grade in ("choice", "bias"):
         found = log_probabilities(loaded, [(e.prompt, e.choices) for e in examples])
-        if task.score == "choice":
+        if task.grade == "choice":
             right = sum(row.index(max(row)) == 0 for row in found)
             return {"accuracy": right / len(examples)}
         leaning = [float(torch.tensor(row[:2]).diff().neg().mul(0.5).tanh()) for row in found]
@@ -51,7 +51,7 @@ def score(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, 
     tokens = Tokens(loaded.tokenizer)
     longest = max(len(tokens.continuation(e.target)) for e in examples) + SPARE
     said = generate(loaded, [e.prompt for e in examples], longest)
-    if task.score == "exact":
+    if task.grade == "exact":
         right = sum(last_number(s) in e.accepted for s, e in zip(said, examples, strict=True))
         return {"exact_match": right / len(examples)}
     f1 = sum(overlap(s, e.accepted) for s, e in zip(said, examples, strict=True))
@@ -60,8 +60,8 @@ def score(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, 
 
 
 def chance(task: Task, examples: Sequence[Example]) -> float | None:
-    """The accuracy of guessing, None for scores that have no such thing."""
-    if task.score != "choice":
+    """The accuracy of guessing, None for grades that have no such thing."""
+    if task.grade != "choice":
         return None
     return sum(1 / len(e.choices) for e in examples) / len(examples)
 

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, get_args
 from ctviz.errors import BadTask, OutOfRange, UnknownName
 from ctviz.tasks.example import Example, Pair
 
-__all__ = ["SCORES", "SPLITS", "Generated", "Kind", "Level", "Score", "Source", "Split", "Task"]
+__all__ = ["GRADES", "SPLITS", "Generated", "Grade", "Kind", "Level", "Source", "Split", "Task"]
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -18,7 +18,7 @@ Kind = Literal["grammar", "bias", "mathematics", "logic", "reading", "classic", 
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class Grade:
     """How answers are judged: ``name`` is the number that a task is known by.
 
     ``better`` says which way is better, ``text`` what the number is. What the engine computes for
@@ -31,18 +31,18 @@ class Score:
     text: str
 
 
-SCORES: dict[str, Score] = {
-    score.key: score
-    for score in (
-        Score("choice", "accuracy", "higher", "share of examples whose right choice is likeliest"),
-        Score(
+GRADES: dict[str, Grade] = {
+    grade.key: grade
+    for grade in (
+        Grade("choice", "accuracy", "higher", "share of examples whose right choice is likeliest"),
+        Grade(
             "bias",
             "bias",
             "lower",
             "mean |p(stereotypical) - p(other)| / (p(stereotypical) + p(other)); 0: no preference",
         ),
-        Score("exact", "exact_match", "higher", "share of answers whose last number is right"),
-        Score("span", "f1", "higher", "mean overlap of words with an accepted answer (SQuAD's F1)"),
+        Grade("exact", "exact_match", "higher", "share of answers whose last number is right"),
+        Grade("span", "f1", "higher", "mean overlap of words with an accepted answer (SQuAD's F1)"),
     )
 }
 
@@ -91,7 +91,7 @@ class Task:
     """Something that a model can do, or be taught to do.
 
     ``metric`` says in words what logit(answer) - logit(foil) means here; ``aim`` what tuning does;
-    ``explanation`` is for the page. ``score`` is a key of `SCORES`. ``levels`` are its
+    ``explanation`` is for the page. ``grade`` is a key of `GRADES`. ``levels`` are its
     difficulties, easiest first; ``level`` is the one that is used, ``usual`` unless another one was
     asked for. ``shared`` says what the splits have in common where they share content words after
     all. ``rivals`` are tasks that get worse by necessity when this one is learned.
@@ -105,7 +105,7 @@ class Task:
     aim: str
     explanation: str
     source: Source
-    score: str = "choice"
+    grade: str = "choice"
     levels: tuple[Level, ...] = ()
     usual: str = ""
     level: str = ""
@@ -135,9 +135,9 @@ class Task:
         return self.key if self.level == self.usual else f"{self.key}-{self.level}"
 
     @property
-    def judged_by(self) -> Score:
+    def judged_by(self) -> Grade:
         """How answers are judged."""
-        return SCORES[self.score]
+        return GRADES[self.grade]
 
     def at(self, level: str) -> Task:
         """The same task at another level; raises UnknownName."""

@@ -197,7 +197,7 @@ TASKS: tuple[Task, ...] = (
             "out just as well."
         ),
         source=Generated(_solve),
-        score="exact",
+        grade="exact",
         levels=(
             Level("1", "one step"),
             Level("2", "two steps"),

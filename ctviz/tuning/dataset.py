@@ -16,14 +16,14 @@ from ctviz.tasks.batch import Batch, encode
 from ctviz.tasks.fitting import fitting_examples
 from ctviz.tasks.texts import Texts, encode_texts
 
-__all__ = ["Material", "gather"]
+__all__ = ["Dataset", "make_dataset"]
 
 TRAIN_EXAMPLES = 512
 FIXED = 0  # seed of dev and test examples: the same for all seeds of a run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class Dataset:
     """Train texts with the pairs that circuits are discovered on; dev examples with theirs.
 
     ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
@@ -50,7 +50,7 @@ class Material:
         return self.train_pairs[torch.tensor(found)] if found else None
 
 
-def gather(loaded: Loaded, config: TuneConfig) -> Material:
+def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     """Read or generate the examples of a run; raises BadTask if nothing of them fits the model."""
     task, device = find_task(config.task), loaded.anatomy.device
     train, left_out = fitting_examples(loaded, task, TRAIN_EXAMPLES, "train", config.seed)
@@ -70,7 +70,7 @@ def gather(loaded: Loaded, config: TuneConfig) -> Material:
     longest = loaded.anatomy.context
     texts = encode_texts(train, loaded.tokenizer, longest=longest)
     train_pairs = encode(pairs, loaded.tokenizer, metric=metric)
-    return Material(
+    return Dataset(
         task=task,
         metric=metric,
         train=texts.to(device),

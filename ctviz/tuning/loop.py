@@ -30,9 +30,9 @@ from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.tasks.batch import Batch
 from ctviz.tasks.fitting import fitting_examples
-from ctviz.tasks.grading import score
+from ctviz.tasks.grading import grade
 from ctviz.tasks.texts import Texts
-from ctviz.tuning.dataset import FIXED, gather
+from ctviz.tuning.dataset import FIXED, make_dataset
 from ctviz.tuning.lora import merged
 from ctviz.tuning.methods import make_method, select_circuit
 from ctviz.tuning.ownership import MotionMeter, UnitOptimizer
@@ -63,13 +63,13 @@ class Tuning:
         self.loaded, self.config = loaded, config
         self.anatomy = anatomy = loaded.anatomy
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
-        self.material = gather(loaded, config)
+        self.dataset = make_dataset(loaded, config)
         # of the model as it is now, untuned
-        self.retention = Retention(loaded, self.material.task, others=others)
+        self.retention = Retention(loaded, self.dataset.task, others=others)
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so
         self.method = make_method(
-            anatomy, config, self.discover, self.material.train_pairs[:FIRST_PAIRS]
+            anatomy, config, self.discover, self.dataset.train_pairs[:FIRST_PAIRS]
         )
         self.optimizer = UnitOptimizer(self.method.units, self._make_optimizer)
         self.shuffle = torch.Generator().manual_seed(config.seed)
@@ -95,7 +95,7 @@ class Tuning:
         for step in range(self.step + 1, config.steps + 1):
             started = time.perf_counter()
             rows = self.next_rows()
-            pairs = self.material.pairs_of(rows)
+            pairs = self.dataset.pairs_of(rows)
             self.shared = SharedRun() if self.sharable(rows) else None
             with _diverging(f"before step {step}"):
                 owned = self.method.own(step, pairs)
@@ -140,7 +140,7 @@ class Tuning:
 
     def next_rows(self) -> list[int]:
         """Some of the train examples, all of them in a new order each time around."""
-        n = len(self.material.train)
+        n = len(self.dataset.train)
         size = min(self.config.batch_size, n)
         if len(self.order) < size:
             self.order = torch.randperm(n, generator=self.shuffle).tolist()
@@ -160,7 +160,7 @@ class Tuning:
                 self.anatomy,
                 pairs,
                 ablation=config.ablation,
-                metric=self.material.metric,
+                metric=self.dataset.metric,
                 micro_batch=limit,
                 shared=self.shared,
             )
@@ -174,7 +174,7 @@ class Tuning:
             config.method == "circuit"
             and config.objective == "target"
             and config.precision == "float32"
-            and self.material.same
+            and self.dataset.same
             and self.micro >= len(rows)
         )
 
@@ -188,7 +188,7 @@ class Tuning:
         self.optimizer.own(units)
         if shared is not None and shared.hidden is not None:
             return self._shared_gradients(shared.hidden, rows)
-        texts = self.material.train[torch.tensor(rows, device=self.anatomy.device)]
+        texts = self.dataset.train[torch.tensor(rows, device=self.anatomy.device)]
         whole = float(self.weights(texts).sum())
         loss = 0.0
         for part in texts.split(micro):
@@ -198,7 +198,7 @@ class Tuning:
         return loss
 
     def _shared_gradients(self, hidden: Tensor, rows: Sequence[int]) -> float:
-        pairs, moving = self.material.pairs_of(rows), self.optimizer.moving
+        pairs, moving = self.dataset.pairs_of(rows), self.optimizer.moving
         assert pairs is not None
         logits = self.anatomy.logits_at(hidden, pairs.positions[:, -1:])[:, 0]
         loss = torch.nn.functional.cross_entropy(logits.float(), pairs.answer[:, -1])
@@ -254,11 +254,11 @@ class Tuning:
             log.warning(self.notices[-1])
 
     def standing(self) -> dict[str, float]:
-        """The task's score on its test split, and retention measured thoroughly, as it is now."""
-        task = self.material.task
+        """The task's grade on its test split, and retention measured thoroughly, as it is now."""
+        task = self.dataset.task
         test, _ = fitting_examples(self.loaded, task, TEST_EXAMPLES, "test", FIXED)
         with merged(self.anatomy):
-            result = score(self.loaded, task, test)
+            result = grade(self.loaded, task, test)
             return {**result, **self.retention.measure(thorough=True), "test_examples": len(test)}
 
     def snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
@@ -267,22 +267,22 @@ class Tuning:
             return self._snapshot(step, tuned)
 
     def _snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
-        config, material, graph = self.config, self.material, self.anatomy.graph
-        scores = self.discover(material.dev_pairs)
+        config, dataset, graph = self.config, self.dataset, self.anatomy.graph
+        scores = self.discover(dataset.dev_pairs)
         circuit = select_circuit(scores, config, step)
-        each = metric_of_model(self.anatomy, material.dev_pairs, metric=material.metric)
+        each = metric_of_model(self.anatomy, dataset.dev_pairs, metric=dataset.metric)
         metrics = {
             "metric": float(each.mean()),
-            **score(self.loaded, material.task, material.dev),
+            **grade(self.loaded, dataset.task, dataset.dev),
             **self.retention.measure(),
         }
         try:
             found = faithfulness(
                 self.anatomy,
-                material.dev_pairs,
+                dataset.dev_pairs,
                 circuit,
                 ablation=config.ablation,
-                metric=material.metric,
+                metric=dataset.metric,
                 seed=config.seed,
             )
             metrics |= {
@@ -305,7 +305,7 @@ class Tuning:
                 "mass": mass_redundancy(scores).values.astype(np.float32),
             },
             metrics=metrics,
-            probes=tuple(read_probe(self.loaded, pair) for pair in material.probe_pairs),
+            probes=tuple(read_probe(self.loaded, pair) for pair in dataset.probe_pairs),
             error=None if scores.error is None else scores.error.astype(np.float32),
         )
 

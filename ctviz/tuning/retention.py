@@ -13,7 +13,7 @@ from ctviz import paths
 from ctviz.models.loading import Loaded
 from ctviz.tasks import TASKS, Task
 from ctviz.tasks.example import Example
-from ctviz.tasks.grading import chance, score
+from ctviz.tasks.grading import chance, grade
 from ctviz.tasks.neutral import neutral_texts
 from ctviz.tasks.tokens import Tokens, too_long
 
@@ -62,7 +62,7 @@ class Retention:
         n = EXAMPLES if thorough else QUICK_EXAMPLES
         found = {"retention_kl": self.divergence(), "perplexity": self.perplexity(thorough)}
         for task, examples in self._others.items():
-            result = score(self._loaded, TASKS[task], examples[:n])
+            result = grade(self._loaded, TASKS[task], examples[:n])
             found[f"other.{task}"] = result["accuracy"]
         accuracies = [value for key, value in found.items() if key.startswith("other.")]
         if accuracies:
@@ -112,7 +112,7 @@ class Retention:
         guess = chance(TASKS[key], quick)
         if guess is None:
             return False
-        right = score(self._loaded, TASKS[key], quick)["accuracy"]
+        right = grade(self._loaded, TASKS[key], quick)["accuracy"]
         return right - 2 * math.sqrt(guess * (1 - guess) / len(quick)) > guess
 
     def _readable(self, key: str) -> list[Example]:

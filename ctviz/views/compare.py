@@ -35,7 +35,7 @@ __all__ = [
     "table",
 ]
 
-PANELS = ("metric", "score", "faithfulness", "retention", "loss", "others", "perplexity")
+PANELS = ("metric", "grade", "faithfulness", "retention", "loss", "others", "perplexity")
 STATES = {  # what `ctviz.runs.changes.edge_changes` finds, between A and B
     "entered": "only in B",
     "left": "only in A",
@@ -61,7 +61,7 @@ def pack_pair(first: Side, second: Side) -> dict[str, Any]:
         for curve in drawn(side).curves:
             shared = series == 0 or one_unit(curve.panel, first, second)
             if curve.kind == "main" and curve.panel in PANELS and shared:
-                label = f"{'AB'[series]} · {side.scored}" if curve.panel == "score" else side.short
+                label = f"{'AB'[series]} · {side.graded}" if curve.panel == "grade" else side.short
                 curves.append(_series(curve, series, label, steps))
     curves.sort(key=lambda curve: PANELS.index(curve.panel))
     payload = _pack(
@@ -97,7 +97,7 @@ def pack_steps(side: Side, against: int) -> dict[str, Any]:
 
 def one_unit(panel: str, first: Side, second: Side) -> bool:
     """Whether a panel's curves of two runs can share an axis."""
-    if panel == "score":
+    if panel == "grade":
         return first.judged_by == second.judged_by
     if panel not in ("metric", "loss"):
         return True
@@ -158,8 +158,8 @@ def _both(one: str, other: str) -> str:
 def table(sides: Sequence[Side]) -> pd.DataFrame:
     """One row a run; what it did not get to, or did not measure, is missing.
 
-    ``metric_*`` is the mean over dev examples at the first and last snapshot; ``score_*`` the
-    task's score on test examples, ``kl`` (nats a token), ``perplexity_*`` and ``others_*`` what
+    ``metric_*`` is the mean over dev examples at the first and last snapshot; ``grade_*`` the
+    task's grade on test examples, ``kl`` (nats a token), ``perplexity_*`` and ``others_*`` what
     else changed, all three measured when the run ended. ``trained_parameters`` are those that a
     step moved and ``trained_fraction`` their share of the model, means over steps; ``seconds`` the
     sum over training steps, without snapshots; ``overlap_with_start`` that of the circuit at the
@@ -194,9 +194,9 @@ def _row(side: Side) -> dict[str, Any]:
         "metric": side.metric,
         "metric_before": side.metrics["metric"].iloc[0] if len(side.metrics) else math.nan,
         "metric_after": side.metrics["metric"].iloc[-1] if len(side.metrics) else math.nan,
-        "score": side.judged_by,
-        "score_before": before.get(side.judged_by),
-        "score_after": after.get(side.judged_by),
+        "grade": side.judged_by,
+        "grade_before": before.get(side.judged_by),
+        "grade_after": after.get(side.judged_by),
         "kl": after.get("retention_kl"),
         "perplexity_before": one,
         "perplexity_after": last,
@@ -213,7 +213,7 @@ def _row(side: Side) -> dict[str, Any]:
         "test_examples": before.get("test_examples"),
         "run": run.id,
     }
-    texts = ("name", "model", "task", "method", "state", "metric", "score", "run")
+    texts = ("name", "model", "task", "method", "state", "metric", "grade", "run")
     return {key: value if key in texts else _float(value) for key, value in row.items()}
 
 

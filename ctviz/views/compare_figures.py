@@ -21,7 +21,7 @@ COLOURS = ("#1F86C9", "#D55E00", "#009E73", "#C26A9B", "#C08400", "#7F7F7F")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
-Upright = Literal["metric", "score"]
+Upright = Literal["metric", "grade"]
 Across = Literal["retention_kl", "perplexity", "other_accuracy", "step"]
 AXES: dict[Across, str] = {
     "retention_kl": "KL from the untuned model (nats a token, neutral prompts)",
@@ -79,7 +79,7 @@ def draw_overlap(sides: Sequence[Side]) -> go.Figure:
 def draw_tradeoff(
     sides: Sequence[Side], upright: Upright, across: Across, *, log: bool = False
 ) -> go.Figure:
-    """Each run as a path over its snapshots: task metric or score over what else changed.
+    """Each run as a path over its snapshots: task metric or grade over what else changed.
 
     Marks grow with the step; the first and the last are labelled with it. Runs whose metric or task
     differ have panels of their own. ``log``: the horizontal axis is logarithmic; what is 0 on it,
@@ -91,9 +91,9 @@ def draw_tradeoff(
         groups.setdefault((unit, task_name(side.run)), []).append(at)
     titles = []
     for (unit, task), members in groups.items():
-        better = _better(sides[members[0]]) if upright == "score" else "higher"
-        if upright == "score":
-            unit = " / ".join(dict.fromkeys(sides[at].scored for at in members))
+        better = _better(sides[members[0]]) if upright == "grade" else "higher"
+        if upright == "grade":
+            unit = " / ".join(dict.fromkeys(sides[at].graded for at in members))
         told = f"{task}: " if len(groups) > 1 else ""
         titles.append(_text(clip(f"{told}{unit}", 90)) + f" ({better} is better)")
     n = max(1, len(groups))

@@ -150,12 +150,12 @@ class Side:
 
     @property
     def judged_by(self) -> str:
-        """Name of the task's own score."""
+        """Name of the task's own grade."""
         return str(self.run.about.get("task", {}).get("judged_by", "accuracy"))
 
     @property
-    def scored(self) -> str:
-        """That score as it is measured at snapshots: on dev examples, and on how many."""
+    def graded(self) -> str:
+        """That grade as it is measured at snapshots: on dev examples, and on how many."""
         return f"{self.judged_by.replace('_', ' ')} ({self.run.about.get('examples', '?')} dev)"
 
     @property

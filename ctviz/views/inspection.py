@@ -274,7 +274,7 @@ def predictions(sides: Mapping[str, Sequence[tuple[str, float]]]) -> pd.DataFram
 
 
 def neuron_table(neurons: Sequence[Any]) -> pd.DataFrame:
-    """One row a neuron, each as in `ctviz.inspection.reading.Neuron`."""
+    """One row a neuron, each as in `ctviz.inspection.answers.Neuron`."""
     rows = [
         {
             "neuron": neuron.index,

@@ -33,7 +33,7 @@ CURVES = (
     ("random_faithfulness", "random circuit", "faithfulness", "reference", FAITHFUL),
     ("retention_kl", "KL from the untuned model", "retention", "main", KL),
     ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
-    ("{judged_by}", "{judged_by}", "score", "main", "the task's own score on {dev}"),
+    ("{judged_by}", "{judged_by}", "grade", "main", "the task's own grade on {dev}"),
     ("other_accuracy", "mean", "others", "main", "other tasks that the untuned model could do"),
     ("perplexity", "on English text", "perplexity", "main", "on held-out text, at each snapshot"),
     ("outside_moved", "parts", "drift", "main", DRIFT),

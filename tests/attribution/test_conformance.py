@@ -18,7 +18,7 @@ from ctviz.circuits.scores import Circuit, random_circuit
 from ctviz.errors import UnsupportedModel
 from ctviz.interventions.ablation import corrupt_writes, source_means
 from ctviz.interventions.faithfulness import _PatchedRun, metric_of_circuit, metric_of_model
-from ctviz.interventions.metric import Measure
+from ctviz.interventions.metric import BatchMetric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
 from ctviz.models.hooks import hooked
@@ -67,7 +67,7 @@ def test_empty_circuit_is_the_corrupt_run(anatomy, batch):
 def derivative(anatomy, batch, corrupt, metric, row, column, *, embedding=None):
     """Of the mean metric along one edge, by central differences: minus what corrupting it does."""
     full = Circuit(anatomy.graph, anatomy.graph.exists.copy())
-    measure = Measure(anatomy, batch, metric)
+    metric_of = BatchMetric(anatomy, batch, metric)
 
     @torch.no_grad()
     def value(size: float) -> float:
@@ -75,7 +75,7 @@ def derivative(anatomy, batch, corrupt, metric, row, column, *, embedding=None):
         run.outside[row, column] = size  # corrupt a part of this edge alone
         with hooked(before=run.before, after=run.after):
             hidden = anatomy.hidden(batch.clean, batch.first)
-        return measure(hidden).mean().item()
+        return metric_of(hidden).mean().item()
 
     step = 1e-4
     return (value(-step) - value(step)) / (2 * step)
@@ -128,7 +128,9 @@ def test_corrupting_a_node_is_corrupting_all_its_edges(anatomy, batch):
     for ablation in ABLATIONS:
         means = source_means(anatomy, batch, 5) if ablation == "mean" else None
         corrupt = corrupt_writes(anatomy, batch, ablation, means)
-        found = exact_nodes(anatomy, batch, corrupt, Measure(anatomy, batch, "logit_difference"))
+        found = exact_nodes(
+            anatomy, batch, corrupt, BatchMetric(anatomy, batch, "logit_difference")
+        )
         clean = metric_of_model(anatomy, batch)
         np.testing.assert_allclose(found.clean, clean, rtol=0, atol=1e-12)
         means_over = exact_node_scores(anatomy, batch, ablation=ablation)
@@ -146,14 +148,14 @@ def test_node_attribution_is_the_derivative_along_the_node(anatomy, batch):
     graph, full = anatomy.graph, Circuit(anatomy.graph, anatomy.graph.exists.copy())
     nodes = attribute(anatomy, batch).nodes().values
     corrupt = corrupt_writes(anatomy, batch, "counterfactual", None)
-    measure = Measure(anatomy, batch, "logit_difference")
+    metric_of = BatchMetric(anatomy, batch, "logit_difference")
 
     @torch.no_grad()
     def value(row: int, size: float) -> float:
         run = _PatchedRun(anatomy, batch, full, corrupt)
         run.outside[row] = size * torch.tensor(graph.exists[row])
         with hooked(before=run.before, after=run.after):
-            return measure(anatomy.hidden(batch.clean)).mean().item()
+            return metric_of(anatomy.hidden(batch.clean)).mean().item()
 
     for row in range(0, len(graph.sources), 3):
         found = (value(row, -1e-4) - value(row, 1e-4)) / 2e-4
@@ -170,14 +172,14 @@ def test_integrated_gradients_average_over_interpolated_inputs(anatomy, batch, a
     corrupt = corrupt_writes(anatomy, batch, ablation, means)
     clean = run_writes(anatomy, batch.clean)
     delta = source_outputs(anatomy, clean if corrupt is None else clean.minus(corrupt))
-    measure = Measure(anatomy, batch, "logit_difference")
+    metric_of = BatchMetric(anatomy, batch, "logit_difference")
     start = torch.zeros(()) if corrupt is None else corrupt.tensors[0]
     column = len(anatomy.graph.slots) - 1
     found = torch.zeros(len(delta))
     for step in (1, 2, 3):
         between = start + (clean.tensors[0] - start) * step / 3
         with torch.no_grad():
-            _, reads, _ = read_gradients(anatomy, batch, measure, embedding=between)
+            _, reads, _ = read_gradients(anatomy, batch, metric_of, embedding=between)
         found = found + torch.einsum("std,td->s", delta, reads.final_gradient.flatten(0, 1)) / 15
     scores = attribute(anatomy, batch, method="eap-ig", steps=3, ablation=ablation).values
     np.testing.assert_allclose(scores[:, column], found, rtol=0, atol=1e-11)

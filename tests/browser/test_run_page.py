@@ -16,8 +16,8 @@ from playwright.sync_api import Locator, expect
 
 from ctviz import paths
 from ctviz.models.handmade import KNOWN_ANSWERS
-from ctviz.pages.own import Own, keep, mend
 from ctviz.pages.settings import PRESETS, usual_settings
+from ctviz.pages.uploaded_file import UploadedFile, keep, mend
 from ctviz.runs import Run
 from ctviz.runs.config import PAPER, TuneConfig
 from ctviz.tasks import TASKS
@@ -250,7 +250,7 @@ def test_a_mended_file_lies_beside_the_original(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bad_file: Path
 ) -> None:
     monkeypatch.setenv("CTVIZ_RUNS", str(tmp_path))
-    own = Own(keep(bad_file.read_bytes(), bad_file.name), bad_file.name)
+    own = UploadedFile(keep(bad_file.read_bytes(), bad_file.name), bad_file.name)
     report = check(str(own.file), open_tokenizer("tiny"), longest=64)
     mended = mend(own, report, {"drop"})
     assert mended.file.parent == own.file.parent

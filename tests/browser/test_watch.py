@@ -238,7 +238,7 @@ def test_every_curve_is_there_with_its_source(player: Player) -> None:
     player.says("Source: mean of logit(disagreeing verb) - logit(agreeing verb) over 32 dev pairs")
     player.page.get_by_role("button", name="more", exact=True).click()
     more = player.page.evaluate(f"() => {shown}")
-    assert more == ["score", "others", "perplexity", "drift"]
+    assert more == ["grade", "others", "perplexity", "drift"]
     player.page.keyboard.press("Home")
     assert player.page.locator("[data-panel=drift] figcaption b").inner_text() in ("0", "–")
 

@@ -178,10 +178,10 @@ def test_some_that_are_too_long_are_left_out_and_counted(tmp_path):
         *({"prompt": f"{i} {'key ' * 80}to", "target": " the door"} for i in range(20)),
     ]
     run = tuning(task=own_file(tmp_path, rows), ablation="mean", method="full")
-    assert len(run.material.train) + len(run.material.left_out) <= 50
-    assert len(run.material.left_out) > 5
-    assert all("the model reads at most 64" in reason for reason in run.material.left_out)
-    assert run.material.train.ids.shape[1] <= 64
+    assert len(run.dataset.train) + len(run.dataset.left_out) <= 50
+    assert len(run.dataset.left_out) > 5
+    assert all("the model reads at most 64" in reason for reason in run.dataset.left_out)
+    assert run.dataset.train.ids.shape[1] <= 64
     assert len(records(list(run))) == 4
 
 
@@ -311,7 +311,7 @@ def test_a_small_batch_that_does_not_fit_is_discovered_on_in_parts(monkeypatch):
     assert len(records(list(tuning(batch_size=1)))) == 4
 
 
-@pytest.mark.parametrize("where", ["score", "metric_of_model", "faithfulness"])
+@pytest.mark.parametrize("where", ["grade", "metric_of_model", "faithfulness"])
 def test_out_of_memory_elsewhere_is_explained_and_not_a_crash(tmp_path, monkeypatch, where):
     def failing(*arguments, **options):
         raise ON_THE_GPU

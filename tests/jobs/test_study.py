@@ -153,7 +153,7 @@ def test_runs_that_failed_or_were_not_chosen_do_not_count():
     means = summarize(study, table).set_index("method")
     assert list(means.index) == ["circuit"]
     assert means.loc["circuit", "seeds"] == 2
-    assert means.loc["circuit", "score"] == pytest.approx(0.615)
+    assert means.loc["circuit", "grade"] == pytest.approx(0.615)
     assert "Full fine-tuning led to no finished run" in " ".join(words(study, table))
 
 

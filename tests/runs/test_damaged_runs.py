@@ -16,10 +16,10 @@ from streamlit.testing.v1 import AppTest
 from ctviz import paths
 from ctviz.errors import DamagedRun
 from ctviz.export.origin import timeline_of
-from ctviz.pages.live import live_at
-from ctviz.pages.prompts import plain
-from ctviz.runs import Run, RunWriter, list_runs
 from ctviz.files import read_tensors, write_tensors
+from ctviz.pages.prompts import plain
+from ctviz.pages.questions import live_at
+from ctviz.runs import Run, RunWriter, list_runs
 from ctviz.runs.groups import read_groups
 from ctviz.runs.weights import kept_steps, latest_checkpoint, weights_of
 from ctviz.views.recorded import recorded
@@ -357,7 +357,7 @@ def test_files_that_have_just_gone_are_no_error(bad: Run, monkeypatch: pytest.Mo
     assert gone is not None
     assert live_at(bad, 2).stamp[1] is not None
     gone.unlink()
-    monkeypatch.setattr("ctviz.pages.live.weights_of", lambda *_: gone)
+    monkeypatch.setattr("ctviz.pages.questions.weights_of", lambda *_: gone)
     assert live_at(bad, 2).stamp[1] is None
     files = [*bad.snapshot_files(), bad.folder / "snapshots/000004.safetensors"]
     monkeypatch.setattr(Run, "snapshot_files", lambda _: files)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ctviz.runs.config import TuneConfig
-from ctviz.errors import DamagedRun, RunExists, UnknownName
 from ctviz.circuits.graph import Graph
-from ctviz.runs import Run, RunWriter, list_runs, new_folder, open_run
+from ctviz.errors import DamagedRun, RunExists, UnknownName
 from ctviz.files import write_bytes
+from ctviz.runs import Run, RunWriter, list_runs, new_folder, open_run
+from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import ProbeReading, Snapshot, StepRecord
 
 GRAPH = Graph(2, 2)

@@ -9,8 +9,7 @@ import pytest
 
 from ctviz.errors import DamagedRun
 from ctviz.runs import open_run
-from ctviz.runs.groups import MOST_LETTERS, change_groups, read_groups
-from ctviz.runs.groups import NodeGroup
+from ctviz.runs.groups import MOST_LETTERS, NodeGroup, change_groups, read_groups
 from tests.runs.test_directory import write
 
 

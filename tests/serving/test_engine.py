@@ -17,7 +17,7 @@ import pytest
 
 from ctviz import paths
 from ctviz.errors import EngineFailed
-from ctviz.inspection.answers import Aimed, Live
+from ctviz.inspection.answers import ModelAtStep, PreparedPrompt
 from ctviz.inspection.prompt import own_prompt
 from ctviz.inspection.reading import aimed, read_node
 from ctviz.runs import open_run
@@ -27,7 +27,7 @@ from ctviz.tuning.stored_weights import model_at
 from tests.conftest import stopped
 
 SAMPLE = paths.shipped_runs() / "sample-sva-flip"
-LIVE, FIRST = (Live(str(SAMPLE), step, ()) for step in (60, 0))
+LIVE, FIRST = (ModelAtStep(str(SAMPLE), step, ()) for step in (60, 0))
 TYPED = ("The keys to the cabinet", " are", " is")
 
 
@@ -47,7 +47,9 @@ def test_it_is_not_started_before_it_is_asked():
 def test_it_answers_as_the_functions_it_calls(engine):
     loaded = model_at(open_run(SAMPLE), 60)
     prompt = aimed(loaded, own_prompt(loaded, TYPED[0], answer=TYPED[1], foil=TYPED[2]))
-    assert engine.ask("aim_own", LIVE, *TYPED) == Aimed(prompt, " are", " is", likeliest=False)
+    assert engine.ask("prepare_own", LIVE, *TYPED) == PreparedPrompt(
+        prompt, " are", " is", likeliest=False
+    )
     asked, here = engine.ask("read_node", LIVE, prompt, "a2.h1"), read_node(loaded, prompt, "a2.h1")
     assert asked.whole.value == pytest.approx(here.whole.value, abs=1e-5)
     np.testing.assert_allclose(asked.attention, here.attention, atol=1e-6)
@@ -56,23 +58,23 @@ def test_it_answers_as_the_functions_it_calls(engine):
 
 def test_a_probe_is_the_one_that_was_stored_or_refused(engine):
     tokens = next(iter(open_run(SAMPLE).snapshots())).probes[1].tokens
-    assert engine.ask("aim_probe", LIVE, FIRST, 1, tokens).prompt.tokens == tokens
+    assert engine.ask("prepare_probe", LIVE, FIRST, 1, tokens).prompt.tokens == tokens
     with pytest.raises(EngineFailed, match="no longer those of this run"):
-        engine.ask("aim_probe", LIVE, FIRST, 0, tokens)
+        engine.ask("prepare_probe", LIVE, FIRST, 0, tokens)
 
 
 def test_examples_that_are_fewer_now_are_refused_in_words(engine):
     with pytest.raises(EngineFailed, match="no longer those of this run"):
-        engine.ask("aim_probe", LIVE, FIRST, 10_000, ("a",))
+        engine.ask("prepare_probe", LIVE, FIRST, 10_000, ("a",))
 
 
 def test_what_it_refuses_is_said_and_it_goes_on(engine):
     engine.ask("load", LIVE)
     pid = engine.pid
     with pytest.raises(EngineFailed, match="it has those of step 0, 30, 60"):
-        engine.ask("load", Live(str(SAMPLE), 14, ()))
+        engine.ask("load", ModelAtStep(str(SAMPLE), 14, ()))
     with pytest.raises(EngineFailed, match="The prompt is empty"):
-        engine.ask("aim_own", LIVE, "", "", "")
+        engine.ask("prepare_own", LIVE, "", "", "")
     with pytest.raises(
         EngineFailed, match=r"^AttributeError: .*[^.]\. The log of the app says more"
     ):
@@ -139,7 +141,7 @@ def test_if_it_ends_while_it_is_asked_another_answers(engine):
     before = engine.pid
     with stopped(engine) as end:
         threading.Timer(0.3, end).start()
-        assert engine.ask("aim_own", LIVE, *TYPED).answer == " are"
+        assert engine.ask("prepare_own", LIVE, *TYPED).answer == " are"
     assert engine.pid != before
 
 
@@ -148,7 +150,7 @@ def test_if_it_ended_between_questions_nobody_notices(engine):
     before = engine.pid
     os.kill(before, signal.SIGKILL)
     os.waitid(os.P_PID, before, os.WEXITED | os.WNOWAIT)  # dead, and still to be noticed
-    assert engine.ask("aim_own", LIVE, *TYPED).answer == " are"
+    assert engine.ask("prepare_own", LIVE, *TYPED).answer == " are"
     assert engine.pid != before
 
 
@@ -174,10 +176,10 @@ def test_it_can_be_closed_while_it_is_asked():
 
 def test_threads_get_their_own_answers(engine):
     texts = [f"The {noun}" for noun in ("key", "keys", "cabinet", "author", "authors", "girl")]
-    found: dict[str, Aimed] = {}
+    found: dict[str, PreparedPrompt] = {}
 
     def ask(text: str) -> None:
-        found[text] = engine.ask("aim_own", LIVE, text, " is", "")
+        found[text] = engine.ask("prepare_own", LIVE, text, " is", "")
 
     threads = [threading.Thread(target=ask, args=(text,)) for text in texts]
     for thread in threads:

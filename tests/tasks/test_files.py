@@ -123,7 +123,7 @@ class TestNames:
         task = find_task(name)
         assert task.name == name
         assert task.key == "my-own-new-file"
-        assert (task.kind, task.score) == ("own", "choice")
+        assert (task.kind, task.grade) == ("own", "choice")
         assert find_task(task.name) == task
         assert task.examples(1, split="train")[0].target == " is"
 
@@ -171,7 +171,7 @@ class TestPairs:
         (example,) = task.examples(1, split="train")
         assert (example.target, example.accepted) == (" blue\n", ("blue",))
         assert example.pair is None
-        assert task.score == "span"
+        assert task.grade == "span"
         with pytest.raises(BadTask, match="no counterfactual pairs"):
             task.pairs(5, split="train")
 
@@ -550,13 +550,13 @@ class TestCheck:
         assert [e for _, e in mended.parsed.examples] == examples(name)
         assert mended.splits == open_file(name).splits
         assert not mended.parsed.problems
-        assert file_task(str(tmp_path / "b.jsonl")).score == "choice"
+        assert file_task(str(tmp_path / "b.jsonl")).grade == "choice"
 
     def test_the_score_of_a_file_is_kept(self, tmp_path):
-        rows = [{"prompt": f"{i} + 1 =", "target": i + 1, "score": "exact"} for i in range(12)]
+        rows = [{"prompt": f"{i} + 1 =", "target": i + 1, "grade": "exact"} for i in range(12)]
         name = jsonl(tmp_path / "a.jsonl", [*rows, "{\n"])
         check(name, FewWords(), longest=None).write_fixed(tmp_path / "b.jsonl", {"drop"})
-        assert file_task(str(tmp_path / "b.jsonl")).score == "exact"
+        assert file_task(str(tmp_path / "b.jsonl")).grade == "exact"
 
     @pytest.mark.parametrize(
         "example",
@@ -573,8 +573,8 @@ class TestCheck:
     )
     def test_every_example_can_be_written_as_columns(self, tmp_path, example):
         columns_of = as_columns(example)
-        score = {} if example.choices else {"score": "span"}
-        parsed = columns.read(tmp_path / "a.jsonl", json.dumps({**columns_of, **score}), {})
+        grade = {} if example.choices else {"grade": "span"}
+        parsed = columns.read(tmp_path / "a.jsonl", json.dumps({**columns_of, **grade}), {})
         assert parsed.problems == ()
         assert [found for _, found in parsed.examples] == [example]
 
@@ -583,7 +583,7 @@ class TestCheck:
             Example("a", " b\n", Pair("a so", "c so", " 1", " 2"), accepted=("b",)),
             Example("d", " e\n", accepted=("e",)),
         ]
-        rows = [{**as_columns(example), "score": "exact"} for example in mixed]
+        rows = [{**as_columns(example), "grade": "exact"} for example in mixed]
         name = jsonl(tmp_path / "a.jsonl", rows)
         assert examples(name) == mixed
         assert not problems(name)

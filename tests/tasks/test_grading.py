@@ -13,8 +13,8 @@ from ctviz.tasks.answers import exact_match, last_number, normalized, overlap
 from ctviz.tasks.grading import (
     chance,
     generate,
+    grade,
     log_probabilities,
-    score,
 )
 from ctviz.tasks.task import Generated, Task
 
@@ -52,10 +52,10 @@ def test_log_probabilities_are_those_of_one_run_a_choice(loaded):
 def test_accuracy_counts_the_first_choice_and_bias_compares_two(loaded):
     right = Example("The keys to the cabinet", " are", choices=(" are", " is"))
     wrong = Example("The keys to the cabinet", " is", choices=(" is", " are"))
-    assert score(loaded, task("choice"), [right, right, right, wrong]) == {"accuracy": 0.75}
+    assert grade(loaded, task("choice"), [right, right, right, wrong]) == {"accuracy": 0.75}
     assert chance(task("choice"), [right, wrong]) == 0.5
     p, q = (math.exp(slow(loaded, right.prompt, choice)) for choice in right.choices)
-    found = score(loaded, task("bias"), [right, wrong])
+    found = grade(loaded, task("bias"), [right, wrong])
     assert found["bias"] == pytest.approx(abs(p - q) / (p + q), abs=1e-5)
     assert found["stereotype"] == pytest.approx(0, abs=1e-6)
     assert found["stereotypical"] == 0.5
@@ -87,12 +87,12 @@ def test_answers_in_free_text_are_judged_by_number_and_by_words(loaded, monkeypa
     said = iter([[" 3 + 4 = 7. The answer is 7.", "it is 12"], ["the old bridge", "no answer"]])
     monkeypatch.setattr("ctviz.tasks.grading.generate", lambda *_: next(said))
     numbers = [Example("p", " 7\n", accepted=("7",)), Example("p", " 13\n", accepted=("13",))]
-    assert score(loaded, task("exact"), numbers) == {"exact_match": 0.5}
+    assert grade(loaded, task("exact"), numbers) == {"exact_match": 0.5}
     spans = [
         Example("p", "t", accepted=("an old stone bridge",)),
         Example("p", "t", accepted=("x",)),
     ]
-    found = score(loaded, task("span"), spans)
+    found = grade(loaded, task("span"), spans)
     assert found["f1"] == pytest.approx((2 * 2 / (2 + 3)) / 2)
     assert found["exact_match"] == 0.0
 
@@ -124,6 +124,6 @@ def test_words_are_compared_without_case_articles_and_punctuation():
 def test_every_task_can_be_scored_by_what_it_says(loaded):
     for key in ("sva", "pronoun", "gender"):
         chosen = find_task(key)
-        found = score(loaded, chosen, chosen.examples(6, split="dev"))
+        found = grade(loaded, chosen, chosen.examples(6, split="dev"))
         assert next(iter(found)) == chosen.judged_by.name
         assert all(math.isfinite(value) for value in found.values())

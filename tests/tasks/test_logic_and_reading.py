@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from ctviz.english import ADJECTIVES, COLORS, NAMES, NOUNS, part_of
 from ctviz.models.known import KNOWN
-from ctviz.tasks import capitals, docstrings, logic, reading
+from ctviz.tasks import capitals, docstrings, greater_than, logic, reading
 from ctviz.tasks.answers import overlap
 from ctviz.tasks.example import Example
 from ctviz.tasks.files.squad import FORMAT

@@ -158,7 +158,7 @@ def watch_discovery(monkeypatch, **changes) -> tuple[list[int], Tuning, list]:
     run, steps = tuning(**changes), []
 
     def counting(anatomy, pairs, **options):
-        if pairs is not run.material.dev_pairs:
+        if pairs is not run.dataset.dev_pairs:
             steps.append(run.step + 1)
         return attribute(anatomy, pairs, **options)
 
@@ -189,7 +189,7 @@ def test_circuits_are_discovered_when_they_are_due(monkeypatch, method, expected
 def test_the_circuit_of_a_step_comes_from_its_own_batch():
     run = tuning(steps=2, snapshot_every=1)
     rows = tuning(steps=2).next_rows()
-    scores = attribute(run.anatomy, run.material.train_pairs[torch.tensor(rows)])
+    scores = attribute(run.anatomy, run.dataset.train_pairs[torch.tensor(rows)])
     expected = top_edges(scores, 30)
     first = snapshots(list(run))[1]
     np.testing.assert_array_equal(first.tuned, expected.mask)
@@ -205,7 +205,7 @@ def test_a_circuit_stays_between_discoveries_and_changes_at_them():
 def test_a_frozen_circuit_is_that_of_the_first_pairs_for_good():
     run = Watched(method="frozen-circuit", rediscover=2, snapshot_every=1)
     fresh = tuning()
-    expected = top_edges(attribute(fresh.anatomy, fresh.material.train_pairs[:12]), 30)
+    expected = top_edges(attribute(fresh.anatomy, fresh.dataset.train_pairs[:12]), 30)
     for snapshot in run.snapshots[1:]:
         np.testing.assert_array_equal(snapshot.tuned, expected.mask)
     assert len(set(run.owned)) == 1
@@ -216,7 +216,7 @@ def test_a_frozen_circuit_is_that_of_the_first_pairs_for_good():
 def test_random_units_have_the_size_of_the_first_pairs_circuit(edges):
     run = Watched(method="random", edges=edges, rediscover=2, steps=4)
     fresh = tuning()
-    circuit = top_edges(attribute(fresh.anatomy, fresh.material.train_pairs[:12]), edges)
+    circuit = top_edges(attribute(fresh.anatomy, fresh.dataset.train_pairs[:12]), edges)
     sizes = {unit.name: unit.size for unit in run.tuning.method.units}
     wanted = sum(sizes[name] for name in owned_units(circuit))
     for names in run.owned:
@@ -274,7 +274,7 @@ def test_a_threshold_that_nothing_reaches_is_explained(monkeypatch):
     run = tuning(select="threshold", threshold=1e6)
     with pytest.raises(EmptyCircuit, match=r"step 0 .* the largest is .* Lower the threshold"):
         list(run)
-    scores = attribute(run.anatomy, run.material.dev_pairs)
+    scores = attribute(run.anatomy, run.dataset.dev_pairs)
     with pytest.raises(EmptyCircuit, match="At step 3 no edge"):
         select_circuit(scores, run.config, 3)
 
@@ -314,7 +314,7 @@ def test_adapters_alone_move_and_the_base_weights_stay_to_the_bit():
 
 def test_a_snapshot_of_an_adapted_model_is_one_of_the_merged_model(tmp_path):
     run = Watched(method="lora", learning_rate=3e-3, steps=6)
-    last, material = run.snapshots[-1], run.tuning.material
+    last, material = run.snapshots[-1], run.tuning.dataset
     # through the adapters, as they are trained
     beside = metric_of_model(run.tuning.anatomy, material.dev_pairs).mean()
     assert last.metrics["metric"] == pytest.approx(beside, abs=1e-4)
@@ -334,7 +334,7 @@ def test_merging_ends_with_the_block_also_after_an_error():
     run = Watched(method="lora", learning_rate=3e-3)
     anatomy = run.tuning.anatomy
     before = bits(anatomy)
-    ids = run.tuning.material.dev_pairs.clean
+    ids = run.tuning.dataset.dev_pairs.clean
     with torch.no_grad():
         beside = anatomy.hidden(ids)
 

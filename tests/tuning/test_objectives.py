@@ -59,7 +59,7 @@ def plain_loss(model, tokenizer, examples, objective, weight=10.0):
 def train_examples(run: Tuning, rows=ROWS):
     from ctviz.tasks.fitting import fitting_examples
 
-    found, _ = fitting_examples(run.loaded, run.material.task, 32, "train", run.config.seed)
+    found, _ = fitting_examples(run.loaded, run.dataset.task, 32, "train", run.config.seed)
     return [found[row] for row in rows]
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctviz.circuits.scores import Circuit, random_circuit
-from ctviz.interventions.metric import Measure
+from ctviz.interventions.metric import BatchMetric
 from ctviz.models.anatomy import Anatomy
 from ctviz.tuning.ownership import (
     MotionMeter,
@@ -29,7 +29,9 @@ OPTIMIZERS = {
 def one_step(anatomy: Anatomy, optimizer: UnitOptimizer, names: list[str], seed: int) -> None:
     batch = random_batch(seed=seed)
     optimizer.own(names)
-    (-Measure(anatomy, batch, "logit_difference")(anatomy.hidden(batch.clean)).mean()).backward()
+    (
+        -BatchMetric(anatomy, batch, "logit_difference")(anatomy.hidden(batch.clean)).mean()
+    ).backward()
     optimizer.step(max_norm=1.0)
 
 
@@ -166,7 +168,9 @@ def test_one_owned_step_equals_the_plain_optimizer_on_everything_owned():
     for seed in range(3):
         batch = random_batch(seed=seed)
         one_step(one, owner, list(owner.units), seed=seed)
-        (-Measure(other, batch, "logit_difference")(other.hidden(batch.clean)).mean()).backward()
+        (
+            -BatchMetric(other, batch, "logit_difference")(other.hidden(batch.clean)).mean()
+        ).backward()
         torch.nn.utils.clip_grad_norm_(list(other.model.parameters()), 1.0)
         plain.step()
         plain.zero_grad()

@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 
 from ctviz.cli import main
 from ctviz.errors import DamagedRun, DiskFull, MissingModel, OutOfRange
-from ctviz.export import export_model
 from ctviz.files import write_json
 from ctviz.inspection.probe import read_probe
 from ctviz.interventions.faithfulness import metric_of_model
@@ -25,6 +24,7 @@ from ctviz.runs.weights import BUDGET, kept_steps, latest_checkpoint, steps_to_k
 from ctviz.tuning.checkpoint import SnapshotWeights
 from ctviz.tuning.dataset import gather
 from ctviz.tuning.stored_weights import model_at, put_in
+from ctviz.tuning.tuned_model import export_model
 from tests.short_runs import SHORT, config, shorten, tuning
 
 

@@ -198,7 +198,7 @@ def test_curves_in_other_units_are_left_out(tmp_path: Path, pair: tuple[Side, Si
     assert "A alone" not in compare.pack_pair(*pair)["metric"]
     assert ("metric", 0) in panels
     assert ("retention", 1) in panels
-    assert ("score", 1) in panels  # the share of right answers, of whichever task
+    assert ("grade", 1) in panels  # the share of right answers, of whichever task
     assert not {("metric", 1), ("loss", 1)} & set(panels)
 
 
@@ -265,7 +265,7 @@ def test_what_is_held_at_a_step_is_said(pair: tuple[Side, Side]) -> None:
 
 def test_scores_say_on_how_many_examples_they_are(pair: tuple[Side, Side]) -> None:
     curves = compare.pack_pair(*pair)["curves"]
-    assert [curve["label"] for curve in curves if curve["panel"] == "score"] == [
+    assert [curve["label"] for curve in curves if curve["panel"] == "grade"] == [
         "A · accuracy (8 dev)",
         "B · accuracy (8 dev)",
     ]
@@ -274,7 +274,7 @@ def test_scores_say_on_how_many_examples_they_are(pair: tuple[Side, Side]) -> No
     assert compare.examples_of(found, "dev") == "8 dev examples"
     assert compare.examples_of(found.assign(test_examples=[50, 100]), "test") == "test examples"
     assert compare.examples_of(found.assign(test_examples=math.nan), "test") == "test examples"
-    figure = figures.draw_tradeoff(pair, "score", "step")
+    figure = figures.draw_tradeoff(pair, "grade", "step")
     assert figure.layout.annotations[0].text == "accuracy (8 dev) (higher is better)"
 
 
@@ -283,7 +283,7 @@ def test_the_table_says_what_was_measured_and_leaves_out_what_was_not(
 ) -> None:
     one, other = compare.table(pair).to_dict("records")
     assert (one["metric_before"], one["metric_after"]) == (-4, 4)
-    assert (one["score"], one["score_before"], one["score_after"]) == ("accuracy", 0.25, 0.75)
+    assert (one["grade"], one["grade_before"], one["grade_after"]) == ("accuracy", 0.25, 0.75)
     assert one["perplexity_change"] == pytest.approx(0.25)
     assert one["trained_parameters"] == pytest.approx(200)
     assert one["seconds"] == pytest.approx(1.0)
@@ -306,7 +306,7 @@ def test_tables_travel_as_csv_and_parquet(pair: tuple[Side, Side]) -> None:
 
 
 def test_the_tradeoff_is_a_path_over_snapshots(pair: tuple[Side, Side]) -> None:
-    one, other = figures.draw_tradeoff(pair, "score", "retention_kl").data
+    one, other = figures.draw_tradeoff(pair, "grade", "retention_kl").data
     assert list(one.x) == pytest.approx([0, 0.04, 0.08])
     assert list(one.y) == pytest.approx([0, 0.4, 0.8])
     assert list(one.text) == ["step 0", "", "step 8"]
@@ -435,7 +435,7 @@ def test_runs_are_compared_in_the_order_of_the_address(runs: Path) -> None:
     assert "Choose a run" in said(app)
 
 
-@pytest.mark.parametrize("chosen", ["score", "metric"])
+@pytest.mark.parametrize("chosen", ["grade", "metric"])
 def test_what_is_drawn_can_be_chosen(runs: Path, chosen: str) -> None:
     make_run(runs / "one", ONE)
     app = open_compare(runs="one")

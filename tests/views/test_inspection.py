@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from ctviz import paths
 from ctviz.circuits.graph import Graph
-from ctviz.pages import live
+from ctviz.pages import questions
 from ctviz.runs import open_run
 from ctviz.runs.snapshot import Snapshot
 from ctviz.serving.client import Engine
@@ -390,7 +390,7 @@ def test_a_model_that_is_not_here_leaves_what_was_stored(runs, monkeypatch, tmp_
     write_run(runs / "elsewhere", "one", model="smollm2-135m")
     monkeypatch.setenv("CTVIZ_CACHE", str(tmp_path / "empty"))
     elsewhere = Engine()  # in this environment
-    monkeypatch.setattr(live, "engine", lambda: elsewhere)
+    monkeypatch.setattr(questions, "engine", lambda: elsewhere)
     app = open_inspect(run="elsewhere", step="0")
     elsewhere.close()
     assert "The model could not be run" in said(app)
@@ -420,7 +420,7 @@ def test_without_any_run_it_says_what_to_do(tmp_path, monkeypatch):
 def test_where_no_model_can_be_run_what_was_stored_is_shown(runs, monkeypatch):
     gone = Engine()
     gone.close()
-    monkeypatch.setattr(live, "engine", lambda: gone)
+    monkeypatch.setattr(questions, "engine", lambda: gone)
     app = open_inspect(run="r", step="4", node="a1.h0")
     assert "The model could not be run, so this is what was stored: The app is ending" in said(app)
     assert sections(app) == [*LIVE_HEAD[:2], *LIVE_HEAD[4:]]
@@ -432,19 +432,19 @@ def test_where_no_model_can_be_run_what_was_stored_is_shown(runs, monkeypatch):
 
 def test_other_settings_or_examples_are_asked_about_anew(runs, tmp_path):
     run = open_run("r", runs)
-    first = live.live_at(run, 0)
-    assert live.live_at(open_run("r", runs), 0) == first
+    first = questions.model_at_step(run, 0)
+    assert questions.model_at_step(open_run("r", runs), 0) == first
     about = json.loads((run.folder / "run.json").read_text())
     file = tmp_path / "own.csv"
     file.write_text("clean,corrupt,answer,foil\n")
     for changed in ({"examples": 9}, {"task": str(file)}):
         about["config"] |= changed
         (run.folder / "run.json").write_text(json.dumps(about))
-        now = live.live_at(open_run("r", runs), 0)
+        now = questions.model_at_step(open_run("r", runs), 0)
         assert now != first
         first = now
     os.utime(file, ns=(0, 0))
-    assert live.live_at(open_run("r", runs), 0) != first
+    assert questions.model_at_step(open_run("r", runs), 0) != first
 
 
 def test_a_page_that_reads_a_model_does_not_import_torch(runs):

@@ -1,4 +1,4 @@
-"""Static figures of a study: task score beside forgetting, and where the weights changed."""
+"""Static figures of a study: task grade beside forgetting, and where the weights changed."""
 
 from __future__ import annotations
 

@@ -102,8 +102,8 @@ class Study:
 def choose_rate(rows: Sequence[dict[str, Any]], *, better: str) -> float:
     """The learning rate of a method, from what its runs with seed 0 did on the dev split.
 
-    Among those within one standard error of the best score, the one that forgot least (smallest KL
-    from the untuned model). Runs that failed (without a score) are passed over; raises CtvizError
+    Among those within one standard error of the best grade, the one that forgot least (smallest KL
+    from the untuned model). Runs that failed (without a grade) are passed over; raises CtvizError
     if all of them did. Rows have ``rate``, ``dev_after``, ``dev_examples`` and ``dev_kl``.
     """
     sign = 1.0 if better == "higher" else -1.0

@@ -20,7 +20,7 @@ HEADINGS = {
     "method": "method",
     "rate": "learning rate",
     "seeds": "seeds",
-    "score": "score",
+    "grade": "grade",
     "kl": "KL",
     "perplexity": "perplexity",
     "others": "other tasks",
@@ -112,14 +112,14 @@ def _page(
 <ul>{"".join(f"<li>{html.escape(sentence)}</li>" for sentence in said)}</ul>
 <h2>Methods</h2>
 {_table(means)}
-<p class="small">score: {html.escape(task.judged_by.name)} on test examples,
+<p class="small">grade: {html.escape(task.judged_by.name)} on test examples,
 {task.judged_by.better} is better. KL: nats a token from the untuned model on neutral prompts.
 other tasks: mean accuracy on those that the untuned model does above chance. circuit kept: overlap
 of the circuit at the end with that at the start.</p>
 {drawn}
 <h2>Learning rates</h2>
 <p>Chosen on the dev split with seed 0: among the rates within one standard error of the best dev
-score, the one with the smallest KL.</p>
+grade, the one with the smallest KL.</p>
 {_plain_table(tried[tried["seed"] == 0])}
 <p class="small">Settings of all runs: {html.escape(settings)}. Rates:
 {html.escape(", ".join(f"{rate:g}" for rate in study.rates))} (ten times as large for LoRA).

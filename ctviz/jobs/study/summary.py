@@ -135,11 +135,11 @@ def _sampling(table: pd.DataFrame) -> str:
 
 def _against(study: Study, table: pd.DataFrame, other: str, better: str, judged: str) -> list[str]:
     """Circuit-tuning beside one other method: the task, then what else changed."""
-    score = compare(table, "circuit", other, f"{judged}_after")
-    if score is None:
+    grade = compare(table, "circuit", other, f"{judged}_after")
+    if grade is None:
         return []
     sign = 1 if better == "higher" else -1
-    parts = [_verdict(score, sign, f"on the task ({_plain(judged)})")]
+    parts = [_verdict(grade, sign, f"on the task ({_plain(judged)})")]
     for column, what in (
         ("retention_kl_after", "in distance from the untuned model (KL)"),
         ("perplexity_after", "in perplexity of general English"),
@@ -165,7 +165,7 @@ def _verdict(difference: Spread, sign: int, what: str) -> str:
 
 def _columns(judged: str, runs: pd.DataFrame) -> dict[str, str]:
     wanted = {
-        "score": f"{judged}_after",
+        "grade": f"{judged}_after",
         "kl": "retention_kl_after",
         "perplexity": "perplexity_after",
         "others": "other_accuracy_after",

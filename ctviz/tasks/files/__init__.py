@@ -51,9 +51,9 @@ class OpenFile:
     splits: tuple[Split, ...]
 
     @property
-    def score(self) -> str:
-        """A key of `ctviz.tasks.task.SCORES`."""
-        return self.parsed.score or self.format.score
+    def grade(self) -> str:
+        """A key of `ctviz.tasks.task.GRADES`."""
+        return self.parsed.grade or self.format.grade
 
     @property
     def good(self) -> int:
@@ -168,7 +168,7 @@ def file_task(name: str) -> Task:
             f"{form.explanation} {opened.file.name} holds {counted(count, 'example')}.{notes}"
         ),
         source=FileSource(opened),
-        score=opened.score,
+        grade=opened.grade,
         shared=(
             "what the file's column split makes them share"
             if opened.parsed.splits
@@ -228,7 +228,7 @@ def _columns_format(parsed: Parsed) -> Format:
         key="columns",
         title="Own file",
         kind="own",
-        score="choice" if pairs else "span",
+        grade="choice" if pairs else "span",
         metric="logit(answer) - logit(foil)" if pairs else "no pairs, so nothing to compare",
         aim="say the answer of each line" if pairs else "say the target of each line",
         explanation=(

@@ -115,8 +115,8 @@ class Report:
                 {**each, "split": split} for each, split in zip(columns, splits, strict=True)
             ]
         usual = "choice" if all(row.example.choices for row in rows) else "span"
-        if self.opened.score != usual:
-            columns = [{**each, "score": self.opened.score} for each in columns]
+        if self.opened.grade != usual:
+            columns = [{**each, "grade": self.opened.grade} for each in columns]
         lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in columns)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, "".join(lines).encode())

@@ -30,7 +30,7 @@ from typing import Any, get_args
 
 from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files.rows import Parsed, Problem, counted, lines_of, whole_characters
-from ctviz.tasks.task import SCORES, Split
+from ctviz.tasks.task import GRADES, Split
 
 __all__ = ["OWN", "as_columns", "read"]
 
@@ -49,7 +49,7 @@ OWN: dict[str, str] = {
     "accepted": "list: answers in free text that count as right, if not the target",
     "split": "train, dev or test; without it 80, 10 and 10 % by the prompt",
     "group": "a part of the task that is also counted by itself",
-    "score": f"how answers are judged: {', '.join(SCORES)}",
+    "grade": f"how answers are judged: {', '.join(GRADES)}",
     "verbatim": "true: put in no spaces and no line breaks",
 }
 _LAYOUTS = (("clean", "answer", "foil"), ("text", "answer", "foil"), ("prompt", "target"))
@@ -109,7 +109,7 @@ def read(file: Path, text: str, mapping: Mapping[str, str]) -> Parsed:
     found: list[tuple[int, Example]] = []
     splits: list[Split] = []
     keys: list[str] = []
-    scores: dict[str, int] = {}
+    grades: dict[str, int] = {}
     seen_lines: dict[tuple[Example, ...], int] = {}
     seen: set[Example] = set()
     again = 0
@@ -119,7 +119,7 @@ def read(file: Path, text: str, mapping: Mapping[str, str]) -> Parsed:
         values = {own: row.values.get(theirs[own]) for own in present}
         try:
             split = _one_of("split", values, present, get_args(Split))
-            score = _one_of("score", values, present, SCORES)
+            grade = _one_of("grade", values, present, GRADES)
             examples = _examples(layout, values, present, counts, row.line, problems)
             if not examples:
                 continue
@@ -129,7 +129,7 @@ def read(file: Path, text: str, mapping: Mapping[str, str]) -> Parsed:
         except _Bad as error:
             problems.append(Problem(row.line, str(error)))
             continue
-        scores.setdefault(score, row.line)
+        grades.setdefault(grade, row.line)
         for example in examples:
             if example in seen:
                 again += 1
@@ -140,32 +140,32 @@ def read(file: Path, text: str, mapping: Mapping[str, str]) -> Parsed:
             if split:
                 splits.append(split)  # type: ignore[arg-type]
     chosen = sum(bool(example.choices) for _, example in found)
-    score = next(iter(scores), "") or ("choice" if chosen == len(found) else "span")
-    if len(scores) > 1:
-        which = ", ".join(f"{score} (line {line})" for score, line in scores.items())
-        problems.append(Problem(0, f"All lines must have the same score, but there are {which}."))
+    grade = next(iter(grades), "") or ("choice" if chosen == len(found) else "span")
+    if len(grades) > 1:
+        which = ", ".join(f"{grade} (line {line})" for grade, line in grades.items())
+        problems.append(Problem(0, f"All lines must have the same grade, but there are {which}."))
     elif chosen < len(found) and (
-        score in ("choice", "bias") or (chosen and "score" not in present)
+        grade in ("choice", "bias") or (chosen and "grade" not in present)
     ):
         problems.append(
             Problem(
                 0,
                 f"Only {chosen:,} of {len(found):,} examples have choices: give all of them "
-                "some, or say exact or span in a column score.",
+                "some, or say exact or span in a column grade.",
             )
         )
     return Parsed(
         examples=tuple(found),
         problems=tuple(sorted(problems, key=lambda problem: problem.line)),
-        notes=tuple(_notes(found, counts, again, score)),
+        notes=tuple(_notes(found, counts, again, grade)),
         splits=tuple(splits),
         keys=tuple(keys),
-        score=score,
+        grade=grade,
     )
 
 
 def as_columns(example: Example) -> dict[str, Any]:
-    """The columns from which `read` makes exactly this example; no split, no score."""
+    """The columns from which `read` makes exactly this example; no split, no grade."""
     pair = example.pair
     if pair is None:
         columns: dict[str, Any] = {"prompt": example.prompt, "target": example.target}
@@ -580,7 +580,7 @@ def _cut(text: str, at: int, answer: str, foil: str) -> tuple[str, str, str]:
 
 
 def _notes(
-    found: Sequence[tuple[int, Example]], counts: _Counts, again: int, score: str
+    found: Sequence[tuple[int, Example]], counts: _Counts, again: int, grade: str
 ) -> Iterator[str]:
     if counts.spaced:
         yield (
@@ -615,7 +615,7 @@ def _notes(
             "zero ablation."
         )
     lines = sum("\n" in example.target.strip() for _, example in found)
-    if score in ("exact", "span") and lines:
+    if grade in ("exact", "span") and lines:
         yield (
             f"{counted(lines, 'target has', 'targets have')} several lines, but only the first "
             "line said is judged."

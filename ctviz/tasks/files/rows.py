@@ -50,7 +50,7 @@ class Parsed:
     ``notes`` say what was done to the text and what the file cannot be used for. ``splits`` and
     ``keys`` are as long as ``examples``, or empty: the split that the file names for each example,
     and a text that keeps the examples which share it together in one split (without ``keys``, each
-    example's prompt). ``score`` is given where it depends on the file rather than on the format.
+    example's prompt). ``grade`` is given where it depends on the file rather than on the format.
     """
 
     examples: tuple[tuple[int, Example], ...]
@@ -58,7 +58,7 @@ class Parsed:
     notes: tuple[str, ...] = ()
     splits: tuple[Split, ...] = ()
     keys: tuple[str, ...] = ()
-    score: str = ""
+    grade: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Format:
     key: str
     title: str
     kind: Kind
-    score: str
+    grade: str
     metric: str
     aim: str
     explanation: str

@@ -12,13 +12,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ctviz.cli import main
 from ctviz.errors import DamagedRun, DiskFull, RunExists
-from ctviz.export import CHANGED, export_model
 from ctviz.files import write_json
 from ctviz.jobs import tune
 from ctviz.models.loading import load
 from ctviz.runs import open_run
 from ctviz.runs.weights import latest_checkpoint, weights_of
 from ctviz.tuning.lora import is_adapter
+from ctviz.tuning.tuned_model import CHANGED, export_model
 from tests.short_runs import config, shorten
 
 PROMPTS = ("The keys to the cabinet", "When Anna and Tom went home, Tom gave the ring to")

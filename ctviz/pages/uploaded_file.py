@@ -28,7 +28,7 @@ from ctviz.tasks.task import SPLITS
 from ctviz.tasks.tokens import open_tokenizer
 
 __all__ = [
-    "Own",
+    "UploadedFile",
     "ask_for_file",
     "has_counterfactuals",
     "keep",
@@ -50,13 +50,13 @@ GOOD_FOR = (
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class UploadedFile:
     """The file that is in use: as it was uploaded, or mended, and then ``said`` says how."""
 
     file: Path
     title: str
     said: str = ""
-    original: Own | None = None
+    original: UploadedFile | None = None
 
 
 def keep(content: bytes, title: str) -> Path:
@@ -77,7 +77,7 @@ def keep(content: bytes, title: str) -> Path:
     raise RunExists(f"{file} is there already, with another content. Rename your file.")
 
 
-def mend(own: Own, report: Report, how: set[str]) -> Own:
+def mend(own: UploadedFile, report: Report, how: set[str]) -> UploadedFile:
     """A mended copy beside the file; raises what `Report.write_fixed` raises, and DiskFull."""
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "mended.jsonl"
@@ -91,7 +91,7 @@ def mend(own: Own, report: Report, how: set[str]) -> Own:
     if dropped and "drop" in how:
         parts.append(f"{counted(dropped, 'bad line')} left out")
     said = f"{' and '.join(parts)}; {counted(left, 'example')} in the mended file.".capitalize()
-    return Own(file, title, said, own)
+    return UploadedFile(file, title, said, own)
 
 
 def has_counterfactuals(examples: Iterable[Example]) -> bool:
@@ -99,7 +99,7 @@ def has_counterfactuals(examples: Iterable[Example]) -> bool:
     return any(e.pair is not None and e.pair.clean != e.pair.corrupt for e in examples)
 
 
-def ask_for_file() -> tuple[Own | None, str]:
+def ask_for_file() -> tuple[UploadedFile | None, str]:
     """Upload and columns; returns the file in use and the name of the task that it makes."""
     given = st.file_uploader(
         "File",
@@ -109,10 +109,10 @@ def ask_for_file() -> tuple[Own | None, str]:
         max_upload_size=LARGEST // 1_000_000,
         label_visibility="collapsed",
     )
-    own: Own | None = st.session_state.get("own")
+    own: UploadedFile | None = st.session_state.get("own")
     if own is None and given is not None:
         try:
-            own = Own(keep(given.getvalue(), given.name), given.name)
+            own = UploadedFile(keep(given.getvalue(), given.name), given.name)
         except (CtvizError, OSError) as error:
             st.error(plain(str(error)))
             return None, ""
@@ -131,7 +131,7 @@ def ask_for_file() -> tuple[Own | None, str]:
     return own, f"{own.file}?{columns}" if columns else str(own.file)
 
 
-def show_file(own: Own | None, name: str, model: str) -> Report | None:
+def show_file(own: UploadedFile | None, name: str, model: str) -> Report | None:
     """What is in the file, and how a model's tokenizer cuts it; None if it cannot be checked."""
     if own is None:
         st.markdown(FORMS)
@@ -161,7 +161,7 @@ def show_file(own: Own | None, name: str, model: str) -> Report | None:
     return report
 
 
-def show_problems(own: Own, name: str, report: Report) -> bool:
+def show_problems(own: UploadedFile, name: str, report: Report) -> bool:
     """What is wrong and what can be done about it; whether the file can be used as it is."""
     if report.problems:
         _table(report)
@@ -190,7 +190,7 @@ def _split(title: str) -> tuple[str, str]:
     return stem[:60] or "file", ending
 
 
-def _say_mended(own: Own, original: Own) -> None:
+def _say_mended(own: UploadedFile, original: UploadedFile) -> None:
     st.success(plain(own.said), icon=":material/healing:")
     one, two = st.columns(2)
     one.download_button(
@@ -207,7 +207,7 @@ def _say_mended(own: Own, original: Own) -> None:
         st.rerun()
 
 
-def _summary(own: Own, report: Report) -> str:
+def _summary(own: UploadedFile, report: Report) -> str:
     sizes = Counter(each.split for each in report.checked if each.problem is None)
     parts = [f"**{counted(report.good, 'good example')}**"]
     if report.good:
@@ -237,7 +237,7 @@ def _table(report: Report) -> None:
     )
 
 
-def _offer_fixes(own: Own, report: Report) -> None:
+def _offer_fixes(own: UploadedFile, report: Report) -> None:
     """A button for each way that leaves no problem."""
     count = report.fixes
     if count[""]:

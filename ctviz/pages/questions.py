@@ -11,11 +11,11 @@ from ctviz.circuits.choices import Ablation
 from ctviz.errors import DamagedRun
 from ctviz.files import written
 from ctviz.inspection.answers import (
-    Aimed,
-    Live,
+    ModelAtStep,
     NodeReading,
     OnPrompt,
     OnTask,
+    PreparedPrompt,
     Prompt,
     PromptReading,
 )
@@ -26,8 +26,8 @@ from ctviz.runs.weights import weights_of
 
 __all__ = [
     "aim",
-    "live_at",
     "load",
+    "model_at_step",
     "node_at",
     "off_prompt_at",
     "off_task_at",
@@ -46,54 +46,57 @@ def read_snapshots(
     return found, tuple(str(error) for error in damaged)
 
 
-def live_at(run: Run, step: int) -> Live:
+def model_at_step(run: Run, step: int) -> ModelAtStep:
     """The model of a step and what it is asked about, as they are on disk now."""
     file, task = weights_of(run, step), Path(run.config.task)  # a name, or a file of examples
     revision = run.about.get("model", {}).get("revision")
     stamp = (revision, file and written(file), run.config, written(task))
-    return Live(str(run.folder), step, stamp)
+    return ModelAtStep(str(run.folder), step, stamp)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def load(*models: Live) -> None:
+def load(*models: ModelAtStep) -> None:
     """See that models can be run here; raises EngineFailed if one cannot."""
     engine().ask("load", *models)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def aim(
-    live: Live, first: Live, probe: tuple[int, tuple[str, ...]] | None, own: tuple[str, str, str]
-) -> Aimed:
+    live: ModelAtStep,
+    first: ModelAtStep,
+    probe: tuple[int, tuple[str, ...]] | None,
+    own: tuple[str, str, str],
+) -> PreparedPrompt:
     """One of the run's probes, by number and tokens, or a prompt, answer and foil of the user's.
 
     ``first``: the run's first step, whose tokenizer cut its examples.
     """
     if probe is None:
-        return cast(Aimed, engine().ask("aim_own", live, *own))
-    return cast(Aimed, engine().ask("aim_probe", live, first, *probe))
+        return cast(PreparedPrompt, engine().ask("prepare_own", live, *own))
+    return cast(PreparedPrompt, engine().ask("prepare_probe", live, first, *probe))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def prompt_at(live: Live, prompt: Prompt) -> PromptReading:
+def prompt_at(live: ModelAtStep, prompt: Prompt) -> PromptReading:
     """What a model of a run makes of a prompt."""
     return cast(PromptReading, engine().ask("read_prompt", live, prompt))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def node_at(live: Live, prompt: Prompt, node: str) -> NodeReading:
+def node_at(live: ModelAtStep, prompt: Prompt, node: str) -> NodeReading:
     """What one of its nodes does on a prompt."""
     return cast(NodeReading, engine().ask("read_node", live, prompt, node))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def off_prompt_at(
-    live: Live, first: Live, prompt: Prompt, node: str, ablation: Ablation
+    live: ModelAtStep, first: ModelAtStep, prompt: Prompt, node: str, ablation: Ablation
 ) -> OnPrompt:
     """A prompt with a node switched off; ``first``: the run's first step, for the mean."""
     return cast(OnPrompt, engine().ask("off_on_prompt", live, first, prompt, node, ablation))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def off_task_at(live: Live, first: Live, node: str, ablation: Ablation) -> OnTask:
+def off_task_at(live: ModelAtStep, first: ModelAtStep, node: str, ablation: Ablation) -> OnTask:
     """The task with a node switched off, on the run's dev examples."""
     return cast(OnTask, engine().ask("off_on_task", live, first, node, ablation))
