@@ -1,6 +1,6 @@
 # make app   create the environment if need be, open the app
 # make test  create the environment if need be, run every check and test
-# make bench measure what the README's performance section quotes
+# make bench measure what docs/benchmarks.md quotes
 # make bench-reference  the same beside TransformerLens, in an environment of its own
 
 PYTHON ?= python3

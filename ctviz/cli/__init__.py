@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ctviz.cli.parser import build_parser
 from ctviz.errors import CtvizError
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -200,6 +200,12 @@ TERMS: tuple[Term, ...] = (
         ("noise",),
     ),
     Term(
+        "grade",
+        "How well a model does a task: accuracy, F1, exact match or bias. A score is an edge's, a "
+        "grade is a model's.",
+        ("grades",),
+    ),
+    Term(
         "faithfulness",
         "(m(circuit) - m(empty)) / (m(full) - m(empty)), with everything outside the circuit "
         "corrupted: 1 if the circuit alone does what the model does, 0 if it does nothing.",

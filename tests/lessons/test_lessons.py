@@ -438,8 +438,8 @@ def test_facts_of_a_damaged_run_name_the_file(tmp_path: Path):
 # ---------------------------------------------------------------------- the glossary
 
 
-def test_every_word_of_the_readme_is_in_the_glossary():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_every_word_of_the_manual_is_in_the_glossary():
+    text = (ROOT / "docs" / "pages.md").read_text(encoding="utf-8")
     table = text.partition("## What the words mean")[2].partition("\n## ")[0]
     words = re.findall(r"^\| ([^|]+) \|", table, flags=re.MULTILINE)
     assert len(words) >= 10
