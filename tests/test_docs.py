@@ -20,7 +20,6 @@ DOCUMENTS = [
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-PLACEHOLDERS = {"ctviz COMMAND"}  # what is said of all commands
 
 
 @pytest.fixture(params=DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
@@ -58,12 +57,17 @@ def shell_lines(text: str) -> list[list[str]]:
 
 
 def commands(text: str, program: str) -> list[list[str]]:
-    """Every command line of a program, in blocks and within sentences, without the program."""
-    inline = [code for code in CODE.findall(prose(text)) if code.startswith(f"{program} ")]
-    lines = [
-        shlex.split(code) for code in inline if not code.startswith(tuple(PLACEHOLDERS))
-    ] + shell_lines(text)
-    return [words[1:] for words in lines if words[0] == program]
+    """Every command line of a program, in blocks and within sentences, without the program.
+
+    A sentence may also speak of a command by its name alone; that is taken as asking for its help.
+    """
+    inline = [shlex.split(code) for code in CODE.findall(prose(text)) if program in code]
+    inline = [words for words in inline if words[:2] != ["ctviz", "COMMAND"]]  # said of all
+    named = [
+        [*words, "--help"] if len(words) == 2 and program == "ctviz" else words for words in inline
+    ]
+    lines = named + shell_lines(text)
+    return [words[1:] for words in lines if words[0] == program and len(words) > 1]
 
 
 def anchors(file: Path) -> set[str]:
@@ -137,7 +141,7 @@ def test_the_readme_leads_to_every_document():
 
 def test_the_checks_see_what_is_wrong():
     text = "Say `ctviz fly` or\n\n```\nA='ctviz tune'\n$A --steps 2  # two\nmake love\n```\n"
-    assert commands(text, "ctviz") == [["fly"], ["tune", "--steps", "2"]]
+    assert commands(text, "ctviz") == [["fly", "--help"], ["tune", "--steps", "2"]]
     assert commands(text, "make") == [["love"]]
-    assert not understood(["fly"])
+    assert not understood(["fly", "--help"])
     assert understood(["tune", "--steps", "2"])
