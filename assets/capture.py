@@ -1,4 +1,4 @@
-"""Record the README's pictures of the page: ``python assets/capture.py``.
+"""Record the pictures of the page for README and docs: ``python assets/capture.py``.
 
 Opens the app on the shipped sample run in Chromium, steps through the whole run as a person would,
 and writes ``assets/watch.gif`` and ``assets/screenshot.png``.

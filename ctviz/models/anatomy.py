@@ -169,8 +169,8 @@ class Anatomy:
         if family is None:
             raise UnsupportedModel(
                 f"The model is of the family {config.model_type!r}, which has no architecture "
-                f"table. Supported families: {', '.join(sorted(FAMILIES))}. The README says how "
-                "to add one."
+                f"table. Supported families: {', '.join(sorted(FAMILIES))}. CONTRIBUTING.md "
+                "says how to add one."
             )
         self.model = model
         self.workspace = Workspace()  # for whoever computes with the model, one at a time

@@ -312,7 +312,7 @@ def test_every_listed_family_has_a_specimen_of_its_own_type():
 
 def test_an_unknown_family_is_named_with_those_that_are_supported():
     config = AutoConfig.for_model("bloom", hidden_size=16, n_layer=1, n_head=2, vocab_size=20)
-    with pytest.raises(UnsupportedModel, match=r"'bloom'.*gemma2.*gpt2.*README"):
+    with pytest.raises(UnsupportedModel, match=r"'bloom'.*gemma2.*gpt2.*CONTRIBUTING"):
         Anatomy(AutoModelForCausalLM.from_config(config))
 
 
