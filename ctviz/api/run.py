@@ -52,9 +52,11 @@ class Run(directory.Run):
         try:
             from IPython import get_ipython
             from IPython.display import HTML, display
+
+            inside = get_ipython() is not None
         except ImportError:
-            get_ipython = None
-        if get_ipython is None or get_ipython() is None:
+            inside = False
+        if not inside:
             raise CtvizError(
                 "show() needs a notebook. Elsewhere `ctviz app` shows all runs, and `ctviz export "
                 f"{self.id} --html FILE` writes this one as a page that plays by itself."

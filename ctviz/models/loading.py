@@ -123,7 +123,7 @@ def _from_name(
         model = AutoModelForCausalLM.from_pretrained(
             where, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
-    model.to(place)
+    model.to(place)  # type: ignore[arg-type]
     model.eval()
     anatomy = Anatomy(model)
     return Loaded(name, _revision(where, model), model, reader, anatomy, tokenizer is None)
