@@ -39,6 +39,7 @@ __all__ = [
     "Picture",
     "draw_animation",
     "draw_picture",
+    "draw_timeline",
     "frames",
 ]
 
@@ -89,7 +90,23 @@ def draw_picture(
     Changes are marked against the snapshot before it or the first, as the view says. Damaged
     snapshots are left out and put into ``damaged``. Raises CtvizError if there is no snapshot.
     """
-    drawing = _Drawing(run, timeline_of(run, damaged=damaged), view or View(), THEMES[theme])
+    timeline = timeline_of(run, damaged=damaged)
+    return draw_timeline(timeline, suffix, view, origin=sentence(run), theme=theme)
+
+
+def draw_timeline(
+    timeline: Timeline,
+    suffix: Literal["png", "svg"],
+    view: View | None = None,
+    *,
+    origin: str,
+    theme: ThemeName = "light",
+) -> Picture:
+    """`draw_picture` of a timeline with a snapshot; ``origin`` says where it comes from.
+
+    No step is written on a timeline whose ``run`` is empty.
+    """
+    drawing = _Drawing(timeline, origin, view or View(), THEMES[theme])
     steps = drawing.timeline.steps
     at = nearest(steps, drawing.view.step)
     with DRAWING, rc_context(STYLE):
@@ -115,7 +132,7 @@ def draw_animation(
     Raises CtvizError if there is no snapshot.
     """
     timeline = timeline_of(run, damaged=damaged)
-    drawing = _Drawing(run, timeline, view or View(), THEMES[theme])
+    drawing = _Drawing(timeline, sentence(run), view or View(), THEMES[theme])
     shown = frames(len(timeline.steps))
     images = []
     with DRAWING, rc_context(STYLE):
@@ -168,11 +185,11 @@ def _palette(images: Sequence[Image.Image], background: Rgb) -> Image.Image:
 class _Drawing:
     """What is the same on every frame, and the way to draw one."""
 
-    def __init__(self, run: Run, timeline: Timeline, view: View, theme: Theme) -> None:
+    def __init__(self, timeline: Timeline, origin: str, view: View, theme: Theme) -> None:
         self.timeline, self.view, self.theme = timeline, view, theme
         self.scene = Scene(timeline, view, ASPECT)
         self.graph, self.beside = GraphPanel(self.scene, theme), SidePanels(self.scene, theme)
-        self.origin = clean(f"{sentence(run)} · {timeline.source}")
+        self.origin = clean(f"{origin} · {timeline.source}")
 
     def figure(self, at: int, shown: list[int]) -> Figure:
         """The picture of a snapshot; ``shown``: all that are shown one after the other."""
@@ -203,6 +220,8 @@ class _Drawing:
         if unknown := self.scene.unknown(at):
             about += f" · {unknown:,} scores are not numbers, drawn as 0"
         write(figure, 0.028, 0.905, about, 10, theme.muted, room=0.72)
+        if not timeline.run:  # no run, no clock
+            return
         step = f"step {timeline.steps[at]:,} of {timeline.steps[-1]:,}"
         write(figure, 0.972, 0.943, step, 16, theme.text, room=0.24, weight="bold", align="right")
         place = f"snapshot {at + 1} of {len(timeline.steps)}"

@@ -5,7 +5,6 @@ Each function writes its files and returns a summary in plain values, ready for 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,30 +13,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ctviz.attribution.attribute import attribute, exact_node_scores
+from ctviz.attribution.attribute import attribute
 from ctviz.circuits.choices import Ablation, Attribution, Metric
-from ctviz.circuits.eap_json import load_eap_json, save_eap_json
+from ctviz.circuits.eap_json import load_eap_json
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
-from ctviz.circuits.scores import Circuit, Scores
+from ctviz.circuits.scores import Circuit
 from ctviz.circuits.selection import SELECTIONS, check_edges
 from ctviz.errors import BadCircuitFile, OutOfRange, UndefinedMetric, UnknownName
-from ctviz.files import write_bytes, write_json, write_tensors
+from ctviz.files import write_bytes, write_json
 from ctviz.interventions.audit import audit, incoming_edges
 from ctviz.interventions.curve import curve_of_random, curve_of_scores
-from ctviz.interventions.faithfulness import Evaluation, faithfulness
+from ctviz.interventions.faithfulness import Evaluation
 from ctviz.jobs.curve_figure import draw_curves
+from ctviz.jobs.discovery import find, in_words, measured, plain, write_found, write_scores
 from ctviz.models.loading import Loaded
-from ctviz.tasks import find_task
 from ctviz.tasks.fitting import encode_task
 
-__all__ = ["audit_redundancy", "discover", "evaluate_file", "faithfulness_curves"]
-
-DRAWS = 3  # random circuits beside a discovered one
-METRIC_WORDS = {
-    "probability_difference": "p(answer) - p(foil)",
-    "log_probability": "log p(answer), in nats",
-    "kl": "-KL(clean run || this run), in nats",
-}
+__all__ = [
+    "audit_redundancy",
+    "discover",
+    "evaluate_circuit",
+    "evaluate_file",
+    "faithfulness_curves",
+]
 
 
 def discover(
@@ -64,81 +62,25 @@ def discover(
     corrupting each node as a whole does, by the same method) and, with ``eap_json``,
     ``circuit.json`` for EAP-IG and the MIB circuit track.
     """
-    started = time.perf_counter()
-    graph = loaded.anatomy.graph
-    if select not in SELECTIONS:  # all that can be is said before anything is computed
-        raise UnknownName("selection", select, SELECTIONS)
-    if select != "threshold":
-        check_edges(graph, edges, hint=f"({loaded.name})")
-    elif not 0 <= threshold < np.inf:
-        raise OutOfRange("threshold", threshold, 0, None, hint="It must be finite.")
-    batch, chosen = encode_task(loaded, task, examples, split="dev", seed=seed, metric=metric)
-    scores = attribute(loaded.anatomy, batch, method=method, ablation=ablation, metric=metric)
-    scored = time.perf_counter() - started
-    selection = SELECTIONS[select]
-    amount = threshold if selection.amount == "threshold" else edges
-    circuit = selection.choose(scores, amount, prune=prune)
-    if method == "exact":
-        nodes = exact_node_scores(loaded.anatomy, batch, ablation=ablation, metric=metric)
-    else:
-        nodes = scores.nodes()
-    names = {"sources": graph.sources, "slots": graph.slot_names}
-    file = folder / "scores.safetensors"
-    tensors = {"values": scores.values, "circuit": circuit.mask}
-    if scores.error is not None:
-        tensors["error"] = scores.error
-    write_tensors(file, tensors, names)
-    table = _edges_by_size(scores, circuit)
-    write_bytes(folder / "circuit.csv", table.to_csv(index=False).encode())
-    write_bytes(folder / "nodes.csv", nodes.frame().to_csv(index=False).encode())
-    if eap_json:
-        d_model = loaded.anatomy.d_model
-        save_eap_json(folder / "circuit.json", scores, circuit, d_model=d_model)
+    found, batch = find(
+        loaded,
+        task,
+        method=method,
+        metric=metric,
+        ablation=ablation,
+        select=select,
+        edges=edges,
+        threshold=threshold,
+        prune=prune,
+        examples=examples,
+        seed=seed,
+    )
+    write_scores(found, folder, eap_json=eap_json)
     try:
-        found = faithfulness(
-            loaded.anatomy, batch, circuit, ablation=ablation, metric=metric, seed=seed, draws=DRAWS
-        )
+        found = measured(found, loaded, batch)
     except UndefinedMetric as error:
         raise UndefinedMetric(f"{error} The scores are kept in {folder}.") from error
-    result = {
-        "model": loaded.name,
-        "revision": loaded.revision,
-        "task": task,
-        "method": method,
-        "metric": _words(metric, task),
-        "metric_name": metric,
-        "ablation": ablation,
-        "select": select,
-        "seed": seed,
-        "examples": len(batch),
-        "examples_dropped": len(chosen.dropped),
-        "n_edges": graph.n_edges,
-        "n_circuit_edges": circuit.n_edges,
-        "metric_clean": found.metric_full,
-        "metric_corrupt": found.metric_empty,
-        "metric_circuit": found.metric_circuit,
-        "faithfulness": found.faithfulness,
-        "faithfulness_error": _plain(found.error),
-        "random_faithfulness": found.random,
-        "random_spread": _plain(found.random_spread),
-        "draws": DRAWS,
-        "largest_score": float(np.abs(scores.values).max()),
-        "device": str(loaded.anatomy.device),
-        "seconds_scores": round(scored, 4),
-        "seconds": round(time.perf_counter() - started, 4),
-        "scores": str(file),
-    }
-    redundancy = {
-        found.estimator: {
-            node: _plain(round(float(value), 6))
-            for node, value in zip(graph.nodes, found.values, strict=True)
-        }
-        for found in (circuit_redundancy(circuit), mass_redundancy(scores))
-    }
-    details = {"circuit": circuit.edges(), "redundancy": redundancy}
-    write_json(folder / "scores.json", result | names | details)
-    strongest = table.head(5).to_dict("records")
-    return result | {"strongest": [{k: _plain(v) for k, v in row.items()} for row in strongest]}
+    return write_found(found, folder)
 
 
 def evaluate_file(
@@ -153,16 +95,47 @@ def evaluate_file(
     draws: int = 5,
     minimality: bool = False,
 ) -> dict[str, Any]:
-    """Faithfulness and completeness of a circuit in EAP-IG's JSON, with minimality if asked for.
+    """`evaluate_circuit` on a circuit in EAP-IG's JSON.
 
     Raises BadCircuitFile for a file that cannot be read or is of a model of another shape.
     """
+    _, circuit = load_eap_json(file, n_kv_heads=loaded.anatomy.graph.kv_heads)
+    return evaluate_circuit(
+        loaded,
+        task,
+        circuit,
+        name=str(file),
+        metric=metric,
+        ablation=ablation,
+        examples=examples,
+        seed=seed,
+        draws=draws,
+        minimality=minimality,
+    )
+
+
+def evaluate_circuit(
+    loaded: Loaded,
+    task: str,
+    circuit: Circuit,
+    *,
+    name: str = "The circuit",
+    metric: Metric = "logit_difference",
+    ablation: Ablation = "counterfactual",
+    examples: int = 64,
+    seed: int = 0,
+    draws: int = 5,
+    minimality: bool = False,
+) -> dict[str, Any]:
+    """Faithfulness and completeness of a circuit on dev pairs, with minimality if asked for.
+
+    ``name`` is what messages call it. Raises BadCircuitFile for one of a model of another shape.
+    """
     _check_draws(draws)
     graph = loaded.anatomy.graph
-    _, circuit = load_eap_json(file, n_kv_heads=graph.kv_heads)
     if circuit.graph != graph:
         raise BadCircuitFile(
-            f"{file} is a circuit of a model with {_shape(circuit)}, but {loaded.name} has "
+            f"{name} is a circuit of a model with {_shape(circuit)}, but {loaded.name} has "
             f"{_shape(Circuit(graph, graph.exists))}."
         )
     batch, _ = encode_task(loaded, task, examples, split="dev", seed=seed, metric=metric)
@@ -173,8 +146,8 @@ def evaluate_file(
     result: dict[str, Any] = {
         "model": loaded.name,
         "task": task,
-        "circuit": str(file),
-        "metric": _words(metric, task),
+        "circuit": name,
+        "metric": in_words(metric, task),
         "metric_name": metric,
         "ablation": ablation,
         "seed": seed,
@@ -185,18 +158,18 @@ def evaluate_file(
         "metric_corrupt": float(evaluation.empty.mean()),
         "metric_circuit": float(inside.mean()),
         "faithfulness": whole.value,
-        "faithfulness_error": _plain(whole.error),
+        "faithfulness_error": plain(whole.error),
         "random_faithfulness": float(np.mean(random)),
-        "random_spread": _plain(np.std(random, ddof=1)) if draws > 1 else None,
+        "random_spread": plain(np.std(random, ddof=1)) if draws > 1 else None,
         "draws": draws,
         "completeness": rest.value,
-        "completeness_error": _plain(rest.error),
+        "completeness_error": plain(rest.error),
     }
     if minimality:
         lost = evaluation.minimality(circuit)
         order = sorted(lost.items(), key=lambda item: item[1].value)
         result["minimality"] = [
-            {"edge": edge, "lost": share.value, "error": _plain(share.error)}
+            {"edge": edge, "lost": share.value, "error": plain(share.error)}
             for edge, share in order
         ]
     return result
@@ -322,7 +295,7 @@ def audit_redundancy(
         "task": task,
         "node": node,
         "method": method,
-        "metric": _words(metric, task),
+        "metric": in_words(metric, task),
         "metric_name": metric,
         "ablation": ablation,
         "seed": seed,
@@ -332,33 +305,14 @@ def audit_redundancy(
         "needed": found.needed,
         "metric_clean": float(evaluation.full.mean()),
         "metric_corrupt": float(evaluation.empty.mean()),
-        "rows": [{k: _plain(v) for k, v in asdict(row).items()} for row in found.rows],
+        "rows": [{k: plain(v) for k, v in asdict(row).items()} for row in found.rows],
     }
-
-
-def _edges_by_size(scores: Scores, circuit: Circuit) -> pd.DataFrame:
-    """The circuit's edges as a table, largest \\|score\\| first."""
-    rows, columns = np.nonzero(scores.graph.exists)
-    table = scores.frame()[circuit.mask[rows, columns]]
-    return table.sort_values("score", key=np.abs, ascending=False, kind="stable")
-
-
-def _words(metric: Metric, task: str) -> str:
-    """What a metric means for a task, in words."""
-    return METRIC_WORDS.get(metric, find_task(task).metric)
 
 
 def _check_draws(draws: int) -> None:
     """Nothing is said of a circuit that is not said of random ones too."""
     if draws < 1:
         raise OutOfRange("draws", draws, 1, None)
-
-
-def _plain(value: Any) -> Any:
-    """A number for JSON: NaN becomes None."""
-    if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else float(value)
-    return value
 
 
 def _shape(circuit: Circuit) -> str:

@@ -1,4 +1,6 @@
-"""Load a supported model by name, folder or hub id, and fetch known ones into the cache."""
+"""Load a supported model by name, folder or hub id, or take one that is in memory already; fetch
+known ones into the cache.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from transformers import (
@@ -23,7 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ctviz.errors import MissingModel, UnknownName, UnsupportedModel
+from ctviz.errors import CtvizError, MissingModel, UnknownName, UnsupportedModel
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
@@ -38,7 +43,10 @@ log = logging.getLogger(__name__)
 class Loaded:
     """A model in evaluation mode (dropout off, also while tuning), its tokenizer and its anatomy.
 
-    ``revision`` says which weights: the hub's commit, or the start of the SHA-256 of the file.
+    ``revision`` says which weights: the hub's commit, or ``sha256:`` and the start of the hash of
+    the files, or ``memory:`` and the start of the hash of the tensors when they were taken over.
+    ``stored``: whether ``load(name)`` alone gives the same again, as it does not for a model that
+    was in memory or has a tokenizer from elsewhere.
     """
 
     name: str
@@ -46,6 +54,7 @@ class Loaded:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     anatomy: Anatomy
+    stored: bool = True
 
 
 def pick_device(asked: str = "auto") -> torch.device:
@@ -65,40 +74,157 @@ def pick_device(asked: str = "auto") -> torch.device:
         raise UnknownName("device", asked, ["auto", *available]) from None
 
 
-def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32) -> Loaded:
+def load(
+    model: str | os.PathLike[str] | PreTrainedModel,
+    *,
+    tokenizer: str | os.PathLike[str] | PreTrainedTokenizerBase | None = None,
+    device: str = "auto",
+    dtype: torch.dtype | str | None = None,
+) -> Loaded:
     """Load a model for the engine, from safetensors only and without running foreign code.
 
-    A hand-made model is built first if it is not stored yet, which takes no time to speak of.
-    Raises UnknownName, MissingModel (weights not on this machine or not reachable) and
-    UnsupportedModel (before any weights are read).
+    ``model``: a short name (``tiny``; see `ctviz.models.known`), a folder, a hub id, or a
+    transformers model that is in memory already. ``tokenizer``: a name, folder or hub id, or a
+    tokenizer itself; None takes the model's own, so a model in memory needs one. ``device``:
+    ``auto``, ``cpu``, ``cuda`` or ``mps``. ``dtype``: a torch dtype or its name (``bfloat16``);
+    None is float32.
+
+    A model in memory is taken as it is and not copied. It is put into evaluation mode, and moved
+    or converted only if a ``device`` or ``dtype`` is asked for; whether its parameters ask for
+    gradients is left as it is. Its revision is a hash of its tensors now: whoever changes them
+    later loads it again. A hand-made model is built first if it is not stored yet, which takes no
+    time to speak of.
+
+    Raises UnknownName (a name, device or dtype), MissingModel (weights or tokenizer not on this
+    machine or not reachable) and UnsupportedModel (a family without a table, before any weights
+    are read; a model in memory that has no tokenizer, is spread over devices or is not one of
+    transformers).
     """
+    number = _dtype(dtype)
+    if isinstance(model, str | os.PathLike):
+        return _from_name(os.fspath(model), tokenizer, device, number or torch.float32)
+    return _from_memory(model, tokenizer, device, number)
+
+
+def _from_name(
+    name: str,
+    tokenizer: str | os.PathLike[str] | PreTrainedTokenizerBase | None,
+    device: str,
+    dtype: torch.dtype,
+) -> Loaded:
     where = resolve(name)
     if name in KNOWN and KNOWN[name].handmade:
         fetch(name)
-    try:
+    place = pick_device(device)
+    with _said(f"The model {name!r}"):
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-        if config.model_type not in FAMILIES:
-            raise UnsupportedModel(
-                f"{name} is of the family {config.model_type!r}, which has no architecture table. "
-                f"Supported families: {', '.join(sorted(FAMILIES))}."
-            )
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        _check_family(config.model_type, name)
+        reader = _tokenizer(name if tokenizer is None else tokenizer)
         model = AutoModelForCausalLM.from_pretrained(
             where, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
+    model.to(place)  # type: ignore[arg-type]
+    model.eval()
+    anatomy = Anatomy(model)
+    return Loaded(name, _revision(where, model), model, reader, anatomy, tokenizer is None)
+
+
+def _from_memory(
+    model: PreTrainedModel,
+    tokenizer: str | os.PathLike[str] | PreTrainedTokenizerBase | None,
+    device: str,
+    dtype: torch.dtype | None,
+) -> Loaded:
+    kind = type(model).__name__
+    if not isinstance(model, PreTrainedModel):
+        raise UnsupportedModel(
+            f"A model of type {kind} cannot be taken. Give a name, a folder, a hub id, or a causal "
+            "language model of transformers (with adapters merged into it)."
+        )
+    _check_family(model.config.model_type, kind)
+    if tokenizer is None:
+        raise UnsupportedModel(
+            f"This {kind} is in memory and comes without a tokenizer. Give it as tokenizer=: a "
+            "tokenizer, or the name or folder of one."
+        )
+    if len(places := {str(parameter.device) for parameter in model.parameters()}) != 1:
+        raise UnsupportedModel(
+            f"This {kind} is spread over {', '.join(sorted(places))}. Load it on one device."
+        )
+    reader = _tokenizer(tokenizer)
+    if dtype is not None:
+        model.to(dtype)
+    if device != "auto":
+        model.to(pick_device(device))  # type: ignore[arg-type]
+    model.eval()
+    anatomy = Anatomy(model)
+    return Loaded(model.name_or_path or kind, _tensors(model), model, reader, anatomy, False)
+
+
+def _check_family(found: str, name: str) -> None:
+    if found not in FAMILIES:
+        raise UnsupportedModel(
+            f"{name} is of the family {found!r}, which has no architecture table. "
+            f"Supported families: {', '.join(sorted(FAMILIES))}."
+        )
+
+
+def _tokenizer(
+    asked: str | os.PathLike[str] | PreTrainedTokenizerBase,
+) -> PreTrainedTokenizerBase:
+    if isinstance(asked, PreTrainedTokenizerBase):
+        return asked
+    if not isinstance(asked, str | os.PathLike):
+        raise UnsupportedModel(
+            f"A tokenizer of type {type(asked).__name__} cannot be taken. Give one of "
+            "transformers, or the name or folder of one."
+        )
+    name = os.fspath(asked)
+    folder = Path(name).expanduser()
+    where = str(folder) if name not in KNOWN and folder.is_dir() else resolve(name)
+    with _said(f"The tokenizer {name!r}"):
+        found = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+    if len(found) <= len(found.all_special_tokens):  # transformers makes one up from nothing
+        raise MissingModel(
+            f"{where} has no tokenizer. Give one as tokenizer=: a tokenizer, or the name or folder "
+            "of one."
+        )
+    return cast(PreTrainedTokenizerBase, found)
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """Errors of transformers as ours."""
+    try:
+        yield
+    except CtvizError:
+        raise
     except OSError as error:
         first = str(error).strip().splitlines()[0]
         raise MissingModel(
-            f"The model {name!r} could not be loaded: {first} A hub id needs a network the first "
+            f"{what} could not be loaded: {first} A hub id needs a network the first "
             "time; weights must be safetensors."
         ) from error
     except ValueError as error:
-        if isinstance(error, UnsupportedModel):
-            raise
-        raise UnsupportedModel(f"{name} could not be loaded: {error}") from error
-    model.to(pick_device(device))  # type: ignore[arg-type]
-    model.eval()
-    return Loaded(name, _revision(where, model), model, tokenizer, Anatomy(model))
+        raise UnsupportedModel(f"{what} could not be loaded: {error}") from error
+
+
+def _dtype(asked: torch.dtype | str | None) -> torch.dtype | None:
+    if asked is None or isinstance(asked, torch.dtype):
+        return asked
+    known = ("float32", "bfloat16", "float64")
+    if asked not in known:
+        raise UnknownName("dtype", asked, known)
+    return cast(torch.dtype, getattr(torch, asked))
+
+
+def _tensors(model: PreTrainedModel) -> str:
+    """A short hash of a model's tensors, with their names, shapes and types."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return f"memory:{digest.hexdigest()[:16]}"
 
 
 def _revision(where: str, model: PreTrainedModel) -> str:
