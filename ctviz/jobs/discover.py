@@ -21,11 +21,11 @@ from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.circuits.selection import SELECTIONS, check_edges
 from ctviz.errors import BadCircuitFile, OutOfRange, UndefinedMetric, UnknownName
+from ctviz.extras import need
 from ctviz.files import write_bytes, write_json, write_tensors
 from ctviz.interventions.audit import audit, incoming_edges
 from ctviz.interventions.curve import curve_of_random, curve_of_scores
 from ctviz.interventions.faithfulness import Evaluation, faithfulness
-from ctviz.jobs.curve_figure import draw_curves
 from ctviz.models.loading import Loaded
 from ctviz.tasks import find_task
 from ctviz.tasks.fitting import encode_task
@@ -219,8 +219,11 @@ def faithfulness_curves(
 
     Scores come from train pairs, faithfulness from dev pairs. ``folder`` gets ``curves.csv`` (one
     row a task, method, selection and size), ``curves.json`` (what is returned) and the figure as
-    ``curves.svg`` and ``curves.png``.
+    ``curves.svg`` and ``curves.png``. Raises MissingExtra without what draws it.
     """
+    need("pictures", "The figure of the curves")
+    from ctviz.jobs.curve_figure import draw_curves
+
     _check_draws(draws)
     frames: list[pd.DataFrame] = []
     areas: list[dict[str, Any]] = []
