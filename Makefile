@@ -35,14 +35,12 @@ bench: $(VENV)/.installed
 
 bench-reference: $(VENV)/.installed
 	test -x .venv-tl$(TL)/bin/python || $(PYTHON) -m venv .venv-tl$(TL)
-	.venv-tl$(TL)/bin/python -m pip install --quiet -c constraints.txt torch==2.13.0
 	.venv-tl$(TL)/bin/python -m pip install --quiet -c constraints.txt -e . 'transformer-lens==$(TL).*'
 	.venv-tl$(TL)/bin/ctviz bench attribution --shape gpt2-small
 	.venv-tl$(TL)/bin/ctviz bench attribution --shape gpt2-small --batch 8 --tokens 128
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 

@@ -4,6 +4,7 @@ CtvizError
  ├── UnknownName         a model, task, method, node or run that does not exist (LookupError)
  ├── OutOfRange          a number outside what the model, graph or run allows   (ValueError)
  ├── UnsupportedModel    a model of a family that has no architecture table     (ValueError)
+ ├── MissingExtra        a package that only some parts of ctviz need           (ImportError)
  ├── MissingModel        weights that are not on this machine yet               (FileNotFoundError)
  ├── BadTask             a task that cannot be made into a batch for this model (ValueError)
  ├── BadCircuitFile      a circuit of another tool that cannot be read          (ValueError)
@@ -30,6 +31,7 @@ __all__ = [
     "DiskFull",
     "EmptyCircuit",
     "EngineFailed",
+    "MissingExtra",
     "MissingModel",
     "OutOfRange",
     "RunExists",
@@ -82,6 +84,22 @@ class OutOfRange(CtvizError, ValueError):
 
 class UnsupportedModel(CtvizError, ValueError):
     """The model's family has no architecture table, or the model breaks an assumption of it."""
+
+
+class MissingExtra(CtvizError, ImportError):
+    """Something was asked for that needs packages which a plain installation does not bring.
+
+    >>> str(MissingExtra("lora", "LoRA", ["peft"]))
+    "LoRA needs peft, which is not installed here. Run `pip install 'ctviz[lora]'`."
+    """
+
+    def __init__(self, extra: str, what: str, packages: Iterable[str]) -> None:
+        self.extra = extra
+        missing = " and ".join(packages)
+        super().__init__(
+            f"{what} needs {missing}, which is not installed here. "
+            f"Run `pip install 'ctviz[{extra}]'`."
+        )
 
 
 class MissingModel(CtvizError, FileNotFoundError):

@@ -18,6 +18,7 @@ from typing import Any
 
 from ctviz import paths
 from ctviz.errors import CtvizError
+from ctviz.extras import need
 from ctviz.runs import Run, list_runs
 
 __all__ = ["CHROMIUM_FLAGS", "bench_app", "chromium", "serve", "wait_for"]
@@ -80,12 +81,9 @@ def wait_for(address: str, *, seconds: float = 60.0) -> None:
 
 def bench_app(*, rounds: int = 3) -> dict[str, Any]:
     """Seconds from starting the server to a drawn graph, and from the button to the first frame."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise CtvizError(
-            "This benchmark drives a browser: `pip install playwright` and a Chromium are needed."
-        ) from None
+    need("test", "A benchmark in a browser")
+    from playwright.sync_api import sync_playwright
+
     starts: list[float] = []
     firsts: dict[str, list[float]] = {"at_once": [], "worker_warm": []}
     finishes: list[float] = []

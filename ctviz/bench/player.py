@@ -19,6 +19,7 @@ from ctviz import paths
 from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve
 from ctviz.bench.synthetic import CASES, timeline
 from ctviz.errors import CtvizError
+from ctviz.extras import need
 from ctviz.views.timeline import pack
 
 __all__ = ["bench_player"]
@@ -65,12 +66,9 @@ def bench_player(
     edge, each with an empty cache, on a server that has the run at hand. Raises CtvizError without
     Playwright or a Chromium.
     """
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError:
-        raise CtvizError(
-            "This benchmark drives a browser: `pip install playwright` and a Chromium are needed."
-        ) from None
+    need("test", "A benchmark in a browser")
+    from playwright.sync_api import Error, sync_playwright
+
     script = str(paths.pages() / "bench_player.py")
     with sync_playwright() as playwright:
         try:

@@ -33,6 +33,7 @@ from transformers import PreTrainedModel
 from ctviz.circuits.choices import Attribution
 from ctviz.circuits.graph import Graph
 from ctviz.errors import UnsupportedModel
+from ctviz.extras import need
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks.batch import Batch
 
@@ -53,7 +54,7 @@ class Reference:
 def build_reference(anatomy: Anatomy) -> Reference:
     """The same weights as a TransformerLens model with all the hooks that the algorithm needs.
 
-    Raises ImportError if there is no TransformerLens, and UnsupportedModel for a family that
+    Raises MissingExtra if there is no TransformerLens, and UnsupportedModel for a family that
     it is not set up for here.
     """
     family = anatomy.model.config.model_type
@@ -61,14 +62,8 @@ def build_reference(anatomy: Anatomy) -> Reference:
         raise UnsupportedModel(
             f"The reference is set up for the families {', '.join(FAMILIES)}, not for {family}."
         )
-    try:
-        version = importlib.metadata.version("transformer-lens")
-        import transformer_lens  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"TransformerLens cannot be imported ({error}). To compare with it, install the extra: "
-            "pip install 'ctviz[reference]'."
-        ) from None
+    need("reference", "The usual implementation")
+    version = importlib.metadata.version("transformer-lens")
     hooked = family == "gpt2" and _has_hooked_transformer()
     model = _hooked_transformer(anatomy.model) if hooked else _bridge(anatomy.model)
     model.eval()

@@ -19,6 +19,7 @@ from ctviz.cli.common import (
     signed,
 )
 from ctviz.errors import CtvizError
+from ctviz.extras import need
 from ctviz.tasks import find_task
 
 
@@ -94,6 +95,7 @@ def curve_command(options: argparse.Namespace) -> int:
     tasks = [find_task(key).name for key in dict.fromkeys(options.task or ["sva"])]
     # eap finds nothing with kl: its gradient is zero
     usual: list[Attribution] = ["eap-ig"] if options.metric == "kl" else ["eap", "eap-ig"]
+    need("pictures", "The figure of the curves")
     quiet_libraries()
     from ctviz.jobs import discover
 

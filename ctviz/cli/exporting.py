@@ -12,6 +12,7 @@ from typing import Any
 from ctviz import paths
 from ctviz.cli.common import answer, out_folder, quiet_libraries
 from ctviz.errors import CtvizError, DamagedRun, OutOfRange, RunExists
+from ctviz.extras import need
 from ctviz.files import not_written, write_bytes
 from ctviz.runs import Run, open_run
 from ctviz.views.view import View
@@ -92,6 +93,8 @@ def _check(options: argparse.Namespace, asked: dict[str, Path]) -> None:
     if not asked:
         flags = ", ".join(f"--{kind}" for kind in (*FILES, *FOLDERS))
         raise CtvizError(f"Nothing was asked for. Give at least one of {flags}.")
+    if {"png", "svg", "gif"} & asked.keys():
+        need("pictures", "A picture of a run")
     if options.changed and "model" not in asked:
         raise CtvizError("--changed says what --model writes, but there is no --model.")
     seen: dict[str, Path] = {}

@@ -29,6 +29,7 @@ def tune_command(options: argparse.Namespace) -> int:
     if resumed is not None and resumed.status().state == "finished":
         raise CtvizError(f"{resumed.id} is finished; there is nothing to resume.")
     config = resumed.config if resumed else TuneConfig(**_settings(options))
+    config.check_extras()
     task = find_task(config.task)
     quiet_libraries()
     from tqdm import tqdm
@@ -62,6 +63,7 @@ def study_command(options: argparse.Namespace) -> int:
         from ctviz.jobs.study.conduct import conduct, open_study
 
         study = open_study(folder)
+        study.check_extras()
     else:
         settings = _settings(options)
         study = Study(
@@ -72,6 +74,7 @@ def study_command(options: argparse.Namespace) -> int:
             rates=_rates(options.rates),
             settings=settings,
         )
+        study.check_extras()
         quiet_libraries()
         from ctviz.jobs.study.conduct import conduct
 

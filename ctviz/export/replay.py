@@ -55,6 +55,7 @@ def make_replay(
         "title": html.escape(f"{timeline.title} · {timeline.run}"),
         "light": _variables("light"),
         "dark": _variables("dark"),
+        "licence": (FOLDER / "vis-network.LICENSE").read_text(encoding="utf-8"),
         "css": (FOLDER / "player.css").read_text(encoding="utf-8"),
         "origin": html.escape(f"{sentence(run)} · {timeline.source}"),
         "modules": _json({"imports": _modules()}),

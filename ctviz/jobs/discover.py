@@ -20,6 +20,7 @@ from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit
 from ctviz.circuits.selection import SELECTIONS, check_edges
 from ctviz.errors import BadCircuitFile, OutOfRange, UndefinedMetric, UnknownName
+from ctviz.extras import need
 from ctviz.files import write_bytes, write_json
 from ctviz.interventions.audit import audit, incoming_edges
 from ctviz.interventions.curve import curve_of_random, curve_of_scores
@@ -192,8 +193,10 @@ def faithfulness_curves(
 
     Scores come from train pairs, faithfulness from dev pairs. ``folder`` gets ``curves.csv`` (one
     row a task, method, selection and size), ``curves.json`` (what is returned) and the figure as
-    ``curves.svg`` and ``curves.png``.
+    ``curves.svg`` and ``curves.png``. Raises MissingExtra without what draws it.
     """
+    need("pictures", "The figure of the curves")
+
     _check_draws(draws)
     frames: list[pd.DataFrame] = []
     areas: list[dict[str, Any]] = []

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import peft
 import safetensors
 import torch
 import transformers
@@ -96,6 +96,7 @@ def tune(
     step, state = found[1] if found else 0, "finished"
     try:
         log.info("config: %s", json.dumps(config.to_dict()))
+        config.check_extras()
         writer.status("starting", message=f"loading {config.model}")
         loaded = loaded or load(config.model, device=config.device)
         _check_size(loaded, config)
@@ -324,6 +325,6 @@ def _about(loaded: Loaded, config: TuneConfig, tuning: Tuning) -> dict[str, Any]
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "safetensors": safetensors.__version__,
-            "peft": peft.__version__,
+            **({"peft": version("peft")} if config.method == "lora" else {}),
         },
     }

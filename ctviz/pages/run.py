@@ -10,6 +10,7 @@ import streamlit as st
 
 from ctviz import paths
 from ctviz.errors import CtvizError
+from ctviz.extras import lacking
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, resolve
@@ -137,10 +138,17 @@ def _ask_method() -> Method:
         "Method",
         METHODS,
         format_func=lambda method: METHOD_NAMES[method][0],
-        captions=[METHOD_NAMES[method][1] for method in METHODS],
+        captions=[_about_method(method) for method in METHODS],
         key="method",
         persist_state="session",
     )
+
+
+def _about_method(method: Method) -> str:
+    about = METHOD_NAMES[method][1]
+    if method == "lora" and lacking("lora"):
+        about += ": needs `pip install 'ctviz[lora]'`"
+    return about
 
 
 def _show_task(task: Task) -> None:
@@ -172,6 +180,7 @@ def _start(model: str, task: str, method: Method, values: dict[str, Any]) -> Non
     try:
         resolve(model)
         config = TuneConfig(model=model, task=task, method=method, **values)
+        config.check_extras()
         name = standby().submit(config, folders()[0])
     except (CtvizError, OSError) as error:
         st.error(plain(str(error)))

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from ctviz.circuits.choices import ABLATIONS, Ablation
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
+from ctviz.extras import need
 from ctviz.tasks import find_task, is_file
 
 __all__ = [
@@ -135,6 +136,11 @@ class TuneConfig:
     def discovers(self) -> bool:
         """Whether the method needs a circuit, and so counterfactual pairs of the training data."""
         return self.method in ("circuit", "frozen-circuit", "random")
+
+    def check_extras(self) -> None:
+        """Raise MissingExtra if the method needs packages that are not installed."""
+        if self.method == "lora":
+            need("lora", "LoRA")
 
     def edges_at(self, step: int) -> int:
         """Size of the circuit at a step, counted from 1."""

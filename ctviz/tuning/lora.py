@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers.pytorch_utils import Conv1D
 
+from ctviz.extras import need
 from ctviz.models.anatomy import Anatomy
 from ctviz.tuning.ownership import Part, Unit
 
@@ -25,8 +24,11 @@ def adapter_units(anatomy: Anatomy, rank: int, seed: int) -> list[Unit]:
     """Put adapters into the model, which then does what it did before; one unit a layer.
 
     Their scale is 2 (alpha = 2 x rank), their dropout 0. The first factor is random by ``seed``,
-    the second zero.
+    the second zero. Raises MissingExtra without peft.
     """
+    need("lora", "LoRA")
+    from peft import LoraConfig, inject_adapter_in_model
+
     model = anatomy.model
     modules = {module: name for name, module in model.named_modules()}
     targets = []
@@ -67,7 +69,7 @@ def merged(anatomy: Anatomy) -> Iterator[None]:
 
     Afterwards they are what they were, to the bit.
     """
-    layers: list[Any] = [m for m in anatomy.model.modules() if isinstance(m, BaseTunerLayer)]
+    layers = _adapted_layers(anatomy)
     kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
     try:
         for layer in layers:
@@ -78,3 +80,13 @@ def merged(anatomy: Anatomy) -> Iterator[None]:
             if layer.merged:
                 layer.merged_adapters.clear()
             layer.get_base_layer().weight.data.copy_(weight)
+
+
+def _adapted_layers(anatomy: Anatomy) -> list[Any]:
+    """The layers that have adapters; a model without any needs no peft."""
+    model = anatomy.model
+    if not any(is_adapter(name) for name, _ in model.named_parameters()):
+        return []
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]

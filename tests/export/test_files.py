@@ -515,6 +515,18 @@ def test_a_thinned_animation_says_so(tmp_path, capsys, monkeypatch):
     assert Image.open(io.BytesIO((tmp_path / "a.gif").read_bytes())).n_frames == 3
 
 
+def test_a_replay_carries_the_notice_of_the_library_that_it_draws_with(sample):
+    page = make_replay(sample).decode()
+    modules = json.loads(script(page, "importmap"))["imports"]
+    code = base64.b64decode(modules["ctviz/vis-network"].partition(",")[2]).decode()
+    holders = re.findall(r"\(c\) .*", code[:1000], re.IGNORECASE)
+    assert len(holders) == 2
+    notice = page.partition("<!--")[2].partition("-->")[0]
+    for holder in holders:
+        assert holder in notice
+    assert "The above copyright notice and this permission notice shall be included" in notice
+
+
 def test_named_groups_go_along(tmp_path):
     run = write_run(tmp_path / "r", "one")
     groups = [{"name": "<i>readers</i>", "nodes": ["a0.h1", "m1"]}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,3 +79,15 @@ def test_without_a_run_that_says_it_nothing_is_estimated(runs: Path) -> None:
 def test_a_run_without_a_step_says_nothing(runs: Path) -> None:
     finished(runs, 20, steps=0)
     assert "in all" not in said()
+
+
+def test_lora_says_what_to_install_where_it_cannot_run(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def about() -> str:
+        app = AppTest.from_file(PAGE, default_timeout=60).run()
+        return app.radio(key="method").proto.captions[-1]
+
+    assert "pip install" not in about()
+    monkeypatch.setitem(sys.modules, "peft", None)
+    assert "pip install 'ctviz[lora]'" in about()

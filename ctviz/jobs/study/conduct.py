@@ -23,7 +23,6 @@ from ctviz.errors import CtvizError, DamagedRun, UndefinedMetric
 from ctviz.files import read_json, write_bytes, write_json
 from ctviz.jobs import tune
 from ctviz.jobs.study.plan import Study, Trial, choose_rate
-from ctviz.jobs.study.report import write_report
 from ctviz.jobs.tune import Baseline
 from ctviz.models.loading import load
 from ctviz.runs import Run, open_run
@@ -50,8 +49,12 @@ def conduct(
     """Do what is left of a study and write its report; returns the report in plain values.
 
     A run that was interrupted goes on from its last checkpoint, a finished one is left alone, one
-    that diverged is kept as such. Results are written anew after every run.
+    that diverged is kept as such. Results are written anew after every run. Raises MissingExtra
+    before anything is run.
     """
+    study.check_extras()
+    from ctviz.jobs.study.report import write_report
+
     (folder / "runs").mkdir(parents=True, exist_ok=True)
     write_json(folder / "study.json", study.to_dict())
     better = find_task(study.task).judged_by.better

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
+from ctviz.extras import need
 from ctviz.runs.config import METHODS, Method, TuneConfig
 from ctviz.tasks import find_task
 
@@ -87,6 +88,12 @@ class Study:
             learning_rate=trial.rate,
             **{**self.settings, "snapshot_every": every},
         )
+
+    def check_extras(self) -> None:
+        """Raise MissingExtra if its report or a method needs packages that are not installed."""
+        need("pictures", "A study's report")
+        for trial in self.trials:
+            self.config(trial).check_extras()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``study.json``."""
