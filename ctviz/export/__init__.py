@@ -35,8 +35,11 @@ __all__ = [
 ]
 
 
+PICTURES = ("Animation", "Picture", "draw_animation", "draw_picture", "draw_timeline")
+
+
 def __getattr__(name: str) -> Any:
-    if name not in ("Animation", "Picture", "draw_animation", "draw_picture"):
+    if name not in PICTURES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     need("pictures", "A picture of a run")
     from ctviz.export import picture
