@@ -25,7 +25,7 @@ from ctviz.runs.weights import kept_steps, latest_checkpoint, weights_of
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import pack
 from tests.opened_pages import open_page, said
-from tests.runs.test_directory import CONFIG, write
+from tests.small_runs import CONFIG, write
 
 DEEP = "[" * 100_000
 
