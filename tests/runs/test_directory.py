@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 from ctviz.errors import DamagedRun, RunExists, UnknownName
-from ctviz.files import write_bytes
 from ctviz.runs import Run, RunWriter, list_runs, new_folder, open_run
 from tests.small_graph import GRAPH
 from tests.small_runs import CONFIG, snapshot, write
@@ -144,20 +142,6 @@ def test_a_live_run_is_live_while_its_process_is(tmp_path):
     run = write(tmp_path / "r", state="running")
     assert run.status().live
     assert run.status().seconds_left == pytest.approx((4 - 2) / 1.5)
-
-
-def test_writing_a_file_never_leaves_a_part_behind(tmp_path, monkeypatch):
-    file = tmp_path / "x.json"
-    write_bytes(file, b"old")
-
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_bytes(file, b"new")
-    assert file.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_the_runs_room_does_not_import_torch():
