@@ -1,5 +1,7 @@
 # make app   create the environment if need be, open the app
 # make test  create the environment if need be, run every check and test
+# make fast  the tests that need neither a browser nor SmolLM2 nor much time
+# make coverage  at least 95 % of the lines and branches of each package that runs no model
 # make bench measure what docs/benchmarks.md quotes
 # make bench-reference  the same beside TransformerLens, in an environment of its own
 
@@ -9,7 +11,10 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 TL ?= 3.9
 
-.PHONY: app test check bench bench-reference clean
+# what runs no model: neither torch nor a browser
+PURE := errors paths files english circuits tasks runs views lessons export
+
+.PHONY: app test fast coverage check bench bench-reference clean
 
 app: $(VENV)/.installed
 	$(BIN)/ctviz app --port $(PORT)
@@ -21,6 +26,16 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+fast: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -m "not browser and not smollm2 and not wheel and not slow" --dist loadfile
+
+coverage: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -m "not browser and not smollm2 and not wheel and not slow" --dist loadfile \
+	  --cov --cov-report= $(wildcard $(foreach part,$(PURE),tests/test_$(part).py tests/$(part)))
+	for part in $(PURE); do \
+	  $(BIN)/coverage report --show-missing --skip-covered --fail-under=95 \
+	    --include="ctviz/$$part.py,ctviz/$$part/*" || exit 1; done
 
 bench: $(VENV)/.installed
 	for shape in tiny smollm2-135m gpt2-small; do \

@@ -81,6 +81,60 @@ def test_only_the_pages_import_streamlit():
     } == {"pages"}
 
 
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+FOREIGN = {"_attn_implementation", "_forward_hooks", "_forward_pre_hooks"}  # torch, transformers
+
+
+def privates(text: str) -> Iterator[str]:
+    """Every private name of another module that a file's text imports, reads or replaces."""
+    for node in ast.walk(ast.parse(text)):
+        found = ""
+        if isinstance(node, ast.ImportFrom):
+            for name in node.names:
+                if (node.module or "").startswith("ctviz") and is_private(name.name):
+                    yield name.name
+        elif isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            found = "" if own else node.attr
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):
+            constants = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
+            names = [each for each in constants if isinstance(each, str)]
+            found = names[-1].rpartition(".")[2] if names else ""
+        if is_private(found):
+            yield found
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in FOREIGN
+
+
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_tests_go_through_the_public_surface(file):
+    assert set(privates(file.read_text(encoding="utf-8"))) == set()
+
+
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_what_tests_share_is_in_modules_of_its_own(file):
+    shared = [module.split(".")[-1] for module in imported(file) if module.startswith("tests.")]
+    assert not [name for name in shared if name == "conftest" or name.startswith("test_")]
+
+
+def test_the_check_sees_private_names():
+    text = """
+from ctviz.a import _one
+import ctviz.a
+from ctviz import a
+ctviz.a._two()
+a.B()._three
+self._own
+monkeypatch.setattr(a, "_four", None)
+monkeypatch.setattr("ctviz.a._five", None)
+getattr(a, "six")
+module._forward_hooks
+"""
+    assert set(privates(text)) == {"_one", "_two", "_three", "_four", "_five"}
+
+
 def test_the_check_sees_imports_inside_functions(tmp_path):
     file = tmp_path / "a.py"
     file.write_text("def f():\n    from ctviz.cli import main\n    import torch.nn\n")

@@ -24,7 +24,18 @@ from ctviz.models.hooks import Hook, hooked
 from ctviz.models.loading import Loaded
 from ctviz.models.writes import source_outputs, writes
 
-__all__ = ["aimed", "compared", "read_node", "read_prompt", "top_tokens"]
+__all__ = [
+    "LastPosition",
+    "aimed",
+    "compared",
+    "head_of",
+    "mlp_post_norm",
+    "neuron_outputs",
+    "read_last_position",
+    "read_node",
+    "read_prompt",
+    "top_tokens",
+]
 
 TOKENS = 8  # that a node is said to promote, and to suppress
 NEURONS = 10
@@ -58,7 +69,7 @@ def top_tokens(loaded: Loaded, logits: Tensor) -> tuple[tuple[str, float], ...]:
 def read_prompt(loaded: Loaded, prompt: Prompt) -> PromptReading:
     """Run a prompt, `aimed` if it has no answer; see `PromptReading`."""
     prompt = aimed(loaded, prompt)
-    return _whole(loaded, prompt, _run(loaded.anatomy, prompt, None))
+    return _whole(loaded, prompt, read_last_position(loaded.anatomy, prompt))
 
 
 @torch.no_grad()
@@ -69,7 +80,7 @@ def read_node(loaded: Loaded, prompt: Prompt, node: str) -> NodeReading:
     """
     anatomy, prompt = loaded.anatomy, aimed(loaded, prompt)
     row = anatomy.graph.source(node)
-    run = _run(anatomy, prompt, node)
+    run = read_last_position(anatomy, prompt, node)
     added = added_logits(anatomy, run.outputs[row], run.residual)
     promotes, suppresses = extremes(loaded, added, TOKENS)
     attention = None
@@ -85,7 +96,7 @@ def head_of(node: str) -> int:
     return int(node.rpartition(".h")[2])
 
 
-def neuron_outputs(block: Block, post: Norm | None, run: _Run) -> Tensor:
+def neuron_outputs(block: Block, post: Norm | None, run: LastPosition) -> Tensor:
     """What each neuron of an MLP adds to the residual stream at the last position.
 
     [neuron, d_model]. A norm that follows the output projection divides by the sigma of all that
@@ -111,7 +122,7 @@ def mlp_post_norm(anatomy: Anatomy, block: Block) -> Norm | None:
 
 
 @dataclass(slots=True, eq=False)
-class _Run:
+class LastPosition:
     """What was read at the last position: outputs [source, d_model], residual [d_model], logits
     [vocabulary]; of a head's layer attention [head, query, key]; of an MLP its activations [neuron]
     and what its output projection wrote [d_model]."""
@@ -124,7 +135,7 @@ class _Run:
     projected: Tensor | None = None
 
 
-def _run(anatomy: Anatomy, prompt: Prompt, node: str | None) -> _Run:
+def read_last_position(anatomy: Anatomy, prompt: Prompt, node: str | None = None) -> LastPosition:
     """One run; with a node, what is asked of its layer is read as well."""
     found: dict[str, Tensor] = {}
 
@@ -142,7 +153,7 @@ def _run(anatomy: Anatomy, prompt: Prompt, node: str | None) -> _Run:
     with writes(anatomy) as kept, hooked(before=before, after=after):
         hidden = anatomy.hidden(ids)
     last = kept.map(lambda written: written[:, -1:])
-    run = _Run(
+    run = LastPosition(
         outputs=source_outputs(anatomy, last)[:, 0].float(),
         logits=_last_logits(anatomy, hidden),
         **found,
@@ -164,7 +175,7 @@ def _last_logits(anatomy: Anatomy, hidden: Tensor) -> Tensor:
     return anatomy.logits_at(hidden, at)[0, 0].float()
 
 
-def _whole(loaded: Loaded, prompt: Prompt, run: _Run) -> PromptReading:
+def _whole(loaded: Loaded, prompt: Prompt, run: LastPosition) -> PromptReading:
     assert prompt.answer is not None
     found = direct_attribution(
         loaded.anatomy, run.outputs, run.residual, prompt.answer, prompt.foil
@@ -176,7 +187,7 @@ def _whole(loaded: Loaded, prompt: Prompt, run: _Run) -> PromptReading:
     )
 
 
-def _neurons(loaded: Loaded, prompt: Prompt, node: str, run: _Run) -> tuple[Neuron, ...]:
+def _neurons(loaded: Loaded, prompt: Prompt, node: str, run: LastPosition) -> tuple[Neuron, ...]:
     if run.activations is None:
         return ()
     assert prompt.answer is not None

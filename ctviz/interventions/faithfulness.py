@@ -33,6 +33,7 @@ from ctviz.tasks.batch import Batch
 __all__ = [
     "Evaluation",
     "Faithfulness",
+    "PatchedRun",
     "Share",
     "faithfulness",
     "metric_of_circuit",
@@ -120,7 +121,7 @@ def metric_of_circuit(
         means = source_means(anatomy, batch, size)
     values = []
     for part in batch.split(size):
-        run = _PatchedRun(anatomy, part, circuit, corrupt_writes(anatomy, part, ablation, means))
+        run = PatchedRun(anatomy, part, circuit, corrupt_writes(anatomy, part, ablation, means))
         metric_of = BatchMetric(anatomy, part, metric)
         with hooked(before=run.before, after=run.after):
             values.append(metric_of(anatomy.hidden(part.clean, part.first)))
@@ -253,8 +254,13 @@ def affordable_examples(anatomy: Anatomy, batch: Batch) -> int:
     return max(1, min(len(batch), MEMORY_LIMIT // per_example))
 
 
-class _PatchedRun:
-    """The hooks of one patched forward pass, and the source outputs seen so far in it."""
+class PatchedRun:
+    """The hooks of one patched forward pass, and the source outputs seen so far in it.
+
+    ``before`` and ``after`` are for `ctviz.models.hooks.hooked`. ``outside`` [source, slot] is how
+    much of each edge is corrupted: 1 outside the circuit, 0 in it. ``corrupt``: what the sources
+    write instead; None: nothing.
+    """
 
     def __init__(
         self, anatomy: Anatomy, batch: Batch, circuit: Circuit, corrupt: Writes | None

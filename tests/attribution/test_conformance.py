@@ -17,14 +17,14 @@ from ctviz.circuits.choices import ABLATIONS
 from ctviz.circuits.scores import Circuit, random_circuit
 from ctviz.errors import UnsupportedModel
 from ctviz.interventions.ablation import corrupt_writes, source_means
-from ctviz.interventions.faithfulness import _PatchedRun, metric_of_circuit, metric_of_model
+from ctviz.interventions.faithfulness import PatchedRun, metric_of_circuit, metric_of_model
 from ctviz.interventions.metric import BatchMetric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
 from ctviz.models.hooks import hooked
 from ctviz.models.writes import run_writes, source_outputs
 from ctviz.tasks.batch import IGNORED, Batch
-from tests.conftest import random_batch, random_model
+from tests.random_models import random_batch, random_model
 
 pytestmark = pytest.mark.usefixtures("double_throughout")
 
@@ -71,7 +71,7 @@ def derivative(anatomy, batch, corrupt, metric, row, column, *, embedding=None):
 
     @torch.no_grad()
     def value(size: float) -> float:
-        run = _PatchedRun(anatomy, batch, full, corrupt)
+        run = PatchedRun(anatomy, batch, full, corrupt)
         run.outside[row, column] = size  # corrupt a part of this edge alone
         with hooked(before=run.before, after=run.after):
             hidden = anatomy.hidden(batch.clean, batch.first)
@@ -152,7 +152,7 @@ def test_node_attribution_is_the_derivative_along_the_node(anatomy, batch):
 
     @torch.no_grad()
     def value(row: int, size: float) -> float:
-        run = _PatchedRun(anatomy, batch, full, corrupt)
+        run = PatchedRun(anatomy, batch, full, corrupt)
         run.outside[row] = size * torch.tensor(graph.exists[row])
         with hooked(before=run.before, after=run.after):
             return metric_of(anatomy.hidden(batch.clean)).mean().item()

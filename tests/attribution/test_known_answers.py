@@ -15,7 +15,6 @@ from ctviz.attribution.attribute import attribute
 from ctviz.circuits.scores import Circuit
 from ctviz.cli import main
 from ctviz.interventions.faithfulness import faithfulness, metric_of_circuit, metric_of_model
-from ctviz.models import loading
 from ctviz.models.handmade import KNOWN_ANSWERS, KnownAnswer
 from ctviz.models.known import KNOWN
 from ctviz.models.loading import Loaded, fetch, load
@@ -213,8 +212,9 @@ def test_it_is_built_once_and_then_loaded(case, cache, monkeypatch):
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
         file.name for file in known.folder.iterdir()
     }
-    monkeypatch.setattr(loading, "_from_code", None)  # would raise if it were called
-    again = load(case.known.key, device="cpu")
+    with monkeypatch.context() as patch:
+        patch.delitem(KNOWN_ANSWERS, case.known.key)  # building it again would raise
+        again = load(case.known.key, device="cpu")
     assert again.revision == case.loaded.revision
     model, tokenizer = case.known.build()
     stored = again.model.state_dict()
@@ -232,15 +232,15 @@ def test_building_replaces_a_leftover_and_yields_to_who_was_faster(tmp_path, mon
     (folder / "config.json").write_text("{}")
     assert fetch("induction") == folder
     assert KNOWN["induction"].stored
-    build = loading._from_code
+    known = KNOWN_ANSWERS["few-heads"]
     other = KNOWN["few-heads"].folder
 
-    def overtaken(known, target):
+    def overtaken():
         other.mkdir()
         (other / "model.safetensors").write_text("another process's")
-        return build(known, target)
+        return known.build()
 
-    monkeypatch.setattr(loading, "_from_code", overtaken)
+    monkeypatch.setitem(KNOWN_ANSWERS, "few-heads", dataclasses.replace(known, build=overtaken))
     assert fetch("few-heads") == other
     assert (other / "model.safetensors").read_text() == "another process's"
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == sorted(

@@ -10,7 +10,7 @@ from ctviz.attribution.attribute import attribute
 from ctviz.circuits.selection import top_edges
 from ctviz.interventions.faithfulness import Evaluation
 from ctviz.models.anatomy import Anatomy
-from tests.conftest import SPECIMENS, random_batch, random_model
+from tests.random_models import SPECIMENS, random_batch, random_model
 
 DEVICES = [
     pytest.param(

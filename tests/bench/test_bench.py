@@ -17,7 +17,7 @@ from ctviz.bench.tuning import bench_tuning
 from ctviz.errors import CtvizError, UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks import TASKS, find_task
-from tests.conftest import random_batch, random_model
+from tests.random_models import random_batch, random_model
 
 
 def test_attribution_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

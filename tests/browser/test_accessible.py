@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.browser.axe import check
-from tests.browser.conftest import Player, serve_app
+from tests.browser.driving import Player, serve_app
 
 pytestmark = pytest.mark.browser
 

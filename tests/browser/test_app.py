@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.browser.conftest import Player, only_run, open_app, serve_app, wait_until
+from tests.browser.driving import Player, only_run, open_app, serve_app, wait_until
 
 pytestmark = pytest.mark.browser
 

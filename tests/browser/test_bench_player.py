@@ -19,7 +19,7 @@ from ctviz.bench.synthetic import timeline
 from ctviz.cli import main
 from ctviz.views.timeline import pack
 from tests import ROOT
-from tests.browser.conftest import Player
+from tests.browser.driving import Player
 
 pytestmark = pytest.mark.browser
 

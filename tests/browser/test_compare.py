@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 
 from ctviz import paths
 from ctviz.views.compare import STATES
-from tests.browser.conftest import Player, serve_app
+from tests.browser.driving import Player, serve_app
 
 pytestmark = pytest.mark.browser
 

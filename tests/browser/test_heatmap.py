@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ctviz.bench.synthetic import timeline
-from tests.browser.conftest import Player
+from tests.browser.driving import Player
 
 CANVAS = "canvas.cz-cells"
 ESTIMATORS = ("circuit", "mass")

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, expect
 
 from ctviz.runs import open_run
 from tests.browser import axe
-from tests.browser.conftest import Player, choose, serve_app
+from tests.browser.driving import Player, choose, serve_app
 from tests.short_runs import tune_with_weights
 
 pytestmark = pytest.mark.browser

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ctviz.lessons.faithfulness import UNDEFINED
-from tests.browser.conftest import Player, serve_app
+from tests.browser.driving import Player, serve_app
 
 pytestmark = pytest.mark.browser
 

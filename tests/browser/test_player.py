@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import ROOT
-from tests.browser.conftest import Player
+from tests.browser.driving import Player
 
 STEP = "snapshot()"
 

@@ -19,7 +19,7 @@ from ctviz.export.theme import THEMES
 from ctviz.runs import Run, open_run
 from ctviz.views.view import View
 from tests import ROOT
-from tests.browser.conftest import HERE
+from tests.browser.driving import HERE
 from tests.written_runs import write_run
 
 HANDLE = "document.querySelector('.cz')?.__ctviz"

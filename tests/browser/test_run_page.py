@@ -23,7 +23,7 @@ from ctviz.runs.config import PAPER, TuneConfig
 from ctviz.tasks import TASKS
 from ctviz.tasks.files.check import check
 from ctviz.tasks.tokens import open_tokenizer
-from tests.browser.conftest import Player, choose, only_run, serve_app, wait_until
+from tests.browser.driving import Player, choose, only_run, serve_app, wait_until
 
 pytestmark = pytest.mark.browser
 

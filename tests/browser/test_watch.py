@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from ctviz import paths
 from ctviz.runs import open_run
 from ctviz.runs.changes import edge_changes
-from tests.browser.conftest import Player, open_app, serve_app
+from tests.browser.driving import Player, open_app, serve_app
 
 pytestmark = pytest.mark.browser
 SAMPLE = paths.shipped_runs() / "sample-sva-flip"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ctviz.circuits.scores import Circuit, Scores, random_circuit
 from ctviz.errors import OutOfRange, UndefinedMetric
-from tests.small_graph import GRAPH, scores
+from tests.small_graph import GRAPH, circuit, scores
 
 
 def test_nan_scores_name_their_edge():
@@ -82,3 +82,18 @@ def test_all_nodes_together_score_the_sum_of_all_edges(seed):
     drawn = np.random.default_rng(seed).integers(-9, 9, GRAPH.exists.shape) * GRAPH.exists
     found = Scores(GRAPH, drawn.astype(np.float32))
     assert found.nodes().values.sum() == found.values.sum()
+
+
+def test_shapes_of_another_graph_are_refused():
+    with pytest.raises(ValueError, match=r"scores have shape \(2, 2\)"):
+        Scores(GRAPH, np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"circuit has shape \(2, 2\)"):
+        Circuit(GRAPH, np.zeros((2, 2), dtype=bool))
+
+
+def test_a_circuit_names_its_edges_and_who_writes_and_reads_them():
+    found = circuit("input->m0", "a0.h1->a1.h0<q>", "a0.h1->logits")
+    assert found.n_edges == 3
+    assert found.edges() == ["input->m0", "a0.h1->a1.h0<q>", "a0.h1->logits"]
+    assert found.writers() == ["input", "a0.h1"]
+    assert found.readers() == ["m0", "a1.h0<q>", "logits"]

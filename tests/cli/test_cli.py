@@ -154,8 +154,7 @@ def test_a_warm_worker_runs_a_job_and_outlives_the_page(tmp_path):
 
 def test_a_worker_without_a_job_ends_with_its_page(tmp_path):
     standby = Standby()
-    standby.warm()
-    worker = standby._worker
+    worker = standby.warm()
     standby.close()
     assert worker.poll() == 0
 
@@ -163,9 +162,9 @@ def test_a_worker_without_a_job_ends_with_its_page(tmp_path):
 def test_the_run_id_appears_before_the_worker_has_loaded_anything(tmp_path):
     standby = Standby()
     config = TuneConfig(model="tiny", task="sva-flip", steps=1, edges=5, examples=2)
+    worker = standby.warm()
     name = standby.submit(config, tmp_path)
     assert open_run(name, tmp_path).status().state == "starting"
-    worker = standby._busy[0]
     assert worker.wait(timeout=120) == 0
     assert open_run(name, tmp_path).status().state == "finished"
     assert os.listdir(tmp_path) == [name]
@@ -174,9 +173,10 @@ def test_the_run_id_appears_before_the_worker_has_loaded_anything(tmp_path):
 def test_a_cancelled_run_is_resumed_by_the_command(tmp_path):
     config = TuneConfig(model="tiny", task="sva-flip", steps=3, edges=20, examples=4)
     standby = Standby()
+    worker = standby.warm()
     name = standby.submit(config, tmp_path)
     open_run(name, tmp_path).cancel()  # before the worker has begun: it stops after its first step
-    assert standby._busy[0].wait(timeout=120) == 0
+    assert worker.wait(timeout=120) == 0
     assert open_run(name, tmp_path).status().state == "cancelled"
     done = ctviz("tune", "--resume", name, "--out", str(tmp_path), "--json", cwd=tmp_path)
     result = json.loads(done.stdout)

@@ -23,6 +23,7 @@ from ctviz.inspection.reading import (
     aimed,
     mlp_post_norm,
     neuron_outputs,
+    read_last_position,
     read_node,
     read_prompt,
 )
@@ -34,7 +35,7 @@ from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.loading import Loaded, load
 from ctviz.tasks import Pair, find_task
 from ctviz.tasks.batch import encode
-from tests.conftest import random_batch, random_model
+from tests.random_models import random_batch, random_model
 
 IDS = (3, 14, 15, 92, 65, 35)
 PROMPT = Prompt(IDS, tuple(f"t{i}" for i in IDS), answer=7, foil=11, corrupt=(3, 14, 16, 92, 8, 35))
@@ -89,7 +90,7 @@ def test_all_that_is_written_adds_up_to_the_logits(loaded):
     """Sources, and what belongs to no node: biases of outputs, last norm and unembedding."""
     anatomy, model = loaded.anatomy, seen(loaded.anatomy)
     with torch.no_grad():
-        run = reading._run(anatomy, PROMPT, None)
+        run = read_last_position(anatomy, PROMPT)
         biases = [block.attention_out.bias for block in anatomy.blocks]
         parts = torch.stack([*run.outputs, *(bias for bias in biases if bias is not None)])
         torch.testing.assert_close(parts.sum(dim=0), model.residual, rtol=0, atol=1e-12)
@@ -125,7 +126,7 @@ def test_what_neurons_write_adds_up_to_what_the_mlp_writes(loaded):
     for node in (n for n in anatomy.graph.sources if kind_of(n) == "mlp"):
         block = anatomy.blocks[layer_of(node, anatomy.graph.n_layers)]
         with torch.no_grad():
-            run = reading._run(anatomy, PROMPT, node)
+            run = read_last_position(anatomy, PROMPT, node)
             post = mlp_post_norm(anatomy, block)
             outputs = neuron_outputs(block, post, run)
             bias = block.mlp_out.bias
@@ -153,7 +154,7 @@ def test_what_a_node_promotes_is_at_the_ends_of_its_lens(loaded):
         found = read_node(loaded, PROMPT, node)
         row = anatomy.graph.source(node)
         with torch.no_grad():
-            run = reading._run(anatomy, PROMPT, None)
+            run = read_last_position(anatomy, PROMPT)
             lens = added_logits(anatomy, run.outputs[row], run.residual)
             order = lens.argsort(descending=True).tolist()
         assert [int(t) for t, _ in found.promotes] == order[: reading.TOKENS]
@@ -298,7 +299,7 @@ def test_one_prompt_switched_off_is_the_circuit_without_the_node(tiny, ablation)
         assert [t for t, _ in found.top_before] == [t for t, _ in read_prompt(tiny, prompt).top]
         assert sum(p for _, p in found.top_after) <= 1 + 1e-6
     if ablation == "zero":  # the last MLP's output is gone: only the others' are left
-        run = reading._run(tiny.anatomy, prompt, None)
+        run = read_last_position(tiny.anatomy, prompt)
         weight = tiny.anatomy.unembedding.weight
         rest = run.residual - run.outputs[graph.source("m3")]
         logits = tiny.anatomy.final_norm(rest) @ weight.T

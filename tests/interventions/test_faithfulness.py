@@ -34,7 +34,7 @@ from ctviz.models.anatomy import Anatomy
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.tasks import find_task
 from ctviz.tasks.batch import IGNORED, Batch, encode
-from tests.conftest import VOCABULARY, random_batch, random_model
+from tests.random_models import VOCABULARY, random_batch, random_model
 from tests.small_graph import GRAPH, circuit, scores
 
 

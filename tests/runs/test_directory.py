@@ -3,69 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ctviz.circuits.graph import Graph
 from ctviz.errors import DamagedRun, RunExists, UnknownName
-from ctviz.files import write_bytes
 from ctviz.runs import Run, RunWriter, list_runs, new_folder, open_run
-from ctviz.runs.config import TuneConfig
-from ctviz.runs.snapshot import ProbeReading, Snapshot, StepRecord
-
-GRAPH = Graph(2, 2)
-CONFIG = TuneConfig(model="tiny", task="sva-flip", steps=4, edges=5)
-ABOUT = {
-    "model": {"name": "tiny", "revision": "x"},
-    "task": {"key": "sva-flip", "title": "t", "metric": "m"},
-    "examples": 3,
-}
-
-
-def snapshot(step: int, seed: int = 0) -> Snapshot:
-    draw = np.random.default_rng(seed + step)
-    scores = np.where(GRAPH.exists, draw.normal(size=GRAPH.exists.shape), 0).astype(np.float32)
-    probe = ProbeReading(
-        tokens=("The", " keys<b>"),
-        answer=" are",
-        foil=" is",
-        attention=draw.random((2, 2, 2, 2)).astype(np.float16),
-        top=((" are", 0.5), (" is", 0.25)),
-        attribution=draw.normal(size=len(GRAPH.nodes)).astype(np.float32),
-    )
-    return Snapshot(
-        step=step,
-        scores=scores,
-        circuit=GRAPH.exists & (scores > 0.5),
-        tuned=GRAPH.exists & (scores < -0.5),
-        redundancy={
-            "circuit": draw.random(len(GRAPH.nodes)).astype(np.float32),
-            "mass": draw.random(len(GRAPH.nodes)).astype(np.float32),
-        },
-        metrics={"metric": float(step), "accuracy": 0.5},
-        probes=(probe,),
-        error=draw.random(GRAPH.exists.shape).astype(np.float32),
-    )
-
-
-def record(step: int) -> StepRecord:
-    return StepRecord(step, 2.5, 0, 0.25, 5, 1.0, 1e-4, 16, 0.1)
-
-
-def write(folder: Path, *, state: str = "finished") -> Run:
-    writer = RunWriter(folder, CONFIG)
-    writer.describe(GRAPH, **ABOUT)
-    writer.snapshot(snapshot(0))
-    for step in (1, 2):
-        writer.record(record(step))
-    writer.snapshot(snapshot(2))
-    writer.status(state, step=2, rate=1.5)
-    return open_run(folder.name, folder.parent)
+from tests.small_graph import GRAPH
+from tests.small_runs import CONFIG, snapshot, write
 
 
 def test_everything_comes_back_as_it_was_written(tmp_path):
@@ -176,7 +123,9 @@ def test_unknown_runs_name_near_misses(tmp_path):
 
 def test_a_run_whose_worker_was_killed_is_interrupted(tmp_path):
     code = (
-        "import os, signal, pathlib; from tests.test_runs import *; "
+        "import os, signal, pathlib; from ctviz.runs import RunWriter; "
+        "from tests.small_graph import GRAPH; "
+        "from tests.small_runs import ABOUT, CONFIG, snapshot; "
         f"w = RunWriter(pathlib.Path({str(tmp_path / 'r')!r}), CONFIG); "
         "w.describe(GRAPH, **ABOUT); w.snapshot(snapshot(0)); w.status('running', step=1); "
         "os.kill(os.getpid(), signal.SIGKILL)"
@@ -193,20 +142,6 @@ def test_a_live_run_is_live_while_its_process_is(tmp_path):
     run = write(tmp_path / "r", state="running")
     assert run.status().live
     assert run.status().seconds_left == pytest.approx((4 - 2) / 1.5)
-
-
-def test_writing_a_file_never_leaves_a_part_behind(tmp_path, monkeypatch):
-    file = tmp_path / "x.json"
-    write_bytes(file, b"old")
-
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_bytes(file, b"new")
-    assert file.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_the_runs_room_does_not_import_torch():

@@ -10,7 +10,7 @@ import pytest
 from ctviz.errors import DamagedRun
 from ctviz.runs import open_run
 from ctviz.runs.groups import MOST_LETTERS, NodeGroup, change_groups, read_groups
-from tests.runs.test_directory import write
+from tests.small_runs import write
 
 
 def group(name: str, *nodes: str) -> dict:

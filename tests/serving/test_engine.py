@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -9,10 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from ctviz import paths
@@ -24,11 +27,26 @@ from ctviz.runs import open_run
 from ctviz.serving.client import Engine
 from ctviz.serving.engine import ANSWERS, serve
 from ctviz.tuning.stored_weights import model_at
-from tests.conftest import stopped
 
 SAMPLE = paths.shipped_runs() / "sample-sva-flip"
 LIVE, FIRST = (ModelAtStep(str(SAMPLE), step, ()) for step in (60, 0))
 TYPED = ("The keys to the cabinet", " are", " is")
+
+
+@contextlib.contextmanager
+def stopped(engine: Engine) -> Iterator[Callable[[], None]]:
+    """Hold an engine's process so that it cannot answer; what is yielded kills it."""
+    pid = engine.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    yield lambda: os.kill(pid, signal.SIGKILL)
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -192,11 +210,18 @@ def test_threads_get_their_own_answers(engine):
 
 
 def test_it_ends_when_the_page_does():
-    made = Engine()
-    made.ask("load")
-    process = made._process
-    assert process is not None
-    assert process.stdin is not None
-    process.stdin.close()
-    assert process.wait(timeout=30) == 0
-    made.close()
+    page = (
+        "from ctviz.serving.client import Engine; import os, sys; engine = Engine(); "
+        "engine.ask('load'); print(engine.pid, flush=True); sys.stdin.read(); os._exit(0)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", page], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert running(pid)
+        process.communicate()
+    deadline = time.monotonic() + 30
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(pid)

@@ -1,4 +1,4 @@
-"""Scores in the terms that people use, against the same computed the slow way."""
+"""Grades in the terms that people use, against the same computed the slow way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def loaded():
 
 
 def task(kind: str) -> Task:
-    return Task("t", "t", "own", "m", "a", "e", Generated(lambda *_: None), score=kind)  # type: ignore[arg-type, return-value]
+    return Task("t", "t", "own", "m", "a", "e", Generated(lambda *_: None), grade=kind)  # type: ignore[arg-type, return-value]
 
 
 def slow(loaded, prompt: str, choice: str) -> float:
@@ -121,7 +121,7 @@ def test_words_are_compared_without_case_articles_and_punctuation():
     assert overlap("old bridge", ["bridge", "old bridge"]) == 1.0
 
 
-def test_every_task_can_be_scored_by_what_it_says(loaded):
+def test_every_task_can_be_graded_by_what_it_says(loaded):
     for key in ("sva", "pronoun", "gender"):
         chosen = find_task(key)
         found = grade(loaded, chosen, chosen.examples(6, split="dev"))

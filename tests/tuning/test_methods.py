@@ -21,8 +21,8 @@ from ctviz.tuning.loop import Tuning
 from ctviz.tuning.lora import is_adapter, merged
 from ctviz.tuning.methods import select_circuit
 from ctviz.tuning.ownership import owned_units
+from tests.owned_by_hand import allowed, bits
 from tests.short_runs import config, records, shorten, snapshots, tuning
-from tests.tuning.test_ownership import allowed, bits
 
 PARTIAL = ("circuit", "frozen-circuit", "random", "lora")
 

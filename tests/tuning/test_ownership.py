@@ -18,7 +18,8 @@ from ctviz.tuning.ownership import (
     owned_units,
     whole_units,
 )
-from tests.conftest import random_batch, random_model
+from tests.owned_by_hand import allowed, bits
+from tests.random_models import random_batch, random_model
 
 OPTIMIZERS = {
     "sgd": lambda views: torch.optim.SGD(views, lr=0.1, momentum=0.9, weight_decay=0.1),
@@ -33,48 +34,6 @@ def one_step(anatomy: Anatomy, optimizer: UnitOptimizer, names: list[str], seed:
         -BatchMetric(anatomy, batch, "logit_difference")(anatomy.hidden(batch.clean)).mean()
     ).backward()
     optimizer.step(max_norm=1.0)
-
-
-def bits(anatomy: Anatomy) -> dict[str, torch.Tensor]:
-    return {k: v.detach().clone() for k, v in anatomy.model.named_parameters()}
-
-
-def allowed(anatomy: Anatomy, names: list[str]) -> dict[str, torch.Tensor]:
-    """Element masks of what may move, built by name and shape, not with the code under test."""
-    graph, d = anatomy.graph, anatomy.d_head
-    masks = {k: torch.zeros_like(v, dtype=torch.bool) for k, v in anatomy.model.named_parameters()}
-    gpt2 = anatomy.family == "gpt2"
-    for name in names:
-        node, kind = name[:-1].split("<")
-        layer = int(node[1:].split(".")[0])
-        if node.startswith("m"):
-            prefix = f"transformer.h.{layer}.mlp" if gpt2 else f"model.layers.{layer}.mlp"
-            into = ("c_fc",) if gpt2 else ("gate_proj", "up_proj")
-            parts = into if kind == "in" else (("c_proj",) if gpt2 else ("down_proj",))
-            for part in parts:
-                for tail in ("weight", "bias"):
-                    if f"{prefix}.{part}.{tail}" in masks:
-                        masks[f"{prefix}.{part}.{tail}"][:] = True
-            continue
-        unit = int(node.split(".")[1][1:])
-        span = slice(unit * d, unit * d + d)
-        if gpt2:
-            prefix = f"transformer.h.{layer}.attn"
-            if kind == "out":
-                masks[f"{prefix}.c_proj.weight"][span, :] = True
-            else:
-                base = "qkv".index(kind) * graph.n_heads * d + unit * d
-                masks[f"{prefix}.c_attn.weight"][:, base : base + d] = True
-                masks[f"{prefix}.c_attn.bias"][base : base + d] = True
-        else:
-            prefix = f"model.layers.{layer}.self_attn"
-            if kind == "out":
-                masks[f"{prefix}.o_proj.weight"][:, span] = True
-            else:
-                masks[f"{prefix}.{kind}_proj.weight"][span, :] = True
-                if f"{prefix}.{kind}_proj.bias" in masks:
-                    masks[f"{prefix}.{kind}_proj.bias"][span] = True
-    return masks
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "llama-grouped"])

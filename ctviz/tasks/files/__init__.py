@@ -24,6 +24,7 @@ from pathlib import Path
 from ctviz.errors import BadTask, UnknownName
 from ctviz.tasks.example import Example
 from ctviz.tasks.files import columns
+from ctviz.tasks.files.parsing import text_of
 from ctviz.tasks.files.rows import Format, Parsed, counted
 from ctviz.tasks.task import SPLITS, Split, Task
 
@@ -202,7 +203,7 @@ def _opened(
     name: str, file: Path, mapping: tuple[tuple[str, str], ...], stamp: tuple[int, int]
 ) -> OpenFile:
     """The file as it was at ``stamp``, time of change and size."""
-    text = _text(file)
+    text = text_of(file)
     known = () if mapping else _formats()
     form = next((each for each in known if each.recognizes(text[:BEGINNING])), None)
     if form is None:
@@ -255,26 +256,6 @@ def _mapping(name: str, query: str) -> tuple[tuple[str, str], ...]:
             raise BadTask(f"{name}: {own} is given twice.")
         found[own] = theirs
     return tuple(found.items())
-
-
-def _text(file: Path) -> str:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise BadTask(f"{file} cannot be read: {error.strerror}.") from error
-    if b"\0" in content:
-        raise BadTask(f"{file} is not a text file in UTF-8: it holds zero bytes.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise BadTask(
-            f"{file} is not in UTF-8: byte {error.start:,}, on line {line:,}, is no character. "
-            "Save it as UTF-8."
-        ) from None
-    if not text.strip():
-        raise BadTask(f"{file} is empty.")
-    return text
 
 
 def _share(key: str) -> float:

@@ -17,25 +17,20 @@ whole sentence with the foils in place of the answers, tells which one is meant.
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
-import itertools
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 from ctviz.tasks.example import Example, Pair
-from ctviz.tasks.files.rows import Parsed, Problem, counted, lines_of, whole_characters
-from ctviz.tasks.task import GRADES, Split
+from ctviz.tasks.files.alignment import pairs_in
+from ctviz.tasks.files.parsing import Row, rows_of, whole_characters
+from ctviz.tasks.files.rows import BadLine, Parsed, Problem, counted
+from ctviz.tasks.task import GRADES, SPLITS, Split
 
 __all__ = ["OWN", "as_columns", "read"]
-
-LONGEST = 100_000  # characters of a line
-MOST_PLACES = 200  # at which a sentence's answers could stand, before it counts as unclear
 
 OWN: dict[str, str] = {
     "clean": "the prompt",
@@ -55,39 +50,7 @@ OWN: dict[str, str] = {
 _LAYOUTS = (("clean", "answer", "foil"), ("text", "answer", "foil"), ("prompt", "target"))
 _PAIR = ("clean", "corrupt", "answer", "foil")
 
-
-class _Bad(Exception):
-    """What is wrong with the line at hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A line's values by column, or what is wrong with it."""
-
-    line: int
-    values: Mapping[str, Any]
-    problem: str = ""
-
-
-@dataclass(slots=True)
-class _Counts:
-    """On how many lines something was done, or is so."""
-
-    spaced: int = 0
-    ended: int = 0
-    trailing: int = 0
-
-    def add(self, given: Mapping[str, Any], example: Example) -> None:
-        """Compare a line with the example that was made of it."""
-        pair = example.pair
-        made = {"target": example.target}
-        if pair is not None:
-            made |= {"answer": pair.answer, "foil": pair.foil}
-        self.spaced += any(
-            text[0] == " " != str(given[own])[0] for own, text in made.items() if given.get(own)
-        )
-        self.ended += pair is None and not str(given["target"]).endswith(example.target[-1])
-        self.trailing += (example.prompt if pair is None else pair.clean).endswith(" ")
+Choice = TypeVar("Choice", bound=str)
 
 
 def read(file: Path, text: str, mapping: Mapping[str, str]) -> Parsed:
@@ -95,7 +58,7 @@ def read(file: Path, text: str, mapping: Mapping[str, str]) -> Parsed:
 
     Raises nothing: a file without the columns that are needed has a problem at line 0.
     """
-    rows = list(_rows(file, text))
+    rows = list(rows_of(file, text))
     columns = list(dict.fromkeys(name for row in rows for name in row.values))
     problems = [Problem(row.line, row.problem) for row in rows if row.problem]
     if not columns:
@@ -104,64 +67,12 @@ def read(file: Path, text: str, mapping: Mapping[str, str]) -> Parsed:
     if wrong:
         return Parsed((), (Problem(0, wrong),))
     theirs = {own: mapping.get(own, own) for own in OWN}
-    present = {own for own, name in theirs.items() if name in columns}
-    counts = _Counts()
-    found: list[tuple[int, Example]] = []
-    splits: list[Split] = []
-    keys: list[str] = []
-    grades: dict[str, int] = {}
-    seen_lines: dict[tuple[Example, ...], int] = {}
-    seen: set[Example] = set()
-    again = 0
+    present = {own: name for own, name in theirs.items() if name in columns}
+    collected = _Collected(layout, present, problems)
     for row in rows:
-        if row.problem:
-            continue
-        values = {own: row.values.get(theirs[own]) for own in present}
-        try:
-            split = _one_of("split", values, present, get_args(Split))
-            grade = _one_of("grade", values, present, GRADES)
-            examples = _examples(layout, values, present, counts, row.line, problems)
-            if not examples:
-                continue
-            same = seen_lines.setdefault(tuple(examples), row.line)
-            if same != row.line:
-                raise _Bad(f"same as line {same}")
-        except _Bad as error:
-            problems.append(Problem(row.line, str(error)))
-            continue
-        grades.setdefault(grade, row.line)
-        for example in examples:
-            if example in seen:
-                again += 1
-                continue
-            seen.add(example)
-            found.append((row.line, example))
-            keys.append(examples[0].prompt)
-            if split:
-                splits.append(split)  # type: ignore[arg-type]
-    chosen = sum(bool(example.choices) for _, example in found)
-    grade = next(iter(grades), "") or ("choice" if chosen == len(found) else "span")
-    if len(grades) > 1:
-        which = ", ".join(f"{grade} (line {line})" for grade, line in grades.items())
-        problems.append(Problem(0, f"All lines must have the same grade, but there are {which}."))
-    elif chosen < len(found) and (
-        grade in ("choice", "bias") or (chosen and "grade" not in present)
-    ):
-        problems.append(
-            Problem(
-                0,
-                f"Only {chosen:,} of {len(found):,} examples have choices: give all of them "
-                "some, or say exact or span in a column grade.",
-            )
-        )
-    return Parsed(
-        examples=tuple(found),
-        problems=tuple(sorted(problems, key=lambda problem: problem.line)),
-        notes=tuple(_notes(found, counts, again, grade)),
-        splits=tuple(splits),
-        keys=tuple(keys),
-        grade=grade,
-    )
+        if not row.problem:
+            collected.add(row)
+    return collected.parsed()
 
 
 def as_columns(example: Example) -> dict[str, Any]:
@@ -194,114 +105,110 @@ def as_columns(example: Example) -> dict[str, Any]:
     return columns
 
 
-# Lines
+@dataclass(slots=True)
+class _Counts:
+    """On how many lines something was done, or is so."""
 
+    spaced: int = 0
+    ended: int = 0
+    trailing: int = 0
 
-def _rows(file: Path, text: str) -> Iterator[_Row]:
-    begin = text.lstrip()[:1]
-    if file.suffix.lower() == ".csv":
-        return _csv_rows(text)
-    if begin == "[":
-        return _list_rows(text)
-    if begin == "{":
-        return (
-            iter([_Row(0, {}, whole)]) if (whole := _one_object(file, text)) else _jsonl_rows(text)
+    def add(self, given: Mapping[str, Any], example: Example) -> None:
+        """Compare a line with the example that was made of it."""
+        pair = example.pair
+        made = {"target": example.target}
+        if pair is not None:
+            made |= {"answer": pair.answer, "foil": pair.foil}
+        self.spaced += any(
+            text[0] == " " != str(given[own])[0] for own, text in made.items() if given.get(own)
         )
-    return iter([_Row(0, {}, "It holds neither JSON objects, one a line, nor a list of them.")])
+        self.ended += pair is None and not str(given["target"]).endswith(example.target[-1])
+        self.trailing += (example.prompt if pair is None else pair.clean).endswith(" ")
 
 
-def _one_object(file: Path, text: str) -> str:
-    """What is wrong with a .json file that is one object over many lines; empty if it is not."""
-    if file.suffix.lower() != ".json" or "\n" not in text.strip():
-        return ""
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):  # one object a line, then
-        return ""
-    return "It is one JSON object; needed is a list of objects, or one object a line."
+@dataclass(slots=True)
+class _Collected:
+    """The examples of the lines so far: ``present`` has the file's names for our columns."""
 
+    layout: tuple[str, ...]
+    present: Mapping[str, str]
+    problems: list[Problem]
+    found: list[tuple[int, Example]] = field(default_factory=list)
+    splits: list[Split] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    counts: _Counts = field(default_factory=lambda: _Counts())
+    grades: dict[str, int] = field(default_factory=dict)  # with the first line of each
+    lines: dict[tuple[Example, ...], int] = field(default_factory=dict)  # that give just these
+    seen: set[Example] = field(default_factory=set)
+    again: int = 0
 
-def _row(line: int, size: int, value: Any) -> _Row:
-    if size > LONGEST:
-        return _Row(line, {}, f"{size:,} characters; a line may have {LONGEST:,}")
-    if not isinstance(value, dict):
-        return _Row(line, {}, f"a JSON object is needed, not {json.dumps(value)[:40]}")
-    return _Row(line, value)
-
-
-def _jsonl_rows(text: str) -> Iterator[_Row]:
-    for line, content in lines_of(text):
-        if len(content) > LONGEST:  # not worth parsing
-            yield _row(line, len(content), {})
-            continue
+    def add(self, row: Row) -> None:
+        """Read a line; what is wrong with it goes to the problems."""
+        values = {own: row.values.get(name) for own, name in self.present.items()}
         try:
-            yield _row(line, len(content), json.loads(content))
-        except json.JSONDecodeError as error:
-            yield _Row(line, {}, f"not valid JSON: {error.msg} at character {error.colno}")
-        except (ValueError, RecursionError) as error:  # a huge number, too many brackets
-            yield _Row(line, {}, f"not readable as JSON: {error}")
-
-
-def _list_rows(text: str) -> Iterator[_Row]:
-    """The entries of a list with the line on which each begins."""
-    decoder = json.JSONDecoder()
-    blank = re.compile(r"\s*")
-    at = text.index("[") + 1
-    line, counted = 1, 0
-    first = True
-    while True:
-        at = blank.match(text, at).end()  # type: ignore[union-attr]
-        line, counted = line + text.count("\n", counted, at), at
-        if text[at : at + 1] == "]" and first:
-            break
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            yield _Row(error.lineno, {}, f"not valid JSON: {error.msg}; nothing after it was read")
+            split = _one_of("split", values, SPLITS)
+            grade = _one_of("grade", values, GRADES)
+            examples = self._examples(values, row.line)
+            if not examples:
+                return
+            same = self.lines.setdefault(tuple(examples), row.line)
+            if same != row.line:
+                raise BadLine(f"same as line {same}")
+        except BadLine as error:
+            self.problems.append(Problem(row.line, str(error)))
             return
-        except (ValueError, RecursionError) as error:
-            yield _Row(line, {}, f"not readable as JSON: {error}; nothing after it was read")
-            return
-        yield _row(line, end - at, value)
-        first = False
-        at = blank.match(text, end).end()  # type: ignore[union-attr]
-        if text[at : at + 1] != ",":
-            break
-        at += 1
-    rest = text[at + 1 :]
-    if text[at : at + 1] != "]" or rest.strip():
-        line += text.count("\n", counted, at)
-        wrong = (
-            "something follows the list" if text[at : at + 1] == "]" else "',' or ']' is missing"
+        self.grades.setdefault(grade or "", row.line)
+        for example in examples:
+            if example in self.seen:
+                self.again += 1
+                continue
+            self.seen.add(example)
+            self.found.append((row.line, example))
+            self.keys.append(examples[0].prompt)
+            if split:
+                self.splits.append(split)
+
+    def parsed(self) -> Parsed:
+        """All of them, with what is wrong with the file as a whole."""
+        chosen = sum(bool(example.choices) for _, example in self.found)
+        grade = next(iter(self.grades), "") or ("choice" if chosen == len(self.found) else "span")
+        self.problems += [Problem(0, wrong) for wrong in self._grade_problems(grade, chosen)]
+        return Parsed(
+            examples=tuple(self.found),
+            problems=tuple(sorted(self.problems, key=lambda problem: problem.line)),
+            notes=tuple(_notes(self.found, self.counts, self.again, grade)),
+            splits=tuple(self.splits),
+            keys=tuple(self.keys),
+            grade=grade,
         )
-        yield _Row(line, {}, f"not valid JSON: {wrong}; nothing after it was read")
 
+    def _examples(self, values: Mapping[str, Any], line: int) -> list[Example]:
+        """The examples of a line; adds a problem for each answer of a sentence that gives none."""
+        if self.layout[0] == "text":
+            group = _string("group", values["group"]) if values.get("group") else ""
+            found = _from_text(values)
+            self.problems += [Problem(line, wrong) for wrong in found if isinstance(wrong, str)]
+            return [replace(Example.of(p), group=group) for p in found if isinstance(p, Pair)]
+        if self.layout[0] == "prompt":
+            values = {own: value for own, value in values.items() if own not in _PAIR}
+        example = _example(values)
+        if "corrupt" in values and example.pair is not None:
+            _corrupt(values)
+        self.counts.add(values, example)
+        return [example]
 
-def _csv_rows(text: str) -> Iterator[_Row]:
-    """The records of a CSV file with the line on which each begins; , ; or tab between cells."""
-    header_line = text.lstrip().partition("\n")[0]
-    between = max(",;\t", key=header_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
-    header: list[str] | None = None
-    line = 1
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield _Row(line, {}, f"not valid CSV: {error}; nothing after it was read")
-            return
-        if not any(cell.strip() for cell in cells):
-            continue
-        if header is None:
-            header = [cell.strip() for cell in cells]
-            continue
-        if len(cells) != len(header):
-            yield _Row(line, {}, f"{len(cells)} cells, but the header has {len(header)}")
-            continue
-        yield _row(line, sum(map(len, cells)), dict(zip(header, cells, strict=True)))
+    def _grade_problems(self, grade: str, chosen: int) -> Iterator[str]:
+        """What is wrong with the grade of a file; ``chosen`` of its examples have choices."""
+        if len(self.grades) > 1:
+            which = ", ".join(f"{grade} (line {line})" for grade, line in self.grades.items())
+            yield f"All lines must have the same grade, but there are {which}."
+        elif chosen < len(self.found) and (
+            grade in ("choice", "bias") or (chosen and "grade" not in self.present)
+        ):
+            yield (
+                f"Only {chosen:,} of {len(self.found):,} examples have choices: give all of them "
+                "some, or say exact or span in a column grade."
+            )
 
 
 # Columns
@@ -336,37 +243,37 @@ def _layout(
     )
 
 
-def _one_of(
-    own: str, values: Mapping[str, Any], present: set[str], allowed: Collection[str]
-) -> str:
-    if own not in present:
-        return ""
+def _one_of(own: str, values: Mapping[str, Any], allowed: Collection[Choice]) -> Choice | None:
+    """A line's choice in one of our columns; None if the file has no such column."""
+    if own not in values:
+        return None
     value = values[own]
     if value in (None, ""):
-        raise _Bad(f"no {own}, although other lines have one")
-    if not isinstance(value, str) or value not in allowed:
-        raise _Bad(f"{own} is {value!r}, but must be {', '.join(allowed)}")
-    return value
+        raise BadLine(f"no {own}, although other lines have one")
+    found = next((each for each in allowed if each == value), None)
+    if found is None:
+        raise BadLine(f"{own} is {value!r}, but must be {', '.join(allowed)}")
+    return found
 
 
 def _string(own: str, value: Any) -> str:
     """A text that says something."""
     if value is None:
-        raise _Bad(f"{own} is missing")
+        raise BadLine(f"{own} is missing")
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise _Bad(f"{own} is {json.dumps(value)[:40]}, but must be text")
+        raise BadLine(f"{own} is {json.dumps(value)[:40]}, but must be text")
     if not value.strip():
-        raise _Bad(f"{own} is empty")
+        raise BadLine(f"{own} is empty")
     if not whole_characters(value):
-        raise _Bad(f"{own} has half a surrogate pair, which is no character")
+        raise BadLine(f"{own} has half a surrogate pair, which is no character")
     return value
 
 
 def _strings(own: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise _Bad(f"{own} must be a list of texts")
+        raise BadLine(f"{own} must be a list of texts")
     return tuple(_string(f"{own}[{i}]", each) for i, each in enumerate(value))
 
 
@@ -375,33 +282,10 @@ def _truth(own: str, value: Any) -> bool:
         return False
     if value is True or str(value).lower() in ("true", "yes", "1"):
         return True
-    raise _Bad(f"{own} is {value!r}, but must be true or false")
+    raise BadLine(f"{own} is {value!r}, but must be true or false")
 
 
 # Examples
-
-
-def _examples(
-    layout: tuple[str, ...],
-    values: Mapping[str, Any],
-    present: set[str],
-    counts: _Counts,
-    line: int,
-    problems: list[Problem],
-) -> list[Example]:
-    """The examples of a line; adds a problem for each answer of a sentence that gives none."""
-    if layout[0] == "text":
-        group = _string("group", values["group"]) if values.get("group") else ""
-        found = _from_text(values, _corrupt(values) if "corrupt" in present else "")
-        problems += [Problem(line, wrong) for wrong in found if isinstance(wrong, str)]
-        return [replace(Example.of(p), group=group) for p in found if isinstance(p, Pair)]
-    if layout[0] == "prompt":
-        values = {own: value for own, value in values.items() if own not in _PAIR}
-    example = _example(values)
-    if "corrupt" in present and example.pair is not None:
-        _corrupt(values)
-    counts.add(values, example)
-    return [example]
 
 
 def _example(values: Mapping[str, Any]) -> Example:
@@ -429,7 +313,7 @@ def _example(values: Mapping[str, Any]) -> Example:
         corrupt = _string("corrupt", values["corrupt"]) if "corrupt" in has else clean
         pair = Pair(clean, corrupt, continued(clean, answer), continued(clean, foil))
         if pair.answer == pair.foil:
-            raise _Bad(f"answer and foil are the same ({answer!r})")
+            raise BadLine(f"answer and foil are the same ({answer!r})")
         usual = Example.of(pair)
         if "prompt" in has:
             usual = replace(usual, prompt=_string("prompt", values["prompt"]))
@@ -446,11 +330,11 @@ def _example(values: Mapping[str, Any]) -> Example:
 
 def _corrupt(values: Mapping[str, Any]) -> str:
     if values["corrupt"] in (None, ""):
-        raise _Bad("no corrupt, although other lines have one")
+        raise BadLine("no corrupt, although other lines have one")
     return _string("corrupt", values["corrupt"])
 
 
-def _from_text(values: Mapping[str, Any], corrupt: str) -> list[Pair | str]:
+def _from_text(values: Mapping[str, Any]) -> list[Pair | str]:
     """A pair for each answer in a sentence, or what is wrong with that answer."""
     text = _string("text", values["text"])
     answers, foils = (
@@ -458,125 +342,10 @@ def _from_text(values: Mapping[str, Any], corrupt: str) -> list[Pair | str]:
         for own, given in (("answer", values["answer"]), ("foil", values["foil"]))
     )
     if len(answers) != len(foils):
-        raise _Bad(f"{len(answers)} answers, but {len(foils)} foils")
+        raise BadLine(f"{len(answers)} answers, but {len(foils)} foils")
     if not answers:
-        raise _Bad("answer is empty")
-    starts = _starts(text, answers, "text")
-    others: list[int] = []
-    if corrupt:
-        starts, others = _aligned(text, answers, corrupt, foils)
-    elif starts != _starts(text, answers, "text", last=True):
-        raise _Bad(
-            f"{_listed(answers)} can stand at more than one place in text; name a column corrupt "
-            "with the whole sentence, the foils in place of the answers"
-        )
-    found: list[Pair | str] = []
-    for at, (answer, foil) in enumerate(zip(answers, foils, strict=True)):
-        if answer == foil:
-            found.append(f"answer and foil are the same ({answer!r})")
-            continue
-        clean, answer, foil = _cut(text, starts[at], answer, foil)
-        other = _cut(corrupt, others[at], foils[at], answers[at])[0] if corrupt else clean
-        if not clean.strip() or not other.strip():
-            found.append(f"nothing stands in front of {answer.strip()!r}")
-        else:
-            found.append(Pair(clean, other, answer, foil))
-    return found
-
-
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(map(repr, words))
-
-
-def _places(text: str, word: str) -> list[int]:
-    """Where a word stands in a text by itself, not as a part of a longer one."""
-    before = r"(?<!\w)" if re.match(r"\w", word) else ""
-    after = r"(?!\w)" if re.search(r"\w$", word) else ""
-    return [m.start() for m in re.finditer(before + re.escape(word) + after, text)]
-
-
-def _in_order(text: str, words: Sequence[str]) -> list[list[int]]:
-    """For each word, the places that leave room for the words before it and after it.
-
-    A word with nothing in front of it has no prompt, so the text's beginning does not count as a
-    place unless the words do not fit otherwise. Empty lists if they do not fit at all.
-    """
-    opening = len(text) - len(text.lstrip())
-    every = [_places(text, word) for word in words]
-    for places in ([[at for at in each if at > opening] for each in every], every):
-        end = 0
-        for k, word in enumerate(words):
-            places[k] = [at for at in places[k] if at >= end]
-            end = places[k][0] + len(word) if places[k] else len(text) + 1
-        begin = len(text) + 1
-        for k in reversed(range(len(words))):
-            places[k] = [at for at in places[k] if at + len(words[k]) <= begin]
-            begin = places[k][-1] if places[k] else -1
-        if all(places):
-            return places
-    return [[] for _ in words]
-
-
-def _starts(text: str, words: Sequence[str], name: str, *, last: bool = False) -> list[int]:
-    """The first (or last) places at which words stand in a text, in their order."""
-    places = _in_order(text, words)
-    if not all(places):
-        how = ", in this order" if len(words) > 1 else ""
-        raise _Bad(f"{_listed(words)} not found in {name} as a word{how}")
-    return [each[-1 if last else 0] for each in places]
-
-
-def _aligned(
-    text: str, answers: Sequence[str], corrupt: str, foils: Sequence[str]
-) -> tuple[list[int], list[int]]:
-    """Where the answers stand in a text and the foils in its counterfactual.
-
-    Of all possible places those that cut both into pieces of the most similar lengths, spaces not
-    counted; of several that are equally good, the first.
-    """
-    _starts(corrupt, foils, "corrupt")
-    ways = []
-    for where, words in ((text, answers), (corrupt, foils)):
-        every = itertools.product(*_in_order(where, words))
-        some = list(itertools.islice(every, MOST_PLACES + 1))
-        if len(some) > MOST_PLACES:
-            raise _Bad(f"{_listed(words)} can stand at more than {MOST_PLACES} places")
-        cuts = [
-            (list(starts), _pieces(where, starts, words))
-            for starts in some
-            if all(a + len(w) <= b for a, w, b in zip(starts, words, starts[1:], strict=False))
-        ]
-        ways.append(cuts)
-    best = min(
-        itertools.product(*ways),
-        key=lambda both: sum(
-            abs(a - b) for a, b in zip(both[0][1], both[1][1], strict=True)
-        ),  # min takes the first of equals
-    )
-    return best[0][0], best[1][0]
-
-
-def _pieces(text: str, starts: Sequence[int], words: Sequence[str]) -> list[int]:
-    """The lengths of what stands before, between and after words, without spaces."""
-    ends = [0, *(at + len(word) for at, word in zip(starts, words, strict=True))]
-    begins = [*starts, len(text)]
-    return [len("".join(text[a:b].split())) for a, b in zip(ends, begins, strict=True)]
-
-
-def _cut(text: str, at: int, answer: str, foil: str) -> tuple[str, str, str]:
-    """The text in front of an answer, and answer and foil as they go on from it.
-
-    A single space in front of the answer belongs to both. An answer such as "'re" goes on without
-    one, and then a foil that is a word of its own gets one ("we've", "we has").
-    """
-    attached = {word: word[0] in "'’" for word in (answer, foil)}
-    if text[at - 1 : at] == " ":
-        before, space = text[: at - 1], " "
-    else:
-        before, space = text[:at], ""
-    if attached[answer] and not attached[foil]:
-        return before, space + answer, f" {foil}"
-    return before, space + answer, foil if attached[foil] else space + foil
+        raise BadLine("answer is empty")
+    return pairs_in(text, answers, foils, _corrupt(values) if "corrupt" in values else "")
 
 
 def _notes(

@@ -8,15 +8,8 @@ from typing import Any
 
 from ctviz.tasks.answers import last_number
 from ctviz.tasks.example import Example
-from ctviz.tasks.files.rows import (
-    Format,
-    Parsed,
-    Problem,
-    first_line,
-    json_record,
-    lines_of,
-    text_in,
-)
+from ctviz.tasks.files.parsing import first_line, json_record, lines_of, read_each, text_in
+from ctviz.tasks.files.rows import BadLine, Format, Parsed
 
 __all__ = ["FORMAT"]
 
@@ -34,25 +27,25 @@ def _recognizes(text: str) -> bool:
 
 
 def _text(record: dict[str, Any], field: str) -> str:
-    """The text of a field; raises ValueError with what is wrong."""
+    """The text of a field; raises BadLine with what is wrong."""
     if field not in record:
-        raise ValueError(f'there is no "{field}"')
+        raise BadLine(f'there is no "{field}"')
     if not (text := text_in(record, field)):
-        raise ValueError(f'"{field}" is "", but must be a text')
+        raise BadLine(f'"{field}" is "", but must be a text')
     return text
 
 
 def _example(line: str) -> Example:
-    """The example of a line; raises ValueError with what is wrong."""
+    """The example of a line; raises BadLine with what is wrong."""
     record = json_record(line, having="question and answer")
     question = " ".join(_text(record, "question").split())
     working, mark, result = _text(record, "answer").rpartition(_MARK)
     result = result.strip()
     if not mark:
-        raise ValueError(f'the answer has no last line "{_MARK} 42" with the result')
+        raise BadLine(f'the answer has no last line "{_MARK} 42" with the result')
     number = last_number(result.replace("$", ""))
     if number is None or not _ONE_NUMBER.fullmatch(result):
-        raise ValueError(f"after {_MARK} there must be one number, but there is {result[:40]!r}")
+        raise BadLine(f"after {_MARK} there must be one number, but there is {result[:40]!r}")
     sentences = [" ".join(part.split()) for part in _ANNOTATION.sub("", working).splitlines()]
     said = [s if s[-1] in ".!?" else f"{s}." for s in sentences if s]
     return Example(
@@ -64,13 +57,7 @@ def _example(line: str) -> Example:
 
 def _read(file: Path, text: str) -> Parsed:
     """An example a line, empty lines left out."""
-    examples: list[tuple[int, Example]] = []
-    problems: list[Problem] = []
-    for number, line in lines_of(text):
-        try:
-            examples.append((number, _example(line)))
-        except ValueError as error:
-            problems.append(Problem(number, str(error)))
+    examples, problems = read_each(lines_of(text), _example)
     return Parsed(tuple(examples), tuple(problems))
 
 

@@ -1,33 +1,22 @@
-"""What reading a file of examples gives: the examples, and every line that is none.
-
-Also what formats with one JSON object a line, and others in between, have in common.
-"""
+"""What reading a file of examples gives: the examples, and every line that is none."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ctviz.tasks.example import Example
 from ctviz.tasks.task import Kind, Split
 
-__all__ = [
-    "Fix",
-    "Format",
-    "Parsed",
-    "Problem",
-    "counted",
-    "first_line",
-    "json_record",
-    "lines_of",
-    "text_in",
-    "whole_characters",
-]
+__all__ = ["BadLine", "Fix", "Format", "Parsed", "Problem", "counted"]
 
 Fix = Literal["", "drop", "pad"]
+
+
+class BadLine(ValueError):
+    """What is wrong with a line or an entry, in words; whoever reads the file lists it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,50 +77,3 @@ def counted(n: int, one: str, many: str = "") -> str:
     ('1 line', '1,200 lines')
     """
     return f"{n:,} {one if n == 1 else many or f'{one}s'}"
-
-
-def lines_of(text: str) -> Iterator[tuple[int, str]]:
-    """The lines of a file that are not empty, with their numbers from 1."""
-    for number, line in enumerate(text.lstrip("\ufeff").split("\n"), start=1):
-        if line.strip():
-            yield number, line
-
-
-def first_line(text: str) -> str:
-    """The first line that is not empty; "" if there is none."""
-    return next((line for line in text.lstrip("\ufeff").splitlines() if line.strip()), "")
-
-
-def json_record(line: str, having: str) -> dict[str, Any]:
-    """The JSON object of a line; raises ValueError for anything else, saying what it should have.
-
-    >>> json_record("3", having="a sentence")
-    Traceback (most recent call last):
-    ValueError: this is JSON, but not an object with a sentence
-    """
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"this is not valid JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"this is JSON, but not an object with {having}")
-    return record
-
-
-def text_in(record: dict[str, Any], field: str) -> str:
-    """The text of a field, "" where there is none; raises ValueError for anything but a text."""
-    value = record.get(field, "")
-    if not isinstance(value, str):
-        raise ValueError(f'"{field}" is {json.dumps(value)[:40]}, but must be a text')
-    if not whole_characters(value):
-        raise ValueError(f'"{field}" has half a surrogate pair, which is no character')
-    return value.strip()
-
-
-def whole_characters(text: str) -> bool:
-    """Whether a text can be written: JSON can escape half of a surrogate pair, which cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

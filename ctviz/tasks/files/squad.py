@@ -9,14 +9,11 @@ from typing import Any
 
 from ctviz.tasks.answers import NO_ANSWER
 from ctviz.tasks.example import Example
-from ctviz.tasks.files.rows import Format, Parsed, Problem, whole_characters
+from ctviz.tasks.files.parsing import read_each, whole_characters
+from ctviz.tasks.files.rows import BadLine, Format, Parsed, Problem
 from ctviz.tasks.reading import framed
 
 __all__ = ["FORMAT"]
-
-
-class _Malformed(Exception):
-    """What is wrong with an entry, in words."""
 
 
 def _recognizes(text: str) -> bool:
@@ -38,13 +35,7 @@ def _read(file: Path, text: str) -> Parsed:
         return Parsed((), (Problem(0, f"{file.name} is not valid JSON: {error}"),))
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         return Parsed((), (Problem(0, f'{file.name} has no list "data" at its top'),))
-    examples: list[tuple[int, Example]] = []
-    problems: list[Problem] = []
-    for number, (context, entry) in enumerate(_questions(content["data"]), start=1):
-        try:
-            examples.append((number, _example(context, entry)))
-        except _Malformed as error:
-            problems.append(Problem(number, str(error)))
+    examples, problems = read_each(enumerate(_questions(content["data"]), start=1), _example)
     if not examples and not problems:
         problems.append(Problem(0, f"{file.name} has no questions"))
     passages = tuple(example.prompt.partition("\n")[0] for _, example in examples)
@@ -52,36 +43,37 @@ def _read(file: Path, text: str) -> Parsed:
 
 
 def _questions(articles: list[Any]) -> Iterator[tuple[Any, Any]]:
-    """Each question with its passage; what is not as it should be comes as a `_Malformed`."""
+    """Each question with its passage; what is not as it should be comes as a `BadLine`."""
     for article in articles:
         paragraphs = article.get("paragraphs") if isinstance(article, dict) else None
         if not isinstance(paragraphs, list):
-            yield None, _Malformed('an article has no list "paragraphs"')
+            yield None, BadLine('an article has no list "paragraphs"')
             continue
         for paragraph in paragraphs:
             entries = paragraph.get("qas") if isinstance(paragraph, dict) else None
             if not isinstance(entries, list):
-                yield None, _Malformed('a paragraph has no list "qas"')
+                yield None, BadLine('a paragraph has no list "qas"')
                 continue
             for entry in entries:
                 yield paragraph.get("context"), entry
 
 
-def _example(context: Any, entry: Any) -> Example:
-    """One question; raises _Malformed."""
-    if isinstance(entry, _Malformed):
+def _example(question: tuple[Any, Any]) -> Example:
+    """The example of a passage and a question on it; raises BadLine."""
+    context, entry = question
+    if isinstance(entry, BadLine):
         raise entry
     if not isinstance(entry, dict):
-        raise _Malformed("a question is not an object in braces")
+        raise BadLine("a question is not an object in braces")
     prompt = framed(_text(context, "context"), _text(entry.get("question"), "question"))
     impossible = entry.get("is_impossible", False)
     if not isinstance(impossible, bool):
-        raise _Malformed(f'"is_impossible" is {impossible!r}, not true or false')
+        raise BadLine(f'"is_impossible" is {impossible!r}, not true or false')
     if impossible:
         return Example(prompt, f" {NO_ANSWER}\n", accepted=(NO_ANSWER,), group=NO_ANSWER)
     answers = entry.get("answers")
     if not isinstance(answers, list) or not answers:
-        raise _Malformed('there is no list "answers", and "is_impossible" is not true')
+        raise BadLine('there is no list "answers", and "is_impossible" is not true')
     texts = [
         _text(answer.get("text") if isinstance(answer, dict) else None, "text of an answer")
         for answer in answers
@@ -90,11 +82,11 @@ def _example(context: Any, entry: Any) -> Example:
 
 
 def _text(value: Any, what: str) -> str:
-    """A text on one line, as answers end with a line; raises _Malformed."""
+    """A text on one line, as answers end with a line; raises BadLine."""
     if not isinstance(value, str) or not value.strip():
-        raise _Malformed(f"the {what} is missing or empty")
+        raise BadLine(f"the {what} is missing or empty")
     if not whole_characters(value):
-        raise _Malformed(f"the {what} has half a surrogate pair, which is no character")
+        raise BadLine(f"the {what} has half a surrogate pair, which is no character")
     return " ".join(value.split())
 
 

@@ -14,16 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ctviz.tasks.example import Example, Pair
-from ctviz.tasks.files.rows import (
-    Format,
-    Parsed,
-    Problem,
-    counted,
-    first_line,
-    json_record,
-    lines_of,
-    text_in,
-)
+from ctviz.tasks.files.parsing import first_line, json_record, lines_of, read_each, text_in
+from ctviz.tasks.files.rows import BadLine, Format, Parsed, Problem, counted
 
 __all__ = ["FORMAT"]
 
@@ -109,18 +101,18 @@ def _tidy(text: str) -> str:
 
 
 def _of_brackets(text: str) -> _Sentence:
-    """The parts of the original form; raises ValueError with what is wrong."""
+    """The parts of the original form; raises BadLine with what is wrong."""
     marks = list(_BRACKETS.finditer(text))
     if len(marks) < 2:
-        raise ValueError(
+        raise BadLine(
             "there must be two parts in brackets, an occupation and a pronoun, as in "
             "“[The nurse] was late because [she] slept.”"
         )
     pronoun = next((m for m in marks if m[1].strip().lower() in _OTHERS), None)
     if pronoun is None:
-        raise ValueError(f"no part in brackets is a pronoun ({', '.join(_OTHERS)})")
+        raise BadLine(f"no part in brackets is a pronoun ({', '.join(_OTHERS)})")
     if pronoun is marks[0]:
-        raise ValueError("the pronoun in brackets stands in front of the occupation")
+        raise BadLine("the pronoun in brackets stands in front of the occupation")
     plain = _NUMBERED.sub("", text[: pronoun.start()])
     return _Sentence(
         before=_tidy(_BRACKETS.sub(r"\1", plain)).strip(),
@@ -133,11 +125,11 @@ def _of_brackets(text: str) -> _Sentence:
 
 
 def _of_fields(line: str) -> _Sentence:
-    """The parts of a JSON line; raises ValueError with what is wrong."""
+    """The parts of a JSON line; raises BadLine with what is wrong."""
     record = json_record(line, having="a sentence")
     participant, stereotype = _noun(text_in(record, "participant")), text_in(record, "stereotype")
     if stereotype and stereotype not in _STEREOTYPES:
-        raise ValueError(f'"stereotype" is {stereotype!r}, but must be "pro" or "anti"')
+        raise BadLine(f'"stereotype" is {stereotype!r}, but must be "pro" or "anti"')
     if _BRACKETS.search(original := text_in(record, "orig_sentence")):
         found = _of_brackets(original)
     else:
@@ -152,29 +144,24 @@ def _around_pronoun(record: dict[str, Any]) -> _Sentence:
     fields = {field: text_in(record, field) for field in ("sentence", "pronoun", "occupation")}
     for field, value in fields.items():
         if not value:
-            raise ValueError(f'there is no "{field}"')
+            raise BadLine(f'there is no "{field}"')
     sentence, pronoun = _tidy(fields["sentence"]), fields["pronoun"].lower()
     occupation = _noun(fields["occupation"])
     if pronoun not in _OTHERS:
-        raise ValueError(f'"pronoun" is {pronoun!r}, but must be one of {", ".join(_OTHERS)}')
+        raise BadLine(f'"pronoun" is {pronoun!r}, but must be one of {", ".join(_OTHERS)}')
     start = re.search(rf"\b{re.escape(occupation)}\b", sentence, re.IGNORECASE)
     if start is None:
-        raise ValueError(f"the sentence does not mention the occupation {occupation!r}")
+        raise BadLine(f"the sentence does not mention the occupation {occupation!r}")
     place = re.compile(rf"\b{pronoun}\b", re.IGNORECASE).search(sentence, start.end())
     if place is None:
-        raise ValueError(f"the pronoun {pronoun!r} does not come after {occupation!r}")
+        raise BadLine(f"the pronoun {pronoun!r} does not come after {occupation!r}")
     before, after = sentence[: place.start()].strip(), sentence[place.end() :].strip()
     return _Sentence(before, pronoun, after, occupation, "", "")
 
 
-def _sentences(text: str) -> Iterator[tuple[int, _Sentence | str]]:
-    """Each line that is not empty with its number: its parts, or what is wrong with it."""
-    for number, line in lines_of(text):
-        try:
-            json_line = line.lstrip().startswith("{")
-            yield number, _of_fields(line) if json_line else _of_brackets(line)
-        except ValueError as error:
-            yield number, str(error)
+def _sentence(line: str) -> _Sentence:
+    """The parts of a line in either form; raises BadLine with what is wrong."""
+    return _of_fields(line) if line.lstrip().startswith("{") else _of_brackets(line)
 
 
 def _stereotype_in(name: str) -> str:
@@ -193,7 +180,8 @@ def _partner(file: Path) -> dict[int, _Sentence]:
         text = file.with_name(_IN_NAME.sub(other, file.name)).read_text("utf-8")
     except (OSError, ValueError):
         return {}
-    return {number: found for number, found in _sentences(text) if isinstance(found, _Sentence)}
+    found, _ = read_each(lines_of(text), _sentence)
+    return dict(found)
 
 
 def _known_other(sentence: _Sentence, partner: _Sentence | None) -> str:
@@ -278,18 +266,14 @@ def _read(file: Path, text: str) -> Parsed:
     occupations of either stereotype: neither a gender nor a stereotype is taught more often. A
     sentence and the same one with its occupations exchanged have the same key.
     """
-    found = list(_sentences(text))
+    found, problems = read_each(lines_of(text), _sentence)
     partners = _partner(file)
     in_name = _stereotype_in(file.name)
-    occupations = {one.occupation.lower() for _, one in found if isinstance(one, _Sentence)}
+    occupations = {one.occupation.lower() for _, one in found}
     examples: list[tuple[int, Example]] = []
-    problems: list[Problem] = []
     taught: Counter[str] = Counter()
     guessed = 0
     for number, sentence in found:
-        if isinstance(sentence, str):
-            problems.append(Problem(number, sentence))
-            continue
         stereotype = sentence.stereotype or in_name
         if not stereotype:
             problems.append(Problem(number, _UNKNOWN))
@@ -313,7 +297,7 @@ def _read(file: Path, text: str) -> Parsed:
     each = [example for _, example in examples]
     return Parsed(
         examples=tuple(examples),
-        problems=tuple(problems),
+        problems=tuple(sorted(problems, key=lambda problem: problem.line)),
         notes=tuple(_notes(guessed, sum(example.pair is None for example in each))),
         keys=tuple(
             min(example.prompt, example.pair.corrupt) if example.pair else example.prompt

@@ -1,0 +1,48 @@
+"""Tiny random models, the specimens of each supported family, and batches for them: no download."""
+
+from __future__ import annotations
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from ctviz.models.families import FAMILIES
+from ctviz.tasks.batch import Batch
+
+__all__ = ["SPECIMENS", "VOCABULARY", "random_batch", "random_model"]
+
+VOCABULARY = 97
+SPECIMENS = {
+    name: (family.model_type, settings)
+    for family in FAMILIES.values()
+    for name, settings in family.specimens.items()
+}
+
+
+def random_model(
+    name: str, *, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> PreTrainedModel:
+    """A model whose every parameter, biases and norms included, is random and matters."""
+    torch.manual_seed(seed)
+    family, settings = SPECIMENS[name]
+    ends = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
+    config = AutoConfig.for_model(family, vocab_size=VOCABULARY, **{**ends, **settings})
+    model = AutoModelForCausalLM.from_config(config).eval()
+    for label, parameter in model.named_parameters():
+        norm = parameter.ndim == 1 and "weight" in label
+        torch.nn.init.normal_(parameter, mean=1.0 if norm else 0.0, std=0.2)
+    return model.to(dtype)
+
+
+def random_batch(*, examples: int = 5, seed: int = 1, answers: int = 1) -> Batch:
+    """Random prompts of different lengths, padded on the right."""
+    generator = torch.Generator().manual_seed(seed)
+    last = torch.tensor([6, 5, 6, 3, 4] * examples)[:examples]
+    draw = lambda *shape: torch.randint(1, VOCABULARY, shape, generator=generator)  # noqa: E731
+    answer = draw(examples, answers)
+    return Batch(
+        clean=draw(examples, 7),
+        corrupt=draw(examples, 7),
+        last=last,
+        answer=answer,
+        foil=(answer[:, -1] + 1 + draw(examples) % 90) % VOCABULARY,
+    )
