@@ -136,7 +136,7 @@ class RunWriter:
         writer = cls.__new__(cls)
         writer.folder, writer.config = folder, run.config
         writer._process = psutil.Process()
-        writer._about, writer._names = dict(run.about), {}
+        writer._about, writer._names = {**run.about, "config": run.config.to_dict()}, {}
         writer._notices = list(run.status().notices)
         for file in (*run.snapshot_files(), *run.weight_files()):
             if int(file.stem) > step or step == 0:

@@ -32,16 +32,13 @@ from ctviz.tasks.batch import Batch
 from ctviz.tasks.fitting import fitting_examples
 from ctviz.tasks.grading import grade
 from ctviz.tasks.texts import Texts
-from ctviz.tuning.dataset import FIXED, make_dataset
+from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.lora import merged
 from ctviz.tuning.methods import make_method, select_circuit
 from ctviz.tuning.ownership import MotionMeter, UnitOptimizer
 from ctviz.tuning.retention import Retention
 
 __all__ = ["Tuning"]
-
-FIRST_PAIRS = 64  # on which a circuit is discovered that is discovered only once
-TEST_EXAMPLES = 100
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -65,11 +62,11 @@ class Tuning:
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.dataset = make_dataset(loaded, config)
         # of the model as it is now, untuned
-        self.retention = Retention(loaded, self.dataset.task, others=others)
+        self.retention = Retention(loaded, self.dataset.task, config, others=others)
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so
         self.method = make_method(
-            anatomy, config, self.discover, self.dataset.train_pairs[:FIRST_PAIRS]
+            anatomy, config, self.discover, self.dataset.train_pairs[: config.first_pairs]
         )
         self.optimizer = UnitOptimizer(self.method.units, self._make_optimizer)
         self.shuffle = torch.Generator().manual_seed(config.seed)
@@ -84,7 +81,8 @@ class Tuning:
         config = self.config
         rate, decay = config.learning_rate, config.weight_decay
         if config.optimizer == "sgd":
-            return torch.optim.SGD(views, lr=rate, momentum=0.9, weight_decay=decay)
+            momentum = config.momentum
+            return torch.optim.SGD(views, lr=rate, momentum=momentum, weight_decay=decay)
         return torch.optim.AdamW(views, lr=rate, weight_decay=decay, fused=True)
 
     def __iter__(self) -> Iterator[StepRecord | Snapshot | Notice]:
@@ -255,8 +253,8 @@ class Tuning:
 
     def standing(self) -> dict[str, float]:
         """The task's grade on its test split, and retention measured thoroughly, as it is now."""
-        task = self.dataset.task
-        test, _ = fitting_examples(self.loaded, task, TEST_EXAMPLES, "test", FIXED)
+        task, n, seed = self.dataset.task, self.config.test_examples, self.config.examples_seed
+        test, _ = fitting_examples(self.loaded, task, n, "test", seed)
         with merged(self.anatomy):
             result = grade(self.loaded, task, test)
             return {**result, **self.retention.measure(thorough=True), "test_examples": len(test)}
@@ -284,6 +282,7 @@ class Tuning:
                 ablation=config.ablation,
                 metric=dataset.metric,
                 seed=config.seed,
+                draws=config.draws,
             )
             metrics |= {
                 "metric_corrupt": found.metric_empty,
@@ -302,7 +301,7 @@ class Tuning:
             tuned=tuned.mask if tuned else (graph.exists if all_move else none),
             redundancy={
                 "circuit": circuit_redundancy(circuit).values.astype(np.float32),
-                "mass": mass_redundancy(scores).values.astype(np.float32),
+                "mass": mass_redundancy(scores, tau=config.tau).values.astype(np.float32),
             },
             metrics=metrics,
             probes=tuple(read_probe(self.loaded, pair) for pair in dataset.probe_pairs),
