@@ -27,7 +27,7 @@ from ctviz.errors import MissingModel, UnknownName, UnsupportedModel
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
-from ctviz.models.known import KNOWN, KnownModel, resolve
+from ctviz.models.known import KNOWN, KnownModel, located_model, resolve
 
 __all__ = ["Loaded", "fetch", "load", "pick_device"]
 
@@ -72,6 +72,7 @@ def load(name: str, *, device: str = "auto", dtype: torch.dtype = torch.float32)
     Raises UnknownName, MissingModel (weights not on this machine or not reachable) and
     UnsupportedModel (before any weights are read).
     """
+    name = located_model(name)  # what is stored of it means the same in any folder
     where = resolve(name)
     if name in KNOWN and KNOWN[name].handmade:
         fetch(name)
