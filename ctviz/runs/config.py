@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from ctviz.circuits.choices import ABLATIONS, Ablation
+from ctviz.circuits.redundancy import check_tau
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
-from ctviz.tasks import TASKS, find_task, is_file
+from ctviz.models.known import located_model
+from ctviz.tasks import TASKS, find_task, is_file, located_task
 
 __all__ = [
     "CHOICES",
@@ -156,7 +158,6 @@ class TuneConfig:
             ("test_examples", 1, 100_000),
             ("examples_seed", 0, 2**31 - 1),
             ("draws", 1, 100),
-            ("tau", 0.0, 1.0),
             ("momentum", 0.0, 1.0),
             ("retention_prompts", 1, 4096),
             ("retention_window", 2, 100_000),
@@ -168,8 +169,7 @@ class TuneConfig:
             value = getattr(self, what)
             if not (low <= value < math.inf and (high is None or value <= high)):
                 raise OutOfRange(what, value, low, high)
-        if not self.tau:
-            raise OutOfRange("tau", self.tau, 0, 1, hint="0 itself is excluded.")
+        check_tau(self.tau)
         if (self.edges_course == "constant") != (self.edges_end == 0):
             raise CtvizError(
                 f"edges_course is {self.edges_course} and edges_end is {self.edges_end}: a course "
@@ -200,6 +200,11 @@ class TuneConfig:
         """Steps between snapshots."""
         return self.snapshot_every or max(1, round(self.steps / 20))
 
+    def located(self) -> TuneConfig:
+        """The same with a local model's folder and a task's file from the root, as a run stores
+        them: it can then be gone on with from any folder."""
+        return replace(self, model=located_model(self.model), task=located_task(self.task))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``run.json``."""
         return asdict(self)
@@ -228,7 +233,7 @@ class TuneConfig:
         name, equals, value = text.partition("=")
         if name not in known:
             raise UnknownName("setting", name, known)
-        kind = str if known[name] is MISSING else type(known[name])
+        kind: type[Any] = str if known[name] is MISSING else type(known[name])
         if kind is tuple:
             return name, tuple(part for part in value.split(",") if part)
         try:

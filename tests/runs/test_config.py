@@ -37,6 +37,7 @@ def test_a_run_without_these_settings_was_made_with_what_was_built_in(name):
     assert {key: getattr(run.config, key) for key in ONCE_BUILT_IN} == ONCE_BUILT_IN
     assert {key: getattr(run.config, key) for key in stored} == stored
     assert set(stored) | set(ONCE_BUILT_IN) == set(run.config.to_dict())
+    assert (run.status().failure, run.status().diverged) == ("", False)
 
 
 def test_settings_come_back_from_json_as_they_were():

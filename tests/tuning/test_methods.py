@@ -39,7 +39,7 @@ class Watched:
         self.tuning = tuning(**changes)
         self.untuned = bits(self.tuning.anatomy)
         self.rows, self.owned = [], []
-        own, draw = self.tuning.method.own, self.tuning.next_rows
+        own, draw = self.tuning.method.own, self.tuning.batches.draw
 
         def next_rows():
             self.rows.append(draw())
@@ -49,7 +49,7 @@ class Watched:
             self.owned.append(own(step, batch).units)
             return own(step, batch)
 
-        self.tuning.next_rows = next_rows
+        self.tuning.batches.draw = next_rows
         self.tuning.method.own = watched
         self.events = list(self.tuning)
         self.records, self.snapshots = records(self.events), snapshots(self.events)

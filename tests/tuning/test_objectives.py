@@ -282,7 +282,7 @@ def test_the_numbers_of_examples_and_sgd_follow_the_settings():
     )
     assert run.optimizer.optimizer.param_groups[0]["momentum"] == 0.25
     assert len(run.dataset.train) == 9
-    assert run.standing()["test_examples"] == 3
+    assert run.test_grades()["test_examples"] == 3
 
 
 def test_tau_decides_how_much_of_a_node_a_snapshot_calls_redundant():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
+from ctviz.models.known import located_model
 from ctviz.runs.config import METHODS, Method, TuneConfig
-from ctviz.tasks import find_task
+from ctviz.tasks import find_task, located_task
 
 __all__ = ["Study", "Trial", "choose_rate"]
 
@@ -90,6 +91,10 @@ class Study:
             learning_rate=trial.rate,
             **{**self.settings, "snapshot_every": every},
         )
+
+    def located(self) -> Study:
+        """The same with a local model's folder and a task's file from the root."""
+        return replace(self, model=located_model(self.model), task=located_task(self.task))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``study.json``."""
