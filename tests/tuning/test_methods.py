@@ -314,9 +314,9 @@ def test_adapters_alone_move_and_the_base_weights_stay_to_the_bit():
 
 def test_a_snapshot_of_an_adapted_model_is_one_of_the_merged_model(tmp_path):
     run = Watched(method="lora", learning_rate=3e-3, steps=6)
-    last, material = run.snapshots[-1], run.tuning.dataset
+    last, dataset = run.snapshots[-1], run.tuning.dataset
     # through the adapters, as they are trained
-    beside = metric_of_model(run.tuning.anatomy, material.dev_pairs).mean()
+    beside = metric_of_model(run.tuning.anatomy, dataset.dev_pairs).mean()
     assert last.metrics["metric"] == pytest.approx(beside, abs=1e-4)
     assert abs(last.metrics["metric"] - run.snapshots[0].metrics["metric"]) > 0.1
     # in a model of its own that never had any
@@ -326,7 +326,7 @@ def test_a_snapshot_of_an_adapted_model_is_one_of_the_merged_model(tmp_path):
         for name, parameter in merged_model.model.named_parameters():
             parameter.copy_(kept.pop(f"model.{name}"))
     assert not kept
-    scores = attribute(merged_model.anatomy, material.dev_pairs)
+    scores = attribute(merged_model.anatomy, dataset.dev_pairs)
     np.testing.assert_array_equal(scores.values, last.scores)
 
 

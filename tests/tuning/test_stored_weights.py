@@ -22,7 +22,7 @@ from ctviz.models.loading import load
 from ctviz.runs import open_run
 from ctviz.runs.weights import BUDGET, kept_steps, latest_checkpoint, steps_to_keep, weights_of
 from ctviz.tuning.checkpoint import SnapshotWeights
-from ctviz.tuning.dataset import gather
+from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.stored_weights import model_at, put_in
 from ctviz.tuning.tuned_model import export_model
 from tests.short_runs import SHORT, config, shorten, tuning
@@ -102,10 +102,10 @@ def test_the_model_of_a_step_is_the_one_that_was_recorded(runs, method):
     assert kept_steps(run) == [0, 2, 4]
     for snapshot in run.snapshots():
         loaded = model_at(run, snapshot.step)
-        material = gather(loaded, run.config)
-        metric = metric_of_model(loaded.anatomy, material.dev_pairs).mean()
+        dataset = make_dataset(loaded, run.config)
+        metric = metric_of_model(loaded.anatomy, dataset.dev_pairs).mean()
         assert metric == pytest.approx(snapshot.metrics["metric"], abs=1e-4)
-        for pair, stored in zip(material.probe_pairs, snapshot.probes, strict=True):
+        for pair, stored in zip(dataset.probe_pairs, snapshot.probes, strict=True):
             found = read_probe(loaded, pair)
             assert found.tokens == stored.tokens
             assert abs(found.attribution - stored.attribution)[:-1].max() < 1e-3
