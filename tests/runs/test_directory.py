@@ -176,7 +176,7 @@ def test_unknown_runs_name_near_misses(tmp_path):
 
 def test_a_run_whose_worker_was_killed_is_interrupted(tmp_path):
     code = (
-        "import os, signal, pathlib; from tests.test_runs import *; "
+        "import os, signal, pathlib; from tests.runs.test_directory import *; "
         f"w = RunWriter(pathlib.Path({str(tmp_path / 'r')!r}), CONFIG); "
         "w.describe(GRAPH, **ABOUT); w.snapshot(snapshot(0)); w.status('running', step=1); "
         "os.kill(os.getpid(), signal.SIGKILL)"

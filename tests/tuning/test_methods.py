@@ -69,8 +69,8 @@ def test_all_methods_get_the_same_batches_and_another_seed_gets_others():
 
 def test_every_example_comes_once_before_any_comes_again():
     found = tuning(batch_size=8)
-    once = [row for _ in range(4) for row in found.next_rows()]
-    again = [row for _ in range(4) for row in found.next_rows()]
+    once = [row for _ in range(4) for row in found.batches.draw()]
+    again = [row for _ in range(4) for row in found.batches.draw()]
     assert sorted(once) == sorted(again) == list(range(32))
     assert once != again
 
@@ -188,7 +188,7 @@ def test_circuits_are_discovered_when_they_are_due(monkeypatch, method, expected
 
 def test_the_circuit_of_a_step_comes_from_its_own_batch():
     run = tuning(steps=2, snapshot_every=1)
-    rows = tuning(steps=2).next_rows()
+    rows = tuning(steps=2).batches.draw()
     scores = attribute(run.anatomy, run.dataset.train_pairs[torch.tensor(rows)])
     expected = top_edges(scores, 30)
     first = snapshots(list(run))[1]

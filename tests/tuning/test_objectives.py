@@ -167,7 +167,7 @@ def test_full_tuning_is_a_plain_training_loop(task, optimizer):
     }
     # float64: the gradients of key biases are zero, and AdamW would make steps out of their noise
     run, rows = (in_full(task, torch.float64, **changes) for _ in range(2))
-    batches = [rows.next_rows() for _ in range(4)]
+    batches = [rows.batches.draw() for _ in range(4)]
     found = records(list(run))
     model = plain_model(torch.float64)
     make = {
