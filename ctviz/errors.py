@@ -9,6 +9,7 @@ CtvizError
  ├── BadTask             a task that cannot be made into a batch for this model (ValueError)
  ├── BadCircuitFile      a circuit of another tool that cannot be read          (ValueError)
  ├── UndefinedMetric     a ratio whose denominator is zero, or a NaN            (ArithmeticError)
+ │    └── Diverged       tuning made a loss, gradient or metric infinite or NaN (FloatingPointError)
  ├── EmptyCircuit        a circuit without edges, or that owns no parameter     (ValueError)
  ├── DiskFull            a file that could not be written                       (OSError)
  ├── DamagedRun          a file of a run directory that cannot be read          (ValueError)
@@ -29,6 +30,7 @@ __all__ = [
     "CtvizError",
     "DamagedRun",
     "DiskFull",
+    "Diverged",
     "EmptyCircuit",
     "EngineFailed",
     "MissingExtra",
@@ -116,6 +118,10 @@ class BadCircuitFile(CtvizError, ValueError):
 
 class UndefinedMetric(CtvizError, ArithmeticError):
     """A number was asked for that does not exist, such as faithfulness when clean = corrupt."""
+
+
+class Diverged(UndefinedMetric, FloatingPointError):
+    """Tuning has made the loss, a gradient or the metric a number that is not finite."""
 
 
 class EmptyCircuit(CtvizError, ValueError):

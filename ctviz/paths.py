@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["app", "cache", "data", "pages", "runs", "shipped_runs"]
+__all__ = ["absolute", "app", "cache", "data", "pages", "runs", "shipped_runs"]
 
 PACKAGE = Path(__file__).resolve().parent
+
+
+def absolute(path: str | Path) -> Path:
+    """A path from the root, ``~`` expanded: it means the same in any folder.
+
+    Its last name stays as it is, also if it is a link: things are called by it.
+    """
+    place = Path(path).expanduser()
+    return place.resolve() if place.name in ("", "..") else place.parent.resolve() / place.name
 
 
 def data() -> Path:

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from ctviz.jobs import tune
-from ctviz.models.loading import Loaded, load
+from ctviz.models.loading import load
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
-from ctviz.tuning import dataset, loop, retention
 from ctviz.tuning.loop import Tuning
 from ctviz.tuning.retention import Retention
 
@@ -27,23 +26,20 @@ SHORT: dict[str, Any] = {
 }
 
 
-class BriefRetention(Retention):
-    """Looks at a few neutral prompts, and at nothing else."""
-
-    def __init__(self, loaded: Loaded, task: Any, *, others: Any = None) -> None:
-        super().__init__(loaded, task, others=())
-
-    def perplexity(self, thorough: bool = True) -> float:
-        return 1.0
+BRIEF: dict[str, Any] = {
+    "train_examples": 32,
+    "first_pairs": 12,
+    "test_examples": 8,
+    "retention_prompts": 3,
+    "other_tasks": (),
+}
 
 
 def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer examples everywhere, and a brief look at the rest of the model."""
-    monkeypatch.setattr(loop, "Retention", BriefRetention)
-    monkeypatch.setattr(retention, "NEUTRAL", 3)
-    monkeypatch.setattr(loop, "TEST_EXAMPLES", 8)
-    monkeypatch.setattr(loop, "FIRST_PAIRS", 12)
-    monkeypatch.setattr(dataset, "TRAIN_EXAMPLES", 32)
+    """Fewer examples wherever no number is asked for, and no look at general English."""
+    for name, value in BRIEF.items():
+        monkeypatch.setitem(TuneConfig.__init__.__kwdefaults__, name, value)
+    monkeypatch.setattr(Retention, "perplexity", lambda self, thorough=True: 1.0)
 
 
 def config(**changes: Any) -> TuneConfig:

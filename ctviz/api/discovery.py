@@ -18,8 +18,8 @@ from ctviz.circuits.scores import Circuit
 from ctviz.errors import RunExists
 from ctviz.export import draw_timeline
 from ctviz.files import not_written
-from ctviz.jobs.discover import evaluate_circuit
 from ctviz.jobs.discovery import Found, find, measured, write_found, write_scores
+from ctviz.jobs.evaluate import evaluate_circuit
 from ctviz.tasks import find_task
 from ctviz.views.timeline import Curve, Timeline
 

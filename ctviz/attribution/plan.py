@@ -13,18 +13,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psutil
 import torch
 
 from ctviz.circuits.graph import Graph
 from ctviz.models.anatomy import Anatomy
+from ctviz.models.memory import examples_at_a_time, free_memory, workspace
 from ctviz.tasks.batch import Batch
 
 __all__ = ["Plan", "column_groups", "plan"]
 
 GROUP = 48  # columns of the score matrix that are computed at once, at least
 TOKENS = 8192  # of one micro-batch, at most
-WORKSPACE = {"cpu": 96 * 2**20, "cuda": 2**31, "mps": 2**29}  # bytes, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
 
     ``runs`` is how many runs' reads are kept at a time. What a micro-batch keeps takes at most 1.25
     times as much as a training step on the batch, and a quarter of the free memory; the workspace
-    at most an eighth of each, and WORKSPACE.
+    at most an eighth of the former, and what `ctviz.models.memory.workspace` allows.
     """
     graph, d_model = anatomy.graph, anatomy.d_model
     itemsize = torch.finfo(anatomy.model.dtype).bits // 8
@@ -67,13 +66,13 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
     example = layer * (30 + 9 * runs) * length
     weights = sum(p.numel() for p in anatomy.model.parameters()) * itemsize
     step = 2 * weights + layer * 30 * length * len(batch)  # of a training step: also gradients
-    free = _free_memory(anatomy.device)
-    examples = max(
-        1, min(len(batch), TOKENS // length, step * 5 // 4 // example, free // 4 // example)
-    )
     if micro_batch is not None:
         examples = min(micro_batch, len(batch))
-    room = min(WORKSPACE.get(anatomy.device.type, 2**26), step // 8, free // 8)
+    else:
+        room = min(step * 5 // 4, free_memory(anatomy.device) // 4)
+        most = min(len(batch), TOKENS // length)
+        examples = examples_at_a_time(example, room=room, most=most)
+    room = min(step // 8, workspace(anatomy.device))
     widest = max(group.stop - group.start for group in column_groups(graph))
     position = (len(graph.sources) + widest) * d_model * max(itemsize, 4)
     matrix = graph.exists.size * max(itemsize, 4)
@@ -98,10 +97,3 @@ def column_groups(graph: Graph) -> Iterator[slice]:
             yield slice(start, column + 1)
             start = column + 1
     yield slice(start, len(graph.slots))
-
-
-def _free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device (of the machine, for CPU and MPS)."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available

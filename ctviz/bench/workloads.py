@@ -14,6 +14,7 @@ from ctviz.models.loading import load, pick_device
 from ctviz.runs.config import Method, TuneConfig
 from ctviz.tasks.batch import Batch
 from ctviz.tasks.texts import Texts
+from ctviz.tuning.batches import Batches
 from ctviz.tuning.loop import Tuning
 
 __all__ = ["EDGES", "SHAPES", "gpt2", "model_of", "random_batch", "stepper", "training_step"]
@@ -88,6 +89,7 @@ def stepper(
             train_pairs=pairs,
             pair_row=tuple(range(64)),
         )
+        tuning.batches = Batches(64, config.batch_size, seed=config.seed)
     tuning.begun = True
     events = iter(tuning)
     return lambda: next(events)

@@ -25,7 +25,7 @@ from ctviz.circuits.graph import Graph, kind_of, layer_of
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import OutOfRange
 
-__all__ = ["Redundancy", "circuit_redundancy", "mass_redundancy"]
+__all__ = ["Redundancy", "check_tau", "circuit_redundancy", "mass_redundancy"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +131,12 @@ def circuit_redundancy(circuit: Circuit) -> Redundancy:
     return Redundancy(circuit.graph, "circuit", None, circuit.mask[:, slot])
 
 
+def check_tau(tau: float) -> None:
+    """Raises OutOfRange unless 0 < tau <= 1."""
+    if not 0 < tau <= 1:
+        raise OutOfRange("tau", tau, 0, 1, hint="0 itself is excluded.")
+
+
 def mass_redundancy(scores: Scores, *, tau: float = 0.9) -> Redundancy:
     """Redundancy with needed = the fewest incoming edges that carry ``tau`` of a node's mass.
 
@@ -138,8 +144,7 @@ def mass_redundancy(scores: Scores, *, tau: float = 0.9) -> Redundancy:
     the earlier source, then the earlier slot, is taken first. A node without any mass needs no
     edge: d = 0. Raises OutOfRange unless 0 < tau <= 1.
     """
-    if not 0 < tau <= 1:
-        raise OutOfRange("tau", tau, 0, 1, hint="0 itself is excluded.")
+    check_tau(tau)
     graph = scores.graph
     slot, fed = graph.feed_pairs
     size = np.abs(scores.values).astype(np.float64)

@@ -28,13 +28,13 @@ def discover_command(options: argparse.Namespace) -> int:
     if (options.threshold is None) == (options.select == "threshold"):
         raise CtvizError("--select threshold and --threshold SIZE go together: give both or none.")
     quiet_libraries()
-    from ctviz.jobs import discover
+    from ctviz.jobs.discover import discover
 
     loaded = load_model(options)
     with result_folder(
         options, f"discover-{task.slug}-{Path(options.model).name.lower()}"
     ) as folder:
-        result = discover.discover(
+        result = discover(
             loaded,
             task.name,
             folder,
@@ -67,9 +67,9 @@ def discover_command(options: argparse.Namespace) -> int:
 def evaluate_command(options: argparse.Namespace) -> int:
     task = find_task(options.task)
     quiet_libraries()
-    from ctviz.jobs import discover
+    from ctviz.jobs.evaluate import evaluate
 
-    result = discover.evaluate_file(
+    result = evaluate(
         load_model(options),
         task.name,
         Path(options.circuit),
@@ -97,14 +97,14 @@ def curve_command(options: argparse.Namespace) -> int:
     usual: list[Attribution] = ["eap-ig"] if options.metric == "kl" else ["eap", "eap-ig"]
     need("pictures", "The figure of the curves")
     quiet_libraries()
-    from ctviz.jobs import discover
+    from ctviz.jobs.curve import curve
 
     loaded = load_model(options)
     with result_folder(
         options,
         f"curve-{'-'.join(find_task(t).slug for t in tasks)}-{Path(options.model).name.lower()}",
     ) as folder:
-        result = discover.faithfulness_curves(
+        result = curve(
             loaded,
             tasks,
             folder,
@@ -129,10 +129,10 @@ def curve_command(options: argparse.Namespace) -> int:
 def audit_command(options: argparse.Namespace) -> int:
     task = find_task(options.task)
     quiet_libraries()
-    from ctviz.jobs import discover
+    from ctviz.jobs.audit import audit
 
     loaded = load_model(options)
-    result = discover.audit_redundancy(
+    result = audit(
         loaded,
         task.name,
         estimator=options.estimator,

@@ -27,6 +27,7 @@ from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
 from ctviz.interventions.patching import read_hooks
 from ctviz.models.anatomy import Anatomy, Block
 from ctviz.models.hooks import Hook, hooked
+from ctviz.models.memory import PATCHED_RUN, examples_at_a_time
 from ctviz.models.writes import Writes, head_outputs, head_write_hooks, source_outputs
 from ctviz.tasks.batch import Batch
 
@@ -40,8 +41,6 @@ __all__ = [
     "metric_of_model",
 ]
 
-
-MEMORY_LIMIT = 768 * 2**20  # bytes that the source outputs of one micro-batch may take
 SAME = 1e-6  # of the metric's size: what is closer than that to nothing has lost its digits
 SAME_KL = 1e-5  # nats: a run in float32 can seem as far as that from itself
 
@@ -116,7 +115,7 @@ def metric_of_circuit(
     finite.
     """
     check_batch(anatomy, batch, metric)
-    size = affordable_examples(anatomy, batch)
+    size = _examples_at_a_time(anatomy, batch)
     if ablation == "mean" and means is None:
         means = source_means(anatomy, batch, size)
     values = []
@@ -148,7 +147,7 @@ class Evaluation:
         check_batch(anatomy, batch, metric)
         self.anatomy, self.batch = anatomy, batch
         self.graph, self.ablation, self.metric = anatomy.graph, ablation, metric
-        size = affordable_examples(anatomy, batch)
+        size = _examples_at_a_time(anatomy, batch)
         self._means = source_means(anatomy, batch, size) if ablation == "mean" else None
         self.full = metric_of_model(anatomy, batch, metric=metric)
         if ablation == "counterfactual" and metric != "kl":  # that is the corrupt run itself
@@ -188,6 +187,21 @@ class Evaluation:
     def faithfulness(self, circuit: Circuit) -> Share:
         """The share of the behaviour that a circuit carries alone."""
         return self.share(self.run(circuit))
+
+    def compare(self, circuit: Circuit, *, seed: int, draws: int) -> Faithfulness:
+        """The same beside ``draws`` random circuits of its size, drawn from ``seed``."""
+        inside = self.run(circuit)
+        share = self.share(inside)
+        others = self.random(circuit.n_edges, seed=seed, draws=draws)
+        return Faithfulness(
+            metric_full=float(self.full.mean()),
+            metric_empty=float(self.empty.mean()),
+            metric_circuit=float(inside.mean()),
+            faithfulness=share.value,
+            error=share.error,
+            random=float(np.mean(others)),
+            random_spread=float(np.std(others, ddof=1)) if draws > 1 else float("nan"),
+        )
 
     def completeness(self, circuit: Circuit) -> Share:
         """The complement's faithfulness: near 0 if the circuit leaves nothing of the behaviour out.
@@ -233,25 +247,14 @@ def faithfulness(
 
     Raises UndefinedMetric where `Evaluation` does.
     """
-    found = Evaluation(anatomy, batch, ablation=ablation, metric=metric)
-    inside = found.run(circuit)
-    share = found.share(inside)
-    others = found.random(circuit.n_edges, seed=seed, draws=draws)
-    return Faithfulness(
-        metric_full=float(found.full.mean()),
-        metric_empty=float(found.empty.mean()),
-        metric_circuit=float(inside.mean()),
-        faithfulness=share.value,
-        error=share.error,
-        random=float(np.mean(others)),
-        random_spread=float(np.std(others, ddof=1)) if draws > 1 else float("nan"),
-    )
+    evaluation = Evaluation(anatomy, batch, ablation=ablation, metric=metric)
+    return evaluation.compare(circuit, seed=seed, draws=draws)
 
 
-def affordable_examples(anatomy: Anatomy, batch: Batch) -> int:
-    """Examples whose source outputs fit into MEMORY_LIMIT bytes, at least 1."""
-    per_example = len(anatomy.graph.sources) * batch.clean.shape[1] * anatomy.d_model * 4
-    return max(1, min(len(batch), MEMORY_LIMIT // per_example))
+def _examples_at_a_time(anatomy: Anatomy, batch: Batch) -> int:
+    """How many examples are patched at a time: what all sources write for them is kept."""
+    example = len(anatomy.graph.sources) * batch.clean.shape[1] * anatomy.d_model * 4
+    return examples_at_a_time(example, room=PATCHED_RUN, most=len(batch))
 
 
 class PatchedRun:

@@ -13,25 +13,19 @@ import pandas as pd
 from ctviz.attribution.attribute import attribute, exact_node_scores
 from ctviz.circuits.choices import Ablation, Attribution, Metric
 from ctviz.circuits.eap_json import save_eap_json
-from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
+from ctviz.circuits.redundancy import check_tau, circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, NodeScores, Scores
 from ctviz.circuits.selection import SELECTIONS, check_edges
 from ctviz.errors import OutOfRange, UnknownName
 from ctviz.files import write_bytes, write_json, write_tensors
 from ctviz.interventions.faithfulness import faithfulness
+from ctviz.jobs.result import asked, carried, check_draws, plain
 from ctviz.models.loading import Loaded
-from ctviz.tasks import find_task
+from ctviz.paths import absolute
 from ctviz.tasks.batch import Batch
 from ctviz.tasks.fitting import encode_task
 
-__all__ = ["Found", "find", "in_words", "measured", "plain", "write_found", "write_scores"]
-
-DRAWS = 3  # random circuits beside a discovered one
-METRIC_WORDS = {
-    "probability_difference": "p(answer) - p(foil)",
-    "log_probability": "log p(answer), in nats",
-    "kl": "-KL(clean run || this run), in nats",
-}
+__all__ = ["Found", "find", "measured", "write_found", "write_scores"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,8 +62,14 @@ def find(
     prune: bool = False,
     examples: int = 64,
     seed: int = 0,
+    draws: int = 3,
+    tau: float = 0.9,
 ) -> tuple[Found, Batch]:
-    """Score every edge on dev pairs and choose the circuit; the pairs, for `measured`."""
+    """Score every edge on dev pairs and choose the circuit; the pairs, for `measured`.
+
+    ``draws``: random circuits that `measured` draws from ``seed``; ``tau``: the share of a node's
+    mass that it needs, for its redundancy.
+    """
     started = time.perf_counter()
     graph = loaded.anatomy.graph
     if select not in SELECTIONS:  # all that can be is said before anything is computed
@@ -78,6 +78,8 @@ def find(
         check_edges(graph, edges, hint=f"({loaded.name})")
     elif not 0 <= threshold < np.inf:
         raise OutOfRange("threshold", threshold, 0, None, hint="It must be finite.")
+    check_draws(draws)
+    check_tau(tau)
     batch, chosen = encode_task(loaded, task, examples, split="dev", seed=seed, metric=metric)
     scores = attribute(loaded.anatomy, batch, method=method, ablation=ablation, metric=metric)
     scored = time.perf_counter() - started
@@ -89,16 +91,11 @@ def find(
     else:
         nodes = scores.nodes()
     about = {
-        "model": loaded.name,
-        "revision": loaded.revision,
-        "task": task,
+        **asked(loaded, task, metric=metric, ablation=ablation, seed=seed, examples=len(batch)),
         "method": method,
-        "metric": in_words(metric, task),
-        "metric_name": metric,
-        "ablation": ablation,
         "select": select,
-        "seed": seed,
-        "examples": len(batch),
+        "tau": tau,
+        "draws": draws,
         "examples_dropped": len(chosen.dropped),
         "n_edges": graph.n_edges,
         "n_circuit_edges": circuit.n_edges,
@@ -123,20 +120,11 @@ def measured(found: Found, loaded: Loaded, batch: Batch) -> Found:
         ablation=about["ablation"],
         metric=about["metric_name"],
         seed=about["seed"],
-        draws=DRAWS,
+        draws=about["draws"],
     )
-    measures = {
-        "metric_clean": share.metric_full,
-        "metric_corrupt": share.metric_empty,
-        "metric_circuit": share.metric_circuit,
-        "faithfulness": share.faithfulness,
-        "faithfulness_error": plain(share.error),
-        "random_faithfulness": share.random,
-        "random_spread": plain(share.random_spread),
-        "draws": DRAWS,
-        "seconds": round(about["seconds"] + time.perf_counter() - started, 4),
-    }
-    return replace(found, about=about | measures)
+    measures = carried(share, draws=about["draws"])
+    seconds = round(about["seconds"] + time.perf_counter() - started, 4)
+    return replace(found, about=about | measures | {"seconds": seconds})
 
 
 def write_scores(found: Found, folder: Path, *, eap_json: bool = False) -> None:
@@ -156,28 +144,19 @@ def write_scores(found: Found, folder: Path, *, eap_json: bool = False) -> None:
 def write_found(found: Found, folder: Path) -> dict[str, Any]:
     """``scores.json``, beside what `write_scores` has written; returns the summary."""
     graph = found.scores.graph
-    result = found.about | {"scores": str(folder / "scores.safetensors")}
+    result = found.about | {"scores": str(absolute(folder / "scores.safetensors"))}
     redundancy = {
         each.estimator: {
             node: plain(round(float(value), 6))
             for node, value in zip(graph.nodes, each.values, strict=True)
         }
-        for each in (circuit_redundancy(found.circuit), mass_redundancy(found.scores))
+        for each in (
+            circuit_redundancy(found.circuit),
+            mass_redundancy(found.scores, tau=found.about["tau"]),
+        )
     }
     names = {"sources": graph.sources, "slots": graph.slot_names}
     details = {"circuit": found.circuit.edges(), "redundancy": redundancy}
     write_json(folder / "scores.json", result | names | details)
     strongest = found.frame().head(5).to_dict("records")
     return result | {"strongest": [{k: plain(v) for k, v in row.items()} for row in strongest]}
-
-
-def in_words(metric: Metric, task: str) -> str:
-    """What a metric means for a task."""
-    return METRIC_WORDS.get(metric, find_task(task).metric)
-
-
-def plain(value: Any) -> Any:
-    """A number for JSON: NaN becomes None."""
-    if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else float(value)
-    return value

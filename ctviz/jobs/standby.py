@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from ctviz.runs.config import TuneConfig
@@ -14,42 +15,49 @@ __all__ = ["Standby"]
 
 
 class Standby:
-    """Keeps one worker warm (torch imported, no job) and hands jobs to it."""
+    """Keeps one worker warm (torch imported, no job) and hands jobs to it.
+
+    Sessions of one server share it from their threads: each job gets a worker of its own.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()  # from a worker being chosen until it has its job
         self._worker: subprocess.Popen[str] | None = None
         self._busy: list[subprocess.Popen[str]] = []
 
     def warm(self) -> subprocess.Popen[str]:
         """The worker that waits for a job; started unless there is one."""
-        self._busy = [worker for worker in self._busy if worker.poll() is None]
-        if self._worker is None or self._worker.poll() is not None:
-            self._worker = subprocess.Popen(
-                [sys.executable, "-m", "ctviz.jobs.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,  # a page that is killed does not take its workers along
-            )
-        return self._worker
+        with self._lock:
+            self._busy = [worker for worker in self._busy if worker.poll() is None]
+            if self._worker is None or self._worker.poll() is not None:
+                self._worker = subprocess.Popen(
+                    [sys.executable, "-m", "ctviz.jobs.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    start_new_session=True,  # a page that is killed does not take its workers along
+                )
+            return self._worker
 
     def submit(self, config: TuneConfig, parent: Path) -> str:
         """Start a run in a new folder below ``parent``; returns its id at once."""
         model = Path(config.model).name.lower()
         folder = new_folder(parent, f"{find_task(config.task).slug}-{model}-{config.method}")
-        worker = self.warm()
-        RunWriter(folder, config, pid=worker.pid)  # announced at once; the worker takes it over
-        self._hand_over(folder)
+        with self._lock:
+            worker = self.warm()
+            RunWriter(folder, config, pid=worker.pid)  # announced at once; the worker takes it over
+            self._hand_over(worker, folder)
         return folder.name
 
     def resume(self, run: Run) -> None:
         """Let a worker go on with a run that did not finish."""
-        run.announce(pid=self.warm().pid)
-        self._hand_over(run.folder)
+        with self._lock:
+            worker = self.warm()
+            run.announce(pid=worker.pid)
+            self._hand_over(worker, run.folder)
 
-    def _hand_over(self, folder: Path) -> None:
-        worker = self.warm()
+    def _hand_over(self, worker: subprocess.Popen[str], folder: Path) -> None:
         assert worker.stdin is not None
         worker.stdin.write(f"{folder.resolve()}\n")
         worker.stdin.close()
@@ -58,7 +66,8 @@ class Standby:
 
     def close(self) -> None:
         """End the waiting worker; those with a job go on."""
-        if self._worker is not None and self._worker.stdin is not None:
-            self._worker.stdin.close()
-            self._worker.wait(timeout=30)
-            self._worker = None
+        with self._lock:
+            if self._worker is not None and self._worker.stdin is not None:
+                self._worker.stdin.close()
+                self._worker.wait(timeout=30)
+                self._worker = None

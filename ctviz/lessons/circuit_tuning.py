@@ -72,8 +72,8 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"{signed(facts.score(final, start))}. The same node that spoke for the "
                 "agreeing verb now speaks against it. The metric is "
                 f"{signed(facts.metric('metric', end))}, and on sentences kept for testing "
-                f"accuracy went from {percent(facts.standing('before', 'accuracy'))} to "
-                f"{percent(facts.standing('after', 'accuracy'))}."
+                f"accuracy went from {percent(facts.grade('before', 'accuracy'))} to "
+                f"{percent(facts.grade('after', 'accuracy'))}."
             ),
             view=View(step=end),
             until=Selected(last_writer),
@@ -125,10 +125,10 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         LessonStep(
             text=(
                 "What did it cost? On neutral text the model moved "
-                f"{plain(facts.standing('after', 'retention_kl'))} nats a token away from the "
+                f"{plain(facts.grade('after', 'retention_kl'))} nats a token away from the "
                 f"untuned one ([[forgetting]]), and its accuracy on other tasks went from "
-                f"{percent(facts.standing('before', 'other_accuracy'))} to "
-                f"{percent(facts.standing('after', 'other_accuracy'))}.\n\n"
+                f"{percent(facts.grade('before', 'other_accuracy'))} to "
+                f"{percent(facts.grade('after', 'other_accuracy'))}.\n\n"
                 "Does that show that the circuit was the right thing to tune? Not alone. In this "
                 "project's study of a larger model, random parts of the same size learned this "
                 "task as well, and the circuit's gain was that it drifted less. One run is an "

@@ -141,7 +141,7 @@ class Facts:
         """What was recorded of one number at each training step where it was."""
         return self.run.metrics()[name].dropna().to_numpy(dtype=float)
 
-    def standing(self, when: Literal["before", "after"], name: str) -> float:
+    def grade(self, when: Literal["before", "after"], name: str) -> float:
         """What was measured on test examples before or after the run."""
         return float(self.run.about[when][name])
 

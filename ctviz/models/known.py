@@ -9,7 +9,7 @@ from ctviz import paths
 from ctviz.errors import MissingModel, UnknownName
 from ctviz.models.handmade import KNOWN_ANSWERS, fingerprint
 
-__all__ = ["KNOWN", "KnownModel", "resolve"]
+__all__ = ["KNOWN", "KnownModel", "located_model", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,15 @@ KNOWN: dict[str, KnownModel] = {
         ),
     )
 }
+
+
+def located_model(name: str) -> str:
+    """A model's name as it can be stored: a local folder's from the root, others as they are.
+
+    A short name is never taken for a folder of that name, nor is a folder that is not there.
+    """
+    folder = name and name not in KNOWN and Path(name).expanduser().is_dir()
+    return str(paths.absolute(name)) if folder else name
 
 
 def resolve(name: str) -> str:

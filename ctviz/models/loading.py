@@ -33,7 +33,7 @@ from ctviz.extras import need
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
-from ctviz.models.known import KNOWN, KnownModel, resolve
+from ctviz.models.known import KNOWN, KnownModel, located_model, resolve
 
 __all__ = ["Loaded", "fetch", "load", "pick_device"]
 
@@ -113,6 +113,7 @@ def _from_name(
     device: str,
     dtype: torch.dtype,
 ) -> Loaded:
+    name = located_model(name)  # what is stored of it means the same in any folder
     where = resolve(name)
     if name in KNOWN and KNOWN[name].handmade:
         fetch(name)

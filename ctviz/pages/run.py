@@ -13,7 +13,7 @@ from ctviz.errors import CtvizError
 from ctviz.extras import lacking
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
-from ctviz.models.known import KNOWN, resolve
+from ctviz.models.known import KNOWN, located_model, resolve
 from ctviz.pages.prompts import STYLE, asks_one_thing, example_html, plain
 from ctviz.pages.session import folders, standby
 from ctviz.pages.settings import ask_settings
@@ -213,7 +213,7 @@ def _expectation(model: str, method: Method, steps: int) -> None:
     for run in list_runs(folders()[0]):
         if not isinstance(run, Run) or run.status().state != "finished":
             continue
-        if (run.config.model, run.config.method) != (model, method):
+        if (run.config.model, run.config.method) != (located_model(model), method):
             continue
         if (seconds := _took(run)) is not None:
             done = run.status().step

@@ -71,6 +71,7 @@ def check_status(file: Path, values: Mapping[str, Any]) -> None:
         ("steps", is_step, "a whole number from 0"),
         ("rate", _is_rate, "a number or null"),
         ("message", _is_text, "a text"),
+        ("failure", _is_text, "a text"),
         ("pid", _is_whole, "a whole number"),
         ("born", is_finite, "a number"),
         ("heartbeat", is_finite, "a number"),

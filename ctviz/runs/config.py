@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from ctviz.circuits.choices import ABLATIONS, Ablation
+from ctviz.circuits.redundancy import check_tau
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
 from ctviz.extras import need
-from ctviz.tasks import find_task, is_file
+from ctviz.models.known import located_model
+from ctviz.tasks import TASKS, find_task, is_file, located_task
 
 __all__ = [
     "CHOICES",
     "METHODS",
+    "OTHER_TASKS",
     "PAPER",
     "Method",
     "TuneConfig",
@@ -37,6 +41,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": get_args(Optimizer),
     "precision": get_args(Precision),
 }
+OTHER_TASKS = ("sva", "ioi", "pronoun", "greater-than", "capital-country", "induction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,18 @@ class TuneConfig:
     snapshots, 0 for about 20 a run. ``keep_weights``: how many snapshots keep their weights, spread
     evenly over the run, the last one always; -1: as many as fit into 200 MB by an upper bound; 0:
     none.
+
+    **What is drawn and measured.** ``train_examples``: how many examples ``seed`` draws to train
+    on, of which the first ``first_pairs`` pairs give a circuit that is discovered only once.
+    ``examples_seed`` draws dev and test examples, the same for all seeds of a run;
+    ``test_examples``: how many of them grade the model before and after. ``draws``: random circuits
+    beside the circuit of a snapshot. ``tau``: the share of a node's mass that it needs, see
+    `ctviz.circuits.redundancy`. ``momentum`` is SGD's.
+
+    **Retention** (see `ctviz.tuning.retention`): neutral prompts (``retention_prompts``), general
+    English in windows of ``retention_window`` tokens, and ``other_tasks``. Snapshots measure it on
+    ``retention_tokens`` tokens and ``retention_examples`` examples a task; before and after tuning
+    it is all the text and ``retention_test_examples``.
 
     Raises OutOfRange and UnknownName for values that no model could satisfy; the number of edges
     is checked again when the model is known.
@@ -94,6 +111,19 @@ class TuneConfig:
     examples: int = 32
     snapshot_every: int = 0
     keep_weights: int = -1
+    train_examples: int = 512
+    first_pairs: int = 64
+    test_examples: int = 100
+    examples_seed: int = 0
+    draws: int = 1
+    tau: float = 0.9
+    momentum: float = 0.9
+    retention_prompts: int = 24
+    retention_window: int = 128
+    retention_tokens: int = 1024
+    retention_examples: int = 24
+    retention_test_examples: int = 64
+    other_tasks: tuple[str, ...] = OTHER_TASKS
     seed: int = 0
     device: str = "auto"
 
@@ -104,6 +134,9 @@ class TuneConfig:
             asked = getattr(self, name)
             if asked not in known:
                 raise UnknownName(name, asked, known)
+        for other in self.other_tasks:
+            if other not in TASKS:
+                raise UnknownName("task", other, TASKS)
         for what, low, high in (
             ("steps", 1, 100_000),
             ("edges", 1, None),
@@ -121,11 +154,23 @@ class TuneConfig:
             ("examples", 2, 4096),
             ("snapshot_every", 0, self.steps),
             ("keep_weights", -1, 100_000),
+            ("train_examples", 1, 100_000),
+            ("first_pairs", 1, 4096),
+            ("test_examples", 1, 100_000),
+            ("examples_seed", 0, 2**31 - 1),
+            ("draws", 1, 100),
+            ("momentum", 0.0, 1.0),
+            ("retention_prompts", 1, 4096),
+            ("retention_window", 2, 100_000),
+            ("retention_tokens", 1, None),
+            ("retention_examples", 1, 4096),
+            ("retention_test_examples", 1, 4096),
             ("seed", 0, 2**31 - 1),
         ):
             value = getattr(self, what)
             if not (low <= value < math.inf and (high is None or value <= high)):
                 raise OutOfRange(what, value, low, high)
+        check_tau(self.tau)
         if (self.edges_course == "constant") != (self.edges_end == 0):
             raise CtvizError(
                 f"edges_course is {self.edges_course} and edges_end is {self.edges_end}: a course "
@@ -161,18 +206,47 @@ class TuneConfig:
         """Steps between snapshots."""
         return self.snapshot_every or max(1, round(self.steps / 20))
 
+    def located(self) -> TuneConfig:
+        """The same with a local model's folder and a task's file from the root, as a run stores
+        them: it can then be gone on with from any folder."""
+        return replace(self, model=located_model(self.model), task=located_task(self.task))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``run.json``."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TuneConfig:
-        """The settings in a dict; raises UnknownName for a name that is not a setting."""
-        known = [field.name for field in fields(cls)]
+    def from_dict(cls, values: Mapping[str, Any]) -> TuneConfig:
+        """The settings in a dict; raises UnknownName for a name that is not a setting.
+
+        What is missing has its default: runs of before a setting was one were made with that.
+        """
+        known = {field.name: field.default for field in fields(cls)}
         for name in values:
             if name not in known:
                 raise UnknownName("setting", name, known)
-        return cls(**values)
+        lists = {name: tuple(v) for name, v in values.items() if isinstance(known[name], tuple)}
+        return cls(**{**values, **lists})
+
+    @classmethod
+    def parse_setting(cls, text: str) -> tuple[str, Any]:
+        """Name and value of a setting that is given as ``NAME=VALUE``; lists have commas between.
+
+        Raises UnknownName for a name that is not a setting, and CtvizError for a value of another
+        type; its range is checked when the settings are made.
+        """
+        known = {field.name: field.default for field in fields(cls)}
+        name, equals, value = text.partition("=")
+        if name not in known:
+            raise UnknownName("setting", name, known)
+        kind: type[Any] = str if known[name] is MISSING else type(known[name])
+        if kind is tuple:
+            return name, tuple(part for part in value.split(",") if part)
+        try:
+            return name, kind(value if equals else "")
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+            raise CtvizError(f"{name} is {value!r}, but must be {what}: {name}=VALUE.") from None
 
 
 PAPER: dict[str, Any] = {

@@ -30,7 +30,7 @@ import pandas as pd
 import psutil
 
 from ctviz.circuits.graph import Graph
-from ctviz.errors import CtvizError, DamagedRun, RunExists, UnknownName
+from ctviz.errors import CtvizError, DamagedRun, Diverged, RunExists, UnknownName
 from ctviz.files import (
     append_line,
     numbered,
@@ -63,7 +63,8 @@ class Status:
     """How far a run is. ``rate``: steps a second; ``heartbeat``: seconds since the epoch.
 
     ``pid`` and ``born`` (its start, seconds since the epoch) name the worker's process. ``notices``
-    say what was done otherwise than asked.
+    say what was done otherwise than asked. ``failure``: of what kind the error was that ended a
+    failed run, a name from `ctviz.errors`; empty if it was none of these or is not known.
     """
 
     state: State
@@ -75,6 +76,12 @@ class Status:
     born: float = 0.0
     heartbeat: float = 0.0
     notices: tuple[str, ...] = ()
+    failure: str = ""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether tuning made a number infinite or NaN: it would do so again."""
+        return self.failure == Diverged.__name__
 
     @property
     def live(self) -> bool:
@@ -105,7 +112,9 @@ def new_folder(parent: Path, name: str) -> Path:
 class RunWriter:
     """Writes a run directory. One writer a run.
 
-    ``pid`` is the process that will do the work, by default this one.
+    ``pid`` is the process that will do the work, by default this one. The settings are stored with
+    the model's folder and the task's file from the root; a relative one in a run of an earlier
+    version is looked for from the current folder.
     """
 
     def __init__(self, folder: Path, config: TuneConfig, *, pid: int | None = None) -> None:
@@ -113,13 +122,13 @@ class RunWriter:
             raise RunExists(f"{folder} already holds a run. Give another folder.")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "snapshots").mkdir(exist_ok=True)
-        self.folder, self.config = folder, config
+        self.folder, self.config = folder, config.located()
         self._process = psutil.Process(pid)
         self._about: dict[str, Any] = {
             "schema": SCHEMA,
             "id": folder.name,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "config": config.to_dict(),
+            "config": self.config.to_dict(),
         }
         self._names: dict[str, Any] = {}
         self._notices: list[str] = []
@@ -136,7 +145,7 @@ class RunWriter:
         writer = cls.__new__(cls)
         writer.folder, writer.config = folder, run.config
         writer._process = psutil.Process()
-        writer._about, writer._names = dict(run.about), {}
+        writer._about, writer._names = {**run.about, "config": run.config.to_dict()}, {}
         writer._notices = list(run.status().notices)
         for file in (*run.snapshot_files(), *run.weight_files()):
             if int(file.stem) > step or step == 0:
@@ -165,7 +174,13 @@ class RunWriter:
         write_json(self.folder / "run.json", self._about)
 
     def status(
-        self, state: State, *, step: int = 0, rate: float | None = None, message: str = ""
+        self,
+        state: State,
+        *,
+        step: int = 0,
+        rate: float | None = None,
+        message: str = "",
+        failure: str = "",
     ) -> None:
         """Replace ``status.json``."""
         me = self._process
@@ -179,12 +194,13 @@ class RunWriter:
             me.create_time(),
             time.time(),
             tuple(self._notices),
+            failure,
         )
         write_json(self.folder / "status.json", asdict(now))
 
     @property
     def before(self) -> dict[str, float] | None:
-        """The untuned model's standing, if an earlier part of the run has measured it."""
+        """The untuned model's grades, if an earlier part of the run has measured it."""
         return self._about.get("before")
 
     def notice(self, text: str) -> None:
@@ -316,6 +332,7 @@ class Run:
             state="starting",
             rate=None,
             message="resuming",
+            failure="",
             pid=process.pid,
             born=born,
             heartbeat=now,

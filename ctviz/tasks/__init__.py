@@ -7,6 +7,7 @@ A task is a plain value in `TASKS`, made in a file of its own; `ctviz.tasks.batc
 from __future__ import annotations
 
 from ctviz.errors import UnknownName
+from ctviz.paths import absolute
 from ctviz.tasks import (
     agreement,
     arithmetic,
@@ -24,7 +25,17 @@ from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files import file_task, is_file
 from ctviz.tasks.task import GRADES, Split, Task
 
-__all__ = ["GRADES", "TASKS", "Example", "Pair", "Split", "Task", "find_task", "is_file"]
+__all__ = [
+    "GRADES",
+    "TASKS",
+    "Example",
+    "Pair",
+    "Split",
+    "Task",
+    "find_task",
+    "is_file",
+    "located_task",
+]
 
 TASKS: dict[str, Task] = {
     task.key: task
@@ -42,6 +53,13 @@ TASKS: dict[str, Task] = {
         *known_answers.TASKS,
     )
 }
+
+
+def located_task(name: str) -> str:
+    """A task's name as it can be stored: a file's from the root, with its columns; others as they
+    are."""
+    file, question, columns = name.partition("?")
+    return f"{absolute(file)}{question}{columns}" if is_file(name) else name
 
 
 def find_task(name: str) -> Task:

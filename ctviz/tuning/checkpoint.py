@@ -1,9 +1,9 @@
 """The state of a tuning run in one file, from which it goes on as if it had never stopped.
 
-``checkpoint/{step}.safetensors`` holds every parameter of the model (``model.*``), the optimizer's
-state of every unit that was ever owned (``optimizer.*``), what the method remembers (``method.*``)
-and the order of the coming batches. A
-newer checkpoint replaces the older one only once it is whole. That of a finished run keeps the
+``checkpoint/{step}.safetensors`` holds a `ctviz.tuning.loop.TuningState`: every parameter of the
+model (``model.*``), the optimizer's state of every unit that was ever owned (``optimizer.*``), what
+the method remembers (``method.*``) and the order of the coming batches (``batches.*``). A newer
+checkpoint replaces the older one only once it is whole. That of a finished run keeps the
 parameters alone, LoRA's adapters merged into them: it is the tuned model. What tuning changed by a
 snapshot is kept in files of its own, see `ctviz.runs.weights`.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -21,10 +20,8 @@ from torch import Tensor
 
 from ctviz.errors import DamagedRun, DiskFull
 from ctviz.runs.weights import steps_to_keep
+from ctviz.tuning.loop import Tuning, TuningState
 from ctviz.tuning.lora import is_adapter, merged, plain_name
-
-if TYPE_CHECKING:
-    from ctviz.tuning.loop import Tuning
 
 __all__ = [
     "SnapshotWeights",
@@ -32,6 +29,8 @@ __all__ = [
     "remove_checkpoints",
     "save_checkpoint",
 ]
+
+KINDS = ("model", "optimizer", "method", "batches")  # of what a state holds
 
 
 def save_checkpoint(tuning: Tuning, folder: Path, *, finished: bool = False) -> Path:
@@ -43,9 +42,9 @@ def save_checkpoint(tuning: Tuning, folder: Path, *, finished: bool = False) -> 
         with merged(tuning.anatomy):
             weights = _tuned_weights(tuning)
             tensors = {f"model.{name}": weight for name, weight in weights.items()}
-            file = _write(tuning, folder / "checkpoint", tensors)
+            file = _write(tuning.step, folder / "checkpoint", tensors)
     else:
-        file = _write(tuning, folder / "checkpoint", _whole_state(tuning))
+        file = _write(tuning.step, folder / "checkpoint", _as_tensors(tuning.state()))
     # parts: of a killed worker
     for older in [*file.parent.glob("*.safetensors"), *file.parent.glob("*.part")]:
         if older != file:
@@ -94,7 +93,7 @@ class SnapshotWeights:
             loaded = tuning.loaded
             about = {"step": tuning.step, "model": loaded.name, "revision": loaded.revision}
             header = {key: json.dumps(value) for key, value in about.items()}
-            _write(tuning, self._place, changed, header)
+            _write(tuning.step, self._place, changed, header)
 
 
 def _moved_by(name: str) -> str:
@@ -112,24 +111,32 @@ def _tuned_weights(tuning: Tuning) -> dict[str, Tensor]:
     }
 
 
-def _whole_state(tuning: Tuning) -> dict[str, Tensor]:
+def _as_tensors(state: TuningState) -> dict[str, Tensor]:
+    """A state as the tensors of a file."""
     tensors = {
-        f"model.{name}": parameter.detach().contiguous()
-        for name, parameter in tuning.anatomy.model.named_parameters()
+        f"{kind}.{name}": value.contiguous()
+        for kind in KINDS
+        for name, value in getattr(state, kind).items()
     }
-    tensors |= {f"optimizer.{k}": v.contiguous() for k, v in tuning.optimizer.state().items()}
-    tensors |= {f"method.{k}": v.contiguous() for k, v in tuning.method.state().items()}
-    tensors["batches.generator"] = tuning.shuffle.get_state()
-    tensors["batches.order"] = torch.tensor(tuning.order, dtype=torch.int64)
-    tensors["batches.micro"] = torch.tensor(tuning.micro)
-    return tensors
+    return tensors | {"batches.micro": torch.tensor(state.micro)}
+
+
+def _as_state(step: int, tensors: dict[str, Tensor]) -> TuningState:
+    """The state in the tensors of a file."""
+    parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in KINDS}
+    for name, value in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind in parts:
+            parts[kind][rest] = value
+    micro = int(parts["batches"].pop("micro"))
+    return TuningState(step=step, micro=micro, **parts)
 
 
 def _write(
-    tuning: Tuning, place: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None
+    step: int, place: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None
 ) -> Path:
     """Write the tensors of a step at once; ``about`` goes into the header."""
-    file = place / f"{tuning.step:06d}.safetensors"
+    file = place / f"{step:06d}.safetensors"
     scratch = file.with_suffix(".part")
     try:
         place.mkdir(exist_ok=True)
@@ -145,7 +152,6 @@ def _write(
     return file
 
 
-@torch.no_grad()
 def load_checkpoint(tuning: Tuning, file: Path) -> None:
     """Put a freshly made `Tuning` of the same settings into the state of a checkpoint.
 
@@ -157,20 +163,7 @@ def load_checkpoint(tuning: Tuning, file: Path) -> None:
         raise DamagedRun(f"{file} cannot be read: {error}.") from error
     if "batches.order" not in tensors:
         raise DamagedRun(f"{file} holds a finished run's weights: there is nothing to resume.")
-    parameters = dict(tuning.anatomy.model.named_parameters())
-    for name, parameter in parameters.items():
-        saved = tensors.get(f"model.{name}")
-        if saved is None or saved.shape != parameter.shape:
-            raise DamagedRun(
-                f"{file} does not fit the model: {name} is missing or of another shape."
-            )
-        parameter.copy_(saved)
-    for kind, load_state in (
-        ("optimizer.", tuning.optimizer.load_state),
-        ("method.", tuning.method.load_state),
-    ):
-        load_state({k.removeprefix(kind): v for k, v in tensors.items() if k.startswith(kind)})
-    tuning.shuffle.set_state(tensors["batches.generator"].cpu())
-    tuning.order = tensors["batches.order"].tolist()
-    tuning.micro = int(tensors["batches.micro"])
-    tuning.step = int(file.stem)
+    try:
+        tuning.load_state(_as_state(int(file.stem), tensors))
+    except DamagedRun as error:
+        raise DamagedRun(f"{file}: {error}") from error

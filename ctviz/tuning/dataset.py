@@ -18,9 +18,6 @@ from ctviz.tasks.texts import Texts, encode_texts
 
 __all__ = ["Dataset", "make_dataset"]
 
-TRAIN_EXAMPLES = 512
-FIXED = 0  # seed of dev and test examples: the same for all seeds of a run
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
@@ -53,8 +50,8 @@ class Dataset:
 def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     """Read or generate the examples of a run; raises BadTask if nothing of them fits the model."""
     task, device = find_task(config.task), loaded.anatomy.device
-    train, left_out = fitting_examples(loaded, task, TRAIN_EXAMPLES, "train", config.seed)
-    dev, _ = fitting_examples(loaded, task, config.examples, "dev", FIXED)
+    train, left_out = fitting_examples(loaded, task, config.train_examples, "train", config.seed)
+    dev, _ = fitting_examples(loaded, task, config.examples, "dev", config.examples_seed)
     paired = any(example.pair for example in train)
     metric: Metric = "logit_difference" if paired else "log_probability"
     _check_ablation(config, task, train)

@@ -1,7 +1,8 @@
 """Circuit-tuning: discover the circuit on a batch, update only what it owns, repeat.
 
 Li et al. 2025, arXiv 2502.06106. All methods (`ctviz.tuning.methods`) run through this one loop:
-the same batches, the same steps, the same evaluation.
+the same batches (`ctviz.tuning.batches`), the same loss (`ctviz.tuning.loss`), the same snapshots
+(`ctviz.tuning.measure`).
 """
 
 from __future__ import annotations
@@ -11,40 +12,50 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ctviz.attribution.attribute import attribute
 from ctviz.attribution.gradients import SharedRun
-from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, Scores
-from ctviz.errors import CtvizError, UndefinedMetric
-from ctviz.inspection.probe import read_probe
-from ctviz.interventions.faithfulness import faithfulness, metric_of_model
+from ctviz.errors import DamagedRun, Diverged, UndefinedMetric
 from ctviz.models.loading import Loaded
-from ctviz.models.memory import is_out_of_memory, release
+from ctviz.models.memory import fewer_at_a_time
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.tasks.batch import Batch
-from ctviz.tasks.fitting import fitting_examples
-from ctviz.tasks.grading import grade
-from ctviz.tasks.texts import Texts
-from ctviz.tuning.dataset import FIXED, make_dataset
+from ctviz.tuning.batches import Batches
+from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.lora import merged
-from ctviz.tuning.methods import make_method, select_circuit
+from ctviz.tuning.loss import answer_loss, token_weights, weighted_loss
+from ctviz.tuning.measure import grades_on_test, snapshot_of
+from ctviz.tuning.methods import make_method
 from ctviz.tuning.ownership import MotionMeter, UnitOptimizer
 from ctviz.tuning.retention import Retention
 
-__all__ = ["Tuning"]
-
-FIRST_PAIRS = 64  # on which a circuit is discovered that is discovered only once
-TEST_EXAMPLES = 100
+__all__ = ["Tuning", "TuningState"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TuningState:
+    """All that decides how a run goes on after ``step`` steps.
+
+    ``model``: every parameter, by name; ``optimizer``, ``method`` and ``batches``: what these
+    remember; ``micro``: examples that are run at a time.
+    """
+
+    step: int
+    micro: int
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    method: dict[str, Tensor]
+    batches: dict[str, Tensor]
 
 
 class Tuning:
@@ -52,9 +63,9 @@ class Tuning:
     Notice when something was done otherwise than asked.
 
     Raises OutOfRange if the circuit is larger than the graph, BadTask if no example fits,
-    EmptyCircuit if there is nothing to tune, and UndefinedMetric when loss or gradient is no longer
-    a finite number: the weights are then those after the last good step, and all that was yielded
-    stands.
+    EmptyCircuit if there is nothing to tune, and Diverged when loss, gradient or metric is no
+    longer a finite number: the weights are then those after the last good step, and all that was
+    yielded stands.
     """
 
     def __init__(
@@ -65,16 +76,14 @@ class Tuning:
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.dataset = make_dataset(loaded, config)
         # of the model as it is now, untuned
-        self.retention = Retention(loaded, self.dataset.task, others=others)
+        self.retention = Retention(loaded, self.dataset.task, config, others=others)
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so
-        self.method = make_method(
-            anatomy, config, self.discover, self.dataset.train_pairs[:FIRST_PAIRS]
-        )
+        first = self.dataset.train_pairs[: config.first_pairs]
+        self.method = make_method(anatomy, config, self.discover, first)
         self.optimizer = UnitOptimizer(self.method.units, self._make_optimizer)
-        self.shuffle = torch.Generator().manual_seed(config.seed)
-        self.order: list[int] = []  # train examples that are yet to come before the next shuffle
-        self.step = 0  # steps done: 0, or those of the checkpoint that was loaded into this
+        self.batches = Batches(len(self.dataset.train), config.batch_size, seed=config.seed)
+        self.step = 0  # steps done: 0, or those of the state that was loaded into this
         self.begun = False  # whether the snapshot before the first step is there already
         self.micro = config.micro_batch or config.batch_size
         self.notices: list[str] = []
@@ -84,7 +93,8 @@ class Tuning:
         config = self.config
         rate, decay = config.learning_rate, config.weight_decay
         if config.optimizer == "sgd":
-            return torch.optim.SGD(views, lr=rate, momentum=0.9, weight_decay=decay)
+            momentum = config.momentum
+            return torch.optim.SGD(views, lr=rate, momentum=momentum, weight_decay=decay)
         return torch.optim.AdamW(views, lr=rate, weight_decay=decay, fused=True)
 
     def __iter__(self) -> Iterator[StepRecord | Snapshot | Notice]:
@@ -94,19 +104,19 @@ class Tuning:
         meter = None if config.method == "full" else MotionMeter(self.anatomy, self.method.units)
         for step in range(self.step + 1, config.steps + 1):
             started = time.perf_counter()
-            rows = self.next_rows()
+            rows = self.batches.draw()
             pairs = self.dataset.pairs_of(rows)
             self.shared = SharedRun() if self.sharable(rows) else None
             with _diverging(f"before step {step}"):
                 owned = self.method.own(step, pairs)
             loss = self.within_memory(lambda micro: self.gradients(rows, owned.units, micro))  # noqa: B023
             if not math.isfinite(loss):
-                raise UndefinedMetric(f"The loss at step {step} is {loss}: it diverged.")
+                raise Diverged(f"The loss at step {step} is {loss}: it diverged.")
             rate = config.rate_at(step)
             self.optimizer.set_rate(rate)
             norm = self.optimizer.step(max_norm=config.max_norm or None)
             if not math.isfinite(norm):
-                raise UndefinedMetric(f"The gradient at step {step} is {norm}: it diverged.")
+                raise Diverged(f"The gradient at step {step} is {norm}: it diverged.")
             self.step = step
             record = StepRecord(
                 step=step,
@@ -137,15 +147,6 @@ class Tuning:
     def due(self, step: int) -> bool:
         """Whether a snapshot follows a step."""
         return step % self.config.every == 0 or step == self.config.steps
-
-    def next_rows(self) -> list[int]:
-        """Some of the train examples, all of them in a new order each time around."""
-        n = len(self.dataset.train)
-        size = min(self.config.batch_size, n)
-        if len(self.order) < size:
-            self.order = torch.randperm(n, generator=self.shuffle).tolist()
-        rows, self.order = self.order[:size], self.order[size:]
-        return rows
 
     def discover(self, pairs: Batch) -> Scores:
         """Score every edge on some pairs, as the model is now."""
@@ -189,10 +190,10 @@ class Tuning:
         if shared is not None and shared.hidden is not None:
             return self._shared_gradients(shared.hidden, rows)
         texts = self.dataset.train[torch.tensor(rows, device=self.anatomy.device)]
-        whole = float(self.weights(texts).sum())
+        whole = float(token_weights(texts, self.config).sum())
         loss = 0.0
         for part in texts.split(micro):
-            found = self.loss(part) / whole
+            found = weighted_loss(self.anatomy, part, self.config) / whole
             found.backward()
             loss += float(found.detach())
         return loss
@@ -200,114 +201,81 @@ class Tuning:
     def _shared_gradients(self, hidden: Tensor, rows: Sequence[int]) -> float:
         pairs, moving = self.dataset.pairs_of(rows), self.optimizer.moving
         assert pairs is not None
-        logits = self.anatomy.logits_at(hidden, pairs.positions[:, -1:])[:, 0]
-        loss = torch.nn.functional.cross_entropy(logits.float(), pairs.answer[:, -1])
+        loss = answer_loss(self.anatomy, hidden, pairs)
         found = torch.autograd.grad(loss, moving, allow_unused=True)
         for parameter, gradient in zip(moving, found, strict=True):
             parameter.grad = gradient
         return float(loss.detach())
 
-    def weights(self, texts: Texts) -> Tensor:
-        """float32 [example, position - 1]: how much the prediction of each next token counts."""
-        objective = self.config.objective
-        prompt, target = {
-            "target": (0.0, 1.0),
-            "text": (1.0, 1.0),
-            "weighted": (1.0, self.config.target_weight),
-        }[objective]
-        return texts.weights(prompt=prompt, target=target)
-
-    def loss(self, texts: Texts) -> Tensor:
-        """Cross-entropy of the tokens that count, in nats, summed with their weights."""
-        weights = self.weights(texts)
-        where = weights.nonzero()
-        device = self.anatomy.device.type
-        half = self.config.precision == "bfloat16"
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
-            hidden = self.anatomy.hidden(texts.ids[:, :-1])[where[:, 0], where[:, 1]]
-            logits = self.anatomy.logits_at(hidden[:, None], torch.zeros_like(where[:, :1]))[:, 0]
-        next_token = texts.ids[where[:, 0], where[:, 1] + 1]
-        each = torch.nn.functional.cross_entropy(logits.float(), next_token, reduction="none")
-        return (each * weights[where[:, 0], where[:, 1]]).sum()
-
     def within_memory(self, work: Callable[[int], T]) -> T:
         """Do something for so many examples at a time, fewer if the memory does not suffice."""
-        while True:
-            try:
-                return work(self.micro)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self.micro == 1:
-                    raise CtvizError(
-                        f"The memory of {self.anatomy.device} does not suffice for one example at "
-                        f"a time (step {self.step + 1}). Take shorter examples or a smaller model."
-                    ) from error
-            self.optimizer.own(())  # lets go of gradients
-            self.shared = None
-            release()
-            self.micro //= 2
-            self.notices.append(
-                f"Out of memory at step {self.step + 1}: {self.micro} examples at a time from here "
-                f"on, instead of {2 * self.micro} or more. The result is the same up to rounding."
-            )
-            log.warning(self.notices[-1])
+        return fewer_at_a_time(
+            work,
+            self.micro,
+            device=self.anatomy.device,
+            when=f"step {self.step + 1}",
+            before_again=self._fewer,
+        )
 
-    def standing(self) -> dict[str, float]:
+    def _fewer(self, micro: int) -> None:
+        """Let go of what the last try has left, and say how many examples it is from here on."""
+        self.optimizer.own(())  # lets go of gradients
+        self.shared = None
+        self.notices.append(
+            f"Out of memory at step {self.step + 1}: {micro} examples at a time from here on, "
+            f"instead of {2 * micro} or more. The result is the same up to rounding."
+        )
+        self.micro = micro
+        log.warning(self.notices[-1])
+
+    def test_grades(self) -> dict[str, float]:
         """The task's grade on its test split, and retention measured thoroughly, as it is now."""
-        task = self.dataset.task
-        test, _ = fitting_examples(self.loaded, task, TEST_EXAMPLES, "test", FIXED)
         with merged(self.anatomy):
-            result = grade(self.loaded, task, test)
-            return {**result, **self.retention.measure(thorough=True), "test_examples": len(test)}
+            return grades_on_test(self.loaded, self.config, self.dataset, self.retention)
 
     def snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
         """Discovery and evaluation on the dev examples, as the model is now."""
         with merged(self.anatomy):
-            return self._snapshot(step, tuned)
-
-    def _snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
-        config, dataset, graph = self.config, self.dataset, self.anatomy.graph
-        scores = self.discover(dataset.dev_pairs)
-        circuit = select_circuit(scores, config, step)
-        each = metric_of_model(self.anatomy, dataset.dev_pairs, metric=dataset.metric)
-        metrics = {
-            "metric": float(each.mean()),
-            **grade(self.loaded, dataset.task, dataset.dev),
-            **self.retention.measure(),
-        }
-        try:
-            found = faithfulness(
-                self.anatomy,
-                dataset.dev_pairs,
-                circuit,
-                ablation=config.ablation,
-                metric=dataset.metric,
-                seed=config.seed,
+            scores = self.discover(self.dataset.dev_pairs)
+            return snapshot_of(
+                self.loaded,
+                self.config,
+                self.dataset,
+                self.retention,
+                scores,
+                step=step,
+                tuned=tuned,
             )
-            metrics |= {
-                "metric_corrupt": found.metric_empty,
-                "faithfulness": found.faithfulness,
-                "faithfulness_error": found.error,
-                "random_faithfulness": found.random,
-            }
-        except UndefinedMetric:
-            pass  # clean and corrupt do not differ any more: no number is better than a wrong one
-        all_move = config.method in ("full", "lora") and step > 0
-        none = np.zeros_like(graph.exists)
-        return Snapshot(
-            step=step,
-            scores=scores.values.astype(np.float32),
-            circuit=circuit.mask,
-            tuned=tuned.mask if tuned else (graph.exists if all_move else none),
-            redundancy={
-                "circuit": circuit_redundancy(circuit).values.astype(np.float32),
-                "mass": mass_redundancy(scores).values.astype(np.float32),
-            },
-            metrics=metrics,
-            probes=tuple(read_probe(self.loaded, pair) for pair in dataset.probe_pairs),
-            error=None if scores.error is None else scores.error.astype(np.float32),
+
+    def state(self) -> TuningState:
+        """All that it takes to go on from here; the tensors are those in use, not copies."""
+        return TuningState(
+            step=self.step,
+            micro=self.micro,
+            model={n: p.detach() for n, p in self.anatomy.model.named_parameters()},
+            optimizer=self.optimizer.state(),
+            method=self.method.state(),
+            batches=self.batches.state(),
         )
+
+    @torch.no_grad()
+    def load_state(self, state: TuningState) -> None:
+        """Go on from a state of the same settings, as if there had been no interruption.
+
+        Raises DamagedRun, before anything has changed, if the state is one of another model.
+        """
+        parameters = dict(self.anatomy.model.named_parameters())
+        for name, parameter in parameters.items():
+            if name not in state.model or state.model[name].shape != parameter.shape:
+                raise DamagedRun(
+                    f"The state does not fit the model: {name} is missing or of another shape."
+                )
+        for name, parameter in parameters.items():
+            parameter.copy_(state.model[name])
+        self.optimizer.load_state(state.optimizer)
+        self.method.load_state(state.method)
+        self.batches.load_state(state.batches)
+        self.step, self.micro = state.step, state.micro
 
 
 @contextmanager
@@ -316,4 +284,4 @@ def _diverging(when: str) -> Iterator[None]:
     try:
         yield
     except UndefinedMetric as error:
-        raise UndefinedMetric(f"The model diverged {when}: {error}") from error
+        raise Diverged(f"The model diverged {when}: {error}") from error

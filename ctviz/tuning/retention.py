@@ -11,18 +11,15 @@ from torch import Tensor
 
 from ctviz import paths
 from ctviz.models.loading import Loaded
+from ctviz.runs.config import TuneConfig
 from ctviz.tasks import TASKS, Task
 from ctviz.tasks.example import Example
 from ctviz.tasks.grading import chance, grade
 from ctviz.tasks.neutral import neutral_texts
 from ctviz.tasks.tokens import Tokens, too_long
 
-__all__ = ["OTHERS", "Retention"]
+__all__ = ["Retention"]
 
-OTHERS = ("sva", "ioi", "pronoun", "greater-than", "capital-country", "induction")
-WINDOW = 128  # tokens of general English that are run at a time
-QUICK_TOKENS, QUICK_EXAMPLES, EXAMPLES = 1024, 24, 64
-NEUTRAL = 24  # prompts
 LARGEST = 700.0  # nats: more is no number
 
 
@@ -30,21 +27,29 @@ class Retention:
     """Remembers what the untuned model does, and measures what is left of it.
 
     ``perplexity``: of the general English that ships with ctviz, exp of the mean cross-entropy of
-    its tokens in windows of 128. ``retention_kl``: KL(untuned || model) in nats a token, mean over
-    the tokens of neutral prompts; 0 at step 0. ``other_accuracy``: mean accuracy on those of
-    OTHERS that the untuned model does better than by chance, as ``other.<task>`` says for each;
-    absent if there is none. ``others`` are these tasks, where they are known already.
+    its tokens, in windows. ``retention_kl``: KL(untuned || model) in nats a token, mean over the
+    tokens of neutral prompts; 0 at step 0. ``other_accuracy``: mean accuracy on those of the
+    config's ``other_tasks`` that the untuned model does better than by chance, as ``other.<task>``
+    says for each; absent if there is none. ``others`` are these tasks, where they are known
+    already.
     """
 
-    def __init__(self, loaded: Loaded, task: Task, *, others: Sequence[str] | None = None) -> None:
-        self._loaded = loaded
+    def __init__(
+        self,
+        loaded: Loaded,
+        task: Task,
+        config: TuneConfig,
+        *,
+        others: Sequence[str] | None = None,
+    ) -> None:
+        self._loaded, self._config = loaded, config
         tokenizer = loaded.tokenizer
         self._prompts = [
             torch.tensor([tokenizer(text)["input_ids"]], device=loaded.anatomy.device)
-            for text in neutral_texts(NEUTRAL)
+            for text in neutral_texts(config.retention_prompts)
         ]
         self._untuned = [self._distribution(ids) for ids in self._prompts]
-        asked = [key for key in OTHERS if key != task.key and key not in task.rivals]
+        asked = [key for key in config.other_tasks if key != task.key and key not in task.rivals]
         self._others = {
             key: examples
             for key in (asked if others is None else others)
@@ -59,7 +64,8 @@ class Retention:
 
     def measure(self, *, thorough: bool = False) -> dict[str, float]:
         """The numbers, of the model as it is now; ``thorough``: on more text and more examples."""
-        n = EXAMPLES if thorough else QUICK_EXAMPLES
+        config = self._config
+        n = config.retention_test_examples if thorough else config.retention_examples
         found = {"retention_kl": self.divergence(), "perplexity": self.perplexity(thorough)}
         for task, examples in self._others.items():
             result = grade(self._loaded, TASKS[task], examples[:n])
@@ -82,8 +88,9 @@ class Retention:
     def perplexity(self, thorough: bool = True) -> float:
         """Of general English."""
         anatomy, total, tokens = self._loaded.anatomy, 0.0, 0
+        enough = self._config.retention_tokens
         for ids in self._windows:
-            if tokens and not thorough and tokens + ids.shape[1] > QUICK_TOKENS:
+            if tokens and not thorough and tokens + ids.shape[1] > enough:
                 break
             logits = anatomy.logits_at(anatomy.hidden(ids), self._places(ids))[0].float()
             total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
@@ -97,7 +104,8 @@ class Retention:
     def _windows(self) -> list[Tensor]:
         """Passages in windows, each int64 [1, position]."""
         anatomy, tokenizer = self._loaded.anatomy, self._loaded.tokenizer
-        size = min(WINDOW, anatomy.context or WINDOW)
+        window = self._config.retention_window
+        size = min(window, anatomy.context or window)
         text = (paths.data() / "english" / "general.txt").read_text(encoding="utf-8")
         windows = []
         for passage in text.strip().split("\n\n"):
@@ -108,7 +116,7 @@ class Retention:
 
     def _above_chance(self, key: str, examples: list[Example]) -> bool:
         """Whether the model does a task better than guessing would by two standard errors."""
-        quick = examples[:QUICK_EXAMPLES]
+        quick = examples[: self._config.retention_examples]
         guess = chance(TASKS[key], quick)
         if guess is None:
             return False
@@ -118,7 +126,8 @@ class Retention:
     def _readable(self, key: str) -> list[Example]:
         """Test examples of a task that fit into the model's context."""
         tokens, longest = Tokens(self._loaded.tokenizer), self._loaded.anatomy.context
-        examples = TASKS[key].examples(EXAMPLES, split="test")
+        n, seed = self._config.retention_test_examples, self._config.examples_seed
+        examples = TASKS[key].examples(n, split="test", seed=seed)
         return [example for example in examples if not too_long(example, tokens, longest)]
 
     @torch.no_grad()

@@ -33,7 +33,7 @@ def run_names(runs: Mapping[str, Run], samples: Iterable[str]) -> dict[str, str]
     """
     said: dict[str, str] = {}
     for name, run in runs.items():
-        label = f"{task_name(run)} on {run.config.model}, {METHODS[run.config.method]}"
+        label = f"{task_name(run)} on {Path(run.config.model).name}, {METHODS[run.config.method]}"
         created = str(run.about.get("created", ""))[:19].replace("T", " ")
         label = f"Sample: {label}" if name in samples else f"{label} · {created}"
         said[name] = label if label not in said.values() else f"{label} ({name})"

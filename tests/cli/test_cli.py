@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -128,55 +127,12 @@ def test_damaged_runs_are_listed_and_the_others_open(tmp_path, capsys):
     assert "bad/run.json" in rows[-1]["error"]
 
 
-def test_a_warm_worker_runs_a_job_and_outlives_the_page(tmp_path):
-    """The page is killed hard right after it handed the job over; the run finishes."""
-    code = (
-        "import os, signal, pathlib; from ctviz.runs.jobs import Standby; "
-        "from ctviz.config import TuneConfig; s = Standby(); s.warm(); "
-        "c = TuneConfig(model='tiny', task='sva-flip', steps=3, edges=20, examples=4); "
-        f"print(s.submit(c, pathlib.Path({str(tmp_path)!r})), flush=True); "
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False
-    )
-    assert done.returncode == -9
-    name = done.stdout.strip()
-    for _ in range(600):
-        if (tmp_path / name / "status.json").exists():
-            status = open_run(name, tmp_path).status()
-            if not status.live:
-                break
-        time.sleep(0.1)
-    assert status.state == "finished"
-    assert status.step == 3
-
-
-def test_a_worker_without_a_job_ends_with_its_page(tmp_path):
-    standby = Standby()
-    worker = standby.warm()
-    standby.close()
-    assert worker.poll() == 0
-
-
-def test_the_run_id_appears_before_the_worker_has_loaded_anything(tmp_path):
-    standby = Standby()
-    config = TuneConfig(model="tiny", task="sva-flip", steps=1, edges=5, examples=2)
-    worker = standby.warm()
-    name = standby.submit(config, tmp_path)
-    assert open_run(name, tmp_path).status().state == "starting"
-    assert worker.wait(timeout=120) == 0
-    assert open_run(name, tmp_path).status().state == "finished"
-    assert os.listdir(tmp_path) == [name]
-
-
 def test_a_cancelled_run_is_resumed_by_the_command(tmp_path):
     config = TuneConfig(model="tiny", task="sva-flip", steps=3, edges=20, examples=4)
     standby = Standby()
-    worker = standby.warm()
     name = standby.submit(config, tmp_path)
     open_run(name, tmp_path).cancel()  # before the worker has begun: it stops after its first step
-    assert worker.wait(timeout=120) == 0
+    assert standby._busy[0].wait(timeout=120) == 0
     assert open_run(name, tmp_path).status().state == "cancelled"
     done = ctviz("tune", "--resume", name, "--out", str(tmp_path), "--json", cwd=tmp_path)
     result = json.loads(done.stdout)

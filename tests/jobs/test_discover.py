@@ -20,11 +20,13 @@ from ctviz.circuits.graph import Graph
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.circuits.selection import SELECTIONS, prune_dead_ends
 from ctviz.cli import main
-from ctviz.errors import OutOfRange, UnknownName
+from ctviz.errors import BadCircuitFile, OutOfRange, UnknownName
 from ctviz.files import read_tensors
 from ctviz.interventions.curve import SHARES
 from ctviz.jobs import discover
+from ctviz.jobs.audit import audit
 from ctviz.jobs.curve_figure import draw_curves
+from ctviz.jobs.evaluate import evaluate
 from ctviz.models.families import FAMILIES
 from ctviz.models.loading import Loaded, load
 
@@ -203,8 +205,8 @@ def test_a_shared_edge_survives_the_file(tmp_path, tiny):
     file = tmp_path / "grouped.json"
     save_eap_json(file, Scores(graph, values), Circuit(graph, graph.exists), d_model=8)
     assert load_eap_json(file)[1].graph == graph
-    with pytest.raises(discover.BadCircuitFile, match=r"2 layers of 4 heads \(2 key/value heads\)"):
-        discover.evaluate_file(tiny, "sva", file, examples=2)
+    with pytest.raises(BadCircuitFile, match=r"2 layers of 4 heads \(2 key/value heads\)"):
+        evaluate(tiny, "sva", file, examples=2)
 
 
 def test_minimality_has_a_row_an_edge(ask, text):
@@ -443,10 +445,22 @@ def test_what_a_caller_asks_is_checked_by_name(tiny, tmp_path):
     with pytest.raises(UnknownName, match=r"no selection 'tops'.* Did you mean 'top'"):
         discover.discover(tiny, "sva", tmp_path, select="tops", examples=2)
     with pytest.raises(UnknownName, match=r"no estimator 'mas'.* Did you mean 'mass'"):
-        discover.audit_redundancy(tiny, "sva", estimator="mas", examples=2)
+        audit(tiny, "sva", estimator="mas", examples=2)
     with pytest.raises(OutOfRange, match="draws is -1"):
-        discover.audit_redundancy(tiny, "sva", draws=-1, examples=2)
+        audit(tiny, "sva", draws=-1, examples=2)
     assert not list(tmp_path.iterdir())
+
+
+def test_how_many_circuits_are_drawn_and_what_a_node_needs_stand_in_the_result(tiny, tmp_path):
+    few, many = (
+        discover.discover(tiny, "sva", tmp_path, examples=2, draws=draws, tau=tau)
+        for draws, tau in ((1, 1.0), (2, 0.5))
+    )
+    stored = strict((tmp_path / "scores.json").read_text())
+    assert (stored["draws"], stored["tau"]) == (many["draws"], many["tau"]) == (2, 0.5)
+    assert few["random_spread"] is None
+    assert many["random_spread"] is not None
+    assert stored["redundancy"]["mass"]["logits"] > 0
 
 
 @pytest.mark.parametrize(("dtype", "close"), [("bfloat16", 0.1), ("float64", 1e-4)])

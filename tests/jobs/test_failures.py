@@ -13,12 +13,19 @@ from safetensors.torch import load_file
 
 from ctviz.attribution.attribute import attribute
 from ctviz.cli import main
-from ctviz.errors import BadTask, CtvizError, DiskFull, EmptyCircuit, UndefinedMetric
+from ctviz.errors import (
+    BadTask,
+    CtvizError,
+    DiskFull,
+    Diverged,
+    EmptyCircuit,
+    UndefinedMetric,
+)
 from ctviz.jobs import tune
 from ctviz.models.memory import is_out_of_memory
 from ctviz.runs import open_run
 from ctviz.runs.weights import latest_checkpoint
-from ctviz.tuning import loop
+from ctviz.tuning import loop, measure
 from ctviz.tuning.checkpoint import save_checkpoint
 from ctviz.tuning.loop import Tuning
 from tests.short_runs import (
@@ -97,11 +104,11 @@ def test_a_run_that_diverges_stops_there_and_keeps_its_last_good_weights(
     monkeypatch.setattr(tune, "CHECKPOINT_SHARE", 1e12)  # with each snapshot
     whole = tune.tune(config(snapshot_every=1), tmp_path / "whole")
     break_it(monkeypatch, 4)
-    with pytest.raises(UndefinedMetric, match=says):
+    with pytest.raises(Diverged, match=says):
         tune.tune(config(snapshot_every=1), tmp_path / "r")
     run = open_run("r", tmp_path)
     status = run.status()
-    assert (status.state, status.step) == ("failed", 3)
+    assert (status.state, status.step, status.diverged) == ("failed", 3, True)
     assert says in status.message
     assert "The last good weights are those of step 3, in 000003.safetensors" in status.message
     file, step = latest_checkpoint(run.folder)
@@ -118,7 +125,7 @@ def test_a_run_that_diverges_stops_there_and_keeps_its_last_good_weights(
 
 def test_without_a_checkpoint_that_is_said(tmp_path, monkeypatch):
     nan_loss(monkeypatch, 1)
-    with pytest.raises(UndefinedMetric, match="The loss at step 1 is nan"):
+    with pytest.raises(Diverged, match="The loss at step 1 is nan"):
         tune.tune(config(), tmp_path / "r")
     assert "There is no checkpoint" in open_run("r", tmp_path).status().message
 
@@ -130,7 +137,7 @@ def test_no_weight_moves_at_a_step_whose_gradient_is_infinite(monkeypatch):
     next(events)
     next(events)
     before = {n: p.detach().clone() for n, p in run.anatomy.model.named_parameters()}
-    with pytest.raises(UndefinedMetric, match="step 2 is inf"):
+    with pytest.raises(Diverged, match="step 2 is inf"):
         next(events)
     assert run.step == 1
     assert all(torch.equal(p, before[n]) for n, p in run.anatomy.model.named_parameters())
@@ -147,7 +154,7 @@ def test_a_rate_that_destroys_the_model_says_at_which_step():
         steps=60,
         snapshot_every=60,
     )
-    with pytest.raises(UndefinedMetric, match=r"at step \d+ is (inf|nan): it diverged"):
+    with pytest.raises(Diverged, match=r"at step \d+ is (inf|nan): it diverged"):
         list(run)
     assert 0 < run.step < 60
     assert all(bool(torch.isfinite(p).all()) for p in run.anatomy.model.parameters())
@@ -316,7 +323,7 @@ def test_out_of_memory_elsewhere_is_explained_and_not_a_crash(tmp_path, monkeypa
     def failing(*arguments, **options):
         raise ON_THE_GPU
 
-    monkeypatch.setattr(loop, where, failing)
+    monkeypatch.setattr(measure, where, failing)
     with pytest.raises(CtvizError, match=r"The memory does not suffice.*CUDA out of memory"):
         tune.tune(config(), tmp_path / "r")
     message = open_run("r", tmp_path).status().message
@@ -335,7 +342,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
 LIMITED = """
 import resource, signal, sys
 import pytest
-from ctviz import work
+from ctviz.jobs import tune
 from ctviz.cli import main
 from tests.short_runs import shorten
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -247,8 +247,11 @@ def test_a_rate_at_which_everything_diverges_is_passed_over(tmp_path, monkeypatc
     table = pd.read_csv(tmp_path / "results.csv").set_index("rate")
     assert table["state"].to_dict() == {1e-4: "finished", 1e-3: "failed"}
     assert result["methods"][0]["rate"] == 1e-4
-    assert "diverged" in open_run("full-rate0.001-seed0", tmp_path / "runs").status().message
+    failed = open_run("full-rate0.001-seed0", tmp_path / "runs")
+    assert failed.status().failure == "Diverged"
+    ended = failed.status().heartbeat
     conduct(study, tmp_path)  # what diverged is not tried again
+    assert failed.status().heartbeat == ended
     with pytest.raises(CtvizError, match="other settings"):
         conduct(Study(**{**study.to_dict(), "settings": {**SETTINGS, "steps": 3}}), tmp_path)
 

@@ -322,8 +322,8 @@ def test_lesson_5_an_old_skill_fades_before_a_new_one_grows():
     against = facts.against(end)[0]
     assert facts.score(against, start) < 0  # it did not turn around
     assert change(facts.at(start), facts.at(end), facts.graph)["entered"] > 0
-    assert facts.standing("before", "accuracy") < 0.1
-    assert facts.standing("after", "accuracy") > 0.9
+    assert facts.grade("before", "accuracy") < 0.1
+    assert facts.grade("after", "accuracy") > 0.9
 
 
 def test_lesson_5_the_study_says_what_the_text_says_of_it():

@@ -39,7 +39,7 @@ class Watched:
         self.tuning = tuning(**changes)
         self.untuned = bits(self.tuning.anatomy)
         self.rows, self.owned = [], []
-        own, draw = self.tuning.method.own, self.tuning.next_rows
+        own, draw = self.tuning.method.own, self.tuning.batches.draw
 
         def next_rows():
             self.rows.append(draw())
@@ -49,7 +49,7 @@ class Watched:
             self.owned.append(own(step, batch).units)
             return own(step, batch)
 
-        self.tuning.next_rows = next_rows
+        self.tuning.batches.draw = next_rows
         self.tuning.method.own = watched
         self.events = list(self.tuning)
         self.records, self.snapshots = records(self.events), snapshots(self.events)
@@ -69,8 +69,8 @@ def test_all_methods_get_the_same_batches_and_another_seed_gets_others():
 
 def test_every_example_comes_once_before_any_comes_again():
     found = tuning(batch_size=8)
-    once = [row for _ in range(4) for row in found.next_rows()]
-    again = [row for _ in range(4) for row in found.next_rows()]
+    once = [row for _ in range(4) for row in found.batches.draw()]
+    again = [row for _ in range(4) for row in found.batches.draw()]
     assert sorted(once) == sorted(again) == list(range(32))
     assert once != again
 
@@ -188,7 +188,7 @@ def test_circuits_are_discovered_when_they_are_due(monkeypatch, method, expected
 
 def test_the_circuit_of_a_step_comes_from_its_own_batch():
     run = tuning(steps=2, snapshot_every=1)
-    rows = tuning(steps=2).next_rows()
+    rows = tuning(steps=2).batches.draw()
     scores = attribute(run.anatomy, run.dataset.train_pairs[torch.tensor(rows)])
     expected = top_edges(scores, 30)
     first = snapshots(list(run))[1]
@@ -314,9 +314,9 @@ def test_adapters_alone_move_and_the_base_weights_stay_to_the_bit():
 
 def test_a_snapshot_of_an_adapted_model_is_one_of_the_merged_model(tmp_path):
     run = Watched(method="lora", learning_rate=3e-3, steps=6)
-    last, material = run.snapshots[-1], run.tuning.dataset
+    last, dataset = run.snapshots[-1], run.tuning.dataset
     # through the adapters, as they are trained
-    beside = metric_of_model(run.tuning.anatomy, material.dev_pairs).mean()
+    beside = metric_of_model(run.tuning.anatomy, dataset.dev_pairs).mean()
     assert last.metrics["metric"] == pytest.approx(beside, abs=1e-4)
     assert abs(last.metrics["metric"] - run.snapshots[0].metrics["metric"]) > 0.1
     # in a model of its own that never had any
@@ -326,7 +326,7 @@ def test_a_snapshot_of_an_adapted_model_is_one_of_the_merged_model(tmp_path):
         for name, parameter in merged_model.model.named_parameters():
             parameter.copy_(kept.pop(f"model.{name}"))
     assert not kept
-    scores = attribute(merged_model.anatomy, material.dev_pairs)
+    scores = attribute(merged_model.anatomy, dataset.dev_pairs)
     np.testing.assert_array_equal(scores.values, last.scores)
 
 

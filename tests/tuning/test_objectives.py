@@ -167,7 +167,7 @@ def test_full_tuning_is_a_plain_training_loop(task, optimizer):
     }
     # float64: the gradients of key biases are zero, and AdamW would make steps out of their noise
     run, rows = (in_full(task, torch.float64, **changes) for _ in range(2))
-    batches = [rows.next_rows() for _ in range(4)]
+    batches = [rows.batches.draw() for _ in range(4)]
     found = records(list(run))
     model = plain_model(torch.float64)
     make = {
@@ -274,3 +274,33 @@ def test_nothing_is_kept_of_a_step_but_the_optimizers_memory():
         assert all(p.grad is None for p in run.anatomy.model.parameters())
     owner = UnitOptimizer(whole_units(run.anatomy), lambda views: torch.optim.SGD(views, lr=0.1))
     assert owner.state() == {}
+
+
+def test_the_numbers_of_examples_and_sgd_follow_the_settings():
+    run = tuning(
+        optimizer="sgd", momentum=0.25, train_examples=9, first_pairs=5, test_examples=3, draws=2
+    )
+    assert run.optimizer.optimizer.param_groups[0]["momentum"] == 0.25
+    assert len(run.dataset.train) == 9
+    assert run.test_grades()["test_examples"] == 3
+
+
+def test_tau_decides_how_much_of_a_node_a_snapshot_calls_redundant():
+    strict, lax = (
+        next(iter(tuning(tau=tau, steps=1, snapshot_every=1))).redundancy["mass"]
+        for tau in (1.0, 0.5)
+    )
+    assert (lax[1:] >= strict[1:]).all()
+    assert lax[1:].sum() > strict[1:].sum()
+
+
+def test_another_seed_of_examples_gives_other_dev_examples_and_the_same_training():
+    one, other = tuning(), tuning(examples_seed=1)
+    assert one.dataset.dev != other.dataset.dev
+    assert one.dataset.train.ids.equal(other.dataset.train.ids)
+
+
+def test_retention_looks_at_the_tasks_that_are_asked_for():
+    run = tuning(other_tasks=("ioi", "induction"), retention_prompts=2, retention_examples=6)
+    assert run.retention.others == ("ioi", "induction")
+    assert set(run.retention.measure()) >= {"other.ioi", "other.induction", "retention_kl"}

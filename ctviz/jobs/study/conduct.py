@@ -52,6 +52,7 @@ def conduct(
     that diverged is kept as such. Results are written anew after every run. Raises MissingExtra
     before anything is run.
     """
+    study = study.located()
     study.check_extras()
     from ctviz.jobs.study.report import write_report
 
@@ -88,13 +89,14 @@ def _run(study: Study, trial: Trial, parent: Path) -> dict[str, Any]:
     """One row of the results, from a run that is there or is made now."""
     folder, config = parent / trial.name, study.config(trial)
     run = _stored(folder)
-    if run is not None and run.config != config:
+    if run is not None and run.config.located() != config:
         raise CtvizError(
             f"{folder} is a run with other settings. Give the study another folder with --out."
         )
-    state = run.status().state if run is not None else None
-    if state != "finished" and not (state == "failed" and _diverged(run)):
-        if run is not None and run.status().live:
+    status = run.status() if run is not None else None
+    done = status is not None and (status.state == "finished" or status.diverged)
+    if not done:
+        if status is not None and status.live:
             raise CtvizError(f"{folder} is still being run by another process.")
         (folder / "cancel").unlink(missing_ok=True)
         try:
@@ -125,22 +127,18 @@ def _stored(folder: Path) -> Run | None:
     return run
 
 
-def _diverged(run: Run | None) -> bool:
-    return run is not None and "diverged" in run.status().message
-
-
 def _baseline(parent: Path) -> Baseline | None:
     """What an earlier run of the study measured of the untuned model."""
     for folder in sorted(parent.iterdir()):
         try:
             run = open_run(str(folder))
-            standing = run.about.get("before")
+            grades = run.about.get("before")
             first = next(run.snapshots(), None)
         except CtvizError:
             continue
-        if standing and first is not None and first.step == 0:
-            others = [key.partition(".")[2] for key in standing if key.startswith("other.")]
-            return Baseline(first, standing, tuple(others))
+        if grades and first is not None and first.step == 0:
+            others = [key.partition(".")[2] for key in grades if key.startswith("other.")]
+            return Baseline(first, grades, tuple(others))
     return None
 
 

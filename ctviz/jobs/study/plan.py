@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
 from ctviz.extras import need
+from ctviz.models.known import located_model
 from ctviz.runs.config import METHODS, Method, TuneConfig
-from ctviz.tasks import find_task
+from ctviz.tasks import find_task, located_task
 
 __all__ = ["Study", "Trial", "choose_rate"]
 
 RATES = (3e-5, 1e-4, 3e-4)
-LORA_FACTOR = 10.0  # adapters start at zero and are few: they need larger steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,10 @@ class Trial:
 class Study:
     """Methods compared on one task.
 
-    Each method is run with seed 0 at each of ``rates`` (ten times as large for LoRA); the rate is
-    chosen on the dev split; then it is run at that rate with seeds 1 to ``seeds`` - 1. ``settings``
-    are those of `ctviz.runs.config.TuneConfig` that all runs share.
+    Each method is run with seed 0 at each of ``rates`` (``lora_factor`` times as large for LoRA,
+    whose adapters start at zero and are few); the rate is chosen on the dev split; then it is run
+    at that rate with seeds 1 to ``seeds`` - 1. ``settings`` are those of
+    `ctviz.runs.config.TuneConfig` that all runs share.
 
     Raises UnknownName, OutOfRange and CtvizError for what cannot be run.
     """
@@ -48,6 +49,7 @@ class Study:
     methods: tuple[Method, ...] = ("circuit", "full", "lora", "random")
     seeds: int = 3
     rates: tuple[float, ...] = RATES
+    lora_factor: float = 10.0
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,6 +63,8 @@ class Study:
             raise OutOfRange("seeds", self.seeds, 1, 100)
         if not self.rates:
             raise CtvizError("rates are empty: give at least one learning rate.")
+        if not 0 < self.lora_factor < math.inf:
+            raise OutOfRange("lora_factor", self.lora_factor, 0, None, hint="0 is excluded.")
         for own in ("learning_rate", "method", "seed", "model", "task"):
             if own in self.settings:
                 raise CtvizError(f"{own} is the study's own to set: leave it out of its settings.")
@@ -74,7 +78,7 @@ class Study:
 
     def rates_of(self, method: Method) -> list[float]:
         """The learning rates to try, in rising order."""
-        factor = LORA_FACTOR if method == "lora" else 1.0
+        factor = self.lora_factor if method == "lora" else 1.0
         return sorted(float(f"{factor * rate:.6g}") for rate in self.rates)
 
     def config(self, trial: Trial) -> TuneConfig:
@@ -94,6 +98,10 @@ class Study:
         need("pictures", "A study's report")
         for trial in self.trials:
             self.config(trial).check_extras()
+
+    def located(self) -> Study:
+        """The same with a local model's folder and a task's file from the root."""
+        return replace(self, model=located_model(self.model), task=located_task(self.task))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``study.json``."""

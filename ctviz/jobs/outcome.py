@@ -1,0 +1,128 @@
+"""A run in numbers: what it worked on, and what came of it."""
+
+from __future__ import annotations
+
+import math
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+import transformers
+
+import ctviz
+from ctviz.models.loading import Loaded, load
+from ctviz.runs import Run
+from ctviz.runs.config import TuneConfig
+from ctviz.tasks import find_task
+from ctviz.tuning.loop import Tuning
+from ctviz.tuning.lora import is_adapter, merged, plain_name
+
+__all__ = ["about_run", "outcome", "weight_change"]
+
+
+def about_run(tuning: Tuning) -> dict[str, Any]:
+    """What ``run.json`` says of the model, the task and the versions."""
+    loaded = tuning.loaded
+    task = tuning.dataset.task
+    return {
+        "model": {
+            "name": loaded.name,
+            "family": loaded.anatomy.family,
+            "revision": loaded.revision,
+            "parameters": tuning.n_parameters,
+        },
+        "task": {
+            "key": task.key,
+            "name": task.name,
+            "title": task.title,
+            "metric": task.metric,
+            "judged_by": task.judged_by.name,
+            "better": task.judged_by.better,
+            "source": task.source.text,
+        },
+        "examples": len(tuning.dataset.dev),
+        "train_examples": len(tuning.dataset.train),
+        "left_out": len(tuning.dataset.left_out),
+        "trainable": sum(unit.size for unit in tuning.method.units),
+        "device": str(loaded.anatomy.device),
+        "versions": {
+            "ctviz": ctviz.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "safetensors": safetensors.__version__,
+            **({"peft": version("peft")} if config.method == "lora" else {}),
+        },
+    }
+
+
+def outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dict[str, Any]:
+    """A run in numbers, from what is on disk; ``seconds`` are those of this call."""
+    run = Run(folder)
+    metrics = run.metrics()
+    seen = metrics.dropna(subset=["metric"])
+    first, last = seen.iloc[0], seen.iloc[-1]
+    steps = metrics.reindex(columns=["outside_moved", "trained_fraction", "seconds"])
+    steps = steps.dropna(how="all")
+    moved, fraction = steps["outside_moved"].max(), steps["trained_fraction"].mean()
+    task = find_task(config.task)
+    return {
+        "run": folder.name,
+        "folder": str(folder),
+        "state": state,
+        "model": config.model,
+        "task": config.task,
+        "method": config.method,
+        "seed": config.seed,
+        "learning_rate": config.learning_rate,
+        "steps": int(metrics["step"].max()),
+        "judged_by": task.judged_by.name,
+        "before": run.about["before"],
+        "after": run.about["after"],
+        "metric_before": float(first["metric"]),
+        "metric_after": float(last["metric"]),
+        "dev_before": float(first[task.judged_by.name]),
+        "dev_after": float(last[task.judged_by.name]),
+        "dev_retention_kl": float(last["retention_kl"]),
+        "max_outside_moved": None if math.isnan(moved) else int(moved),
+        "trained_fraction": 0.0 if math.isnan(fraction) else float(fraction),
+        "seconds_per_step": float(steps["seconds"].median()) if len(steps) else None,
+        "seconds": round(seconds, 3),
+    }
+
+
+def weight_change(loaded: Loaded, config: TuneConfig) -> list[dict[str, Any]]:
+    """How far the weights have gone from the untuned ones: one row a layer and kind of module.
+
+    ``change``: norm of the difference by norm of the untuned weights.
+    """
+    before = dict(load(config.model, device="cpu").model.named_parameters())
+    sums: dict[tuple[int, str], list[float]] = {}
+    with merged(loaded.anatomy):
+        places = _places(loaded)
+        for name, after in loaded.model.named_parameters():
+            plain = plain_name(name)
+            if is_adapter(name) or plain not in before:
+                continue
+            row = sums.setdefault(places.get(name, (-1, "other")), [0.0, 0.0])
+            untuned = before[plain].detach()
+            row[0] += float((after.detach().cpu() - untuned).square().sum())
+            row[1] += float(untuned.square().sum())
+    return [
+        {"layer": layer, "kind": kind, "change": (moved / size) ** 0.5 if size else 0.0}
+        for (layer, kind), (moved, size) in sorted(sums.items())
+    ]
+
+
+def _places(loaded: Loaded) -> dict[str, tuple[int, str]]:
+    """Layer and kind of the parameters of attention and MLPs, by name."""
+    found: dict[int, tuple[int, str]] = {}
+    for layer, block in enumerate(loaded.anatomy.blocks):
+        for module in (*block.projections, block.attention_out):
+            found |= {id(p): (layer, "attention") for p in module.parameters()}
+        for module in (*block.mlp_in, block.mlp_out):
+            found |= {id(p): (layer, "mlp") for p in module.parameters()}
+    return {n: found[id(p)] for n, p in loaded.model.named_parameters() if id(p) in found}

@@ -1,0 +1,98 @@
+"""What is measured of a model on its way: snapshots on dev examples, grades on test examples.
+
+The model is looked at as it is; LoRA's adapters have to be merged into it (`ctviz.tuning.lora`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
+from ctviz.circuits.scores import Circuit, Scores
+from ctviz.errors import UndefinedMetric
+from ctviz.inspection.probe import read_probe
+from ctviz.interventions.faithfulness import faithfulness, metric_of_model
+from ctviz.models.loading import Loaded
+from ctviz.runs.config import TuneConfig
+from ctviz.runs.snapshot import Snapshot
+from ctviz.tasks.fitting import fitting_examples
+from ctviz.tasks.grading import grade
+from ctviz.tuning.dataset import Dataset
+from ctviz.tuning.methods import select_circuit
+from ctviz.tuning.retention import Retention
+
+__all__ = ["grades_on_test", "snapshot_of"]
+
+
+def grades_on_test(
+    loaded: Loaded, config: TuneConfig, dataset: Dataset, retention: Retention
+) -> dict[str, float]:
+    """The task's grade on its test split, and retention measured thoroughly."""
+    task, n = dataset.task, config.test_examples
+    examples, _ = fitting_examples(loaded, task, n, "test", config.examples_seed)
+    result = grade(loaded, task, examples)
+    return {**result, **retention.measure(thorough=True), "test_examples": len(examples)}
+
+
+def snapshot_of(
+    loaded: Loaded,
+    config: TuneConfig,
+    dataset: Dataset,
+    retention: Retention,
+    scores: Scores,
+    *,
+    step: int,
+    tuned: Circuit | None,
+) -> Snapshot:
+    """The snapshot of a step, from the scores of every edge on the dev pairs.
+
+    ``tuned``: the circuit that owned what this step moved, None if none did.
+    """
+    graph = loaded.anatomy.graph
+    circuit = select_circuit(scores, config, step)
+    all_move = config.method in ("full", "lora") and step > 0
+    none = np.zeros_like(graph.exists)
+    mass = mass_redundancy(scores, tau=config.tau)
+    return Snapshot(
+        step=step,
+        scores=scores.values.astype(np.float32),
+        circuit=circuit.mask,
+        tuned=tuned.mask if tuned else (graph.exists if all_move else none),
+        redundancy={
+            "circuit": circuit_redundancy(circuit).values.astype(np.float32),
+            "mass": mass.values.astype(np.float32),
+        },
+        metrics=_metrics(loaded, config, dataset, retention, circuit),
+        probes=tuple(read_probe(loaded, pair) for pair in dataset.probe_pairs),
+        error=None if scores.error is None else scores.error.astype(np.float32),
+    )
+
+
+def _metrics(
+    loaded: Loaded, config: TuneConfig, dataset: Dataset, retention: Retention, circuit: Circuit
+) -> dict[str, float]:
+    """Metric, grade, retention, and how much of the behaviour the circuit carries."""
+    each = metric_of_model(loaded.anatomy, dataset.dev_pairs, metric=dataset.metric)
+    metrics = {
+        "metric": float(each.mean()),
+        **grade(loaded, dataset.task, dataset.dev),
+        **retention.measure(),
+    }
+    try:
+        found = faithfulness(
+            loaded.anatomy,
+            dataset.dev_pairs,
+            circuit,
+            ablation=config.ablation,
+            metric=dataset.metric,
+            seed=config.seed,
+            draws=config.draws,
+        )
+    except UndefinedMetric:
+        return metrics  # clean and corrupt do not differ any more: no number beats a wrong one
+    return metrics | {
+        "metric_corrupt": found.metric_empty,
+        "faithfulness": found.faithfulness,
+        "faithfulness_error": found.error,
+        "random_faithfulness": found.random,
+    }
