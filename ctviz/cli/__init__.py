@@ -6,15 +6,17 @@ error. torch is imported only by the commands that compute.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
-from ctviz.cli.parser import build_parser
+from ctviz import __version__
+from ctviz.cli import app, bench, check, circuits, export, models, runs, studies, tasks
 from ctviz.errors import CtvizError
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,3 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each module adds its own."""
+    parser = argparse.ArgumentParser(
+        prog="ctviz",
+        description="Find a language model's circuit, tune only that circuit, watch it change.",
+    )
+    parser.add_argument("--version", action="version", version=f"ctviz {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (models, tasks, check, circuits, runs, export, studies, bench, app):
+        module.add_commands(commands)
+    return parser
