@@ -38,6 +38,8 @@ def give_or_take(error: float | None) -> str:
 
 def size(count: int) -> str:
     """Bytes for people."""
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
