@@ -233,7 +233,7 @@ def _of_trial(name: str, trial: Trial, packages: Iterable[Package]) -> Iterator[
         asked = {package.name: package.asked for package in packages}
         fix = f"pip install --force-reinstall {shlex.quote(trying + asked.get(trying, ''))}"
         if trying not in {package for needs in TRIALS.values() for package in needs}:
-            fix = "pip install --force-reinstall --no-deps ctviz"
+            fix = "pip install --force-reinstall ctviz"
             if device != "cpu":
                 trying, fix = f"{trying} on {device}", "ctviz discover --device cpu"
         yield Fault(f"{trying} does not work: {trial.error}", fix, essential=name != "browser")

@@ -26,6 +26,9 @@ def engine() -> None:
     _tell(trying="transformers")
     from ctviz.models.loading import load, pick_device
 
+    _tell(trying="the engine")
+    import ctviz.jobs.discover  # noqa: F401
+
     device = pick_device()
     _tell(trying="the bundled model", device=str(device))
     loaded = load("tiny")

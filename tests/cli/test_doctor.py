@@ -254,8 +254,8 @@ def test_a_torch_that_cannot_be_imported_is_no_traceback(
     assert trial.error == error
 
 
-@pytest.mark.parametrize("name", ["numpy", "pandas", "safetensors"])
-def test_doctor_runs_where_no_other_command_does(tmp_path, name: str):
+def test_doctor_runs_where_no_other_command_does(tmp_path):
+    name = "pandas"
     (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is broken', name='{name}')")
     places = os.pathsep.join((str(tmp_path), str(ROOT)))
 
