@@ -145,6 +145,7 @@ def write_found(found: Found, folder: Path) -> dict[str, Any]:
     """``scores.json``, beside what `write_scores` has written; returns the summary."""
     graph = found.scores.graph
     result = found.about | {"scores": str(absolute(folder / "scores.safetensors"))}
+    tau = found.about["tau"]
     redundancy = {
         each.estimator: {
             node: plain(round(float(value), 6))
@@ -152,7 +153,7 @@ def write_found(found: Found, folder: Path) -> dict[str, Any]:
         }
         for each in (
             circuit_redundancy(found.circuit),
-            mass_redundancy(found.scores, tau=found.about["tau"]),
+            mass_redundancy(found.scores, tau=tau),
         )
     }
     names = {"sources": graph.sources, "slots": graph.slot_names}

@@ -54,7 +54,7 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "safetensors": safetensors.__version__,
-            **({"peft": version("peft")} if config.method == "lora" else {}),
+            **({"peft": version("peft")} if tuning.config.method == "lora" else {}),
         },
     }
 

@@ -3,24 +3,104 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from ctviz.circuits.choices import Attribution
-from ctviz.cli.common import (
-    answer,
+from ctviz.circuits.choices import ATTRIBUTIONS, Attribution
+from ctviz.circuits.selection import SELECTIONS
+from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, result_folder
+from ctviz.cli.options import Commands, add_command
+from ctviz.cli.output import answer, give_or_take, quiet_libraries, report, signed
+from ctviz.cli.question import (
+    METHOD_HELP,
+    add_draws,
+    add_edges,
+    add_method,
+    add_metric,
+    add_model,
+    add_task,
+    add_tau,
+    asked_question,
     circuit_lines,
-    give_or_take,
     load_model,
     metric_line,
-    quiet_libraries,
-    result_folder,
-    setting,
-    signed,
 )
 from ctviz.errors import CtvizError
 from ctviz.extras import need
 from ctviz.tasks import find_task
+
+ESTIMATORS = (
+    "needed edges: those in a circuit, or the fewest with --tau of the total |score| (mass)"
+)
+
+
+def add_commands(commands: Commands) -> None:
+    discover = add_command(
+        commands, "discover", discover_command, "Score every edge and find the circuit."
+    )
+    add_model(discover)
+    add_task(discover)
+    add_edges(discover)
+    add_metric(discover, examples=64)
+    add_method(discover)
+    discover.add_argument(
+        "--select",
+        default="top",
+        choices=list(SELECTIONS),
+        help="largest |score|, |score| above --threshold, or grown back from the logits (top)",
+    )
+    discover.add_argument("--threshold", type=float, help="for --select threshold")
+    discover.add_argument("--prune", action="store_true", help="drop edges on no input-logits path")
+    discover.add_argument(
+        "--eap-json", action="store_true", help="also write circuit.json as EAP-IG and MIB read it"
+    )
+    add_draws(discover, default=3)
+    add_tau(discover)
+    add_out(discover, NOTHING_OVERWRITTEN)
+
+    evaluate = add_command(
+        commands,
+        "evaluate",
+        evaluate_command,
+        "Test a circuit that is in a file, ours or EAP-IG's.",
+    )
+    evaluate.add_argument(
+        "circuit", metavar="CIRCUIT.json", help="made by `ctviz discover --eap-json`, or by EAP-IG"
+    )
+    add_model(evaluate)
+    add_task(evaluate)
+    add_metric(evaluate, examples=64)
+    add_draws(evaluate, default=5)
+    evaluate.add_argument(
+        "--minimality", action="store_true", help="what is lost without each edge; a run for each"
+    )
+
+    curve = add_command(
+        commands, "curve", curve_command, "Draw faithfulness over circuit sizes, with CPR and CMD."
+    )
+    add_model(curve)
+    curve.add_argument("--task", action="append", help="may be given several times (sva)")
+    curve.add_argument(
+        "--method",
+        action="append",
+        choices=ATTRIBUTIONS,
+        help=METHOD_HELP + "; may be given several times (eap and eap-ig)",
+    )
+    add_metric(curve, examples=32)
+    add_draws(curve, default=3)
+    add_out(curve, NOTHING_OVERWRITTEN)
+
+    audit = add_command(
+        commands, "audit", audit_command, "Corrupt what nodes are said to do without, and look."
+    )
+    add_model(audit)
+    add_task(audit)
+    audit.add_argument("--node", help="such as a1.h3 or m2 (all nodes at once)")
+    audit.add_argument("--estimator", default="mass", choices=("circuit", "mass"), help=ESTIMATORS)
+    add_tau(audit)
+    add_edges(audit)
+    add_metric(audit, examples=64)
+    add_method(audit)
+    add_draws(audit, default=5)
 
 
 def discover_command(options: argparse.Namespace) -> int:
@@ -43,8 +123,10 @@ def discover_command(options: argparse.Namespace) -> int:
             threshold=options.threshold or 0.0,
             prune=options.prune,
             method=options.method,
+            draws=options.draws,
+            tau=options.tau,
             eap_json=options.eap_json,
-            **setting(options),
+            **asked_question(options),
         )
     dropped = result["examples_dropped"]
     if result["n_circuit_edges"] == 0:
@@ -75,7 +157,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         Path(options.circuit),
         draws=options.draws,
         minimality=options.minimality,
-        **setting(options),
+        **asked_question(options),
     )
     lines = [
         *circuit_lines(result),
@@ -110,8 +192,8 @@ def curve_command(options: argparse.Namespace) -> int:
             folder,
             methods=list(dict.fromkeys(options.method or usual)),
             draws=options.draws,
-            progress=lambda text: print(text, file=sys.stderr),
-            **setting(options),
+            progress=report,
+            **asked_question(options),
         )
     lines = [
         f"CPR, area under faithfulness (1: all of it), and CMD, area between it and 1 (0: none);"
@@ -141,7 +223,7 @@ def audit_command(options: argparse.Namespace) -> int:
         node=options.node,
         method=options.method,
         draws=options.draws,
-        **setting(options),
+        **asked_question(options),
     )
     lines = [
         f"{result['node'] or 'all nodes'}, {result['estimator']}: {result['redundant']:,} incoming "

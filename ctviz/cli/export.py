@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ctviz import paths
-from ctviz.cli.common import answer, out_folder, quiet_libraries
+from ctviz.cli.folders import add_out, out_folder
+from ctviz.cli.options import Commands, add_command
+from ctviz.cli.output import answer, quiet_libraries, size
 from ctviz.errors import CtvizError, DamagedRun, OutOfRange, RunExists
 from ctviz.extras import need
 from ctviz.files import not_written, write_bytes
@@ -29,6 +31,29 @@ FOLDERS = {
     "parquet": "the same as Parquet",
     "model": "the tuned model, as transformers loads it",
 }
+
+
+def add_commands(commands: Commands) -> None:
+    export = add_command(
+        commands, "export", export_command, "Write what a run has made into other formats."
+    )
+    export.add_argument("run_name", metavar="RUN", help="its id, or its folder")
+    for kind, text in FILES.items():
+        export.add_argument(f"--{kind}", metavar="FILE", help=text)
+    for kind, text in FOLDERS.items():
+        export.add_argument(f"--{kind}", metavar="FOLDER", help=text)
+    export.add_argument(
+        "--changed", action="store_true", help="with --model: only the tensors that changed"
+    )
+    export.add_argument(
+        "--step", type=int, help="of pictures and circuit: the nearest snapshot (the last)"
+    )
+    export.add_argument("--node", metavar="NAME[,NAME...]", help="nodes to select, such as a1.h3")
+    export.add_argument("--edges", type=int, help="how many edges to show (all of the circuit)")
+    export.add_argument(
+        "--theme", default="light", choices=("light", "dark"), help="of pictures (light)"
+    )
+    add_out(export, "folder with the runs")
 
 
 def export_command(options: argparse.Namespace) -> int:
@@ -65,11 +90,6 @@ def export_command(options: argparse.Namespace) -> int:
     notes += [f"A snapshot is left out: {text}" for text in dict.fromkeys(map(str, damaged))]
     result["notes"] = notes
     return answer(options, result, "\n".join([*lines, *notes]))
-
-
-def size(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Path]:

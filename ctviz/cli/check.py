@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ctviz.cli.common import answer
+from ctviz.cli.options import Commands, add_command
+from ctviz.cli.output import answer
 from ctviz.errors import BadTask, CtvizError
 from ctviz.models.context import context_of
 from ctviz.tasks import find_task
@@ -18,6 +19,14 @@ from ctviz.tasks.task import SPLITS
 from ctviz.tasks.tokens import open_tokenizer
 
 SHOWN = 3  # examples in the preview
+
+
+def add_commands(commands: Commands) -> None:
+    check = add_command(commands, "check", check_command, "Check a file of your own, and mend it.")
+    check.add_argument("file", metavar="FILE[?column=theirs&...]", help="JSONL, JSON or CSV")
+    check.add_argument("--model", default="tiny", help="whose tokenizer reads it (tiny)")
+    check.add_argument("--fix", metavar="OUT.jsonl", help="write a mended file")
+    check.add_argument("--how", metavar="drop,pad", help="ways to mend: drop, pad or both (drop)")
 
 
 def check_command(options: argparse.Namespace) -> int:

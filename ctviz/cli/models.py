@@ -1,0 +1,83 @@
+"""The command that lists models, fetches one, or trains the bundled one."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from ctviz.cli.options import Commands, add_command
+from ctviz.cli.output import answer, quiet_libraries
+from ctviz.errors import CtvizError
+from ctviz.models.families import FAMILIES
+from ctviz.models.known import KNOWN
+
+
+def add_commands(commands: Commands) -> None:
+    models = add_command(
+        commands,
+        "models",
+        models_command,
+        "List known models, fetch one, or train the bundled one.",
+    )
+    models.set_defaults(action="list")
+    models.add_argument("--families", action="store_true", help="list the supported families")
+    actions = models.add_subparsers(dest="action", metavar="ACTION")
+    fetch = actions.add_parser("fetch", help="bring a known model's weights into the cache")
+    fetch.add_argument("name")
+    train = actions.add_parser("train-tiny", help="train the bundled model from scratch")
+    train.add_argument("--out", required=True, metavar="FOLDER", help="where to put it")
+    train.add_argument("--seed", type=int, default=0)
+    for made in (fetch, train):
+        made.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+        made.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS)
+
+
+def models_command(options: argparse.Namespace) -> int:
+    if options.families:
+        return _families(options)
+    if options.action == "fetch":
+        return _fetch(options)
+    if options.action == "train-tiny":
+        return _train_tiny(options)
+    known = [
+        {
+            "name": model.key,
+            "title": model.title,
+            "parameters": model.parameters,
+            "ready": model.ready,
+            "hub": model.hub,
+        }
+        for model in KNOWN.values()
+    ]
+    lines = [
+        f"{row['name']:14} {'ready' if row['ready'] else 'not fetched':12} {row['title']}"
+        for row in known
+    ]
+    lines.append("Any other supported model: by hub id (owner/name) or local folder.")
+    return answer(options, {"models": known}, "\n".join(lines))
+
+
+def _families(options: argparse.Namespace) -> int:
+    families = [{"model_type": f.model_type, "title": f.title} for f in FAMILIES.values()]
+    lines = [f"{row['model_type']:14} {row['title']}" for row in families]
+    return answer(options, {"families": families}, "\n".join(lines))
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    quiet_libraries()
+    from ctviz.models.loading import fetch
+
+    folder = fetch(options.name)
+    return answer(options, {"model": options.name, "folder": str(folder)}, f"{folder}")
+
+
+def _train_tiny(options: argparse.Namespace) -> int:
+    from ctviz.models.tiny.train import train
+
+    folder = Path(options.out)
+    if (folder / "model.safetensors").exists():
+        raise CtvizError(f"{folder} already holds a model. Give another folder with --out.")
+    logging.getLogger("ctviz").setLevel(logging.INFO)
+    card = train(folder, seed=options.seed)
+    return answer(options, {"folder": str(folder), "card": card}, f"{folder}")

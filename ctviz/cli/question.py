@@ -1,0 +1,115 @@
+"""What every question about a circuit takes, and how its answer reads."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ctviz.circuits.choices import ABLATIONS, ATTRIBUTIONS, METRICS
+from ctviz.cli.options import add_device, seed
+from ctviz.cli.output import give_or_take, signed
+
+if TYPE_CHECKING:
+    from ctviz.models.loading import Loaded
+
+METHOD_HELP = "to first order, the same along a path of inputs, or by corrupting each edge"
+UNSURE = 0.5  # a standard error of faithfulness from which on it is said to mean little
+
+
+def add_model(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--model", default="tiny", help="short name, hub id or folder (tiny)")
+    made.add_argument("--seed", type=seed, default=0, help="seed of every random draw (0)")
+    add_device(made)
+    made.add_argument(
+        "--ablation",
+        default="counterfactual",
+        choices=ABLATIONS,
+        help="corrupting sets what a node writes to that of the counterfactual prompt, to its "
+        "mean or to zero (counterfactual)",
+    )
+
+
+def add_task(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--task", default="sva", help="see `ctviz tasks` (sva)")
+
+
+def add_edges(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--edges", type=int, default=40, help="circuit size (40)")
+
+
+def add_metric(made: argparse.ArgumentParser, *, examples: int) -> None:
+    made.add_argument(
+        "--metric",
+        default="logit_difference",
+        choices=METRICS,
+        help="what is to be explained; kl is the distance from the clean run (logit_difference)",
+    )
+    made.add_argument(
+        "--examples", type=int, default=examples, help=f"pairs of prompts ({examples})"
+    )
+    made.add_argument(
+        "--dtype",
+        default="float32",
+        choices=("float32", "bfloat16", "float64"),
+        help="of the model; scores are at least float32 (float32)",
+    )
+
+
+def add_method(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--method", default="eap", choices=ATTRIBUTIONS, help=METHOD_HELP + " (eap)")
+
+
+def add_draws(made: argparse.ArgumentParser, *, default: int) -> None:
+    made.add_argument(
+        "--draws", type=int, default=default, help=f"random draws to compare with ({default})"
+    )
+
+
+def add_tau(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--tau",
+        type=float,
+        default=0.9,
+        help="share of its total |score| that a node needs, for its redundancy (0.9)",
+    )
+
+
+def load_model(options: argparse.Namespace) -> Loaded:
+    from ctviz.models.loading import load
+
+    return load(options.model, device=options.device, dtype=options.dtype)
+
+
+def asked_question(options: argparse.Namespace) -> dict[str, Any]:
+    """Metric, ablation, examples and seed, as the engine names them."""
+    return {
+        "metric": options.metric,
+        "ablation": options.ablation,
+        "examples": options.examples,
+        "seed": options.seed,
+    }
+
+
+def metric_line(result: dict[str, Any]) -> str:
+    line = (
+        f"metric {result['metric']}: {signed(result['metric_clean'])} clean, "
+        f"{signed(result['metric_corrupt'])} all corrupted ({result['ablation']})"
+    )
+    if "metric_circuit" in result:
+        line += f", {signed(result['metric_circuit'])} circuit alone"
+    return line
+
+
+def circuit_lines(result: dict[str, Any]) -> list[str]:
+    error = result["faithfulness_error"]
+    lines = [
+        f"{result['n_circuit_edges']} of {result['n_edges']:,} edges of {result['model']}, "
+        f"{result['task']}, {result['examples']} dev pairs",
+        metric_line(result),
+        f"faithfulness: {result['faithfulness']:z.3f}{give_or_take(error)} of the behaviour "
+        f"(random circuits of that size: {result['random_faithfulness']:z.3f}"
+        f"{give_or_take(result['random_spread'])} over {result['draws']} draws)",
+    ]
+    if error is not None and error > UNSURE:
+        lines.append("  but clean and corrupt hardly differ here, so shares of it say little")
+    return lines

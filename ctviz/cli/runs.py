@@ -1,0 +1,156 @@
+"""Commands that make a run by tuning, list the runs, and show one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ctviz import paths
+from ctviz.circuits.selection import check_edges
+from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
+from ctviz.cli.options import Commands, add_command, seed
+from ctviz.cli.output import answer, quiet_libraries
+from ctviz.cli.settings import UNASKED, add_settings, asked_settings, usual
+from ctviz.errors import CtvizError, DamagedRun
+from ctviz.runs import Run, list_runs, open_run
+from ctviz.runs.config import METHODS, TuneConfig
+from ctviz.tasks import find_task
+
+COLUMNS = ("step", "metric", "accuracy", "faithfulness", "random_faithfulness", "retention_kl")
+
+
+def add_commands(commands: Commands) -> None:
+    tune = add_command(
+        commands, "tune", tune_command, "Tune a model, recording its circuit as it changes."
+    )
+    add_settings(tune)
+    tune.add_argument("--method", choices=METHODS, default=UNASKED, help=usual("method"))
+    tune.add_argument("--learning-rate", type=float, default=UNASKED, help=usual("learning_rate"))
+    tune.add_argument("--seed", type=seed, default=UNASKED, help="seed of every draw (0)")
+    tune.add_argument(
+        "--keep-weights",
+        type=int,
+        default=UNASKED,
+        help="snapshots that keep their weights, evenly spread, the last one always; -1: as many "
+        "as fit into 200 MB; 0: none (-1)",
+    )
+    tune.add_argument("--resume", metavar="RUN", help="go on with a run; its own settings hold")
+    add_out(tune, NOTHING_OVERWRITTEN)
+
+    runs = add_command(commands, "runs", runs_command, "List the runs, damaged ones included.")
+    add_out(runs, "folder with the runs")
+
+    show = add_command(commands, "show", show_command, "Show one run in numbers.")
+    show.add_argument("name", metavar="RUN", help="its id, or its folder")
+    add_out(show, "folder with the runs")
+
+
+def tune_command(options: argparse.Namespace) -> int:
+    """Tune a model, from the start or from where a run stopped."""
+    resumed = open_run(options.resume, out_folder(options)) if options.resume else None
+    if resumed is not None and resumed.status().live:
+        raise CtvizError(f"{resumed.id} is still running; there is nothing to resume.")
+    if resumed is not None and resumed.status().state == "finished":
+        raise CtvizError(f"{resumed.id} is finished; there is nothing to resume.")
+    config = resumed.config if resumed else TuneConfig(**asked_settings(options))
+    config.check_extras()
+    task = find_task(config.task)
+    quiet_libraries()
+    from tqdm import tqdm
+
+    from ctviz.jobs import tune
+    from ctviz.models.loading import load
+
+    loaded = load(config.model, device=config.device)
+    check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
+    name = f"{task.slug}-{Path(config.model).name.lower()}-{config.method}"
+    if resumed:
+        resumed.announce()
+    folder = resumed.folder if resumed else make_folder(out_folder(options), name)
+    with tqdm(total=config.steps, unit="step", file=sys.stderr, disable=None) as bar:
+
+        def progress(step: int, steps: int, message: str) -> None:
+            bar.update(step - bar.n)
+            bar.set_postfix_str(message)
+
+        result = tune.tune(
+            config, folder, loaded=loaded, progress=progress, resume=resumed is not None
+        )
+    return answer(options, result, "\n".join(_outcome_lines(result)))
+
+
+def runs_command(options: argparse.Namespace) -> int:
+    rows: list[dict[str, Any]] = []
+    lines = []
+    for run in list_runs(out_folder(options), paths.shipped_runs()):
+        if isinstance(run, DamagedRun):
+            rows.append({"state": "damaged", "error": str(run)})
+            lines.append(f"{'damaged':12} {run}")
+            continue
+        row = _summary(run)
+        rows.append(row)
+        lines.append(f"{row['state']:12} {row['run']}  ({row['step']} of {row['steps']} steps)")
+    if not rows:
+        lines = ["There are no runs yet. `ctviz tune --task sva-flip` makes one."]
+    return answer(options, {"runs": rows}, "\n".join(lines))
+
+
+def show_command(options: argparse.Namespace) -> int:
+    run = open_run(options.name, out_folder(options), paths.shipped_runs())
+    damaged: list[DamagedRun] = []
+    steps = [snapshot.step for snapshot in run.snapshots(damaged=damaged)]
+    metrics = run.metrics()
+    rows = metrics.astype(object).where(metrics.notna(), None).to_dict("records")
+    result = _summary(run) | {
+        "about": run.about,
+        "snapshots": steps,
+        "damaged": [str(error) for error in damaged],
+        "metrics": rows,
+    }
+    measured = metrics.dropna(subset=["metric"]) if "metric" in metrics else metrics
+    columns = [column for column in COLUMNS if column in measured]
+    text = f"{run.folder}\n{run.status().state}: {run.status().message}\n"
+    if columns:
+        text += measured[columns].to_string(index=False, float_format=lambda x: f"{x:.3f}")
+    text += "".join(f"\ndamaged: {error}" for error in damaged)
+    return answer(options, result, text)
+
+
+def _outcome_lines(result: dict[str, Any]) -> list[str]:
+    judged, moved = result["judged_by"], result["max_outside_moved"]
+    before, after = result["before"], result["after"]
+    lines = [
+        f"metric on dev pairs: {result['metric_before']:+.3f} before, "
+        f"{result['metric_after']:+.3f} after {result['steps']} steps",
+        f"{judged.replace('_', ' ')} on {before['test_examples']} test examples: "
+        f"{before[judged]:.3f} before, {after[judged]:.3f} after",
+        f"elsewhere: KL {after['retention_kl']:.4f} nats a token from the untuned model",
+        f"perplexity of general English: {before['perplexity']:.4g} before, "
+        f"{after['perplexity']:.4g} after",
+    ]
+    if "other_accuracy" in after:
+        lines.append(
+            f"other tasks: accuracy {before['other_accuracy']:.3f} before, "
+            f"{after['other_accuracy']:.3f} after"
+        )
+    trained = f"trained: {result['trained_fraction']:.1%} of the parameters a step"
+    if moved is not None:
+        trained += f"; parts outside that moved: {moved}"
+    return [*lines, trained, f"run: {result['folder']}"]
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    status, config = run.status(), run.config
+    return {
+        "run": run.id,
+        "folder": str(run.folder),
+        "state": status.state,
+        "step": status.step,
+        "steps": status.steps,
+        "message": status.message,
+        "model": config.model,
+        "task": config.task,
+        "method": config.method,
+    }

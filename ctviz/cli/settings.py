@@ -1,0 +1,85 @@
+"""The settings of a tuning run, as options that `ctviz tune` and `ctviz study` share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ctviz.cli.options import add_device
+from ctviz.runs.config import CHOICES, PAPER, TuneConfig
+
+DEFAULTS: dict[str, Any] = {
+    name: field.default for name, field in TuneConfig.__dataclass_fields__.items()
+}
+UNASKED = argparse.SUPPRESS
+
+
+def add_settings(made: argparse.ArgumentParser) -> None:
+    """The settings of a tuning run that a study shares; what is not asked for is not there."""
+    made.add_argument("--model", default=UNASKED, help="short name, hub id or folder (tiny)")
+    made.add_argument(
+        "--task",
+        default=UNASKED,
+        help="see `ctviz tasks`, or a file of examples: FILE[?column=theirs&...] (sva-flip)",
+    )
+    made.add_argument(
+        "--paper",
+        action="store_true",
+        help="start from the settings of the circuit-tuning paper: "
+        + ", ".join(f"{name} {value}" for name, value in PAPER.items()),
+    )
+
+    def add(name: str, text: str, kind: type = int) -> None:
+        flag = f"--{name.replace('_', '-')}"
+        known = CHOICES.get(name)
+        help_text = usual(name, text)
+        if known:
+            made.add_argument(flag, choices=known, default=UNASKED, help=help_text)
+        else:
+            made.add_argument(flag, type=kind, default=UNASKED, help=help_text)
+
+    add("steps", "updates")
+    add("edges", "circuit size")
+    add("select", "its edges of largest |score|, or all above --threshold")
+    add("threshold", "for --select threshold, in units of the metric", float)
+    add("edges_end", "circuit size at the last step; 0: as at the first")
+    add("edges_course", "how the size gets there")
+    add("rediscover", "steps between discoveries of the circuit")
+    add("ablation", "corrupting sets what a node writes to the counterfactual's, its mean or zero")
+    add("lora_rank", "rank of LoRA's adapters")
+    add("batch_size", "examples a step")
+    add("micro_batch", "examples run at a time, gradients added up; 0: all")
+    add("objective", "cross-entropy of the target, of prompt and target, or of both weighted")
+    add("target_weight", "how much a target token counts, for --objective weighted", float)
+    add("warmup", "steps in which the learning rate rises")
+    add("rate_course", "of the learning rate after that; linear and cosine go to zero")
+    add("optimizer", "")
+    add("weight_decay", "", float)
+    add("max_norm", "gradients are scaled down to this norm; 0: never", float)
+    add("precision", "of the training step's matrix products; weights stay in float32")
+    add("examples", "dev examples that snapshots are computed on")
+    add("snapshot_every", "steps between snapshots; 0: about 20 a run")
+    add_device(made, default=UNASKED)
+    made.add_argument(
+        "--set",
+        dest="other_settings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any setting, also those without an option of their own, such as train_examples=256 "
+        "or tau=0.8; may be given several times",
+    )
+
+
+def asked_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, over the paper's settings if these were asked for."""
+    asked = {name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
+    asked |= dict(TuneConfig.parse_setting(text) for text in options.other_settings)
+    return {"model": "tiny", "task": "sva-flip", **(PAPER if options.paper else {}), **asked}
+
+
+def usual(name: str, text: str = "") -> str:
+    """A help text with the default of a setting."""
+    value = DEFAULTS[name]
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{text} ({shown})".strip()
