@@ -10,7 +10,8 @@ const DWELL = 0.3; // share of the period spent exactly at the snapshot
 const ease = (x) => x * x * (3 - 2 * x);
 
 export class Clock {
-  constructor() {
+  /** `still`: nothing moves between snapshots, for people who ask for reduced motion. */
+  constructor({ still = false } = {}) {
     this.count = 0;
     this.i = 0;
     this.phase = 0;
@@ -19,7 +20,7 @@ export class Clock {
     this.playing = false;
     this.speed = 1;
     this.loop = false;
-    this.still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.still = still;
   }
 
   get last() {

@@ -1,6 +1,7 @@
 // Metric curves as small multiples on the player's time axis; a click or drag moves the clock.
 
-import { h, number, s, setText } from "./dom.js";
+import { h, s, setText } from "./dom.js";
+import { number } from "./numbers.js";
 import { source } from "./tooltip.js";
 
 const NAMES = {
@@ -100,8 +101,7 @@ export class Curves {
 
   panel(key, curves) {
     const { model } = this;
-    const main = curves.filter((curve) => curve.kind !== "reference");
-    const readouts = curves.map((curve) => h("b", {}));
+    const readouts = curves.map(() => h("b", {}));
     const svg = s("svg", { class: "cz-plot", "aria-hidden": "true" });
     const names = curves.map((curve, at) =>
       h("span", {

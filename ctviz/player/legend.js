@@ -1,6 +1,7 @@
 // What the marks of the graph mean.
 
-import { h, number, s } from "./dom.js";
+import { h, s } from "./dom.js";
+import { number } from "./numbers.js";
 
 function sample(...shapes) {
   return s("svg", { viewBox: "0 0 30 18", "aria-hidden": "true" }, ...shapes);

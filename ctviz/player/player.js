@@ -9,7 +9,7 @@ import { readTheme } from "./colour.js";
 import { Curves } from "./curves.js";
 import { changeWords, overlapWords } from "./changes.js";
 import { decode } from "./data.js";
-import { h, iconButton, setText } from "./dom.js";
+import { h, iconButton, prefersStill, setText } from "./dom.js";
 import { Graph } from "./graph.js";
 import { Groups, plain } from "./groups.js";
 import { Heatmap } from "./heatmap.js";
@@ -29,7 +29,7 @@ const LEAVE = ["M6.4 5L5 6.4 10.600 12 5 17.600 6.400 19 12 13.400 17.600 19 19 
 
 class Player {
   constructor(parent) {
-    this.clock = new Clock();
+    this.clock = new Clock({ still: prefersStill() });
     this.nodes = []; // selected, the inspected one first
     this.hovered = -1;
     this.edges = null; // null: as many as the circuit has
