@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ctviz.look import look
-from ctviz.runs.changes import BAND
+from ctviz.runs.changes import edge_states
 from ctviz.views.timeline import Timeline, pack
 from ctviz.views.view import View
 
@@ -115,7 +115,7 @@ class Scene:
             scores = np.where(here[edges], scores, self.scores[base, edges])
         share = np.minimum(1.0, np.abs(scores) / self.widest)
         widths = np.where(here[edges], THIN + (THICK - THIN) * share, 0.0)
-        marks: list[Mark] = ["" if base is None else self._mark(int(e), at, base) for e in edges]
+        marks = self._marks(at, base)[edges].tolist()
         return Moment(at, base, edges, scores, widths, marks)
 
     def shares(self, at: int) -> np.ndarray:
@@ -142,19 +142,22 @@ class Scene:
         """An edge's name, source->slot."""
         return f"{self.nodes[self.rows[edge]]['name']}->{self.slots[self.slot_of[edge]]['name']}"
 
-    def _mark(self, edge: int, at: int, base: int) -> Mark:
-        inside, was = bool(self.member[at, edge]), bool(self.member[base, edge])
-        now, then = self.scores[at, edge], self.scores[base, edge]
-        noise = False
-        if self.errors is not None:
-            error = math.hypot(float(self.errors[at, edge]), float(self.errors[base, edge]))
-            noise = abs(now - then) <= BAND * error
-        if inside != was:
-            state: Mark = "entered" if inside else "left"
-            return f"{state}~" if noise else state  # type: ignore[return-value]
-        if noise or self.errors is None:
-            return ""
-        return "strengthened" if abs(now) > abs(then) else "weakened"
+    def _marks(self, at: int, base: int | None) -> np.ndarray:
+        """The mark of every edge, as an array of `Mark`."""
+        if base is None:
+            return np.full(len(self.rows), "")
+        pair = [base, at]
+        errors = (None, None) if self.errors is None else tuple(self.errors[pair])
+        found = edge_states(tuple(self.member[pair]), tuple(self.scores[pair]), errors)
+        marks: list[tuple[np.ndarray, Mark]] = [
+            (found.entered & found.noise, "entered~"),
+            (found.entered, "entered"),
+            (found.left & found.noise, "left~"),
+            (found.left, "left"),
+            (found.stayed & found.beyond & found.grew, "strengthened"),
+            (found.stayed & found.beyond, "weakened"),
+        ]
+        return np.select([where for where, _ in marks], [mark for _, mark in marks], "")
 
     def _curve(self, edge: int) -> np.ndarray:
         """The Bezier curve of an edge: its four points, float [4, 2]."""

@@ -1,6 +1,6 @@
 // What changed between two snapshots, or differs between two runs: by edge, and in words.
-
-const BAND = 2; // standard errors of a difference inside of which it is noise, as in ctviz.dynamics
+//
+// The rule is that of ctviz/runs/changes.py, whose noise band comes with the payload.
 
 /**
  * How an edge changed from snapshot `a` to snapshot `b`: "", if it is in neither circuit, or
@@ -8,11 +8,11 @@ const BAND = 2; // standard errors of a difference inside of which it is noise, 
  * known). An edge that entered or left by no more than noise is "entered~" or "left~".
  */
 export function change(model, e, a, b) {
-  const { E, member, score, error } = model;
+  const { E, member, score, error, noiseBand } = model;
   const [from, to] = [a * E + e, b * E + e];
   if (!member[from] && !member[to]) return "";
   const moved = score[to] - score[from];
-  const band = error ? BAND * Math.hypot(error[from], error[to]) : NaN;
+  const band = error ? noiseBand * Math.hypot(error[from], error[to]) : NaN;
   const noisy = Number.isNaN(band) ? null : Math.abs(moved) <= band;
   if (!member[from]) return noisy ? "entered~" : "entered";
   if (!member[to]) return noisy ? "left~" : "left";

@@ -7,6 +7,21 @@
 const PERIOD = 420; // ms a snapshot at speed 1
 const DWELL = 0.3; // share of the period spent exactly at the snapshot
 
+/**
+ * Index of the snapshot nearest to a training step, the earlier of two as near. The same rule as
+ * `ctviz.runs.snapshot.nearest_snapshot`; both are tested on one table of cases.
+ *
+ * @param {number[]} steps increasing, at least one
+ * @param {number} asked
+ */
+export function nearestSnapshot(steps, asked) {
+  let best = 0;
+  steps.forEach((step, i) => {
+    if (Math.abs(step - asked) < Math.abs(steps[best] - asked)) best = i;
+  });
+  return best;
+}
+
 const ease = (x) => x * x * (3 - 2 * x);
 
 export class Clock {

@@ -68,7 +68,7 @@ export function decode(payload) {
   const estimators = ["circuit", "mass"].filter((key) => redundancy[key]);
   const most = churn.reduce((a, b) => Math.max(a, b), 0);
   const model = {
-    ...payload, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
+    ...payload, noiseBand: payload.noise_band, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
     sourceOf, slotOf, targetOf, index, touching, estimators,
     split: Object.keys(payload.split ?? {}).length ? allShares(payload.split) : null,
     big: Array.from(churn, (share) => share > 0 && share >= BIG * most),

@@ -4,7 +4,7 @@
 // theme change, always with the same parent element; the instance lives with that element. What
 // the user is doing (step, zoom, selection, playback) belongs to the instance and not to the data.
 
-import { Clock } from "./clock.js";
+import { Clock, nearestSnapshot } from "./clock.js";
 import { readTheme } from "./colour.js";
 import { Curves } from "./curves.js";
 import { changeWords, overlapWords } from "./changes.js";
@@ -564,14 +564,6 @@ class Player {
     this.graph.destroy();
     this.root.remove();
   }
-}
-
-function nearestSnapshot(steps, step) {
-  let best = 0;
-  steps.forEach((value, i) => {
-    if (Math.abs(value - step) < Math.abs(steps[best] - step)) best = i;
-  });
-  return best;
 }
 
 export default function mount(component) {

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ctviz.circuits.graph import Graph, layer_of
+from ctviz.runs.changes import NOISE_BAND
 from ctviz.runs.groups import NodeGroup
 from ctviz.views.layout import Placement, group_of, place
 
@@ -258,6 +259,7 @@ def pack(
             "dropped": n_union - len(rows),
         },
         "counts": _counts(timeline.circuit),
+        "noise_band": NOISE_BAND,
         "shape": {"layers": graph.n_layers, "heads": graph.n_heads, "kv_heads": graph.kv_heads},
         "box": _box(placement),
         "whole_box": _box(everything),
