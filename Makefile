@@ -9,18 +9,26 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 TL ?= 3.9
 
-.PHONY: app test check bench bench-reference clean
+.PHONY: app test check javascript bench bench-reference clean
 
 app: $(VENV)/.installed
 	$(BIN)/ctviz app --port $(PORT)
 
-test: check
+test: check javascript
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# What checks the browser code; without npm its tests are skipped, and say so.
+javascript:
+	if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.installed; fi
+
+node_modules/.installed: package.json
+	npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	touch $@
 
 bench: $(VENV)/.installed
 	for shape in tiny smollm2-135m gpt2-small; do \
@@ -47,4 +55,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-tl* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-tl* node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

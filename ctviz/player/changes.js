@@ -3,9 +3,19 @@
 // The rule is that of ctviz/runs/changes.py, whose noise band comes with the payload.
 
 /**
+ * @typedef {{ E: number, member: ArrayLike<number>, score: ArrayLike<number>,
+ *   error: ArrayLike<number> | null, noiseBand: number }} Compared edges by [snapshot, edge]
+ */
+
+/**
  * How an edge changed from snapshot `a` to snapshot `b`: "", if it is in neither circuit, or
  * entered, left, strengthened, weakened, noise (inside the noise band) or same (the errors are not
  * known). An edge that entered or left by no more than noise is "entered~" or "left~".
+ *
+ * @param {Compared} model
+ * @param {number} e
+ * @param {number} a
+ * @param {number} b
  */
 export function change(model, e, a, b) {
   const { E, member, score, error, noiseBand } = model;
@@ -21,7 +31,13 @@ export function change(model, e, a, b) {
   return Math.abs(score[to]) > Math.abs(score[from]) ? "strengthened" : "weakened";
 }
 
-/** The changes of the whole circuit from snapshot `before` to snapshot `now`, counted. */
+/**
+ * The changes of the whole circuit from snapshot `before` to snapshot `now`, counted.
+ *
+ * @param {Compared & { steps: number[], whole: { kept: number, dropped: number } }} model
+ * @param {number} before
+ * @param {number} now
+ */
 export function changeWords(model, before, now) {
   const count = {};
   for (let e = 0; e < model.E; e += 1) {

@@ -65,7 +65,11 @@ export class Clock {
     if (onward) this.go(this.j);
   }
 
-  /** Show snapshot `i`, exactly. */
+  /**
+   * Show snapshot `i`, exactly.
+   *
+   * @param {number} i
+   */
   go(i, { forget = false } = {}) {
     const target = Math.max(0, Math.min(this.last, Math.round(i)));
     this.phase = 0;
@@ -75,7 +79,11 @@ export class Clock {
     this.arrived = performance.now();
   }
 
-  /** Let `ms` pass. */
+  /**
+   * Let `ms` pass.
+   *
+   * @param {number} ms
+   */
   tick(ms) {
     if (!this.playing) return;
     this.phase += (Math.min(ms, 120) * this.speed) / PERIOD;
@@ -89,13 +97,21 @@ export class Clock {
     }
   }
 
-  /** The next (or with -1 the last) snapshot of which `wanted` says true, or null. */
+  /**
+   * The next (or with -1 the last) snapshot of which `wanted` says true, or null.
+   *
+   * @param {boolean[]} wanted
+   */
   find(wanted, by = 1) {
     for (let i = this.i + by; i >= 0 && i <= this.last; i += by) if (wanted[i]) return i;
     return null;
   }
 
-  /** A growing run: keep the place in time. */
+  /**
+   * A growing run: keep the place in time.
+   *
+   * @param {number} count
+   */
   resize(count) {
     this.count = count;
     if (this.i > this.last) {

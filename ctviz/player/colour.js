@@ -18,9 +18,34 @@ function parse(text, fallback) {
   return value.startsWith("#") ? rgb(value) : value.match(/[\d.]+/g).slice(0, 3).map(Number);
 }
 
-/** @typedef {ReturnType<typeof readTheme>} Theme */
+/**
+ * Colours as style sheets and canvases take them.
+ *
+ * @typedef {object} Theme
+ * @property {boolean} dark
+ * @property {string} bg
+ * @property {string} text
+ * @property {string} muted secondary text
+ * @property {string} faint outlines
+ * @property {string} line rules and frames
+ * @property {string} band every other layer's background
+ * @property {string} accent
+ * @property {string} accentSoft
+ * @property {string[]} sign of a positive and of a negative score
+ * @property {string[]} pair an edge of one run, of the other, of both
+ * @property {string} undefinedFill nodes without a redundancy
+ * @property {(alpha: number) => string} ink text, as faint as that
+ * @property {(share: number) => string} fill of a redundancy from 0 to 1
+ * @property {(share: number) => string} label text on that fill
+ * @property {Record<string, string>} variables of the style sheet
+ */
 
-/** The colours for the theme in force at `root`. */
+/**
+ * The colours for the theme in force at `root`.
+ *
+ * @param {Element} root
+ * @returns {Theme}
+ */
 export function readTheme(root) {
   const style = getComputedStyle(root);
   const get = (name, fallback) => parse(style.getPropertyValue(name), fallback);

@@ -2,6 +2,13 @@
 
 import look from "./look.js";
 
+/**
+ * @typedef {{ kind: string, x: number | null, y: number | null, w?: number, name?: string,
+ *   members?: number[] }} Place a node or supernode, null where it is not drawn
+ * @typedef {{ left: number, top: number, width: number, height: number, radius: number,
+ *   rows: number[][] }} Box the extent of a graph, a head's radius, and [layer, y] of its rows
+ */
+
 const { bend: BEND, fan: FAN, ports: PORTS, stretch: MOST } = look;
 const SAMPLES = 14;
 
@@ -18,7 +25,14 @@ export function rowGap({ rows }) {
   return rows.length > 1 ? Math.abs(rows[1][1] - rows[0][1]) : look.rows.gap;
 }
 
-/** Where an edge enters a node: q, k and v from left to right below a head. */
+/**
+ * Where an edge enters a node: q, k and v from left to right below a head.
+ *
+ * @param {Place} node
+ * @param {string} kind
+ * @param {number} radius
+ * @param {number} fromX
+ */
 export function port(node, kind, radius, fromX) {
   const half = extent(node, radius).h / 2;
   if (node.kind === "head") {
@@ -44,6 +58,9 @@ function exit(node, radius, toX) {
 /**
  * The nodes and their box stretched to a panel of the given aspect (width over height), so that a
  * graph uses the room there is; nodes keep their size.
+ *
+ * @param {{ nodes: Place[], box: Box }} graph
+ * @param {number} aspect
  */
 export function stretch({ nodes, box }, aspect) {
   const ratio = aspect / (box.width / box.height);
@@ -78,6 +95,10 @@ function clearance(place, nodes, members, radius) {
  * A supernode for each collapsed group, where there is room: near the middle of its nodes, or in
  * the place of one of them, which are not drawn themselves; and for each node the place
  * where it is drawn: its own, or that of its group.
+ *
+ * @param {Place[]} nodes
+ * @param {{ name: string, members: number[] }[]} groups
+ * @param {number} radius
  */
 export function collapse(nodes, groups, radius) {
   const places = [...nodes];
@@ -97,7 +118,11 @@ export function collapse(nodes, groups, radius) {
   return { places, supers: supers.filter((place) => place) };
 }
 
-/** The part of the graph that a camera shows for some nodes: centre, width and height. */
+/**
+ * The part of the graph that a camera shows for some nodes: centre, width and height.
+ *
+ * @param {{ x: number, y: number }[]} places
+ */
 export function around(places) {
   const xs = places.map(({ x }) => x);
   const ys = places.map(({ y }) => y);
@@ -110,7 +135,13 @@ export function around(places) {
   };
 }
 
-/** Bezier curves of all edges: 8 numbers each, and points along them for hit tests. */
+/**
+ * Bezier curves of all edges: 8 numbers each, and points along them for hit tests.
+ *
+ * @param {{ slots: any[], E: number, sourceOf: ArrayLike<number>, targetOf: ArrayLike<number>, slotOf: ArrayLike<number> }} model
+ * @param {Box} box
+ * @param {Place[]} nodes
+ */
 export function curves(model, box, nodes) {
   const { slots, E } = model;
   const radius = box.radius;
@@ -145,7 +176,15 @@ export function curves(model, box, nodes) {
   return { bezier, points };
 }
 
-/** The drawn edge nearest to (x, y) within `reach`, or -1. */
+/**
+ * The drawn edge nearest to (x, y) within `reach`, or -1.
+ *
+ * @param {Float32Array} points
+ * @param {number[]} drawn
+ * @param {number} x
+ * @param {number} y
+ * @param {number} reach
+ */
 export function nearest(points, drawn, x, y, reach) {
   let best = -1;
   let least = reach * reach;
