@@ -19,7 +19,7 @@ from ctviz import paths
 from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve
 from ctviz.bench.synthetic import CASES, timeline
 from ctviz.errors import CtvizError
-from ctviz.views.timeline import pack
+from ctviz.views.packing import pack
 
 __all__ = ["bench_player"]
 

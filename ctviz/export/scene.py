@@ -14,7 +14,8 @@ import numpy as np
 
 from ctviz.look import look
 from ctviz.runs.changes import edge_states
-from ctviz.views.timeline import Timeline, pack
+from ctviz.views.packing import pack
+from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
 __all__ = ["Box", "Mark", "Moment", "Scene"]

@@ -14,8 +14,9 @@ from ctviz.runs import Run, Status, list_runs, open_run
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
 from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.views.naming import run_names
+from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import Timeline, pack
+from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees

@@ -37,7 +37,7 @@ from ctviz.export.scene import THICK, Scene
 from ctviz.export.theme import THEMES
 from ctviz.files import not_written, write_json
 from ctviz.runs import Run, open_run
-from ctviz.views.timeline import pack
+from ctviz.views.packing import pack
 from ctviz.views.view import View
 from tests.written_runs import write_run
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ctviz.views.timeline import Curve, Probe, Timeline, pack
+from ctviz.views.packing import pack
+from ctviz.views.timeline import Curve, Probe, Timeline
 from tests.small_graph import GRAPH, circuit, scores
 
 FILE = Path(__file__).parent / "packed.json"

@@ -13,8 +13,8 @@ import pytest
 from ctviz import paths
 from ctviz.runs import open_run
 from ctviz.runs.changes import edge_changes
+from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import pack
 from tests import ROOT
 from tests.player.packed import FILE, packed
 

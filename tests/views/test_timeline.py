@@ -13,16 +13,11 @@ import pytest
 from ctviz.bench.synthetic import CASES, timeline
 from ctviz.circuits.graph import Graph
 from ctviz.runs.groups import NodeGroup
+from ctviz.views.encoding import unpack_attention, unpack_bits, unpack_redundancy, unpack_scores
 from ctviz.views.layout import place
+from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import (
-    Timeline,
-    pack,
-    unpack_attention,
-    unpack_bits,
-    unpack_redundancy,
-    unpack_scores,
-)
+from ctviz.views.timeline import Timeline
 from tests.written_runs import write_run
 
 
