@@ -147,9 +147,14 @@ class Scene:
         """The mark of every edge, as an array of `Mark`."""
         if base is None:
             return np.full(len(self.rows), "")
-        pair = [base, at]
-        errors = (None, None) if self.errors is None else tuple(self.errors[pair])
-        found = edge_states(tuple(self.member[pair]), tuple(self.scores[pair]), errors)
+        errors: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+        if self.errors is not None:
+            errors = (self.errors[base], self.errors[at])
+        circuits, scores = (
+            (self.member[base], self.member[at]),
+            (self.scores[base], self.scores[at]),
+        )
+        found = edge_states(circuits, scores, errors)
         marks: list[tuple[np.ndarray, Mark]] = [
             (found.entered & found.noise, "entered~"),
             (found.entered, "entered"),
