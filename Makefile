@@ -12,14 +12,14 @@ PORT ?= 8501
 TL ?= 3.9
 
 # what runs no model: neither torch nor a browser
-PURE := errors paths files english circuits tasks runs views lessons export
+PURE := errors paths files look english circuits tasks runs views lessons export
 
-.PHONY: app test fast coverage check bench bench-reference clean
+.PHONY: app test fast coverage check javascript bench bench-reference clean
 
 app: $(VENV)/.installed
 	$(BIN)/ctviz app --port $(PORT)
 
-test: check
+test: check javascript
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.installed
@@ -36,6 +36,14 @@ coverage: $(VENV)/.installed
 	for part in $(PURE); do \
 	  $(BIN)/coverage report --show-missing --skip-covered --fail-under=95 \
 	    --include="ctviz/$$part.py,ctviz/$$part/*" || exit 1; done
+
+# What checks the browser code; without npm its tests are skipped, and say so.
+javascript:
+	if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.installed; fi
+
+node_modules/.installed: package.json
+	npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	touch $@
 
 bench: $(VENV)/.installed
 	for shape in tiny smollm2-135m gpt2-small; do \
@@ -60,4 +68,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-tl* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-tl* node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["absolute", "app", "cache", "data", "pages", "runs", "shipped_runs"]
+__all__ = ["absolute", "app", "cache", "data", "pages", "player", "runs", "shipped_runs"]
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -32,6 +32,11 @@ def shipped_runs() -> Path:
 def pages() -> Path:
     """The folder of the app's pages."""
     return PACKAGE / "pages"
+
+
+def player() -> Path:
+    """The folder of the player's browser code."""
+    return PACKAGE / "player"
 
 
 def app() -> Path:

@@ -20,7 +20,7 @@ from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve
 from ctviz.bench.synthetic import CASES, timeline
 from ctviz.errors import CtvizError
 from ctviz.extras import need
-from ctviz.views.timeline import pack
+from ctviz.views.packing import pack
 
 __all__ = ["bench_player"]
 

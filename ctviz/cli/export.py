@@ -191,7 +191,7 @@ def _contents(
 ) -> list[tuple[str, Path, bytes, int | None]]:
     """Kind, place, content and step of every file to write, computed before any is written."""
     from ctviz import export
-    from ctviz.export.origin import nearest
+    from ctviz.runs.snapshot import nearest_snapshot
 
     made: list[tuple[str, Path, bytes, int | None]] = []
     steps: list[int] = []
@@ -225,7 +225,7 @@ def _contents(
             made += [(kind, path / name, content, None) for name, content in files.items()]
     if view.step is not None and not steps and "html" in asked:
         own = [snapshot.step for snapshot in run.snapshots()]
-        steps.append(own[nearest(own, view.step)])
+        steps.append(own[nearest_snapshot(own, view.step)])
     if view.step is not None and steps and steps[0] != view.step:
         notes.insert(0, f"Step {view.step} has no snapshot; the nearest is step {steps[0]}.")
     return made

@@ -9,9 +9,9 @@ from pathlib import Path
 from ctviz.circuits.eap_json import save_eap_json
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import CtvizError, DamagedRun
-from ctviz.export.origin import nearest
 from ctviz.models.context import stored_config
 from ctviz.runs import Run
+from ctviz.runs.snapshot import nearest_snapshot
 
 __all__ = ["CircuitFile", "circuit_file"]
 
@@ -42,7 +42,7 @@ def circuit_file(
         raise CtvizError(
             f"{run.id} has no snapshot that can be read: there is no circuit to export yet."
         )
-    chosen = snapshots[nearest([s.step for s in snapshots], step)]
+    chosen = snapshots[nearest_snapshot([s.step for s in snapshots], step)]
     d_model = _width(run.config.model)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "circuit.json"

@@ -17,6 +17,7 @@ from matplotlib.path import Path as Outline
 from ctviz.export.scene import Moment, Scene
 from ctviz.export.sheet import INCHES, Color, number, panel, rgba
 from ctviz.export.theme import Theme, mix
+from ctviz.look import look
 
 __all__ = ["ASPECT", "GRAPH", "GraphPanel"]
 
@@ -26,6 +27,8 @@ WIDTH, HEIGHT = INCHES[0] * 72 * GRAPH[2], INCHES[1] * 72 * GRAPH[3]
 ROOM = (WIDTH - GUTTER - 12, HEIGHT - 18)  # points for the nodes
 ASPECT = ROOM[0] / ROOM[1]
 DASH = (0, (1.6, 2.6))
+NODES, EDGES, ROWS = look()["nodes"], look()["edges"], look()["rows"]
+OPACITY, TIP = EDGES["opacity"], EDGES["tip"]
 
 
 class GraphPanel:
@@ -54,7 +57,7 @@ class GraphPanel:
         for place, (layer, y) in enumerate(box.rows):
             if place % 2 == 0:
                 band = Rectangle(
-                    (left, y - 0.62 * box.gap), span, box.gap, color=rgba(theme.band), lw=0
+                    (left, y - ROWS["above"] * box.gap), span, box.gap, color=rgba(theme.band), lw=0
                 )
                 axes.add_patch(band)
             if box.gap * scale >= 9 or layer % 5 == 0:
@@ -107,7 +110,7 @@ class GraphPanel:
         scene, theme, scale = self.scene, self.theme, self.scale
         active: set[int] = set()
         drawn = int((moment.widths > 0).sum())
-        weakest = 0.14 + 0.2 * min(1.0, 90 / max(1, drawn))
+        weakest = OPACITY["weakest"] + OPACITY["few"] * min(1.0, OPACITY["many"] / max(1, drawn))
         under = _Strokes()  # entered, left, strengthened
         lines, seams, tips = _Strokes(), _Strokes(), _Tips()
         for k in np.argsort(moment.widths, kind="stable"):
@@ -127,14 +130,16 @@ class GraphPanel:
             slot = scene.slots[scene.slot_of[edge]]
             active |= {int(scene.rows[edge]), slot["node"], *slot["feeds"]}
             if mark == "entered":
-                under.add(curve, rgba(color, 0.2), 10 * scale)
+                under.add(curve, rgba(color, 0.2), EDGES["glow"] * scale)
             elif mark == "entered~":
-                under.add(curve, rgba(theme.muted, 0.13), 10 * scale)
+                under.add(curve, rgba(theme.muted, 0.13), EDGES["glow"] * scale)
             elif mark == "strengthened":
                 under.add(curve, rgba(theme.text, 0.62), (width + 2.6) * scale)
-            share = width / 6.5
-            lines.add(curve, rgba(color, min(0.92, weakest + 0.95 * share)), width * scale)
-            tips.add(curve, rgba(color, min(0.95, weakest + 0.15 + 0.95 * share)), width)
+            share = width / EDGES["thick"]
+            strength = weakest + OPACITY["by"] * share
+            lines.add(curve, rgba(color, min(OPACITY["most"], strength)), width * scale)
+            strength = min(OPACITY["tipMost"], weakest + OPACITY["tip"] + OPACITY["by"] * share)
+            tips.add(curve, rgba(color, strength), width)
             if mark == "weakened":
                 seams.add(curve, rgba(theme.bg, 0.8), (width + 1) * scale, dashed=True)
         under.draw(axes, 2.0)
@@ -153,16 +158,17 @@ class GraphPanel:
             share = float(shares[n]) if n < len(shares) else math.nan
             chosen = n in scene.selected
             idle = n not in active and not chosen
-            shown = 0.22 if idle and scene.selected else 0.5 if idle else 1.0
+            faded = NODES["faded"]["far" if scene.selected else "idle"]
+            shown = faded if idle else 1.0
             changed = n < len(updated) and bool(updated[n])
             fill = mix(theme.bg, theme.fill(share), shown)
             edge = theme.accent if chosen else theme.text if changed else theme.faint
-            width = 2.0 if chosen else 1.6 if changed else 0.9
+            width = NODES["outline"]["chosen" if chosen else "updated" if changed else "other"]
             if chosen:
                 axes.add_patch(self._shape(node, rgba(theme.accent, 0.25), None, 9 * scale))
             outline = rgba(mix(theme.bg, edge, shown))
             axes.add_patch(self._shape(node, outline, rgba(fill), width * scale))
-            size = {"head": 12.5, "mlp": 11.0, "kv": 8.0}.get(node["kind"], 13.0) * scale * 0.92
+            size = NODES["letters"][node["kind"]] * scale * 0.92
             if node["kind"] == "head" and node["unit"] > 9:
                 size *= 0.88
             if size >= 4:
@@ -188,7 +194,7 @@ class GraphPanel:
         if node["kind"] == "head":
             return Circle((node["x"], node["y"]), self.scene.box.radius, **style)
         w, h = self.scene.extent(node)
-        corner = 6 if node["kind"] == "mlp" else h / 2
+        corner = NODES["mlp"]["corner"] if node["kind"] == "mlp" else h / 2
         round_box = f"round,pad=0,rounding_size={corner}"
         return FancyBboxPatch(
             (node["x"] - w / 2, node["y"] - h / 2), w, h, boxstyle=round_box, **style
@@ -285,7 +291,7 @@ class _Tips:
         (x, y), (dx, dy) = curve[3], curve[3] - curve[2]
         long = math.hypot(dx, dy) or 1.0
         ux, uy = dx / long, dy / long
-        size, half = 3.4 + 0.95 * width, 1.7 + 0.55 * width
+        size, half = (TIP[k]["at"] + TIP[k]["by"] * width for k in ("length", "half"))
         self.corners.append(
             [
                 (x, y),

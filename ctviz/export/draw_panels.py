@@ -176,19 +176,7 @@ class SidePanels:
     ) -> None:
         theme, steps = self.theme, self.timeline.steps
         step = steps[at]
-        title = NAMES.get(key, clean(key).capitalize())
-        write(figure, left, 0.388, title, 10, theme.text, room=wide, weight="bold")
-        for row, curve in enumerate(curves[:2]):
-            label = self.timeline.metric if key == "metric" else curve.label
-            words = f"{number(_at(curve, step))}  {clean(label)}"
-            color = theme.text if curve.kind == "main" else theme.muted
-            prefix = "– – " if curve.kind == "reference" else "— " if len(curves) > 1 else ""
-            lines = [prefix + words]
-            if len(curves) == 1:
-                lines = wrapped(words, wide * INCHES[0] * 72, 7.5, 2)
-            for line, text in enumerate(lines):
-                y = 0.361 - 0.022 * (row + line)
-                write(figure, left, y, text, 7.5, color, room=wide)
+        self._caption(figure, left, wide, key, curves, step)
         inner = 0.026
         axes = figure.add_axes((left + inner, 0.085, wide - inner, 0.232))
         axes.set_facecolor("none")
@@ -217,13 +205,7 @@ class SidePanels:
                 )
         axes.axvline(step, color=rgba(theme.accent), lw=1.2, clip_on=False)
         axes.set_xlim(*((steps[0], steps[-1]) if len(steps) > 1 else (step - 0.5, step + 0.5)))
-        low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-        if key == "faithfulness":
-            low, high = min(low, 0.0), max(high, 1.0)
-        if key in ("loss", "retention"):
-            low = min(low, 0.0)
-        room = 0.06 * (high - low) or 0.5
-        axes.set_ylim(low - (room if low else 0.0), high + room)
+        axes.set_ylim(*_limits(key, values))
         axes.locator_params(axis="y", nbins=4)
         axes.set_xticks([steps[0], steps[-1]] if len(steps) > 1 else [step])
         axes.grid(axis="y", color=rgba(theme.line), lw=0.6)
@@ -244,6 +226,36 @@ class SidePanels:
                 fontsize=8,
                 color=rgba(theme.muted),
             )
+
+    def _caption(
+        self, figure: Figure, left: float, wide: float, key: str, curves: list[Curve], step: int
+    ) -> None:
+        """The panel's name and, below it, what its curves are at the step."""
+        theme = self.theme
+        title = NAMES.get(key, clean(key).capitalize())
+        write(figure, left, 0.388, title, 10, theme.text, room=wide, weight="bold")
+        for row, curve in enumerate(curves[:2]):
+            label = self.timeline.metric if key == "metric" else curve.label
+            words = f"{number(_at(curve, step))}  {clean(label)}"
+            color = theme.text if curve.kind == "main" else theme.muted
+            prefix = "– – " if curve.kind == "reference" else "— " if len(curves) > 1 else ""
+            lines = [prefix + words]
+            if len(curves) == 1:
+                lines = wrapped(words, wide * INCHES[0] * 72, 7.5, 2)
+            for line, text in enumerate(lines):
+                y = 0.361 - 0.022 * (row + line)
+                write(figure, left, y, text, 7.5, color, room=wide)
+
+
+def _limits(key: str, values: np.ndarray) -> tuple[float, float]:
+    """The values at the foot and at the top of a panel."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    if key == "faithfulness":
+        low, high = min(low, 0.0), max(high, 1.0)
+    if key in ("loss", "retention"):
+        low = min(low, 0.0)
+    room = 0.06 * (high - low) or 0.5
+    return low - (room if low else 0.0), high + room
 
 
 def _corners(x: float, y: float, w: float, h: float) -> list[tuple[float, float]]:

@@ -15,7 +15,7 @@ from ctviz.views.naming import METHODS
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import Timeline
 
-__all__ = ["nearest", "origin", "sentence", "timeline_of"]
+__all__ = ["origin", "sentence", "timeline_of"]
 
 
 def timeline_of(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timeline:
@@ -42,13 +42,6 @@ def timeline_of(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timelin
     if timeline is None or not timeline.steps:
         raise nothing
     return replace(timeline, task=_short(timeline.task), model=_short(timeline.model))
-
-
-def nearest(steps: list[int], asked: int | None) -> int:
-    """Index of the snapshot nearest to a training step, the earlier of two; None: the last."""
-    if asked is None:
-        return len(steps) - 1
-    return min(range(len(steps)), key=lambda i: abs(steps[i] - asked))
 
 
 def origin(run: Run) -> dict[str, Any]:

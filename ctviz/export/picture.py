@@ -22,11 +22,12 @@ from PIL import Image
 from ctviz.errors import DamagedRun
 from ctviz.export.draw_graph import ASPECT, GRAPH, GraphPanel
 from ctviz.export.draw_panels import SidePanels
-from ctviz.export.origin import nearest, sentence, timeline_of
+from ctviz.export.origin import sentence, timeline_of
 from ctviz.export.scene import Scene
 from ctviz.export.sheet import INCHES, clean, rgba, write
 from ctviz.export.theme import THEMES, Rgb, Theme, ThemeName
 from ctviz.runs import Run
+from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.views.naming import METHODS
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
@@ -108,7 +109,7 @@ def draw_timeline(
     """
     drawing = _Drawing(timeline, origin, view or View(), THEMES[theme])
     steps = drawing.timeline.steps
-    at = nearest(steps, drawing.view.step)
+    at = nearest_snapshot(steps, drawing.view.step)
     with DRAWING, rc_context(STYLE):
         figure = drawing.figure(at, list(range(len(steps))))
         kept = io.BytesIO()

@@ -1,5 +1,6 @@
 // Mounts the player in a replay file. What is shown lives in the address, after the #.
 
+import { nearestSnapshot } from "ctviz/clock.js";
 import mount from "ctviz/player.js";
 import vis from "ctviz/vis-network";
 
@@ -30,8 +31,7 @@ function fromHash() {
     else if (/^\d{1,15}$/.test(text)) view[name] = Number(text);
   }
   if (view.step !== null && payload.steps.length && !payload.steps.includes(view.step)) {
-    const near = payload.steps.reduce((a, b) =>
-      Math.abs(b - view.step) < Math.abs(a - view.step) ? b : a);
+    const near = payload.steps[nearestSnapshot(payload.steps, view.step)];
     words.push(`Step ${view.step} has no snapshot; the nearest is step ${near}.`);
     view.step = near;
   }

@@ -20,7 +20,7 @@ from ctviz.export.origin import sentence, timeline_of
 from ctviz.export.theme import THEMES
 from ctviz.player import FOLDER, vis_file
 from ctviz.runs import Run
-from ctviz.views.timeline import pack
+from ctviz.views.packing import pack
 from ctviz.views.view import View
 
 __all__ = ["make_replay"]

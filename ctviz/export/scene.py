@@ -12,18 +12,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ctviz.runs.changes import BAND
-from ctviz.views.timeline import Timeline, pack
+from ctviz.look import look
+from ctviz.runs.changes import edge_states
+from ctviz.views.packing import pack
+from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
 __all__ = ["Box", "Mark", "Moment", "Scene"]
 
 Mark = Literal["", "entered", "left", "entered~", "left~", "strengthened", "weakened"]
-THIN, THICK = 0.7, 6.5  # widths of the weakest and the strongest edge
-QUANTILE = 0.985  # the widest line stands for that quantile of |score|
-STRETCH = 2.4
-SIZES = {"input": (132.0, 26.0), "logits": (132.0, 26.0), "mlp": (42.0, 22.0), "kv": (24.0, 11.0)}
-PORT = {"q": -8.0, "k": 0.0, "v": 8.0}
+LOOK = look()
+THIN, THICK = LOOK["edges"]["thin"], LOOK["edges"]["thick"]  # weakest and strongest edge
+QUANTILE, STRETCH = LOOK["edges"]["quantile"], LOOK["stretch"]
+PORTS, FAN, BEND = LOOK["ports"], LOOK["fan"], LOOK["bend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Box:
     @property
     def gap(self) -> float:
         """Distance between two layers."""
-        return abs(self.rows[1][1] - self.rows[0][1]) if len(self.rows) > 1 else 80.0
+        return abs(self.rows[1][1] - self.rows[0][1]) if len(self.rows) > 1 else LOOK["rows"]["gap"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +116,7 @@ class Scene:
             scores = np.where(here[edges], scores, self.scores[base, edges])
         share = np.minimum(1.0, np.abs(scores) / self.widest)
         widths = np.where(here[edges], THIN + (THICK - THIN) * share, 0.0)
-        marks: list[Mark] = ["" if base is None else self._mark(int(e), at, base) for e in edges]
+        marks = self._marks(at, base)[edges].tolist()
         return Moment(at, base, edges, scores, widths, marks)
 
     def shares(self, at: int) -> np.ndarray:
@@ -135,25 +136,34 @@ class Scene:
         """Width and height of a node."""
         if node["kind"] == "head":
             return 2 * self.box.radius, 2 * self.box.radius
-        return SIZES[node["kind"]]
+        size = LOOK["nodes"][node["kind"]]
+        return size["width"], size["height"]
 
     def name(self, edge: int) -> str:
         """An edge's name, source->slot."""
         return f"{self.nodes[self.rows[edge]]['name']}->{self.slots[self.slot_of[edge]]['name']}"
 
-    def _mark(self, edge: int, at: int, base: int) -> Mark:
-        inside, was = bool(self.member[at, edge]), bool(self.member[base, edge])
-        now, then = self.scores[at, edge], self.scores[base, edge]
-        noise = False
+    def _marks(self, at: int, base: int | None) -> np.ndarray:
+        """The mark of every edge, as an array of `Mark`."""
+        if base is None:
+            return np.full(len(self.rows), "")
+        errors: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
         if self.errors is not None:
-            error = math.hypot(float(self.errors[at, edge]), float(self.errors[base, edge]))
-            noise = abs(now - then) <= BAND * error
-        if inside != was:
-            state: Mark = "entered" if inside else "left"
-            return f"{state}~" if noise else state  # type: ignore[return-value]
-        if noise or self.errors is None:
-            return ""
-        return "strengthened" if abs(now) > abs(then) else "weakened"
+            errors = (self.errors[base], self.errors[at])
+        circuits, scores = (
+            (self.member[base], self.member[at]),
+            (self.scores[base], self.scores[at]),
+        )
+        found = edge_states(circuits, scores, errors)
+        marks: list[tuple[np.ndarray, Mark]] = [
+            (found.entered & found.noise, "entered~"),
+            (found.entered, "entered"),
+            (found.left & found.noise, "left~"),
+            (found.left, "left"),
+            (found.stayed & found.beyond & found.grew, "strengthened"),
+            (found.stayed & found.beyond, "weakened"),
+        ]
+        return np.select([where for where, _ in marks], [mark for _, mark in marks], "")
 
     def _curve(self, edge: int) -> np.ndarray:
         """The Bezier curve of an edge: its four points, float [4, 2]."""
@@ -162,10 +172,11 @@ class Scene:
         ax, ay = self._exit(source, target["x"])
         bx, by = self._port(target, slot["kind"], source["x"])
         rise = ay - by
-        pull = max(14.0, min(0.46 * rise, 1.25 * box.gap))
+        pull = max(BEND["least"], min(BEND["share"] * rise, BEND["gaps"] * box.gap))
         # An edge that runs up its own column would pass behind the nodes there: bend it aside.
-        near = abs(ax - bx) < 26 and rise > 1.2 * box.gap
-        side = (1 if edge % 2 else -1) * min(34.0, 16 + 0.06 * rise) if near else 0.0
+        near = abs(ax - bx) < BEND["near"] and rise > BEND["far"] * box.gap
+        aside = min(BEND["most"], BEND["side"] + BEND["aside"] * rise)
+        side = (1 if edge % 2 else -1) * aside if near else 0.0
         return np.array([[ax, ay], [ax + side, ay - pull], [bx + side, by + pull], [bx, by]])
 
     def _exit(self, node: dict[str, Any], toward: float) -> tuple[float, float]:
@@ -175,18 +186,19 @@ class Scene:
     def _port(self, node: dict[str, Any], kind: str, toward: float) -> tuple[float, float]:
         """Where an edge enters a node: q, k and v from left to right below a head."""
         if node["kind"] == "head":
-            dx = PORT.get(kind, 0.0)
+            dx = PORTS["head"].get(kind, 0)
             return node["x"] + dx, node["y"] + math.sqrt(self.box.radius**2 - dx * dx)
         bottom = node["y"] + self.extent(node)[1] / 2
         if node["kind"] == "kv":
-            return node["x"] + (-6.0 if kind == "k" else 6.0), bottom
+            return node["x"] + PORTS["kv"][kind], bottom
         return node["x"] + _fan(node, toward), bottom
 
 
 def _fan(node: dict[str, Any], toward: float) -> float:
     """The ends are wide, so edges fan out along them instead of meeting in one point."""
-    spread = 14.0 if node["kind"] == "mlp" else SIZES[node["kind"]][0] / 2 - 12
-    return max(-spread, min(spread, 0.22 * (toward - node["x"])))
+    width = LOOK["nodes"][node["kind"]]["width"]
+    spread = FAN["mlp"] if node["kind"] == "mlp" else width / 2 - FAN["margin"]
+    return float(max(-spread, min(spread, FAN["share"] * (toward - node["x"]))))
 
 
 def _stretch(box: dict[str, Any], aspect: float) -> tuple[float, float]:

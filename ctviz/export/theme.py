@@ -1,7 +1,4 @@
-"""Colours of a replay and of pictures: the player's own, in Python.
-
-The scales are those of ``ctviz/player/colour.js``; a test compares the two.
-"""
+"""Colours of a replay and of pictures, from the table that the player reads (`ctviz.look`)."""
 
 from __future__ import annotations
 
@@ -10,10 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ctviz.look import Rgb, look, rgb
+
 __all__ = ["THEMES", "Rgb", "Theme", "ThemeName", "legend_at", "mix"]
 
-STEPS = 1023  # of the scale; fine, because it is steep near 100 %
-Rgb = tuple[int, int, int]
+LOOK = look()
+MIXES, SCALE, LABELS = LOOK["mixes"], LOOK["redundancy"], LOOK["labels"]
+STEPS: int = SCALE["steps"]  # fine, because the scale is steep near 100 %
 ThemeName = Literal["light", "dark"]
 
 
@@ -31,27 +31,27 @@ class Theme:
     @property
     def muted(self) -> Rgb:
         """Secondary text."""
-        return mix(self.text, self.bg, 0.28)
+        return mix(self.text, self.bg, MIXES["muted"])
 
     @property
     def faint(self) -> Rgb:
         """Outlines."""
-        return mix(self.text, self.bg, 0.62)
+        return mix(self.text, self.bg, MIXES["faint"])
 
     @property
     def line(self) -> Rgb:
         """Rules and frames."""
-        return mix(self.bg, self.text, 0.14)
+        return mix(self.bg, self.text, MIXES["line"])
 
     @property
     def band(self) -> Rgb:
         """Every other layer's background."""
-        return mix(self.bg, self.text, 0.035 if self.dark else 0.022)
+        return mix(self.bg, self.text, MIXES["band"]["dark" if self.dark else "light"])
 
     @property
     def undefined(self) -> Rgb:
         """Nodes without a redundancy."""
-        return mix(self.bg, self.text, 0.05)
+        return mix(self.bg, self.text, MIXES["undefined"])
 
     def fill(self, redundancy: float) -> Rgb:
         """Colour of a redundancy from 0 to 1; of NaN, that of undefined ones."""
@@ -64,7 +64,8 @@ class Theme:
         if math.isnan(redundancy):
             return self.text
         r, g, b = ((v / 255) ** 2.2 for v in self.fill(redundancy))
-        return (28, 20, 32) if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 else (255, 255, 255)
+        light = 0.2126 * r + 0.7152 * g + 0.0722 * b
+        return rgb(LABELS["dark" if light > LABELS["darkFrom"] else "light"])
 
     def variables(self) -> dict[str, str]:
         """The variables that the player reads, as Streamlit sets them."""
@@ -77,24 +78,19 @@ class Theme:
         }
 
 
-THEMES: dict[ThemeName, Theme] = {
-    "light": Theme(
-        dark=False,
-        bg=(255, 255, 255),
-        text=(21, 23, 26),
-        accent=(52, 73, 94),
-        supports=(27, 108, 176),
-        against=(208, 92, 4),
-    ),
-    "dark": Theme(
-        dark=True,
-        bg=(14, 17, 23),
-        text=(250, 250, 250),
-        accent=(84, 118, 154),
-        supports=(98, 178, 240),
-        against=(245, 158, 66),
-    ),
-}
+def _theme(name: ThemeName) -> Theme:
+    colors = {key: rgb(value) for key, value in LOOK["themes"][name].items()}
+    return Theme(
+        dark=name == "dark",
+        bg=colors["background"],
+        text=colors["text"],
+        accent=colors["accent"],
+        supports=colors["supports"],
+        against=colors["against"],
+    )
+
+
+THEMES: dict[ThemeName, Theme] = {"light": _theme("light"), "dark": _theme("dark")}
 
 
 def mix(one: Rgb, other: Rgb, share: float) -> Rgb:
@@ -111,9 +107,9 @@ def legend_at(redundancy: float) -> float:
 @functools.cache
 def _fill(dark: bool, place: int) -> Rgb:
     need = math.sqrt(1 - place / STEPS)
-    if dark:
-        return _oklch(0.3 + 0.56 * need, 0.012 + 0.15 * need, 325)
-    return _oklch(0.978 - 0.6 * need, 0.004 + 0.19 * need, 325)
+    ends = SCALE["dark" if dark else "light"]
+    lightness, chroma = (at + by * need for at, by in (ends["lightness"], ends["chroma"]))
+    return _oklch(lightness, chroma, SCALE["hue"])
 
 
 def _css(color: Rgb) -> str:

@@ -12,10 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from ctviz.look import look
+
 __all__ = ["draw_curves"]
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart
-COLOURS = {"eap": "#0072b2", "eap-ig": "#d55e00", "exact": "#009e73", "random": "#7f7f7f"}
+COLOURS = {"eap": "blue", "eap-ig": "vermillion", "exact": "green", "random": "grey"}
 MARKERS = {"eap": "o", "eap-ig": "s", "exact": "D", "random": "x"}
 
 
@@ -61,7 +63,7 @@ def _draw_panel(panel: Axes, rows: pd.DataFrame, found: dict[str, dict[str, Any]
     for method in dict.fromkeys(rows["method"]):
         area = found[method]
         cpr, cmd = f"CPR {area['cpr']:.2f}", f"CMD {area['cmd']:.2f}"
-        colour = COLOURS[method]
+        colour = look()["palette"][COLOURS[method]]
         style: dict[str, Any] = {"color": colour, "marker": MARKERS[method], "markersize": 4}
         mine = rows[rows["method"] == method]
         if method == "random":

@@ -12,7 +12,7 @@ import numpy as np
 from ctviz.circuits.graph import Graph, kind_of
 from ctviz.errors import DamagedRun, UnknownName
 from ctviz.runs import Run
-from ctviz.runs.changes import edge_changes
+from ctviz.runs.changes import NOISE_BAND, edge_states
 from ctviz.runs.snapshot import ProbeReading, Snapshot
 
 __all__ = [
@@ -82,7 +82,7 @@ class Facts:
         return [
             edge
             for edge in self.circuit(step)
-            if not abs(self.score(edge, step)) > 2 * self.error(edge, step)
+            if not abs(self.score(edge, step)) > NOISE_BAND * self.error(edge, step)
         ]
 
     def turnover(self) -> tuple[int, int]:
@@ -90,10 +90,14 @@ class Facts:
         which its score changed by no more than two standard errors of the difference."""
         times = quiet = 0
         for before, after in zip(self.snapshots, self.snapshots[1:], strict=False):
-            states = edge_changes(before, after, self.graph)
-            states = states[states["state"].isin(["entered", "left"])]
-            times += len(states)
-            quiet += int(((states["after"] - states["before"]).abs() <= 2 * states["error"]).sum())
+            found = edge_states(
+                (before.circuit, after.circuit),
+                (before.scores, after.scores),
+                (before.error, after.error),
+            )
+            turned = found.entered | found.left
+            times += int(turned.sum())
+            quiet += int((turned & found.noise).sum())
         return times, quiet
 
     def against(self, step: int) -> list[str]:

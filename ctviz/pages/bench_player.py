@@ -8,7 +8,7 @@ import streamlit as st
 
 from ctviz.bench.synthetic import timeline
 from ctviz.pages.player import player
-from ctviz.views.timeline import pack
+from ctviz.views.packing import pack
 
 st.set_page_config(page_title="player", layout="wide")
 

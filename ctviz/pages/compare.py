@@ -14,6 +14,7 @@ from ctviz.pages.player import follow, player
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs, open_run
+from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.views import compare, compared
 from ctviz.views import compare_figures as figures
 from ctviz.views.compare_figures import AXES, Across, Upright
@@ -248,7 +249,7 @@ def _steps(side: Side, against: int | None) -> tuple[int, int]:
         return steps[0], steps[0]
     reference = steps[0]
     if against is not None:
-        reference = min(steps, key=lambda step: abs(step - against))
+        reference = steps[nearest_snapshot(steps, against)]
         if reference != against:
             st.warning(
                 f"There is no snapshot of step {against}; the nearest one is of step {reference}.",
@@ -285,7 +286,7 @@ def _play(payload: dict[str, Any], name: str, order: list[str], against: int | N
     key = f"compare-{name}"
     view = View.from_query(_query())
     steps = payload["steps"]
-    step = steps[-1] if view.step is None else min(steps, key=lambda s: abs(s - view.step))
+    step = steps[nearest_snapshot(steps, view.step)]
     if view.step not in (None, step):
         st.warning(
             f"There is no snapshot of step {view.step}; the nearest one is of step {step}.",

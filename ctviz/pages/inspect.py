@@ -23,6 +23,7 @@ from ctviz.pages.questions import (
 from ctviz.pages.sections import InspectedNode, Read, model_section, node_sections
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs
+from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.runs.weights import kept_steps
 from ctviz.views import inspection as views
 from ctviz.views.compared import default_choice
@@ -104,7 +105,7 @@ def _shown(run: Run, query: dict[str, str], places: Sequence[Any]) -> InspectedN
         return None
     view = View.from_query(query)
     steps = [snapshot.step for snapshot in snapshots]
-    step = steps[-1] if view.step is None else min(steps, key=lambda s: abs(s - (view.step or 0)))
+    step = steps[nearest_snapshot(steps, view.step)]
     if view.step is not None and step != view.step:
         _missing(f"There is no snapshot at step {view.step}; this is step {step}, the nearest.")
     asked = view.nodes[0] if view.nodes else ""

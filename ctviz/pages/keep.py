@@ -21,6 +21,7 @@ from ctviz.models.known import resolve
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import engine
 from ctviz.runs import Run
+from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.runs.weights import kept_steps, weights_of
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
@@ -40,7 +41,7 @@ def keep(run: Run, view: View) -> None:
     if not box.open:
         return
     # The package is loaded when the list is first opened: matplotlib takes a moment.
-    from ctviz.export.origin import nearest, timeline_of
+    from ctviz.export.origin import timeline_of
 
     with box, st.container(width=WIDTH):
         try:
@@ -50,7 +51,7 @@ def keep(run: Run, view: View) -> None:
             return
         steps = timeline.steps
         usual = steps[-1] if run.status().live else steps[0]
-        step = steps[nearest(steps, usual if view.step is None else view.step)]
+        step = steps[nearest_snapshot(steps, usual if view.step is None else view.step)]
         shown = replace(view, step=step)
         st.markdown(f":small[Pictures, circuit and the start of the replay: step {step:,}]")
         _moving(run, shown, timeline)

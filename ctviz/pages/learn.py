@@ -20,8 +20,8 @@ from ctviz.lessons.markup import explained, literal
 from ctviz.pages.player import player
 from ctviz.pages.session import folders
 from ctviz.runs import open_run
+from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import pack
 from ctviz.views.view import View
 
 LONGEST = 80  # characters of a link's words that are looked at

@@ -12,9 +12,11 @@ from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, Status, list_runs, open_run
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
+from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.views.naming import run_names
+from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import Timeline, pack
+from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees
@@ -179,7 +181,7 @@ def _missing(view: View, timeline: Timeline) -> list[str]:
     problems = []
     steps = timeline.steps
     if view.step is not None and steps and view.step not in steps:
-        nearest = min(steps, key=lambda step: abs(step - (view.step or 0)))
+        nearest = steps[nearest_snapshot(steps, view.step)]
         problems.append(
             f"There is no snapshot of step {view.step}; the nearest one is of step {nearest}."
         )

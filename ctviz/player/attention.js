@@ -1,6 +1,7 @@
 // One head's attention on a probe prompt: at the shown step, at the first, and the difference.
 
-import { fitCanvas, h, percent } from "./dom.js";
+import { fitCanvas, h } from "./dom.js";
+import { percent } from "./numbers.js";
 
 const FONT = '11px "Source Sans", "Source Sans Pro", system-ui, sans-serif';
 
@@ -24,6 +25,7 @@ export class AttentionMaps {
     this.tokens = tokens;
   }
 
+  /** @param {import("./colour.js").Theme} theme */
   draw(view, model, theme) {
     const { maps, tokens } = this;
     const width = this.element.clientWidth;

@@ -1,18 +1,28 @@
 // What changed between two snapshots, or differs between two runs: by edge, and in words.
+//
+// The rule is that of ctviz/runs/changes.py, whose noise band comes with the payload.
 
-const BAND = 2; // standard errors of a difference inside of which it is noise, as in ctviz.dynamics
+/**
+ * @typedef {{ E: number, member: ArrayLike<number>, score: ArrayLike<number>,
+ *   error: ArrayLike<number> | null, noiseBand: number }} Compared edges by [snapshot, edge]
+ */
 
 /**
  * How an edge changed from snapshot `a` to snapshot `b`: "", if it is in neither circuit, or
  * entered, left, strengthened, weakened, noise (inside the noise band) or same (the errors are not
  * known). An edge that entered or left by no more than noise is "entered~" or "left~".
+ *
+ * @param {Compared} model
+ * @param {number} e
+ * @param {number} a
+ * @param {number} b
  */
 export function change(model, e, a, b) {
-  const { E, member, score, error } = model;
+  const { E, member, score, error, noiseBand } = model;
   const [from, to] = [a * E + e, b * E + e];
   if (!member[from] && !member[to]) return "";
   const moved = score[to] - score[from];
-  const band = error ? BAND * Math.hypot(error[from], error[to]) : NaN;
+  const band = error ? noiseBand * Math.hypot(error[from], error[to]) : NaN;
   const noisy = Number.isNaN(band) ? null : Math.abs(moved) <= band;
   if (!member[from]) return noisy ? "entered~" : "entered";
   if (!member[to]) return noisy ? "left~" : "left";
@@ -21,7 +31,13 @@ export function change(model, e, a, b) {
   return Math.abs(score[to]) > Math.abs(score[from]) ? "strengthened" : "weakened";
 }
 
-/** The changes of the whole circuit from snapshot `before` to snapshot `now`, counted. */
+/**
+ * The changes of the whole circuit from snapshot `before` to snapshot `now`, counted.
+ *
+ * @param {Compared & { steps: number[], whole: { kept: number, dropped: number } }} model
+ * @param {number} before
+ * @param {number} now
+ */
 export function changeWords(model, before, now) {
   const count = {};
   for (let e = 0; e < model.E; e += 1) {

@@ -7,10 +7,26 @@
 const PERIOD = 420; // ms a snapshot at speed 1
 const DWELL = 0.3; // share of the period spent exactly at the snapshot
 
+/**
+ * Index of the snapshot nearest to a training step, the earlier of two as near. The same rule as
+ * `ctviz.runs.snapshot.nearest_snapshot`; both are tested on one table of cases.
+ *
+ * @param {number[]} steps increasing, at least one
+ * @param {number} asked
+ */
+export function nearestSnapshot(steps, asked) {
+  let best = 0;
+  steps.forEach((step, i) => {
+    if (Math.abs(step - asked) < Math.abs(steps[best] - asked)) best = i;
+  });
+  return best;
+}
+
 const ease = (x) => x * x * (3 - 2 * x);
 
 export class Clock {
-  constructor() {
+  /** `still`: nothing moves between snapshots, for people who ask for reduced motion. */
+  constructor({ still = false } = {}) {
     this.count = 0;
     this.i = 0;
     this.phase = 0;
@@ -19,7 +35,7 @@ export class Clock {
     this.playing = false;
     this.speed = 1;
     this.loop = false;
-    this.still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.still = still;
   }
 
   get last() {
@@ -49,7 +65,11 @@ export class Clock {
     if (onward) this.go(this.j);
   }
 
-  /** Show snapshot `i`, exactly. */
+  /**
+   * Show snapshot `i`, exactly.
+   *
+   * @param {number} i
+   */
   go(i, { forget = false } = {}) {
     const target = Math.max(0, Math.min(this.last, Math.round(i)));
     this.phase = 0;
@@ -59,7 +79,11 @@ export class Clock {
     this.arrived = performance.now();
   }
 
-  /** Let `ms` pass. */
+  /**
+   * Let `ms` pass.
+   *
+   * @param {number} ms
+   */
   tick(ms) {
     if (!this.playing) return;
     this.phase += (Math.min(ms, 120) * this.speed) / PERIOD;
@@ -73,13 +97,21 @@ export class Clock {
     }
   }
 
-  /** The next (or with -1 the last) snapshot of which `wanted` says true, or null. */
+  /**
+   * The next (or with -1 the last) snapshot of which `wanted` says true, or null.
+   *
+   * @param {boolean[]} wanted
+   */
   find(wanted, by = 1) {
     for (let i = this.i + by; i >= 0 && i <= this.last; i += by) if (wanted[i]) return i;
     return null;
   }
 
-  /** A growing run: keep the place in time. */
+  /**
+   * A growing run: keep the place in time.
+   *
+   * @param {number} count
+   */
   resize(count) {
     this.count = count;
     if (this.i > this.last) {

@@ -1,6 +1,7 @@
 // Metric curves as small multiples on the player's time axis; a click or drag moves the clock.
 
-import { h, number, s, setText } from "./dom.js";
+import { h, s, setText } from "./dom.js";
+import { number } from "./numbers.js";
 import { source } from "./tooltip.js";
 
 const NAMES = {
@@ -100,8 +101,7 @@ export class Curves {
 
   panel(key, curves) {
     const { model } = this;
-    const main = curves.filter((curve) => curve.kind !== "reference");
-    const readouts = curves.map((curve) => h("b", {}));
+    const readouts = curves.map(() => h("b", {}));
     const svg = s("svg", { class: "cz-plot", "aria-hidden": "true" });
     const names = curves.map((curve, at) =>
       h("span", {
@@ -166,31 +166,12 @@ export class Curves {
     const { steps } = this.model;
     const first = steps[0] ?? 0;
     const last = Math.max(steps[steps.length - 1] ?? 1, first + 1e-9);
-    let low = Math.min(...values);
-    let high = Math.max(...values);
-    if (!values.length) [low, high] = [0, 1];
-    if (panel.key === "faithfulness") [low, high] = [Math.min(low, 0), Math.max(high, 1)];
-    if (ZERO_BASED.has(panel.key)) low = Math.min(low, 0);
-    if (high - low < 1e-9) [low, high] = COUNTS.has(panel.key) ? [0, 1] : [low - 0.5, high + 0.5];
-    const room = 0.06 * (high - low);
-    [low, high] = [low - (low < 0 || low > 0 ? room : 0), high + room];
+    const [low, high] = limits(panel.key, values);
     const x = (step) => PAD.left + ((step - first) / (last - first)) * (w - PAD.left - PAD.right);
     const y = (value) => PAD.top + ((high - value) / (high - low)) * (t - PAD.top - PAD.bottom);
     Object.assign(panel, { x, y });
 
-    const marks = ticks(low, high);
-    const gap = marks.length > 1 ? marks[1] - marks[0] : 1;
-    const decimals = decimalsFor(gap);
-    for (const tick of marks) {
-      const crossing = tick === 0 && low < 0 && high > 0;
-      svg.append(
-        s("line", { class: crossing ? "cz-zero" : "cz-rule", x1: PAD.left, x2: w - PAD.right, y1: y(tick), y2: y(tick) }),
-        s("text", { class: "cz-tick", x: PAD.left - 5, y: y(tick) + 3.5, "text-anchor": "end" }),
-      );
-      svg.lastChild.textContent =
-        decimals > 3 || Math.abs(tick) >= 1e5
-          ? number(tick) : tick.toFixed(decimals).replace("-", "−");
-    }
+    svg.append(...rules(low, high, y, w));
     for (const [step, anchor] of [[first, "start"], [last, "end"]]) {
       if (step === last && steps.length < 2) continue;
       const label = s("text", { class: "cz-tick", x: x(step), y: t - 3, "text-anchor": anchor });
@@ -245,6 +226,31 @@ export class Curves {
       });
     }
   }
+}
+
+/** The values at the foot and at the top of a panel. */
+function limits(key, values) {
+  let [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
+  if (key === "faithfulness") [low, high] = [Math.min(low, 0), Math.max(high, 1)];
+  if (ZERO_BASED.has(key)) low = Math.min(low, 0);
+  if (high - low < 1e-9) [low, high] = COUNTS.has(key) ? [0, 1] : [low - 0.5, high + 0.5];
+  const room = 0.06 * (high - low);
+  return [low - (low < 0 || low > 0 ? room : 0), high + room];
+}
+
+/** Lines across a panel of width `w` at round values, with those values at their left. */
+function rules(low, high, y, w) {
+  const marks = ticks(low, high);
+  const gap = marks.length > 1 ? marks[1] - marks[0] : 1;
+  const decimals = decimalsFor(gap);
+  return marks.flatMap((tick) => {
+    const kind = tick === 0 && low < 0 && high > 0 ? "cz-zero" : "cz-rule";
+    const line = s("line", { class: kind, x1: PAD.left, x2: w - PAD.right, y1: y(tick), y2: y(tick) });
+    const text = s("text", { class: "cz-tick", x: PAD.left - 5, y: y(tick) + 3.5, "text-anchor": "end" });
+    text.textContent = decimals > 3 || Math.abs(tick) >= 1e5
+      ? number(tick) : tick.toFixed(decimals).replace("-", "−");
+    return [line, text];
+  });
 }
 
 function path(curve, x, y) {

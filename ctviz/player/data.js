@@ -1,5 +1,6 @@
 // The payload as arrays that can be drawn: decoding, ranking, and looking things up.
 
+import look from "./look.js";
 import { readable } from "./quality.js";
 
 function bytes(text) {
@@ -35,7 +36,7 @@ export function decode(payload) {
 
   const score = scaled(payload, T, E);
   const member = bits(payload.member, T, E);
-  const error = payload.errors ? readErrors(payload.errors, T, E) : null;
+  const error = payload.errors ? readErrors(payload.errors, E) : null;
   const updated = bits(payload.updated, T, N);
 
   const redundancy = allShares(payload.redundancy);
@@ -43,7 +44,7 @@ export function decode(payload) {
   sizes.sort((a, b) => a - b);
   // The widest line stands for this |score|: a high quantile, so that one outlier does not make
   // every other edge a hairline.
-  const widest = sizes.length ? sizes[Math.floor(0.985 * (sizes.length - 1))] || 1 : 1;
+  const widest = sizes.length ? sizes[Math.floor(look.edges.quantile * (sizes.length - 1))] || 1 : 1;
 
   const { counts } = payload; // of the whole circuit, whatever was sent of it
   const turned = ({ size, entered, left }, t) => {
@@ -67,7 +68,7 @@ export function decode(payload) {
   const estimators = ["circuit", "mass"].filter((key) => redundancy[key]);
   const most = churn.reduce((a, b) => Math.max(a, b), 0);
   const model = {
-    ...payload, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
+    ...payload, noiseBand: payload.noise_band, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
     sourceOf, slotOf, targetOf, index, touching, estimators,
     split: Object.keys(payload.split ?? {}).length ? allShares(payload.split) : null,
     big: Array.from(churn, (share) => share > 0 && share >= BIG * most),
@@ -101,7 +102,7 @@ function scaled(source, T, E) {
 }
 
 /** Standard errors [T, E], as shares of the snapshot's largest; NaN where it is not known. */
-function readErrors({ codes, largest }, T, E) {
+function readErrors({ codes, largest }, E) {
   const shares = new Uint16Array(bytes(codes).buffer);
   return Float32Array.from(shares, (v, at) =>
     (v === UNDEFINED ? NaN : (largest[Math.floor(at / E)] * v) / (UNDEFINED - 1)));

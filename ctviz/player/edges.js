@@ -11,11 +11,10 @@
 // first run's circuit only, in the other's only, or in both.
 
 import { change } from "./changes.js";
+import look from "./look.js";
 
+const { glow: GLOW, opacity: OPACITY, thick: THICK, thin: THIN, tip: TIP } = look.edges;
 const LEVELS = 14;
-const THIN = 0.7;
-const THICK = 6.5;
-const GLOW = 5;
 const HAIRLINE = 1.35; // screen pixels
 const COLOURS = 3;
 const ABSENT = 65535;
@@ -27,12 +26,16 @@ export class EdgePainter {
     this.bezier = bezier;
     this.hidden = hidden;
     const { E } = model;
-    const make = (n) => Array.from({ length: n }, () => ({ items: new Int32Array(E), count: 0 }));
+    const one = () => ({ items: new Int32Array(E), count: 0 });
+    const make = (n) => Array.from({ length: n }, one);
     this.batches = make(COLOURS * LEVELS);
     this.dimmed = make(COLOURS);
     this.entered = make(2);
     this.ghosts = make(2);
-    [this.faintGhosts, this.faintEntered, this.stronger, this.weaker] = make(4);
+    this.faintGhosts = one();
+    this.faintEntered = one();
+    this.stronger = one();
+    this.weaker = one();
     this.width = new Float32Array(E);
     this.drawn = [];
   }
@@ -147,8 +150,8 @@ export class EdgePainter {
 
   heads(ctx, batch, width) {
     const { bezier } = this;
-    const size = 3.4 + 0.95 * width;
-    const half = 1.7 + 0.55 * width;
+    const size = TIP.length.at + TIP.length.by * width;
+    const half = TIP.half.at + TIP.half.by * width;
     ctx.beginPath();
     for (let k = 0; k < batch.count; k += 1) {
       const c = batch.items[k] * 8;
@@ -166,12 +169,16 @@ export class EdgePainter {
     ctx.fill();
   }
 
-  /** Draw what `sort` prepared. `glow` is the strength of the mark of entered edges, 0 to 1. */
+  /**
+   * Draw what `sort` prepared. `glow` is the strength of the mark of entered edges, 0 to 1.
+   * @param {import("./colour.js").Theme} theme
+   */
   paint(ctx, theme, { glow, ghost, scale }) {
     ctx.lineCap = "butt";
     const colours = this.model.other ? theme.pair : theme.sign;
     // The more edges there are, the further the weak ones step back.
-    const weakest = 0.14 + 0.2 * Math.min(1, 90 / (this.drawn.length || 1));
+    const few = Math.min(1, OPACITY.many / (this.drawn.length || 1));
+    const weakest = OPACITY.weakest + OPACITY.few * few;
     colours.forEach((colour, at) => {
       if (!this.dimmed[at].count) return;
       ctx.strokeStyle = colour;
@@ -186,13 +193,15 @@ export class EdgePainter {
       colours.forEach((colour, at) => {
         const batch = this.batches[level * COLOURS + at];
         if (!batch.count) return;
-        ctx.globalAlpha = Math.min(0.92, weakest + 0.95 * share);
+        ctx.globalAlpha = Math.min(OPACITY.most, weakest + OPACITY.by * share);
         ctx.strokeStyle = colour;
         ctx.fillStyle = colour;
         const thin = width * scale < HAIRLINE;
         ctx.lineWidth = thin ? Math.min(0.99 / scale, width) : width;
         this.stroke(ctx, batch, { apart: !thin });
-        ctx.globalAlpha = Math.min(0.95, weakest + 0.15 + 0.95 * share);
+        ctx.globalAlpha = Math.min(
+          OPACITY.tipMost, weakest + OPACITY.tip + OPACITY.by * share,
+        );
         this.heads(ctx, batch, width);
       });
     }
@@ -200,7 +209,10 @@ export class EdgePainter {
     ctx.globalAlpha = 1;
   }
 
-  /** Under the edges: what left as dots, what entered as a glow, what grew as a dark seam. */
+  /**
+   * Under the edges: what left as dots, what entered as a glow, what grew as a dark seam.
+   * @param {import("./colour.js").Theme} theme
+   */
   changes(ctx, theme, { glow, ghost }) {
     for (const negative of [0, 1]) {
       ctx.strokeStyle = theme.sign[negative];
@@ -213,7 +225,7 @@ export class EdgePainter {
       }
       if (glow > 0 && this.entered[negative].count) {
         ctx.globalAlpha = 0.32 * glow;
-        ctx.lineWidth = 2 * GLOW;
+        ctx.lineWidth = GLOW;
         this.stroke(ctx, this.entered[negative], { apart: true });
       }
     }
@@ -227,11 +239,14 @@ export class EdgePainter {
     }
     if (glow > 0 && this.faintEntered.count) {
       ctx.globalAlpha = 0.16 * glow;
-      ctx.lineWidth = 2 * GLOW;
+      ctx.lineWidth = GLOW;
       this.stroke(ctx, this.faintEntered, { apart: true });
     }
     // Two fine lines along the edge; between them its own colour stands on the page.
-    for (const [colour, alpha, wider] of [[theme.text, 0.75, 2.2], [theme.bg, 1, 0.2]]) {
+    const seams = [
+      { colour: theme.text, alpha: 0.75, wider: 2.2 }, { colour: theme.bg, alpha: 1, wider: 0.2 },
+    ];
+    for (const { colour, alpha, wider } of seams) {
       ctx.strokeStyle = colour;
       ctx.globalAlpha = alpha;
       for (let k = 0; k < this.stronger.count; k += 1) {
@@ -243,7 +258,10 @@ export class EdgePainter {
     ctx.globalAlpha = 1;
   }
 
-  /** Over the edges: what shrank is cut into dashes by the colour of the page. */
+  /**
+   * Over the edges: what shrank is cut into dashes by the colour of the page.
+   * @param {import("./colour.js").Theme} theme
+   */
   weakened(ctx, theme) {
     ctx.strokeStyle = theme.bg;
     ctx.globalAlpha = 0.8;

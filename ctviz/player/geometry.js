@@ -1,34 +1,52 @@
 // Shapes of nodes and edges in graph coordinates (y grows downwards).
 
-export const MLP = { w: 42, h: 22 };
-export const END = { w: 132, h: 26 }; // input and logits
-export const GROUP = { w: 24, h: 11 };
-const PORT = { q: -8, k: 0, v: 8 };
+import look from "./look.js";
+
+/**
+ * @typedef {{ kind: string, x: number | null, y: number | null, w?: number, name?: string,
+ *   members?: number[] }} Place a node or supernode, null where it is not drawn
+ * @typedef {{ left: number, top: number, width: number, height: number, radius: number,
+ *   rows: number[][] }} Box the extent of a graph, a head's radius, and [layer, y] of its rows
+ */
+
+const { bend: BEND, fan: FAN, ports: PORTS, stretch: MOST } = look;
 const SAMPLES = 14;
 
-/** Width and height of a node's box. */
-export function extent(node, radius) {
+/** Width and height of a node's box; only a head's follows the layout's `radius`. */
+export function extent(node, radius = 0) {
   if (node.kind === "head") return { w: 2 * radius, h: 2 * radius };
-  if (node.kind === "mlp") return MLP;
   if (node.kind === "group") return { w: node.w, h: 26 };
-  return node.kind === "kv" ? GROUP : END;
+  const { width, height } = look.nodes[node.kind];
+  return { w: width, h: height };
 }
 
-/** Where an edge enters a node: q, k and v from left to right below a head. */
+/** Distance between two layers. */
+export function rowGap({ rows }) {
+  return rows.length > 1 ? Math.abs(rows[1][1] - rows[0][1]) : look.rows.gap;
+}
+
+/**
+ * Where an edge enters a node: q, k and v from left to right below a head.
+ *
+ * @param {Place} node
+ * @param {string} kind
+ * @param {number} radius
+ * @param {number} fromX
+ */
 export function port(node, kind, radius, fromX) {
   const half = extent(node, radius).h / 2;
   if (node.kind === "head") {
-    const dx = PORT[kind] ?? 0;
+    const dx = PORTS.head[kind] ?? 0;
     return { x: node.x + dx, y: node.y + Math.sqrt(radius * radius - dx * dx) };
   }
-  if (node.kind === "kv") return { x: node.x + (kind === "k" ? -6 : 6), y: node.y + half };
+  if (node.kind === "kv") return { x: node.x + PORTS.kv[kind], y: node.y + half };
   return { x: node.x + fan(node, fromX), y: node.y + half };
 }
 
 /** The ends are wide, so edges fan out along them instead of meeting in one point. */
 function fan(node, otherX) {
-  const spread = node.kind === "mlp" ? 14 : extent(node).w / 2 - 12;
-  return Math.max(-spread, Math.min(spread, 0.22 * (otherX - node.x)));
+  const spread = node.kind === "mlp" ? FAN.mlp : extent(node).w / 2 - FAN.margin;
+  return Math.max(-spread, Math.min(spread, FAN.share * (otherX - node.x)));
 }
 
 function exit(node, radius, toX) {
@@ -40,11 +58,14 @@ function exit(node, radius, toX) {
 /**
  * The nodes and their box stretched to a panel of the given aspect (width over height), so that a
  * graph uses the room there is; nodes keep their size.
+ *
+ * @param {{ nodes: Place[], box: Box }} graph
+ * @param {number} aspect
  */
 export function stretch({ nodes, box }, aspect) {
   const ratio = aspect / (box.width / box.height);
-  const sx = Math.max(1, Math.min(2.4, ratio));
-  const sy = Math.max(1, Math.min(2.4, 1 / ratio));
+  const sx = Math.max(1, Math.min(MOST, ratio));
+  const sy = Math.max(1, Math.min(MOST, 1 / ratio));
   return {
     nodes: nodes.map((node) =>
       node.x === null ? node : { ...node, x: node.x * sx, y: node.y * sy }),
@@ -60,11 +81,11 @@ const BESIDE = [0, -15, 15, -30, 30, -45, 45, -60, 60]; // how far a supernode m
 const ROOM = 48; // above and below a supernode, enough for letters and arrow heads
 
 /** How far a supernode is from the nearest node above or below it that is not its own, at most ROOM. */
-function clearance(place, nodes, members) {
+function clearance(place, nodes, members, radius) {
   let least = ROOM;
   nodes.forEach((node, n) => {
     if (node.x === null || members.includes(n)) return;
-    if (Math.abs(node.x - place.x) > place.w / 2 + extent(node, 15).w / 2) return;
+    if (Math.abs(node.x - place.x) > place.w / 2 + extent(node, radius).w / 2) return;
     least = Math.min(least, Math.abs(node.y - place.y));
   });
   return least;
@@ -74,8 +95,12 @@ function clearance(place, nodes, members) {
  * A supernode for each collapsed group, where there is room: near the middle of its nodes, or in
  * the place of one of them, which are not drawn themselves; and for each node the place
  * where it is drawn: its own, or that of its group.
+ *
+ * @param {Place[]} nodes
+ * @param {{ name: string, members: number[] }[]} groups
+ * @param {number} radius
  */
-export function collapse(nodes, groups) {
+export function collapse(nodes, groups, radius) {
   const places = [...nodes];
   const supers = groups.map(({ name, members }) => {
     const at = members.map((n) => nodes[n]).filter(({ x }) => x !== null);
@@ -84,7 +109,7 @@ export function collapse(nodes, groups) {
     const w = Math.max(64, Math.min(150, 24 + 7 * name.length));
     const place = { kind: "group", name, members, x: mean("x"), y: mean("y"), w };
     const tried = [...BESIDE.map((by) => ({ x: place.x, y: place.y + by })), ...at];
-    const room = tried.map(({ x, y }) => clearance({ ...place, x, y }, nodes, members));
+    const room = tried.map(({ x, y }) => clearance({ ...place, x, y }, nodes, members, radius));
     const { x, y } = tried[room.indexOf(Math.max(...room))];
     Object.assign(place, { x, y });
     for (const n of members) places[n] = place;
@@ -93,7 +118,11 @@ export function collapse(nodes, groups) {
   return { places, supers: supers.filter((place) => place) };
 }
 
-/** The part of the graph that a camera shows for some nodes: centre, width and height. */
+/**
+ * The part of the graph that a camera shows for some nodes: centre, width and height.
+ *
+ * @param {{ x: number, y: number }[]} places
+ */
 export function around(places) {
   const xs = places.map(({ x }) => x);
   const ys = places.map(({ y }) => y);
@@ -106,11 +135,17 @@ export function around(places) {
   };
 }
 
-/** Bezier curves of all edges: 8 numbers each, and points along them for hit tests. */
+/**
+ * Bezier curves of all edges: 8 numbers each, and points along them for hit tests.
+ *
+ * @param {{ slots: any[], E: number, sourceOf: ArrayLike<number>, targetOf: ArrayLike<number>, slotOf: ArrayLike<number> }} model
+ * @param {Box} box
+ * @param {Place[]} nodes
+ */
 export function curves(model, box, nodes) {
   const { slots, E } = model;
   const radius = box.radius;
-  const gap = box.rows.length > 1 ? Math.abs(box.rows[1][1] - box.rows[0][1]) : 80;
+  const gap = rowGap(box);
   const bezier = new Float32Array(E * 8);
   const points = new Float32Array(E * 2 * SAMPLES);
   for (let e = 0; e < E; e += 1) {
@@ -121,10 +156,12 @@ export function curves(model, box, nodes) {
     const b = port(to, slots[model.slotOf[e]].kind, radius, from.x);
     const rise = a.y - b.y;
     // Between groups that overlap in depth an edge may have to run downwards.
-    const pull = rise < 0 ? 40 : Math.max(14, Math.min(0.46 * rise, 1.25 * gap));
+    const pull = rise < 0
+      ? BEND.down : Math.max(BEND.least, Math.min(BEND.share * rise, BEND.gaps * gap));
     // An edge that runs up its own column would pass behind the nodes there: bend it aside.
-    const near = Math.abs(a.x - b.x) < 26 && rise > 1.2 * gap;
-    const side = near ? ((e & 1) * 2 - 1) * Math.min(34, 16 + 0.06 * rise) : 0;
+    const near = Math.abs(a.x - b.x) < BEND.near && rise > BEND.far * gap;
+    const aside = Math.min(BEND.most, BEND.side + BEND.aside * rise);
+    const side = near ? ((e & 1) * 2 - 1) * aside : 0;
     const c = [a.x, a.y, a.x + side, a.y - pull, b.x + side, b.y + pull, b.x, b.y];
     bezier.set(c, e * 8);
     for (let k = 0; k < SAMPLES; k += 1) {
@@ -139,7 +176,15 @@ export function curves(model, box, nodes) {
   return { bezier, points };
 }
 
-/** The drawn edge nearest to (x, y) within `reach`, or -1. */
+/**
+ * The drawn edge nearest to (x, y) within `reach`, or -1.
+ *
+ * @param {Float32Array} points
+ * @param {number[]} drawn
+ * @param {number} x
+ * @param {number} y
+ * @param {number} reach
+ */
 export function nearest(points, drawn, x, y, reach) {
   let best = -1;
   let least = reach * reach;

@@ -1,14 +1,16 @@
 // The circuit: vis-network keeps the nodes, zoom, pan and hit tests; edges are painted by us below
 // its nodes, which is faster than five hundred edge objects and allows ports and glow.
 
-import { h, number, percent } from "./dom.js";
+import { h, prefersStill } from "./dom.js";
 import { change } from "./changes.js";
 import { shareAt, shortLabel, title } from "./data.js";
 import { EdgePainter } from "./edges.js";
-import { around, collapse, curves, extent, nearest, stretch } from "./geometry.js";
+import { around, collapse, curves, extent, nearest, rowGap, stretch } from "./geometry.js";
+import look from "./look.js";
+import { number, percent } from "./numbers.js";
 
 const GUTTER = 62; // room at the left for layer names, in screen pixels
-const FONT_SIZE = { head: 12.5, mlp: 11, kv: 8, input: 13, logits: 13 };
+const { faded: FADED, letters: LETTERS, mlp: MLP, outline: OUTLINE } = look.nodes;
 const FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
 
 const CHANGED = {
@@ -75,7 +77,7 @@ export class Graph {
     const nodes = this.whole
       ? model.nodes.map((node) => ({ ...node, x: node.wx, y: node.wy })) : model.nodes;
     this.placed = stretch({ nodes, box }, aspect);
-    const { places, supers } = collapse(this.placed.nodes, this.groups);
+    const { places, supers } = collapse(this.placed.nodes, this.groups, box.radius);
     this.places = places;
     this.supers = supers;
     const { bezier, points } = curves(model, this.placed.box, places);
@@ -179,12 +181,12 @@ export class Graph {
     const { x, y, width, height } = around(places);
     const scale = Math.min(this.size.w / width, this.size.h / height, 2.4);
     this.touched();
-    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const animation = still ? false : { duration: 500, easingFunction: "easeInOutQuad" };
+    const animation = prefersStill() ? false : { duration: 500, easingFunction: "easeInOutQuad" };
     this.network.moveTo({ position: { x, y }, scale, animation });
     this.actions.redraw();
   }
 
+  /** @param {import("./colour.js").Theme} theme */
   draw(view, theme) {
     if (!this.network || !this.size.w || !this.painter) return;
     this.view = view;
@@ -225,14 +227,14 @@ export class Graph {
     const corner = this.network.DOMtoCanvas({ x: 0, y: 0 });
     const width = this.size.w / scale;
     const { rows } = this.placed.box;
-    const gap = rows.length > 1 ? Math.abs(rows[1][1] - rows[0][1]) : 80;
+    const gap = rowGap(this.placed.box);
     ctx.save();
     ctx.textBaseline = "middle";
     ctx.font = `${11 / scale}px ${FONT}`;
     rows.forEach(([layer, y], at) => {
       if (at % 2 === 0) {
         ctx.fillStyle = theme.band;
-        ctx.fillRect(corner.x, y - 0.62 * gap, width, gap);
+        ctx.fillRect(corner.x, y - look.rows.above * gap, width, gap);
       }
       if (gap * scale < 13 && layer % 5) return;
       ctx.fillStyle = theme.muted;
@@ -296,11 +298,11 @@ export class Graph {
       const far = any && !chosen && view.hovered !== id && !this.active[id];
       const idle = !this.active[id];
       const share = shareAt(model, view.estimator, id, view);
-      ctx.globalAlpha = far ? 0.22 : idle ? 0.5 : 1;
+      ctx.globalAlpha = far ? FADED.far : idle ? FADED.idle : 1;
       const shape = () => {
         ctx.beginPath();
         if (node.kind === "head") ctx.arc(x, y, w / 2, 0, 2 * Math.PI);
-        else ctx.roundRect(x - w / 2, y - t / 2, w, t, node.kind === "mlp" ? 6 : t / 2);
+        else ctx.roundRect(x - w / 2, y - t / 2, w, t, node.kind === "mlp" ? MLP.corner : t / 2);
       };
       if (chosen) {
         ctx.strokeStyle = theme.accentSoft;
@@ -315,17 +317,17 @@ export class Graph {
       ctx.fill();
       const updated = id < model.N && model.T && model.updated[view.shown * model.N + id];
       ctx.strokeStyle = chosen ? theme.accent : updated ? theme.text : theme.faint;
-      ctx.lineWidth = chosen ? 2 : updated ? 1.6 : 0.9;
+      ctx.lineWidth = chosen ? OUTLINE.chosen : updated ? OUTLINE.updated : OUTLINE.other;
       ctx.stroke();
       if (id === view.hovered && !chosen) {
         ctx.lineWidth = 1.2;
         ctx.strokeStyle = theme.text;
         ctx.beginPath();
-        const round = node.kind === "mlp" ? 9 : t / 2 + 3.5;
+        const round = node.kind === "mlp" ? MLP.corner + 3 : t / 2 + 3.5;
         ctx.roundRect(x - w / 2 - 3.5, y - t / 2 - 3.5, w + 7, t + 7, round);
         ctx.stroke();
       }
-      const size = FONT_SIZE[node.kind] - (node.kind === "head" && node.unit > 9 ? 1.5 : 0);
+      const size = LETTERS[node.kind] - (node.kind === "head" && node.unit > 9 ? 1.5 : 0);
       if (size * scale >= 5.5) {
         ctx.font = `600 ${size}px ${FONT}`;
         ctx.textAlign = "center";

@@ -76,6 +76,7 @@ export class Cells {
   /** Nothing here moves with the clock but the colours. */
   marks() {}
 
+  /** @param {import("./colour.js").Theme} theme */
   labels(ctx, theme) {
     const { cw, ch } = this;
     const { layers, heads } = this.model.shape;
@@ -105,6 +106,7 @@ export class Cells {
     return { n: this.cells[at].n, part: this.cells[at].part };
   }
 
+  /** @param {{ n: number, part?: number }} cell */
   find({ n, part }) {
     return this.cells.findIndex((cell) => cell.n === n && cell.part === part);
   }

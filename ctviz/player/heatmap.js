@@ -2,12 +2,13 @@
 // across, then the MLP), the same with each head's query, key and value apart, and nodes over all
 // snapshots. Of two runs it shows the difference.
 
-import { legendAt } from "./colour.js";
-import { fitCanvas, h, percent, setText } from "./dom.js";
+import { fitCanvas, h, setText } from "./dom.js";
 import { title } from "./data.js";
 import { nodeLines } from "./graph.js";
 import { Cells } from "./heatcells.js";
 import { Steps } from "./heatsteps.js";
+import { percent } from "./numbers.js";
+import { legendAt } from "./scales.js";
 
 const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps" };
 const INPUTS = ["query", "key", "value"];
@@ -120,6 +121,7 @@ export class Heatmap {
 
   // ---------------------------------------------------------------- drawing
 
+  /** @param {import("./colour.js").Theme} theme */
   draw(view, theme) {
     const { model } = this;
     if (!model || !this.size.w || this.size.h < 20) return;
@@ -153,6 +155,7 @@ export class Heatmap {
     if (this.cell >= 0) outline(layout.box(this.cell), theme.text, this.byKey ? 2 : 1.2);
   }
 
+  /** @param {import("./colour.js").Theme} theme */
   arrange(heat, view, theme, key) {
     this.theme = theme;
     this.estimator = view.estimator;
@@ -336,7 +339,10 @@ function differenceLegend(model) {
   ];
 }
 
-/** 201 colours from the other run's over the page's own to the first run's. */
+/**
+ * 201 colours from the other run's over the page's own to the first run's.
+ * @param {import("./colour.js").Theme} theme
+ */
 function differences(theme) {
   const rgb = (text) => text.match(/[\d.]+/g).slice(0, 3).map(Number);
   const page = rgb(theme.bg);

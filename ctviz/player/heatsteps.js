@@ -43,7 +43,7 @@ export class Steps {
 
   // ---------------------------------------------------------------- drawing
 
-  paint(heatmap, view, fresh) {
+  paint(heatmap, _view, fresh) {
     if (!fresh) return;
     const ctx = heatmap.sheet.getContext("2d");
     ctx.clearRect(0, 0, this.width, this.height);
@@ -95,6 +95,7 @@ export class Steps {
     return found;
   }
 
+  /** @param {import("./colour.js").Theme} theme */
   labels(ctx, theme) {
     const { steps, shape } = this.model;
     ctx.font = '11px "Source Sans", "Source Sans Pro", system-ui, sans-serif';
@@ -118,7 +119,10 @@ export class Steps {
     if (this.columns > 1) ctx.fillText(String(steps.at(-1)), this.width - 4, this.ch + 14);
   }
 
-  /** The snapshot that the clock is at, or on the way between two. */
+  /**
+   * The snapshot that the clock is at, or on the way between two.
+   * @param {import("./colour.js").Theme} theme
+   */
   marks(ctx, { i, f }, theme) {
     if (!this.columns) return;
     const w = Math.max(2, this.cw);
@@ -143,6 +147,7 @@ export class Steps {
     return { n: this.nodes[Math.floor(at / this.columns)], t: at % this.columns };
   }
 
+  /** @param {{ n: number, t?: number }} cell */
   find({ n, t }) {
     return this.rowOf.has(n) && t < this.columns ? this.rowOf.get(n) * this.columns + t : -1;
   }

@@ -2,7 +2,8 @@
 
 import { AttentionMaps } from "./attention.js";
 import { title } from "./data.js";
-import { h, iconButton, number, percent, s } from "./dom.js";
+import { h, iconButton, s } from "./dom.js";
+import { number, percent } from "./numbers.js";
 import { source } from "./tooltip.js";
 
 const CLOSE = ["M6.4 5L5 6.400 10.600 12 5 17.600 6.400 19 12 13.400 17.600 19 19 17.600 13.400 12 19 6.400 17.600 5 12 10.600z"];
@@ -134,6 +135,7 @@ export class Inspector {
     this.element.append(section);
   }
 
+  /** @param {import("./colour.js").Theme} theme */
   draw(view, theme) {
     if (this.built !== this.node) this.build(view);
     if (this.node < 0) return;

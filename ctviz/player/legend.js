@@ -1,6 +1,7 @@
 // What the marks of the graph mean.
 
-import { h, number, s } from "./dom.js";
+import { h, s } from "./dom.js";
+import { number } from "./numbers.js";
 
 function sample(...shapes) {
   return s("svg", { viewBox: "0 0 30 18", "aria-hidden": "true" }, ...shapes);
@@ -13,7 +14,7 @@ function item(text, icon, title) {
   return h("span", { class: "cz-legend-item", title }, icon, h("span", { text }));
 }
 
-export function legend({ widest, other, label }) {
+export function legend({ widest, other, label, noiseBand }) {
   const letters = ["q", "k", "v"].map((letter, at) => {
     const text = s("text", { x: 7 + 8 * at, y: 17, class: "cz-l-letter" });
     text.textContent = letter;
@@ -35,8 +36,8 @@ export function legend({ widest, other, label }) {
     wedge,
     item("entered", sample(line("cz-l-glow", { "stroke-width": 10 }), line("cz-l-plus", { "stroke-width": 2 })), "In the circuit now, not at the snapshot it is compared with"),
     item("left", sample(line("cz-l-plus cz-l-dots", { "stroke-width": 1.5 })), "In the circuit at the snapshot it is compared with, not now"),
-    item("stronger", sample(line("cz-l-seam", { "stroke-width": 5.5 }), line("cz-l-plus")), "|score| grew by more than the noise: two standard errors of the difference over examples"),
-    item("weaker", sample(line("cz-l-plus", { "stroke-width": 3.5 }), line("cz-l-cut", { "stroke-width": 5 })), "|score| shrank by more than the noise: two standard errors of the difference over examples"),
+    item("stronger", sample(line("cz-l-seam", { "stroke-width": 5.5 }), line("cz-l-plus")), `|score| grew by more than the noise: ${noiseBand} standard errors of the difference over examples`),
+    item("weaker", sample(line("cz-l-plus", { "stroke-width": 3.5 }), line("cz-l-cut", { "stroke-width": 5 })), `|score| shrank by more than the noise: ${noiseBand} standard errors of the difference over examples`),
     item("noise", sample(line("cz-l-noise cz-l-dots", { "stroke-width": 1.2 })), "Entered or left by no more than the noise; an edge without any mark changed by no more than it"),
     enters,
     item("parameters updated", sample(s("circle", { class: "cz-l-ring", cx: 15, cy: 9, r: 6.5 })), "This step changed parameters that the node owns"),

@@ -4,32 +4,31 @@
 // theme change, always with the same parent element; the instance lives with that element. What
 // the user is doing (step, zoom, selection, playback) belongs to the instance and not to the data.
 
-import { Clock } from "./clock.js";
+import { Clock, nearestSnapshot } from "./clock.js";
 import { readTheme } from "./colour.js";
 import { Curves } from "./curves.js";
-import { changeWords, overlapWords } from "./changes.js";
 import { decode } from "./data.js";
-import { h, iconButton, setText } from "./dom.js";
+import { prefersStill } from "./dom.js";
 import { Graph } from "./graph.js";
 import { Groups, plain } from "./groups.js";
+import { handle } from "./handle.js";
 import { Heatmap } from "./heatmap.js";
 import { Inspector } from "./inspector.js";
-import { legend } from "./legend.js";
 import { listen } from "./keys.js";
+import { Page } from "./page.js";
+import { Schedule } from "./schedule.js";
 import { SelectionBar } from "./selection.js";
 import { findNodes, Toolbar } from "./toolbar.js";
-import { source, Tooltip } from "./tooltip.js";
+import { Tooltip } from "./tooltip.js";
 import { Transport } from "./transport.js";
 import { loadVis } from "./vis.js";
 
 const players = new WeakMap();
 const REPORT_AFTER = 300; // ms without a further change
-const PRESENT = ["M3 4h18v12H3zM5 6v8h14V6z", "M8 18h8v2H8z"];
-const LEAVE = ["M6.4 5L5 6.4 10.600 12 5 17.600 6.400 19 12 13.400 17.600 19 19 17.600 13.400 12 19 6.400 17.600 5 12 10.600z"];
 
 class Player {
   constructor(parent) {
-    this.clock = new Clock();
+    this.clock = new Clock({ still: prefersStill() });
     this.nodes = []; // selected, the inspected one first
     this.hovered = -1;
     this.edges = null; // null: as many as the circuit has
@@ -42,7 +41,7 @@ class Player {
     this.camera = null;
     this.token = null;
     this.following = false;
-    this.frameTimes = [];
+    this.schedule = new Schedule((now, ms) => this.frame(now, ms));
     this.build(parent);
     this.unlisten = listen(this);
     this.onOutside = (event) => {
@@ -99,80 +98,10 @@ class Player {
     this.toolbar = new Toolbar(actions);
     this.selection = new SelectionBar(actions);
 
-    this.heading = h("h2", {});
-    this.facts = h("p", { class: "cz-about", tabindex: 0 });
-    source(this.facts, actions, () => this.aboutLines());
-    this.presentButton = iconButton("Present: large, without controls (F)", PRESENT, () => this.present(true));
-    this.leaveButton = iconButton("Leave the presentation (Escape)", LEAVE, () => this.present(false), {
-      class: "cz-leave",
-    });
-    this.bigStep = h("p", { class: "cz-big", "aria-hidden": "true" });
-    this.live = h("span", { class: "cz-chip", hidden: true });
-    this.slider = h("input", {
-      type: "range", min: 1, max: 1, step: 1, "aria-label": "Edges shown",
-      oninput: () => this.showEdges(Number(this.slider.value)),
-    });
-    this.sliderText = h("output", {});
-    this.changes = h("p", { class: "cz-changes", "aria-live": "off" });
-    this.emptyText = h("span", {});
-    this.empty = h("div", { class: "cz-empty", hidden: true }, this.emptyText);
-    this.legendHolder = h("div", { class: "cz-legend" });
-    this.root = h("div", { class: "cz", style: "visibility:hidden" },
-      h("div", { class: "cz-frame" },
-        h("header", { class: "cz-title" },
-          h("div", {}, this.heading, this.live), this.facts, this.bigStep,
-          h("div", { class: "cz-buttons cz-title-buttons" }, this.presentButton), this.leaveButton),
-        h("div", { class: "cz-main" },
-          h("section", { class: "cz-panel cz-graph", "aria-label": "Circuit" },
-            h("header", {},
-              h("label", { class: "cz-edges" }, h("span", { text: "Edges shown" }), this.slider, this.sliderText),
-              this.changes,
-              h("div", { class: "cz-buttons" },
-                iconButton("Zoom in", ["M11 5h2v6h6v2h-6v6h-2v-6H5v-2h6z"], () => this.graph.zoom(1.25)),
-                iconButton("Zoom out", ["M5 11h14v2H5z"], () => this.graph.zoom(0.8)),
-                iconButton("Fit the graph", ["M4 4h6v2H6v4H4z", "M14 4h6v6h-2V6h-4z", "M4 14h2v4h4v2H4z", "M18 14h2v6h-6v-2h4z"],
-                  () => this.graph.fit()))),
-            this.toolbar.element,
-            h("div", { class: "cz-stage-holder" }, this.graph.stage, this.empty),
-            this.selection.element,
-            this.legendHolder),
-          h("div", { class: "cz-side" }, this.heatmap.element, this.curves.element,
-            this.inspector.element)),
-        this.transport.element),
-      this.tip.element);
+    this.page = new Page(this, actions);
+    this.root = this.page.root;
     parent.append(this.root);
-    this.expose();
-  }
-
-  /** A read-only handle for tests and benchmarks. */
-  expose() {
-    const { clock } = this;
-    const handle = {
-      run: () => this.model?.run ?? null,
-      frame: () => clock.i + clock.f,
-      snapshot: () => clock.i,
-      playing: () => clock.playing,
-      fps: () => this.fps(),
-      selected: () => this.model?.nodes[this.selected]?.name ?? null,
-      nodes: () => this.names(),
-      hovered: () => this.model?.nodes[this.hovered]?.name ?? null,
-      marked: () => {
-        const { painter } = this.graph;
-        const count = (...lists) => lists.reduce((sum, list) => sum + list.count, 0);
-        return {
-          entered: count(...painter.entered), left: count(...painter.ghosts),
-          stronger: painter.stronger.count, weaker: painter.weaker.count,
-          noise: count(painter.faintEntered, painter.faintGhosts),
-        };
-      },
-      view: () => JSON.parse(this.viewText()),
-      edges: () => this.shownEdges(),
-      drawn: () => this.graph.painter?.drawn.length ?? 0,
-      ready: () => Boolean(this.graph.network && this.graph.view),
-      nodeAt: (name) => this.graph.where(name),
-      scale: () => this.graph.network?.getScale() ?? null,
-    };
-    Object.defineProperty(this.root, "__ctviz", { value: Object.freeze(handle) });
+    Object.defineProperty(this.root, "__ctviz", { value: handle(this) });
   }
 
   // ---------------------------------------------------------------- data in
@@ -211,7 +140,7 @@ class Player {
         this.look(data.camera);
       }
     } catch (error) {
-      this.say(`The graph cannot be drawn: ${error.message}`);
+      this.page.say(`The graph cannot be drawn: ${error.message}`);
     }
     this.redraw();
   }
@@ -230,41 +159,14 @@ class Player {
     this.hovered = -1;
     this.groups = Groups.of(model, this.groups);
 
-    setText(this.heading, model.title || model.run);
-    const about = [model.model, model.task, model.method, model.source];
-    setText(this.facts, about.filter(Boolean).join(" · "));
-    this.legendHolder.replaceChildren(...legend(model));
-    const words = { running: "live", failed: "failed", cancelled: "cancelled", interrupted: "interrupted" };
-    this.live.hidden = !words[model.state];
-    this.live.dataset.state = model.state;
-    setText(this.live, words[model.state] ?? "");
-    const most = Math.max(1, model.maxEdges);
-    this.slider.max = most;
-    this.slider.disabled = model.maxEdges < 1;
-    this.slider.value = this.shownEdges();
-    if (!model.T) {
-      this.say(model.state === "running" ? "Waiting for the first snapshot …" : "This run has no snapshots.");
-    } else if (!model.maxEdges) this.say("No edge is in the circuit.");
-    else this.say("");
+    this.page.setModel(model);
+    this.page.slider.value = String(this.shownEdges());
     this.heatmap.setModel(model);
     this.curves.setModel(model);
     this.transport.setModel(model);
     this.toolbar.setModel(model);
     this.inspector.setModel(model);
     this.inspector.select(this.selected);
-  }
-
-  say(text) {
-    this.empty.hidden = !text;
-    setText(this.emptyText, text);
-  }
-
-  aboutLines() {
-    const { model } = this;
-    return [
-      `run ${model.run}`, `Scores in units of ${model.metric}.`,
-      ...(model.provenance?.scores ? [`Source: ${model.provenance.scores}`] : []),
-    ];
   }
 
   /** What the page asks for; a step or a number of edges that is not given stays as it is. */
@@ -311,7 +213,7 @@ class Player {
     const most = Math.max(1, this.model.maxEdges);
     const value = Math.max(1, Math.min(most, Math.round(n)));
     this.edges = value === most ? null : value;
-    this.slider.value = value;
+    this.page.slider.value = String(value);
     if (!quiet) this.settle();
   }
 
@@ -480,28 +382,17 @@ class Player {
   // ---------------------------------------------------------------- drawing
 
   redraw() {
-    if (this.pending || this.gone) return;
-    this.pending = true;
-    requestAnimationFrame((now) => this.frame(now));
+    this.schedule.request();
   }
 
-  frame(now) {
-    this.pending = false;
-    if (this.gone || !this.model) return;
+  frame(now, ms) {
+    if (!this.model) return;
     const { clock } = this;
     const wasPlaying = clock.playing;
-    clock.tick(this.lastFrame ? now - this.lastFrame : 16);
+    clock.tick(ms);
     if (wasPlaying && !clock.playing) this.settle();
-    this.measure(now, wasPlaying);
-    const base = this.marks === "start" ? (clock.i > 0 ? 0 : -1) : clock.previous;
-    const view = {
-      i: clock.i, j: clock.j, f: clock.f, shown: clock.i, base: this.model.other ? -1 : base,
-      arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
-      loop: clock.loop, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
-      selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
-      marks: this.marks, whole: this.whole,
-    };
-    this.describe(view);
+    const view = this.moment();
+    this.page.draw(view);
     this.graph.draw(view, this.theme);
     this.heatmap.draw(view, this.theme);
     this.curves.draw(view);
@@ -510,68 +401,31 @@ class Player {
     this.selection.draw(view, this.model, this.groups.list);
     this.inspector.draw(view, this.theme);
     const glowing = view.base >= 0 && view.now - clock.arrived < 1200;
-    if (clock.playing || glowing) {
-      this.lastFrame = now;
-      this.redraw();
-    } else this.lastFrame = 0;
+    this.schedule.after(now, { again: clock.playing || glowing, playing: wasPlaying });
   }
 
-  describe(view) {
-    const { model } = this;
-    this.root.classList.toggle("cz-playing", view.playing);
-    setText(this.bigStep, model.T ? `step ${model.steps[view.i]}` : "");
-    const inside = model.T ? model.counts.size[view.i] : 0;
-    const all = model.whole.edges.toLocaleString("en-US");
-    setText(this.sliderText, model.T ? `${Math.min(view.edges, inside)} of ${inside}` : "–");
-    this.sliderText.title = `The circuit has ${inside} of the model's ${all} edges.`;
-    const { dropped } = model.whole;
-    let words = `of ${all} in the model${dropped ? `; ${dropped} weak ones are not in this view` : ""}`;
-    const marked = view.base >= 0 && view.base !== view.i;
-    if (model.other || marked) {
-      const key = `${view.base} ${view.i}`;
-      if (this.said?.key !== key || this.said.model !== model) {
-        const text = model.other ? overlapWords(model, view.i) : changeWords(model, view.base, view.i);
-        this.said = { key, model, text };
-      }
-      words = this.said.text;
-    }
-    if (model.other?.note) words = `${words}. ${model.other.note}`;
-    setText(this.changes, words);
-    this.changes.title = words;
-  }
-
-  measure(now, playing) {
-    if (!playing) {
-      this.frameTimes.length = 0;
-      return;
-    }
-    this.frameTimes.push(now);
-    if (this.frameTimes.length > 121) this.frameTimes.shift();
-  }
-
-  /** Frames a second over the last two seconds or so of playback. */
-  fps() {
-    const { frameTimes: times } = this;
-    if (times.length < 2) return 0;
-    return ((times.length - 1) * 1000) / (times[times.length - 1] - times[0]);
+  /** What every panel draws: the clock's place, what is shown of it, and what is chosen. */
+  moment() {
+    const { clock } = this;
+    const base = this.marks === "start" ? (clock.i > 0 ? 0 : -1) : clock.previous;
+    return {
+      i: clock.i, j: clock.j, f: clock.f, shown: clock.i, base: this.model.other ? -1 : base,
+      arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
+      loop: clock.loop, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
+      selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
+      marks: this.marks, whole: this.whole,
+    };
   }
 
   destroy() {
     this.gone = true;
+    this.schedule.end();
     clearTimeout(this.timer);
     this.unlisten();
     document.removeEventListener("pointerdown", this.onOutside, true);
     this.graph.destroy();
     this.root.remove();
   }
-}
-
-function nearestSnapshot(steps, step) {
-  let best = 0;
-  steps.forEach((value, i) => {
-    if (Math.abs(value - step) < Math.abs(steps[best] - step)) best = i;
-  });
-  return best;
 }
 
 export default function mount(component) {

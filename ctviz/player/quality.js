@@ -1,6 +1,6 @@
 // How far a circuit can be trusted, in plain words.
 
-import { percent } from "./dom.js";
+import { percent } from "./numbers.js";
 
 const CLOSE = 0.85; // from this faithfulness on, the circuit does nearly what the model does
 const HALF = 0.5;

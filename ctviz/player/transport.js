@@ -77,6 +77,7 @@ export class Transport {
     this.drawMap();
   }
 
+  /** @param {import("./colour.js").Theme} theme */
   draw(view, theme) {
     const { model } = this;
     const retheme = theme !== this.theme;

@@ -1,14 +1,16 @@
 """How a circuit changes over the steps of a run: pure numpy, from the stored snapshots.
 
-A change of an edge's score between two snapshots is *noise* if it is no larger than twice the
-standard error of the difference, sqrt(e1^2 + e2^2). Both snapshots are scored on the same dev
-examples, so the true error of the difference is most often smaller: what is called a change here
-is one with room to spare.
+A change of an edge's score between two snapshots is *noise* if it is no larger than `NOISE_BAND`
+standard errors of the difference, sqrt(e1^2 + e2^2). `edge_states` is the one place that says so in
+Python, as ``ctviz/player/changes.js``, which is sent the band, is in the browser. Both snapshots
+are scored on the same dev examples, so the true error of the difference is most often smaller: what
+is called a change here is one with room to spare.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,9 +18,59 @@ import pandas as pd
 from ctviz.circuits.graph import Graph, layer_of
 from ctviz.runs.snapshot import Snapshot
 
-__all__ = ["change", "dynamics", "edge_changes", "layer_changes"]
+__all__ = [
+    "NOISE_BAND",
+    "EdgeStates",
+    "change",
+    "dynamics",
+    "edge_changes",
+    "edge_states",
+    "layer_changes",
+]
 
-BAND = 2.0  # standard errors
+NOISE_BAND = 2.0  # standard errors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EdgeStates:
+    """What became of edges from one snapshot to another; arrays of one shape, whatever it is.
+
+    ``entered``, ``left``, ``stayed``: bool, of the circuit. ``grew``: bool, whether |score| did.
+    ``error``: float, the standard error of the score's difference, NaN where it is not known.
+    ``noise``, ``beyond``: bool, whether the score is known to have changed by no more than the
+    noise band, or by more; both False where the error is not known.
+    """
+
+    entered: np.ndarray
+    left: np.ndarray
+    stayed: np.ndarray
+    grew: np.ndarray
+    error: np.ndarray
+    noise: np.ndarray
+    beyond: np.ndarray
+
+
+def edge_states(
+    circuits: tuple[np.ndarray, np.ndarray],
+    scores: tuple[np.ndarray, np.ndarray],
+    errors: tuple[np.ndarray | None, np.ndarray | None],
+) -> EdgeStates:
+    """Compare edges before and after: (before, after) of each, with None for unknown errors."""
+    (was, now), (old, new), (one, other) = circuits, scores, errors
+    if one is None or other is None:
+        error = np.full(old.shape, np.nan)
+    else:
+        error = np.sqrt(np.square(one) + np.square(other))
+    moved, band = np.abs(new - old), NOISE_BAND * error
+    return EdgeStates(
+        entered=now & ~was,
+        left=was & ~now,
+        stayed=was & now,
+        grew=np.abs(new) > np.abs(old),
+        error=error,
+        noise=moved <= band,
+        beyond=moved > band,
+    )
 
 
 def change(before: Snapshot, after: Snapshot, graph: Graph) -> dict[str, float]:
@@ -31,25 +83,23 @@ def change(before: Snapshot, after: Snapshot, graph: Graph) -> dict[str, float]:
     changed, the mean layer of the slots that read, weighted by |change|, from 0 (first layer) to 1
     (the logits); NaN if nothing changed.
     """
-    both = before.circuit & after.circuit
+    found = _states(before, after)
     either = before.circuit | after.circuit
     moved = np.where(graph.exists, np.abs(after.scores - before.scores), 0.0)
-    found = {
-        "overlap": float(both.sum() / either.sum()) if either.any() else 1.0,
-        "entered": float((after.circuit & ~before.circuit).sum()),
-        "left": float((before.circuit & ~after.circuit).sum()),
-    }
-    beyond = _beyond_noise(before, after)
-    grew = np.abs(after.scores) > np.abs(before.scores)
-    known = beyond is not None
-    found["strengthened"] = float((both & beyond & grew).sum()) if known else np.nan
-    found["weakened"] = float((both & beyond & ~grew).sum()) if known else np.nan
-    found["beyond_noise"] = float(beyond[graph.exists].mean()) if known else np.nan  # type: ignore[index]
+    known = before.error is not None and after.error is not None
+    changed = found.stayed & found.beyond
     depth = np.array([layer_of(slot.name, graph.n_layers) for slot in graph.slots], dtype=float)
     total = moved.sum()
     mean = (moved.sum(axis=0) * depth).sum() / total if total else np.nan
-    found["change_depth"] = float(mean / graph.n_layers)
-    return found
+    return {
+        "overlap": float(found.stayed.sum() / either.sum()) if either.any() else 1.0,
+        "entered": float(found.entered.sum()),
+        "left": float(found.left.sum()),
+        "strengthened": float((changed & found.grew).sum()) if known else np.nan,
+        "weakened": float((changed & ~found.grew).sum()) if known else np.nan,
+        "beyond_noise": float(found.beyond[graph.exists].mean()) if known else np.nan,
+        "change_depth": float(mean / graph.n_layers),
+    }
 
 
 def dynamics(snapshots: Iterable[Snapshot], graph: Graph) -> pd.DataFrame:
@@ -81,29 +131,22 @@ def edge_changes(before: Snapshot, after: Snapshot, graph: Graph) -> pd.DataFram
     ``state``: entered, left, strengthened, weakened, or noise for what stayed in the circuit and
     changed by no more than the noise band. ``error`` is that of the difference, NaN if unknown.
     """
-    either = np.argwhere(before.circuit | after.circuit)
-    beyond = _beyond_noise(before, after)
-    error = _error(before, after)
-    rows = []
-    for row, column in either:
-        one, other = float(before.scores[row, column]), float(after.scores[row, column])
-        if not before.circuit[row, column]:
-            state = "entered"
-        elif not after.circuit[row, column]:
-            state = "left"
-        elif beyond is not None and not beyond[row, column]:
-            state = "noise"
-        else:
-            state = "strengthened" if abs(other) > abs(one) else "weakened"
-        rows.append(
-            {
-                "edge": graph.edge_name(row, column),
-                "before": one,
-                "after": other,
-                "error": np.nan if error is None else float(error[row, column]),
-                "state": state,
-            }
-        )
+    found = _states(before, after)
+    states = np.select(
+        [found.entered, found.left, found.noise, found.grew],
+        ["entered", "left", "noise", "strengthened"],
+        "weakened",
+    )
+    rows = [
+        {
+            "edge": graph.edge_name(row, column),
+            "before": float(before.scores[row, column]),
+            "after": float(after.scores[row, column]),
+            "error": float(found.error[row, column]),
+            "state": str(states[row, column]),
+        }
+        for row, column in np.argwhere(before.circuit | after.circuit)
+    ]
     return pd.DataFrame(rows, columns=["edge", "before", "after", "error", "state"])
 
 
@@ -131,13 +174,7 @@ def layer_changes(snapshots: Sequence[Snapshot], graph: Graph) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "layer", "change", "circuit_edges"])
 
 
-def _error(before: Snapshot, after: Snapshot) -> np.ndarray | None:
-    """Standard error of the difference of each score, None if it is not known."""
-    if before.error is None or after.error is None:
-        return None
-    return np.sqrt(np.square(before.error) + np.square(after.error))
-
-
-def _beyond_noise(before: Snapshot, after: Snapshot) -> np.ndarray | None:
-    error = _error(before, after)
-    return None if error is None else np.abs(after.scores - before.scores) > BAND * error
+def _states(before: Snapshot, after: Snapshot) -> EdgeStates:
+    return edge_states(
+        (before.circuit, after.circuit), (before.scores, after.scores), (before.error, after.error)
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Notice", "ProbeReading", "Snapshot", "StepRecord"]
+__all__ = ["Notice", "ProbeReading", "Snapshot", "StepRecord", "nearest_snapshot"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,3 +77,13 @@ class Notice:
     """Something that a person should know: a run goes on, but not as it was asked to."""
 
     text: str
+
+
+def nearest_snapshot(steps: Sequence[int], asked: int | None) -> int:
+    """Index of the snapshot nearest to a training step, the earlier of two as near; None: the last.
+
+    ``steps`` increase and are at least one. The same rule as in ``ctviz/player/clock.js``.
+    """
+    if asked is None:
+        return len(steps) - 1
+    return min(range(len(steps)), key=lambda i: abs(steps[i] - asked))

@@ -18,7 +18,8 @@ from ctviz.runs.changes import edge_changes
 from ctviz.runs.snapshot import Snapshot
 from ctviz.views.compared import Side, alike, drawn, held, letter, merged, overlap
 from ctviz.views.naming import task_name
-from ctviz.views.timeline import Curve, Timeline, pack
+from ctviz.views.packing import pack
+from ctviz.views.timeline import Curve, Timeline
 
 __all__ = [
     "STATES",

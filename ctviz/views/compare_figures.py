@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ctviz.look import look
 from ctviz.views.compared import Side, alike, clip, drawn, held, merged, overlap
 from ctviz.views.naming import METHODS, task_name
 
@@ -17,7 +18,7 @@ __all__ = ["AXES", "Across", "Upright", "draw_overlap", "draw_start", "draw_trad
 
 # Okabe and Ito's, told apart by colour-blind people, with a lightness that stands out from white
 # and from black by 3 : 1 at least. Marks and dashes say the same again.
-COLOURS = ("#1F86C9", "#D55E00", "#009E73", "#C26A9B", "#C08400", "#7F7F7F")
+COLOURS: list[str] = look()["figures"]["series"]
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 

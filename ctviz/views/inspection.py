@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ctviz.circuits.graph import Graph, kind_of
+from ctviz.look import look, rgb
 from ctviz.runs.snapshot import Snapshot
 
 __all__ = [
@@ -37,8 +38,8 @@ __all__ = [
 
 WINDOW = 24  # tokens that an attention map shows at a time
 LONGEST = 14  # characters of a token on an axis
-BLUE, ORANGE, GREY = "#1f86c9", "#d9651f", "#8a8f98"  # readable on light and on dark
-CLEAR_BLUE, CLEAR_ORANGE = "rgba(31, 134, 201, 0)", "rgba(217, 101, 31, 0)"
+BLUE, ORANGE, GREY = (look()["figures"][name] for name in ("supports", "against", "reference"))
+CLEAR_BLUE, CLEAR_ORANGE = (f"rgba({r}, {g}, {b}, 0)" for r, g, b in map(rgb, (BLUE, ORANGE)))
 BARS = 12
 
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from ctviz.bench.synthetic import timeline
 from ctviz.pages.player import player
-from ctviz.views.timeline import pack
+from ctviz.views.packing import pack
 from ctviz.views.view import View
 
 st.set_page_config(page_title="player", layout="wide")

@@ -1,7 +1,7 @@
 """Every page against WCAG 2 (A and AA) with axe-core, in light and dark; and the checker itself.
 
 Contrast on a canvas is out of its reach: colours of the graph and the heatmap are chosen in
-``colour.js``.
+``look.js``.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 from ctviz.bench.player import WATCH
 from ctviz.bench.synthetic import timeline
 from ctviz.cli import main
-from ctviz.views.timeline import pack
+from ctviz.views.packing import pack
 from tests import ROOT
 from tests.browser.driving import Player
 

@@ -31,13 +31,13 @@ from ctviz.export import (
     table_files,
     tables,
 )
-from ctviz.export.origin import nearest, timeline_of
+from ctviz.export.origin import timeline_of
 from ctviz.export.picture import GIF_SIZE, MOST_FRAMES, SIZE, frames
 from ctviz.export.scene import THICK, Scene
 from ctviz.export.theme import THEMES
 from ctviz.files import not_written, write_json
 from ctviz.runs import Run, open_run
-from ctviz.views.timeline import pack
+from ctviz.views.packing import pack
 from ctviz.views.view import View
 from tests.written_runs import write_run
 
@@ -255,14 +255,6 @@ def test_what_is_drawn_is_what_the_snapshot_holds(sample):
             assert change > band
         else:
             assert change <= band
-
-
-def test_the_nearest_snapshot():
-    assert nearest([0, 10, 20], None) == 2
-    assert nearest([0, 10, 20], 14) == 1
-    assert nearest([0, 10, 20], 15) == 1
-    assert nearest([0, 10, 20], -5) == 0
-    assert nearest([0, 10, 20], 10**9) == 2
 
 
 def test_a_run_without_snapshots_says_so(tmp_path):

@@ -22,8 +22,8 @@ from ctviz.pages.questions import model_at_step
 from ctviz.runs import Run, RunWriter, list_runs
 from ctviz.runs.groups import read_groups
 from ctviz.runs.weights import kept_steps, latest_checkpoint, weights_of
+from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import pack
 from tests.opened_pages import open_page, said
 from tests.small_runs import CONFIG, write
 

@@ -20,7 +20,7 @@ from ctviz.runs.snapshot import Snapshot, StepRecord
 from ctviz.views import compare, compared
 from ctviz.views import compare_figures as figures
 from ctviz.views.compared import Side, read_side
-from ctviz.views.timeline import unpack_bits, unpack_redundancy, unpack_scores
+from ctviz.views.encoding import unpack_bits, unpack_redundancy, unpack_scores
 from tests.opened_pages import open_page, said
 from tests.small_graph import GRAPH, circuit, scores
 

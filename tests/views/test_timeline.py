@@ -10,22 +10,14 @@ import json
 import numpy as np
 import pytest
 
-from ctviz import paths
 from ctviz.bench.synthetic import CASES, timeline
 from ctviz.circuits.graph import Graph
-from ctviz.runs import open_run
-from ctviz.runs.changes import edge_changes
 from ctviz.runs.groups import NodeGroup
+from ctviz.views.encoding import unpack_attention, unpack_bits, unpack_redundancy, unpack_scores
 from ctviz.views.layout import place
+from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import (
-    Timeline,
-    pack,
-    unpack_attention,
-    unpack_bits,
-    unpack_redundancy,
-    unpack_scores,
-)
+from ctviz.views.timeline import Timeline
 from tests.written_runs import write_run
 
 
@@ -144,23 +136,6 @@ def unpack_errors(payload: dict) -> np.ndarray:
     codes = np.frombuffer(base64.b64decode(sent["codes"]), dtype="<u2").reshape(shape)
     values = np.array(sent["largest"])[:, None] * codes / 65534
     return np.where(codes == 65535, np.nan, values)
-
-
-def test_what_the_browser_calls_noise_is_what_the_engine_calls_noise() -> None:
-    """The rule of changes.js on the sample's payload, for every pair of snapshots."""
-    run = open_run("sample-sva-flip", paths.shipped_runs())
-    snapshots, graph = list(run.snapshots()), run.graph
-    payload = pack(recorded(run))
-    scores, errors = unpack_scores(payload), unpack_errors(payload)
-    member = unpack_bits(payload["member"], len(snapshots), len(payload["edges"]))
-    for a, b in itertools.combinations(range(len(snapshots)), 2):
-        moved = np.abs(scores[b] - scores[a])
-        noise = moved <= 2 * np.hypot(errors[a], errors[b])
-        grew = np.abs(scores[b]) > np.abs(scores[a])
-        both = member[a] & member[b]
-        states = edge_changes(snapshots[a], snapshots[b], graph)["state"].value_counts()
-        assert (both & noise).sum() == states.get("noise", 0)
-        assert (both & ~noise & grew).sum() == states.get("strengthened", 0)
 
 
 def test_counts_are_of_the_whole_circuit_even_if_not_all_is_sent() -> None:

@@ -11,14 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ctviz.look import look
+
 __all__ = ["draw_layers", "draw_tradeoff"]
 
-COLORS = {  # Okabe and Ito's, told apart by colour-blind people
-    "circuit": "#D55E00",
-    "frozen-circuit": "#E69F00",
-    "random": "#888888",
-    "full": "#0072B2",
-    "lora": "#009E73",
+COLORS = {
+    "circuit": "vermillion",
+    "frozen-circuit": "orange",
+    "random": "grey",
+    "full": "blue",
+    "lora": "green",
 }
 MARKS = {"circuit": "o", "frozen-circuit": "D", "random": "s", "full": "^", "lora": "v"}
 
@@ -60,7 +62,13 @@ def draw_layers(runs: pd.DataFrame, suffix: str, *, title: str) -> bytes:
             for method, mine in runs.groupby("method", sort=False):
                 layers = [int(c[len(prefix) :]) for c in columns]
                 values = mine[columns].astype(float).mean().tolist()
-                panel.plot(layers, values, color=COLORS[str(method)], label=str(method), lw=1.4)
+                panel.plot(
+                    layers,
+                    values,
+                    color=look()["palette"][COLORS[str(method)]],
+                    label=str(method),
+                    lw=1.4,
+                )
             panel.set_title("MLP" if kind == "mlp" else "attention", fontsize=9)
             panel.set_xlabel("layer")
             _plain(panel)
@@ -72,7 +80,7 @@ def draw_layers(runs: pd.DataFrame, suffix: str, *, title: str) -> bytes:
 
 def _one_tradeoff(panel: Axes, runs: pd.DataFrame, judged: str, name: str) -> None:
     for method, all_runs in runs.groupby("method", sort=False):
-        color, mark = COLORS[str(method)], MARKS[str(method)]
+        color, mark = look()["palette"][COLORS[str(method)]], MARKS[str(method)]
         tried = all_runs[all_runs["seed"] == 0].sort_values("rate")
         x, y = (tried[f"{c}_after"].astype(float) for c in (name, judged))
         panel.plot(x, y, marker=mark, color=color, ms=4, mfc="none", mew=0.7, lw=0.6, alpha=0.7)

@@ -1,0 +1,3 @@
+/** The graph library, which the replay finds in its import map. */
+declare const vis: object;
+export default vis;
