@@ -9,9 +9,9 @@ from typing import Any
 from ctviz import __version__, paths
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.runs import Run
+from ctviz.runs.config import METHOD_NAMES
 from ctviz.runs.groups import NodeGroup, read_groups
 from ctviz.tasks import is_file
-from ctviz.views.naming import METHODS
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import Timeline
 
@@ -84,7 +84,7 @@ def sentence(run: Run) -> str:
         f"run {run.id}{f' of {created}' if created else ''}",
         model,
         found["config"]["task"],
-        METHODS[run.config.method],
+        METHOD_NAMES[run.config.method],
         found["written_by"],
     ]
     return " · ".join(parts)

@@ -12,7 +12,7 @@ from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, Status, list_runs, open_run
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
-from ctviz.views.naming import run_names
+from ctviz.views.naming import duration, run_names
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import Timeline, pack
 from ctviz.views.view import View
@@ -143,7 +143,7 @@ def _progress(run: Run, status: Status) -> None:
                 parts.append(f"{status.rate:.1f} steps a second")
             left = status.seconds_left
             if left is not None:
-                parts.append(f"{_duration(left)} left")
+                parts.append(f"{duration(left)} left")
         bar.progress(status.step / max(1, status.steps), text=" · ".join(parts))
         if (run.folder / "cancel").exists():
             button.button("Cancelling …", disabled=True, width="stretch")
@@ -164,14 +164,6 @@ def _progress(run: Run, status: Status) -> None:
     if button.button("Resume", width="stretch", help="Go on from the last checkpoint"):
         standby().resume(run)
         st.rerun()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _missing(view: View, timeline: Timeline) -> list[str]:

@@ -14,10 +14,10 @@ from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.files import written
 from ctviz.runs import Run
+from ctviz.runs.config import METHOD_NAMES
 from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
 from ctviz.runs.snapshot import Snapshot
-from ctviz.views.naming import METHODS
 from ctviz.views.timeline import Curve, Probe, Timeline
 
 __all__ = ["recorded"]
@@ -71,7 +71,7 @@ def _timeline(
         "dev": f"{about['examples']} dev pairs",
         "judged_by": about["task"].get("judged_by", "accuracy"),
     }
-    made = f"run {run.id}, {METHODS[config.method]}, seed {config.seed}"
+    made = f"run {run.id}, {METHOD_NAMES[config.method]}, seed {config.seed}"
     return Timeline(
         run=run.id,
         title=about["task"]["title"],
