@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ctviz import __version__, paths
@@ -12,6 +11,7 @@ from ctviz.runs import Run
 from ctviz.runs.config import METHOD_NAMES
 from ctviz.runs.groups import NodeGroup, read_groups
 from ctviz.tasks import is_file
+from ctviz.tasks.files import path_of
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import Timeline
 
@@ -92,5 +92,5 @@ def sentence(run: Run) -> str:
 
 def _short(name: str) -> str:
     """The name of a file of examples or of a model's folder, without where it lies."""
-    path = Path(name.partition("?")[0])
-    return path.name if is_file(name) or path.expanduser().is_absolute() else name
+    path = path_of(name)
+    return path.name if is_file(name) or path.is_absolute() else name

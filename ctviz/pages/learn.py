@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import streamlit as st
 
 from ctviz.errors import CtvizError
+from ctviz.files import written
 from ctviz.lessons import LESSONS
 from ctviz.lessons.facts import Facts
 from ctviz.lessons.glossary import search
@@ -67,7 +68,7 @@ def main() -> None:
         return
     lesson = _find(asked[:LONGEST])
     try:
-        steps, payload = _material(lesson.key, _changed(lesson.run))
+        steps, payload = _material(lesson.key, written(folders()[1] / lesson.run / "run.json"))
     except CtvizError as error:
         st.error(
             f"This lesson shows the run “{lesson.run}”, which ships with ctviz but cannot be "
@@ -109,15 +110,11 @@ def _step(count: int) -> int:
     return at
 
 
-def _changed(run: str) -> int:
-    """When a shipped run was written, in nanoseconds; 0 if it is not there."""
-    file = folders()[1] / run / "run.json"
-    return file.stat().st_mtime_ns if file.is_file() else 0
-
-
 @st.cache_resource(max_entries=len(LESSONS), show_spinner=False)
-def _material(key: str, changed: int) -> tuple[tuple[LessonStep, ...], dict[str, Any]]:
-    """A lesson's steps and the player's payload; ``changed`` tells versions of the run apart."""
+def _material(
+    key: str, stamp: tuple[int, int] | None
+) -> tuple[tuple[LessonStep, ...], dict[str, Any]]:
+    """A lesson's steps and the player's payload; ``stamp`` tells versions of the run apart."""
     lesson = LESSONS[key]
     run = open_run(lesson.run, folders()[1])
     steps = lesson.steps(Facts(run))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from ctviz.runs import Run
 from ctviz.runs.config import METHOD_NAMES
 from ctviz.tasks import is_file
+from ctviz.tasks.files import path_of
 
 __all__ = ["duration", "run_name", "run_names", "task_name"]
 
@@ -21,9 +21,9 @@ def duration(seconds: float) -> str:
 
 
 def task_name(run: Run) -> str:
-    """The run's task; of a file its name without the folder."""
+    """The run's task; of a file its name alone."""
     name = run.config.task
-    return Path(name).name if is_file(name) else name
+    return path_of(name).name if is_file(name) else name
 
 
 def run_name(run: Run) -> str:
