@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from ctviz import __version__, paths
@@ -12,7 +13,7 @@ from ctviz.runs.config import METHOD_NAMES
 from ctviz.runs.groups import NodeGroup, read_groups
 from ctviz.tasks import is_file
 from ctviz.tasks.files import path_of
-from ctviz.views.recorded import recorded
+from ctviz.views.recorded import RUNS, recorded
 from ctviz.views.timeline import Timeline
 
 __all__ = ["nearest", "origin", "sentence", "timeline_of"]
@@ -41,6 +42,11 @@ def timeline_of(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timelin
     timeline = recorded(run, damaged=damaged, groups=groups)
     if timeline is None or not timeline.steps:
         raise nothing
+    return _portable(timeline)
+
+
+@lru_cache(maxsize=RUNS)
+def _portable(timeline: Timeline) -> Timeline:
     return replace(timeline, task=_short(timeline.task), model=_short(timeline.model))
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from ctviz.errors import CtvizError
-from ctviz.files import written
+from ctviz.errors import CtvizError, DamagedRun
 from ctviz.inspection.answers import ModelAtStep
 from ctviz.pages.address import fill_in
 from ctviz.pages.prompts import plain
@@ -18,15 +17,16 @@ from ctviz.pages.questions import (
     model_at_step,
     node_at,
     prompt_at,
-    read_snapshots,
 )
 from ctviz.pages.sections import InspectedNode, Read, model_section, node_sections
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs
+from ctviz.runs.snapshot import Snapshot
 from ctviz.runs.weights import kept_steps
 from ctviz.views import inspection as views
 from ctviz.views.compared import default_choice
 from ctviz.views.naming import run_names
+from ctviz.views.recorded import read_once
 from ctviz.views.view import View
 
 RUN, STEP, NODE, PROMPT = (f"inspect-{n}" for n in ("run", "step", "node", "prompt"))
@@ -87,12 +87,14 @@ def _query(runs: dict[str, Run], usual: str) -> dict[str, str]:
 def _shown(run: Run, query: dict[str, str], places: Sequence[Any]) -> InspectedNode | None:
     """The step and node that are asked for, or what is nearest; None if there is nothing yet."""
     graph = run.graph
-    stamp = tuple((file.name, written(file)) for file in run.snapshot_files())
-    snapshots, damaged = read_snapshots(str(run.folder), stamp) if graph is not None else ((), ())
+    damaged: list[DamagedRun] = []
+    snapshots: tuple[Snapshot, ...] = ()
+    if graph is not None:
+        snapshots = tuple(run.snapshots(damaged=damaged, read=read_once))
     if damaged and not snapshots:
         st.error("All snapshots of this run are damaged, so there is nothing to look into.")
     for problem in damaged:
-        st.warning(plain(f"A snapshot is left out: {problem}"))
+        st.warning(f"A snapshot is left out: {plain(str(problem))}")
     if damaged and not snapshots:
         return None
     if graph is None or not snapshots:

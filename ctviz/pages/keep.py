@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from ctviz.pages.prompts import plain
 from ctviz.pages.session import engine
 from ctviz.runs import Run
 from ctviz.runs.weights import kept_steps, weights_of
+from ctviz.views.recorded import RUNS
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
@@ -67,7 +69,7 @@ def _moving(run: Run, view: View, timeline: Timeline) -> None:
         "Replay",
         f"{_file_name(run.id)}.html",
         "text/html",
-        f"HTML, plays offline, {_size(len(make_replay(run, view)))}",
+        f"HTML, plays offline, {_size(_replay_bytes(run, timeline))}",
         lambda: make_replay(run, view),
         ":material/play_circle:",
     )
@@ -81,6 +83,14 @@ def _moving(run: Run, view: View, timeline: Timeline) -> None:
         lambda: draw_animation(run, view, theme=theme).content,
         ":material/animated_images:",
     )
+
+
+@lru_cache(maxsize=RUNS)
+def _replay_bytes(run: Run, timeline: Timeline) -> int:
+    """Size of the replay, made once for it as long as the run says the same."""
+    from ctviz.export import make_replay
+
+    return len(make_replay(run))
 
 
 def _still(run: Run, view: View) -> None:

@@ -21,8 +21,7 @@ from ctviz.lessons.markup import explained, literal
 from ctviz.pages.player import player
 from ctviz.pages.session import folders
 from ctviz.runs import open_run
-from ctviz.views.recorded import recorded
-from ctviz.views.timeline import pack
+from ctviz.views.recorded import packed, recorded
 from ctviz.views.view import View
 
 LONGEST = 80  # characters of a link's words that are looked at
@@ -120,7 +119,7 @@ def _material(
     steps = lesson.steps(Facts(run))
     timeline = recorded(run)
     assert timeline is not None  # Facts has asked for its graph
-    return steps, pack(timeline)
+    return steps, packed(timeline)
 
 
 # ---------------------------------------------------------------------- what the session remembers

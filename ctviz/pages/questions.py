@@ -8,7 +8,7 @@ from typing import cast
 import streamlit as st
 
 from ctviz.circuits.choices import Ablation
-from ctviz.errors import CtvizError, DamagedRun
+from ctviz.errors import CtvizError
 from ctviz.files import written
 from ctviz.inspection.answers import (
     ModelAtStep,
@@ -21,8 +21,7 @@ from ctviz.inspection.answers import (
 )
 from ctviz.models.known import resolve
 from ctviz.pages.session import engine
-from ctviz.runs import Run, open_run
-from ctviz.runs.snapshot import Snapshot
+from ctviz.runs import Run
 from ctviz.runs.weights import weights_of
 from ctviz.tasks import is_file
 from ctviz.tasks.files import path_of
@@ -35,18 +34,7 @@ __all__ = [
     "off_prompt_at",
     "off_task_at",
     "prompt_at",
-    "read_snapshots",
 ]
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def read_snapshots(
-    folder: str, stamp: tuple[tuple[str, int | None], ...]
-) -> tuple[tuple[Snapshot, ...], tuple[str, ...]]:
-    """The snapshots of a run, and what is wrong with those that cannot be read."""
-    damaged: list[DamagedRun] = []
-    found = tuple(open_run(folder).snapshots(damaged=damaged))
-    return found, tuple(str(error) for error in damaged)
 
 
 def model_at_step(run: Run, step: int) -> ModelAtStep:

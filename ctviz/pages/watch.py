@@ -13,8 +13,8 @@ from ctviz.pages.session import folders, standby
 from ctviz.runs import Run, Status, list_runs, open_run
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
 from ctviz.views.naming import duration, run_names
-from ctviz.views.recorded import recorded
-from ctviz.views.timeline import Timeline, pack
+from ctviz.views.recorded import packed, recorded
+from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees
@@ -114,7 +114,7 @@ def _show(name: str, was_live: bool) -> None:
         for missing in _missing(view, timeline):
             st.warning(plain(missing), icon=":material/search:")
         player(
-            pack(timeline),
+            packed(timeline),
             key=key,
             view=view,
             on_change=lambda: _remember(name, key),
