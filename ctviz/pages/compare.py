@@ -12,13 +12,20 @@ from ctviz.errors import CtvizError, DamagedRun
 from ctviz.pages.address import fill_in
 from ctviz.pages.player import follow, player
 from ctviz.pages.prompts import plain
+from ctviz.pages.run_choice import (
+    LONGEST,
+    RunChoice,
+    list_damaged,
+    name_tab,
+    no_run,
+    runs_here,
+)
 from ctviz.pages.session import folders
-from ctviz.runs import Run, list_runs, open_run
+from ctviz.runs import open_run
 from ctviz.views import compare, compared
 from ctviz.views import compare_figures as figures
 from ctviz.views.compare_figures import AXES, Across, Upright
 from ctviz.views.compared import MOST, Side
-from ctviz.views.naming import run_names
 from ctviz.views.view import View
 
 POLL = 3.0  # seconds between looks at a live run
@@ -74,31 +81,26 @@ WHOLE = ("edges", "trained_parameters", "steps", "seed", "dev_examples", "test_e
 
 def main() -> None:
     """The page."""
-    mine, shipped = folders()
-    found = list_runs(mine, shipped)
-    runs = {run.id: run for run in found if isinstance(run, Run)}
-    damaged = [error for error in found if isinstance(error, DamagedRun)]
+    choice = runs_here()
+    runs, samples = choice.runs, choice.samples
     if not runs:
-        st.info("There is no run yet. Make one on the page **Run**.", icon=":material/science:")
+        no_run()
         return
-    samples = [run.id for run in runs.values() if run.folder.parent == shipped]
-    chosen, against = _chosen(runs, samples)
+    chosen, against = _chosen(choice)
+    if chosen:
+        name_tab(*(runs[name] for name in chosen))
     st.session_state[CHOSEN] = chosen
-    titles = run_names(runs, samples)
     st.multiselect(
         "Runs",
         list(runs),
         key=CHOSEN,
-        format_func=titles.__getitem__,
+        format_func=choice.titles.__getitem__,
         max_selections=MOST,
         on_change=lambda: _go(st.session_state[CHOSEN]),
         placeholder="Choose runs",
         help=f"One run: its steps are compared. Two to {MOST}: the runs are.",
     )
-    if damaged:
-        with st.expander(f"{len(damaged)} damaged run{'s' if len(damaged) > 1 else ''}"):
-            for problem in damaged:
-                st.text(str(problem))
+    list_damaged(choice)
     if len(runs) == len(samples):
         st.info(
             "There is no run but the samples, so two steps of one are compared. To compare "
@@ -113,8 +115,9 @@ def main() -> None:
     fill_in(st.session_state[LAST])
 
 
-def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | None]:
+def _chosen(choice: RunChoice) -> tuple[list[str], int | None]:
     """What the address asks to be compared, or what was last, or what there is."""
+    runs, samples = choice.runs, choice.samples
     query = _query()
     names, against = compared.asked(query)
     if names is None:
@@ -125,7 +128,7 @@ def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | 
     gone = [name for name in wanted if name not in runs]
     chosen = [name for name in wanted if name in runs]
     if gone:
-        said = ", ".join(f"“{plain(name[:80])}”" for name in gone[:MOST])
+        said = ", ".join(f"“{plain(name[:LONGEST])}”" for name in gone[:MOST])
         st.warning(
             f"Of the runs that the link names, {said} cannot be opened here; "
             + ("the others are compared." if chosen else "another one is shown."),

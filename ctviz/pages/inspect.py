@@ -18,14 +18,13 @@ from ctviz.pages.questions import (
     node_at,
     prompt_at,
 )
+from ctviz.pages.run_choice import choose_run, name_tab, no_run, run_is_gone, runs_here
 from ctviz.pages.sections import InspectedNode, Read, model_section, node_sections
-from ctviz.pages.session import folders
-from ctviz.runs import Run, list_runs
+from ctviz.runs import Run
 from ctviz.runs.snapshot import Snapshot
 from ctviz.runs.weights import kept_steps
 from ctviz.views import inspection as views
 from ctviz.views.compared import default_choice
-from ctviz.views.naming import run_names
 from ctviz.views.recorded import read_once
 from ctviz.views.view import View
 
@@ -39,28 +38,21 @@ OWN = "inspect-own"  # what was typed: prompt, answer, foil
 
 def main() -> None:
     """The page."""
-    mine, shipped = folders()
-    found = list_runs(mine, shipped)
-    runs = {run.id: run for run in found if isinstance(run, Run)}
+    choice = runs_here()
+    runs = choice.runs
     if not runs:
-        st.info(
-            "There is no run to look into yet. Make one on the page **Run**.",
-            icon=":material/science:",
-        )
+        no_run()
         return
-    samples = [run.id for run in runs.values() if run.folder.parent == shipped]
-    usual = default_choice(list(runs.values()), samples)[0]
+    usual = default_choice(list(runs.values()), choice.samples)[0]
     query = _query(runs, usual)
     asked = query["run"]
     name = asked if asked in runs else usual
     if name != asked:
-        _missing(f"There is no run “{plain(asked[:80])}” here; this is another one.")
-    titles = run_names(runs, samples)
-    st.session_state[RUN] = name
+        run_is_gone(asked)
+    name_tab(runs[name])
     chosen = st.columns([5, 4, 3], vertical_alignment="bottom")
-    chosen[0].selectbox(
-        "Run", list(runs), key=RUN, format_func=titles.__getitem__, on_change=_changed_run
-    )
+    with chosen[0]:
+        choose_run(choice, name, key=RUN, on_change=_changed_run)
     try:
         shown = _shown(runs[name], query if name == asked else {}, chosen[1:])
     except CtvizError as error:
@@ -139,8 +131,8 @@ def _nodes(node: str) -> tuple[str, ...]:
     return (node,) if node else ()
 
 
-def _changed_run() -> None:
-    st.query_params.from_dict({"run": st.session_state[RUN]})
+def _changed_run(name: str) -> None:
+    st.query_params.from_dict({"run": name})
 
 
 def _changed() -> None:

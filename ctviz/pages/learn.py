@@ -55,6 +55,7 @@ class Place(NamedTuple):
 
 def main() -> None:
     """The page."""
+    st.set_page_config(page_title="Learn · ctviz")
     st.html(STYLE)
     asked = st.query_params.get("lesson")
     if asked is None:
@@ -66,6 +67,7 @@ def main() -> None:
             _glossary(opened=False)
         return
     lesson = _find(asked[:LONGEST])
+    st.set_page_config(page_title=f"{lesson.title} · ctviz")
     try:
         steps, payload = _material(lesson.key, written(folders()[1] / lesson.run / "run.json"))
     except CtvizError as error:

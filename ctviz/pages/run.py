@@ -41,6 +41,7 @@ UPDATES: dict[Method, str] = {
 
 def main() -> None:
     """The page."""
+    st.set_page_config(page_title="Run · ctviz")
     standby().warm()
     st.html(STYLE)
     st.subheader("Find a circuit, tune only that circuit, watch it change", anchor=False)

@@ -18,7 +18,7 @@ from ctviz.errors import DamagedRun
 from ctviz.export.origin import timeline_of
 from ctviz.files import read_tensors, write_tensors
 from ctviz.pages.prompts import plain
-from ctviz.pages.questions import live_at
+from ctviz.pages.questions import model_at_step
 from ctviz.runs import Run, RunWriter, list_runs
 from ctviz.runs.groups import read_groups
 from ctviz.runs.weights import kept_steps, latest_checkpoint, weights_of
@@ -355,10 +355,10 @@ def test_files_that_have_just_gone_are_no_error(bad: Run, monkeypatch: pytest.Mo
     shutil.copy(bad.folder / "snapshots/000002.safetensors", bad.folder / "weights")
     gone = weights_of(bad, 2)
     assert gone is not None
-    assert live_at(bad, 2).stamp[1] is not None
+    assert model_at_step(bad, 2).stamp[1] is not None
     gone.unlink()
     monkeypatch.setattr("ctviz.pages.questions.weights_of", lambda *_: gone)
-    assert live_at(bad, 2).stamp[1] is None
+    assert model_at_step(bad, 2).stamp[1] is None
     files = [*bad.snapshot_files(), bad.folder / "snapshots/000004.safetensors"]
     monkeypatch.setattr(Run, "snapshot_files", lambda _: files)
     damaged: list[DamagedRun] = []
