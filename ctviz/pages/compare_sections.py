@@ -22,7 +22,7 @@ TRADEOFF = (
 COLUMNS = {
     "name": "run",
     "grade_after": "grade",
-    "grade_before": "score before",
+    "grade_before": "grade before",
     "kl": "KL",
     "perplexity_change": "perplexity change",
     "others_after": "other tasks",
@@ -40,7 +40,7 @@ COLUMNS = {
     "task": "task",
     "model": "model",
     "state": "state",
-    "grade": "score is",
+    "grade": "grade is",
     "metric": "metric is",
     "dev_examples": "dev examples",
     "test_examples": "test examples",
@@ -134,7 +134,7 @@ def show_table(sides: list[Side]) -> None:
     st.subheader("In numbers")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     titles = COLUMNS | {
-        "grade_after": f"score ({compare.examples_of(found, 'test')})",
+        "grade_after": f"grade ({compare.examples_of(found, 'test')})",
         "metric_after": f"metric ({compare.examples_of(found, 'dev')})",
     }
     config = {}
