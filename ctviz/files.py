@@ -93,12 +93,16 @@ def numbered(place: Path) -> dict[int, Path]:
     return {step: found[step] for step in sorted(found) if found[step].stem == f"{step:06d}"}
 
 
-def written(file: Path) -> int | None:
-    """When a file was last written, in ns; None if it has gone, as a live run replaces its own."""
+def written(file: Path) -> tuple[int, int] | None:
+    """When a file was last written, in ns, and its bytes: what is kept of a file is kept by them.
+
+    None if it has gone, as a live run replaces its own.
+    """
     try:
-        return file.stat().st_mtime_ns
+        found = file.stat()
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
+    return found.st_mtime_ns, found.st_size
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, Any]) -> None:

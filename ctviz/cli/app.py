@@ -23,4 +23,5 @@ def app_command(options: argparse.Namespace) -> int:
     command += ["--server.address", "127.0.0.1", "--server.port", str(options.port)]
     command += ["--server.headless", "true" if options.headless else "false"]
     environment = {**os.environ, "CTVIZ_RUNS": str(out_folder(options).resolve())}
+    print(f"ctviz runs at http://127.0.0.1:{options.port} until you press Ctrl+C.", flush=True)
     os.execve(sys.executable, command, environment)  # becomes the server: ending it ends all

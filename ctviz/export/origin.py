@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 from ctviz import __version__, paths
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.runs import Run
+from ctviz.runs.config import METHOD_NAMES
 from ctviz.runs.groups import NodeGroup, read_groups
 from ctviz.tasks import is_file
-from ctviz.views.naming import METHODS
-from ctviz.views.recorded import recorded
+from ctviz.tasks.files import path_of
+from ctviz.views.recorded import RUNS, recorded
 from ctviz.views.timeline import Timeline
 
 __all__ = ["origin", "sentence", "timeline_of"]
@@ -41,6 +42,11 @@ def timeline_of(run: Run, *, damaged: list[DamagedRun] | None = None) -> Timelin
     timeline = recorded(run, damaged=damaged, groups=groups)
     if timeline is None or not timeline.steps:
         raise nothing
+    return _portable(timeline)
+
+
+@lru_cache(maxsize=RUNS)
+def _portable(timeline: Timeline) -> Timeline:
     return replace(timeline, task=_short(timeline.task), model=_short(timeline.model))
 
 
@@ -77,7 +83,7 @@ def sentence(run: Run) -> str:
         f"run {run.id}{f' of {created}' if created else ''}",
         model,
         found["config"]["task"],
-        METHODS[run.config.method],
+        METHOD_NAMES[run.config.method],
         found["written_by"],
     ]
     return " · ".join(parts)
@@ -85,5 +91,5 @@ def sentence(run: Run) -> str:
 
 def _short(name: str) -> str:
     """The name of a file of examples or of a model's folder, without where it lies."""
-    path = Path(name.partition("?")[0])
-    return path.name if is_file(name) or path.expanduser().is_absolute() else name
+    path = path_of(name)
+    return path.name if is_file(name) or path.is_absolute() else name

@@ -27,8 +27,8 @@ from ctviz.export.scene import Scene
 from ctviz.export.sheet import INCHES, clean, rgba, write
 from ctviz.export.theme import THEMES, Rgb, Theme, ThemeName
 from ctviz.runs import Run
+from ctviz.runs.config import METHOD_NAMES
 from ctviz.runs.snapshot import nearest_snapshot
-from ctviz.views.naming import METHODS
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
@@ -210,7 +210,7 @@ class _Drawing:
         timeline, theme = self.timeline, self.theme
         title = clean(timeline.title) or timeline.run
         write(figure, 0.028, 0.943, title, 16, theme.text, room=0.68, weight="bold")
-        method = METHODS.get(timeline.method, timeline.method)  # type: ignore[call-overload]
+        method = METHOD_NAMES.get(timeline.method, timeline.method)  # type: ignore[call-overload]
         about = clean(f"{timeline.model} · {timeline.task} · {method}")
         inside = int(self.timeline.circuit[at].sum())
         drawn = min(inside, len(self.scene.rows))

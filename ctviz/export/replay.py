@@ -20,7 +20,7 @@ from ctviz.export.origin import sentence, timeline_of
 from ctviz.export.theme import THEMES
 from ctviz.player import FOLDER, vis_file
 from ctviz.runs import Run
-from ctviz.views.packing import pack
+from ctviz.views.recorded import packed
 from ctviz.views.view import View
 
 __all__ = ["make_replay"]
@@ -40,7 +40,7 @@ def make_replay(
     timeline = timeline_of(run, damaged=damaged)
     hints = get_type_hints(View)
     data = {
-        "payload": pack(timeline),
+        "payload": packed(timeline),
         "defaults": View().to_dict(),
         "first": (view or View()).to_dict(),
         "choices": {

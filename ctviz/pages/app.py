@@ -21,7 +21,7 @@ STYLE = (
 def main() -> None:
     """Draw the page that the address asks for."""
     icon = str(paths.data() / "icon.svg")
-    st.set_page_config(page_title="ctviz", page_icon=icon, layout="wide")
+    st.set_page_config(page_icon=icon, layout="wide")  # each page names its tab
     st.html(STYLE)
     watch, inspect, compare, run, learn = (
         str(paths.pages() / f"{name}.py")

@@ -3,103 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.pages.address import fill_in
+from ctviz.pages.compare_sections import show_changes, show_charts, show_table
 from ctviz.pages.player import follow, player
 from ctviz.pages.prompts import plain
+from ctviz.pages.run_choice import (
+    LONGEST,
+    RunChoice,
+    list_damaged,
+    name_tab,
+    no_run,
+    runs_here,
+)
 from ctviz.pages.session import folders
-from ctviz.runs import Run, list_runs, open_run
+from ctviz.runs import open_run
 from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.views import compare, compared
-from ctviz.views import compare_figures as figures
-from ctviz.views.compare_figures import AXES, Across, Upright
 from ctviz.views.compared import MOST, Side
-from ctviz.views.naming import run_names
 from ctviz.views.view import View
 
 POLL = 3.0  # seconds between looks at a live run
 CHOSEN, AGAINST, FIRST, SECOND = (f"compare-{name}" for name in ("runs", "against", "a", "b"))
 LAST = "compared"  # the address when this page was last left
 
-TRADEOFF = (
-    "Each path is a run, each mark a snapshot, larger at later steps. A run that does what it "
-    "should goes up, and stays at the left."
-)
-COLUMNS = {
-    "name": "run",
-    "grade_after": "grade",
-    "grade_before": "score before",
-    "kl": "KL",
-    "perplexity_change": "perplexity change",
-    "others_after": "other tasks",
-    "others_before": "other tasks before",
-    "metric_after": "metric",
-    "metric_before": "metric before",
-    "overlap_with_start": "circuit kept",
-    "edges": "edges",
-    "trained_fraction": "trained",
-    "trained_parameters": "parameters a step",
-    "seconds": "seconds",
-    "steps": "steps",
-    "seed": "seed",
-    "method": "method",
-    "task": "task",
-    "model": "model",
-    "state": "state",
-    "grade": "score is",
-    "metric": "metric is",
-    "dev_examples": "dev examples",
-    "test_examples": "test examples",
-    "run": "folder",
-}
-HELPS = {
-    "grade_after": "The task's own grade on test examples, when the run had ended. The curve above "
-    "is of dev examples, at each snapshot, so the two need not agree.",
-    "kl": "Nats a token from the untuned model on neutral prompts, when the run had ended.",
-    "perplexity_change": "Change of the perplexity of general English, when the run had ended.",
-    "others_after": "Mean accuracy on those tasks that the untuned model does above chance.",
-    "metric_after": "Task metric on dev examples at the last snapshot.",
-    "overlap_with_start": "Overlap of the circuit at the last snapshot with that at the first.",
-    "edges": "In the circuit, at the last snapshot.",
-    "trained_fraction": "Share of the model's parameters that a step moved, mean over steps.",
-    "seconds": "In training steps, without discovery for snapshots and without evaluation.",
-}
-SHARES = ("perplexity_change", "trained_fraction")
-WHOLE = ("edges", "trained_parameters", "steps", "seed", "dev_examples", "test_examples")
-
 
 def main() -> None:
     """The page."""
-    mine, shipped = folders()
-    found = list_runs(mine, shipped)
-    runs = {run.id: run for run in found if isinstance(run, Run)}
-    damaged = [error for error in found if isinstance(error, DamagedRun)]
+    choice = runs_here()
+    runs, samples = choice.runs, choice.samples
     if not runs:
-        st.info("There is no run yet. Make one on the page **Run**.", icon=":material/science:")
+        no_run()
         return
-    samples = [run.id for run in runs.values() if run.folder.parent == shipped]
-    chosen, against = _chosen(runs, samples)
+    chosen, against = _chosen(choice)
+    if chosen:
+        name_tab(*(runs[name] for name in chosen))
     st.session_state[CHOSEN] = chosen
-    titles = run_names(runs, samples)
     st.multiselect(
         "Runs",
         list(runs),
         key=CHOSEN,
-        format_func=titles.__getitem__,
+        format_func=choice.titles.__getitem__,
         max_selections=MOST,
         on_change=lambda: _go(st.session_state[CHOSEN]),
         placeholder="Choose runs",
         help=f"One run: its steps are compared. Two to {MOST}: the runs are.",
     )
-    if damaged:
-        with st.expander(f"{len(damaged)} damaged run{'s' if len(damaged) > 1 else ''}"):
-            for problem in damaged:
-                st.text(str(problem))
+    list_damaged(choice)
     if len(runs) == len(samples):
         st.info(
             "There is no run but the samples, so two steps of one are compared. To compare "
@@ -114,8 +68,9 @@ def main() -> None:
     fill_in(st.session_state[LAST])
 
 
-def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | None]:
+def _chosen(choice: RunChoice) -> tuple[list[str], int | None]:
     """What the address asks to be compared, or what was last, or what there is."""
+    runs, samples = choice.runs, choice.samples
     query = _query()
     names, against = compared.asked(query)
     if names is None:
@@ -126,7 +81,7 @@ def _chosen(runs: dict[str, Run], samples: list[str]) -> tuple[list[str], int | 
     gone = [name for name in wanted if name not in runs]
     chosen = [name for name in wanted if name in runs]
     if gone:
-        said = ", ".join(f"“{plain(name[:80])}”" for name in gone[:MOST])
+        said = ", ".join(f"“{plain(name[:LONGEST])}”" for name in gone[:MOST])
         st.warning(
             f"Of the runs that the link names, {said} cannot be opened here; "
             + ("the others are compared." if chosen else "another one is shown."),
@@ -185,12 +140,12 @@ def _show(chosen: list[str], against: int | None, was_live: bool) -> None:
         st.info(plain(" ".join(caveats)), icon=":material/info:")
     if len(drawn) > 1:
         shown = _runs(sides, drawn)
-        _charts(drawn, None, shown)
+        show_charts(drawn, None, shown)
     elif drawn:
         reference, shown = _steps(drawn[0], against)
-        _charts(drawn, reference, shown)
+        show_charts(drawn, reference, shown)
     if sides:
-        _table(sides)
+        show_table(sides)
     if was_live and not live:
         st.rerun()
 
@@ -233,7 +188,7 @@ def _runs(sides: list[Side], drawn: list[Side]) -> int:
     payload = compare.pack_pair(first, second)
     step = _play(payload, f"{first.run.id}-{second.run.id}", order, None)
     title = compare.at_steps(first, second, step)
-    _changes(compare.changes(first, second, step), title, step)
+    show_changes(compare.changes(first, second, step), title, step)
     return step
 
 
@@ -273,7 +228,7 @@ def _steps(side: Side, against: int | None) -> tuple[int, int]:
     )
     payload = compare.pack_steps(side, reference)
     step = _play(payload, side.run.id, [side.run.id], reference)
-    _changes(
+    show_changes(
         compare.changes(side, side, step, against=reference),
         f"step {step} against step {reference}",
         step,
@@ -300,111 +255,6 @@ def _play(payload: dict[str, Any], name: str, order: list[str], against: int | N
 
     player(payload, key=key, view=replace(view, step=step), on_change=changed)
     return int(step)
-
-
-def _changes(found: pd.DataFrame, title: str, step: int) -> None:
-    """Which edges the two circuits do not share, or hold at another strength."""
-    counts = found["state"].value_counts()
-    said = ", ".join(f"{counts.get(words, 0)} {words}" for words in compare.STATES.values())
-    with st.expander(f"Edges, {plain(title)}: {said}"):
-        st.caption(
-            "A score is in units of the task metric. The same: in both, and B − A is no larger "
-            "than two standard errors of the difference."
-        )
-        number = st.column_config.NumberColumn
-        st.dataframe(
-            found,
-            hide_index=True,
-            height=320,
-            column_config={
-                "before": number("A", format="%.4f"),
-                "after": number("B", format="%.4f"),
-                "difference": number("B − A", format="%.4f"),
-                "error": number(
-                    "± of the difference", format="%.4f", help="One standard error over examples."
-                ),
-            },
-        )
-        _downloads(found, f"edges-step-{step}")
-
-
-def _charts(drawn: list[Side], against: int | None, shown: int) -> None:
-    """Trade-off and overlap of all runs; ``against`` is the reference step of a single one."""
-    st.subheader("Task against what else changed")
-    one, two, three = st.columns([2, 2, 1], vertical_alignment="bottom")
-    uprights: dict[Upright, str] = {
-        "metric": "task metric",
-        "grade": " / ".join(dict.fromkeys(side.graded for side in drawn)),
-    }
-    upright = one.selectbox(
-        "Up", get_args(Upright), format_func=uprights.__getitem__, key="compare-up"
-    )
-    across: Across = two.selectbox(
-        "Across",
-        get_args(Across),
-        format_func=lambda name: AXES[name].partition(" (")[0],
-        key="compare-across",
-    )
-    log = three.toggle("Log axis", key="compare-log", help="What is 0 is then left out.")
-    st.caption(TRADEOFF)
-    figure = figures.draw_tradeoff(drawn, upright, across, log=log)
-    st.plotly_chart(figure, key="compare-tradeoff")
-    st.subheader("Overlap of circuits")
-    st.caption("Edges in both circuits by edges in either: 1 is the same circuit, 0 another one.")
-    left, right = st.columns(2)
-    left.plotly_chart(figures.draw_start(drawn, against=against), key="compare-start")
-    if any(compared.alike(drawn[0], side) for side in drawn[1:]):
-        right.plotly_chart(figures.draw_overlap(drawn), key="compare-first")
-    if len(drawn) > 2:
-        found = compare.pairs(drawn, shown)
-        bar = st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.2f")
-        ended = [(compared.letter(side), *compare.shown_at(side, shown)) for side in drawn]
-        short = [f"{name} at step {step} (its last)" for name, step, over in ended if over]
-        st.caption(", ".join([f"All pairs, at step {shown}", *short]))
-        st.dataframe(
-            found,
-            hide_index=True,
-            column_config={"name": "run"} | {letter: bar for letter in found.columns[1:]},
-        )
-
-
-def _table(sides: list[Side]) -> None:
-    """All runs in numbers."""
-    found = compare.table(sides)
-    st.subheader("In numbers")
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    titles = COLUMNS | {
-        "grade_after": f"score ({compare.examples_of(found, 'test')})",
-        "metric_after": f"metric ({compare.examples_of(found, 'dev')})",
-    }
-    config = {}
-    for name, label in titles.items():
-        if found[name].dtype.kind not in "if":
-            config[name] = text(label, help=HELPS.get(name))
-        else:
-            form = "percent" if name in SHARES else "%.0f" if name in WHOLE else "%.4g"
-            config[name] = number(label, format=form, help=HELPS.get(name))
-    st.dataframe(found, hide_index=True, column_order=list(COLUMNS), column_config=config)
-    _downloads(found, "runs")
-
-
-def _downloads(frame: pd.DataFrame, name: str) -> None:
-    """A table to take along, with all its digits."""
-    one, two, _ = st.columns([1, 1, 4])
-    for holder, suffix, mime, content in (
-        (one, "csv", "text/csv", compare.as_csv(frame)),
-        (two, "parquet", "application/vnd.apache.parquet", compare.as_parquet(frame)),
-    ):
-        holder.download_button(
-            suffix.upper() if suffix == "csv" else "Parquet",
-            content,
-            f"ctviz-{name}.{suffix}",
-            mime=mime,
-            on_click="ignore",
-            icon=":material/download:",
-            key=f"download-{name}-{suffix}",
-            width="stretch",
-        )
 
 
 main()

@@ -7,8 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from ctviz.errors import CtvizError
-from ctviz.files import written
+from ctviz.errors import CtvizError, DamagedRun
 from ctviz.inspection.answers import ModelAtStep
 from ctviz.pages.address import fill_in
 from ctviz.pages.prompts import plain
@@ -18,16 +17,15 @@ from ctviz.pages.questions import (
     model_at_step,
     node_at,
     prompt_at,
-    read_snapshots,
 )
+from ctviz.pages.run_choice import choose_run, name_tab, no_run, run_is_gone, runs_here
 from ctviz.pages.sections import InspectedNode, Read, model_section, node_sections
-from ctviz.pages.session import folders
-from ctviz.runs import Run, list_runs
-from ctviz.runs.snapshot import nearest_snapshot
+from ctviz.runs import Run
+from ctviz.runs.snapshot import Snapshot, nearest_snapshot
 from ctviz.runs.weights import kept_steps
 from ctviz.views import inspection as views
 from ctviz.views.compared import default_choice
-from ctviz.views.naming import run_names
+from ctviz.views.recorded import read_once
 from ctviz.views.view import View
 
 RUN, STEP, NODE, PROMPT = (f"inspect-{n}" for n in ("run", "step", "node", "prompt"))
@@ -40,28 +38,21 @@ OWN = "inspect-own"  # what was typed: prompt, answer, foil
 
 def main() -> None:
     """The page."""
-    mine, shipped = folders()
-    found = list_runs(mine, shipped)
-    runs = {run.id: run for run in found if isinstance(run, Run)}
+    choice = runs_here()
+    runs = choice.runs
     if not runs:
-        st.info(
-            "There is no run to look into yet. Make one on the page **Run**.",
-            icon=":material/science:",
-        )
+        no_run()
         return
-    samples = [run.id for run in runs.values() if run.folder.parent == shipped]
-    usual = default_choice(list(runs.values()), samples)[0]
+    usual = default_choice(list(runs.values()), choice.samples)[0]
     query = _query(runs, usual)
     asked = query["run"]
     name = asked if asked in runs else usual
     if name != asked:
-        _missing(f"There is no run “{plain(asked[:80])}” here; this is another one.")
-    titles = run_names(runs, samples)
-    st.session_state[RUN] = name
+        run_is_gone(asked)
+    name_tab(runs[name])
     chosen = st.columns([5, 4, 3], vertical_alignment="bottom")
-    chosen[0].selectbox(
-        "Run", list(runs), key=RUN, format_func=titles.__getitem__, on_change=_changed_run
-    )
+    with chosen[0]:
+        choose_run(choice, name, key=RUN, on_change=_changed_run)
     try:
         shown = _shown(runs[name], query if name == asked else {}, chosen[1:])
     except CtvizError as error:
@@ -88,12 +79,14 @@ def _query(runs: dict[str, Run], usual: str) -> dict[str, str]:
 def _shown(run: Run, query: dict[str, str], places: Sequence[Any]) -> InspectedNode | None:
     """The step and node that are asked for, or what is nearest; None if there is nothing yet."""
     graph = run.graph
-    stamp = tuple((file.name, written(file)) for file in run.snapshot_files())
-    snapshots, damaged = read_snapshots(str(run.folder), stamp) if graph is not None else ((), ())
+    damaged: list[DamagedRun] = []
+    snapshots: tuple[Snapshot, ...] = ()
+    if graph is not None:
+        snapshots = tuple(run.snapshots(damaged=damaged, read=read_once))
     if damaged and not snapshots:
         st.error("All snapshots of this run are damaged, so there is nothing to look into.")
     for problem in damaged:
-        st.warning(plain(f"A snapshot is left out: {problem}"))
+        st.warning(f"A snapshot is left out: {plain(str(problem))}")
     if damaged and not snapshots:
         return None
     if graph is None or not snapshots:
@@ -138,8 +131,8 @@ def _nodes(node: str) -> tuple[str, ...]:
     return (node,) if node else ()
 
 
-def _changed_run() -> None:
-    st.query_params.from_dict({"run": st.session_state[RUN]})
+def _changed_run(name: str) -> None:
+    st.query_params.from_dict({"run": name})
 
 
 def _changed() -> None:

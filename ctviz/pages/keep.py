@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from ctviz.pages.session import engine
 from ctviz.runs import Run
 from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.runs.weights import kept_steps, weights_of
+from ctviz.views.recorded import RUNS
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
@@ -69,7 +71,7 @@ def _moving(run: Run, view: View, timeline: Timeline) -> None:
         "Replay",
         f"{_file_name(run.id)}.html",
         "text/html",
-        f"HTML, plays offline, {_size(len(export.make_replay(run, view)))}",
+        f"HTML, plays offline, {_size(_replay_bytes(run, timeline))}",
         lambda: export.make_replay(run, view),
         ":material/play_circle:",
     )
@@ -82,6 +84,14 @@ def _moving(run: Run, view: View, timeline: Timeline) -> None:
         ":material/animated_images:",
         disabled=bool(missing),
     )
+
+
+@lru_cache(maxsize=RUNS)
+def _replay_bytes(run: Run, timeline: Timeline) -> int:
+    """Size of the replay, made once for it as long as the run says the same."""
+    from ctviz.export import make_replay
+
+    return len(make_replay(run))
 
 
 def _still(run: Run, view: View) -> None:

@@ -6,22 +6,21 @@ Links: ``?lesson=KEY&at=3`` opens the third step of a lesson, ``?term=WORD`` the
 from __future__ import annotations
 
 import difflib
-import html
 from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
 from ctviz.errors import CtvizError
+from ctviz.files import written
 from ctviz.lessons import LESSONS
 from ctviz.lessons.facts import Facts
-from ctviz.lessons.glossary import search
 from ctviz.lessons.lesson import Lesson, LessonStep, Question
 from ctviz.lessons.markup import explained, literal
+from ctviz.pages.glossary import show_glossary
 from ctviz.pages.player import player
 from ctviz.pages.session import folders
 from ctviz.runs import open_run
-from ctviz.views.packing import pack
-from ctviz.views.recorded import recorded
+from ctviz.views.recorded import packed, recorded
 from ctviz.views.view import View
 
 LONGEST = 80  # characters of a link's words that are looked at
@@ -55,19 +54,21 @@ class Place(NamedTuple):
 
 def main() -> None:
     """The page."""
+    st.set_page_config(page_title="Learn · ctviz")
     st.html(STYLE)
     asked = st.query_params.get("lesson")
     if asked is None:
         if "term" in st.query_params:
-            _glossary(opened=True)
+            show_glossary(opened=True)
             _overview()
         else:
             _overview()
-            _glossary(opened=False)
+            show_glossary(opened=False)
         return
     lesson = _find(asked[:LONGEST])
+    st.set_page_config(page_title=f"{lesson.title} · ctviz")
     try:
-        steps, payload = _material(lesson.key, _changed(lesson.run))
+        steps, payload = _material(lesson.key, written(folders()[1] / lesson.run / "run.json"))
     except CtvizError as error:
         st.error(
             f"This lesson shows the run “{lesson.run}”, which ships with ctviz but cannot be "
@@ -76,7 +77,7 @@ def main() -> None:
         _overview()
         return
     _lesson(lesson, steps, payload, _step(len(steps)))
-    _glossary(opened="term" in st.query_params)
+    show_glossary(opened="term" in st.query_params)
 
 
 # ---------------------------------------------------------------------- what is asked for
@@ -109,21 +110,17 @@ def _step(count: int) -> int:
     return at
 
 
-def _changed(run: str) -> int:
-    """When a shipped run was written, in nanoseconds; 0 if it is not there."""
-    file = folders()[1] / run / "run.json"
-    return file.stat().st_mtime_ns if file.is_file() else 0
-
-
 @st.cache_resource(max_entries=len(LESSONS), show_spinner=False)
-def _material(key: str, changed: int) -> tuple[tuple[LessonStep, ...], dict[str, Any]]:
-    """A lesson's steps and the player's payload; ``changed`` tells versions of the run apart."""
+def _material(
+    key: str, stamp: tuple[int, int] | None
+) -> tuple[tuple[LessonStep, ...], dict[str, Any]]:
+    """A lesson's steps and the player's payload; ``stamp`` tells versions of the run apart."""
     lesson = LESSONS[key]
     run = open_run(lesson.run, folders()[1])
     steps = lesson.steps(Facts(run))
     timeline = recorded(run)
     assert timeline is not None  # Facts has asked for its graph
-    return steps, pack(timeline)
+    return steps, packed(timeline)
 
 
 # ---------------------------------------------------------------------- what the session remembers
@@ -347,55 +344,6 @@ def _controls(lesson: Lesson, place: Place, count: int, *, ready: bool) -> None:
 def _show(place: Place) -> None:
     st.session_state["learn:shown"] = place
     _done().add(place)
-
-
-# ---------------------------------------------------------------------- the player and its view
-
-
-def _glossary(*, opened: bool) -> None:
-    asked = st.query_params.get("term", "")[:LONGEST]
-    if st.session_state.get("learn:linked") != asked:
-        st.session_state["learn:linked"] = st.session_state["learn:term"] = asked
-    with st.expander("Glossary", expanded=opened, icon=":material/menu_book:"):
-        text = st.text_input("Find a word", key="learn:term", max_chars=LONGEST, on_change=_looked)
-        found = search(text)
-        if not found:
-            st.info(
-                f"No word is like “{literal(text)}”. An empty box lists all of them.",
-                icon=":material/search:",
-            )
-        entries = []
-        for term in found:
-            names = html.escape(", ".join(term.aliases))
-            also = f"<span>also: {names}</span>" if names else ""
-            source = f"<cite>{html.escape(term.source)}</cite>" if term.source else ""
-            entries.append(
-                f'<div><dt id="{html.escape(term.key)}">{html.escape(term.name)} {also}</dt>'
-                f"<dd>{html.escape(term.definition)} {source}</dd></div>"
-            )
-        st.html(f"{WORDS}<dl class='ct-words'>{''.join(entries)}</dl>")
-
-
-WORDS = """
-<style>
-.stHtml dl.ct-words { display: grid; gap: 0.9rem 2rem; margin: 0; padding: 0;
-  grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); font-size: 0.92rem; }
-.ct-words dt { font-weight: 600; }
-.ct-words dt span { font-weight: 400; opacity: 0.8; font-size: 0.85em; margin-left: 0.3rem; }
-.ct-words dd { margin: 0; line-height: 1.45; }
-.ct-words cite { display: block; font-size: 0.82em; opacity: 0.8; font-style: normal; }
-</style>
-"""
-
-
-def _looked() -> None:
-    """Put what is searched for into the address."""
-    text = st.session_state["learn:term"].strip()
-    if text:
-        st.query_params["term"] = text
-    else:
-        st.query_params.pop("term", None)
-    st.session_state["learn:linked"] = text
 
 
 main()

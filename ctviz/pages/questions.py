@@ -8,7 +8,7 @@ from typing import cast
 import streamlit as st
 
 from ctviz.circuits.choices import Ablation
-from ctviz.errors import DamagedRun
+from ctviz.errors import CtvizError
 from ctviz.files import written
 from ctviz.inspection.answers import (
     ModelAtStep,
@@ -19,10 +19,12 @@ from ctviz.inspection.answers import (
     Prompt,
     PromptReading,
 )
+from ctviz.models.known import resolve
 from ctviz.pages.session import engine
-from ctviz.runs import Run, open_run
-from ctviz.runs.snapshot import Snapshot
+from ctviz.runs import Run
 from ctviz.runs.weights import weights_of
+from ctviz.tasks import is_file
+from ctviz.tasks.files import path_of
 
 __all__ = [
     "aim",
@@ -32,26 +34,29 @@ __all__ = [
     "off_prompt_at",
     "off_task_at",
     "prompt_at",
-    "read_snapshots",
 ]
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def read_snapshots(
-    folder: str, stamp: tuple[tuple[str, int | None], ...]
-) -> tuple[tuple[Snapshot, ...], tuple[str, ...]]:
-    """The snapshots of a run, and what is wrong with those that cannot be read."""
-    damaged: list[DamagedRun] = []
-    found = tuple(open_run(folder).snapshots(damaged=damaged))
-    return found, tuple(str(error) for error in damaged)
 
 
 def model_at_step(run: Run, step: int) -> ModelAtStep:
     """The model of a step and what it is asked about, as they are on disk now."""
-    file, task = weights_of(run, step), Path(run.config.task)  # a name, or a file of examples
-    revision = run.about.get("model", {}).get("revision")
-    stamp = (revision, file and written(file), run.config, written(task))
+    weights, task = weights_of(run, step), run.config.task
+    stamp = (
+        run.config,
+        run.about.get("model", {}).get("revision"),
+        _written_in(run.config.model),
+        weights and written(weights),
+        written(path_of(task)) if is_file(task) else None,
+    )
     return ModelAtStep(str(run.folder), step, stamp)
+
+
+def _written_in(model: str) -> tuple[tuple[str, tuple[int, int] | None], ...]:
+    """What lies in the folder of a model, and when it was written; nothing for a hub's."""
+    try:
+        folder = Path(resolve(model))
+    except CtvizError:  # it is asked for all the same, and says what is wrong
+        return ()
+    return tuple((file.name, written(file)) for file in sorted(folder.glob("*")))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

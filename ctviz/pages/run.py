@@ -19,9 +19,10 @@ from ctviz.pages.session import folders, standby
 from ctviz.pages.settings import ask_settings
 from ctviz.pages.uploaded_file import ask_for_file, has_counterfactuals, show_file, show_problems
 from ctviz.runs import Run, list_runs
-from ctviz.runs.config import METHODS, Method, TuneConfig
+from ctviz.runs.config import METHOD_NAMES, METHODS, Method, TuneConfig
 from ctviz.tasks import GRADES, TASKS, Task
 from ctviz.tasks.task import Kind
+from ctviz.views.naming import duration
 
 FAMILY_TITLES = ", ".join(family.title for family in FAMILIES.values())
 OTHER = "another model …"
@@ -30,17 +31,18 @@ USUAL = "sva-flip"
 SURELY_LATER = 5.0  # seconds; a worker is started a moment before its run, or after
 KINDS: tuple[Kind, ...] = get_args(Kind)
 KIND_NAMES = {"known": "Known answers"}  # the others are their own names
-METHOD_NAMES: dict[Method, tuple[str, str]] = {
-    "circuit": ("Circuit-tuning", "discover again and again, update only what the circuit owns"),
-    "frozen-circuit": ("Frozen circuit", "discover once, then update only that"),
-    "random": ("Random parts", "as many parameters, drawn at random: the control"),
-    "full": ("Full fine-tuning", "update everything: the baseline"),
-    "lora": ("LoRA", "train small adapters beside every linear layer"),
+UPDATES: dict[Method, str] = {
+    "circuit": "discover again and again, update only what the circuit owns",
+    "frozen-circuit": "discover once, then update only that",
+    "random": "as many parameters, drawn at random: the control",
+    "full": "update everything: the baseline",
+    "lora": "train small adapters beside every linear layer",
 }
 
 
 def main() -> None:
     """The page."""
+    st.set_page_config(page_title="Run · ctviz")
     standby().warm()
     st.html(STYLE)
     st.subheader("Find a circuit, tune only that circuit, watch it change", anchor=False)
@@ -137,7 +139,7 @@ def _ask_method() -> Method:
     return st.radio(
         "Method",
         METHODS,
-        format_func=lambda method: METHOD_NAMES[method][0],
+        format_func=lambda method: METHOD_NAMES[method][0].upper() + METHOD_NAMES[method][1:],
         captions=[_about_method(method) for method in METHODS],
         key="method",
         persist_state="session",
@@ -145,7 +147,7 @@ def _ask_method() -> Method:
 
 
 def _about_method(method: Method) -> str:
-    about = METHOD_NAMES[method][1]
+    about = UPDATES[method]
     if method == "lora" and lacking("lora"):
         about += ": needs `pip install 'ctviz[lora]'`"
     return about
@@ -218,9 +220,9 @@ def _expectation(model: str, method: Method, steps: int) -> None:
         if (seconds := _took(run)) is not None:
             done = run.status().step
             st.caption(
-                f"About {_duration(seconds / done * steps)} in all, by the last such run here: "
-                f"{plain(Path(model).name)}, {METHOD_NAMES[method][0].lower()}, {done:,} steps in "
-                f"{_duration(seconds)}, with snapshots and evaluation."
+                f"About {duration(seconds / done * steps)} in all, by the last such run here: "
+                f"{plain(Path(model).name)}, {METHOD_NAMES[method]}, {done:,} steps in "
+                f"{duration(seconds)}, with snapshots and evaluation."
             )
             return
 
@@ -239,14 +241,6 @@ def _took(run: Run) -> float | None:
     if resumed or status.step < 1 or status.heartbeat <= started:
         return None
     return status.heartbeat - started
-
-
-def _duration(seconds: float) -> str:
-    """Seconds in words, with as many digits as an estimate has."""
-    if seconds < 99.5:
-        return f"{float(f'{seconds:.2g}'):g} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} minutes" if minutes < 99.5 else f"{minutes / 60:.1f} hours"
 
 
 main()

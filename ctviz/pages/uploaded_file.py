@@ -15,7 +15,7 @@ import streamlit as st
 
 from ctviz import paths
 from ctviz.errors import BadTask, CtvizError, MissingModel, RunExists
-from ctviz.files import write_bytes
+from ctviz.files import write_bytes, written
 from ctviz.models.context import context_of
 from ctviz.pages.prompts import plain, preview_html
 from ctviz.tasks import find_task
@@ -142,7 +142,7 @@ def show_file(own: UploadedFile | None, name: str, model: str) -> Report | None:
         st.info("Name the model first: its tokenizer checks the file.")
         return None
     try:
-        report = _report(name, model, own.file.stat().st_mtime_ns)
+        report = _report(name, model, written(own.file))
     except MissingModel as error:
         st.warning(str(error), icon=":material/download:")
         return None
@@ -177,8 +177,8 @@ def show_problems(own: UploadedFile, name: str, report: Report) -> bool:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Trying every line on the tokenizer …")
-def _report(name: str, model: str, changed: int) -> Report:
-    """The check of a file as it was written at ``changed``."""
+def _report(name: str, model: str, stamp: tuple[int, int] | None) -> Report:
+    """The check of a file as it was ``written``."""
     return check(name, open_tokenizer(model), longest=context_of(model))
 
 

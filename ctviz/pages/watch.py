@@ -9,51 +9,51 @@ from ctviz.pages.address import fill_in
 from ctviz.pages.keep import keep
 from ctviz.pages.player import follow, group_change, player
 from ctviz.pages.prompts import plain
+from ctviz.pages.run_choice import (
+    choose_run,
+    list_damaged,
+    name_tab,
+    no_run,
+    run_is_gone,
+    runs_here,
+)
 from ctviz.pages.session import folders, standby
-from ctviz.runs import Run, Status, list_runs, open_run
+from ctviz.pages.welcome import welcome
+from ctviz.runs import Run, Status, open_run
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
 from ctviz.runs.snapshot import nearest_snapshot
-from ctviz.views.naming import run_names
-from ctviz.views.packing import pack
-from ctviz.views.recorded import recorded
+from ctviz.views.naming import duration
+from ctviz.views.recorded import packed, recorded
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees
 LAST = "watch:last"  # the address when this page was last seen
-LONGEST = 80  # characters of a name that is not known
 POLL = 1.0  # seconds between looks at a live run
 
 
 def main() -> None:
     """The page."""
-    mine, shipped = folders()
-    found = list_runs(mine, shipped)
-    runs = {run.id: run for run in found if isinstance(run, Run)}
-    damaged = [error for error in found if isinstance(error, DamagedRun)]
+    choice = runs_here()
+    if not choice.runs:
+        no_run()
+        return
     query = _query()
     asked = query.get("run")
-    if asked is not None and asked not in runs:
-        st.warning(
-            plain(f"There is no run “{asked[:LONGEST]}” here; this is another one."),
-            icon=":material/search:",
-        )
-    if not runs:
-        st.info("There is no run yet. Make one on the page **Run**.", icon=":material/science:")
-        return
-    samples = [run.id for run in runs.values() if run.folder.parent == shipped]
-    first = FIRST if FIRST in runs else next(iter(samples), next(iter(runs)))
-    default = asked if asked in runs else first
+    if asked is not None and asked not in choice.runs:
+        run_is_gone(asked)
+    usual = FIRST if FIRST in choice.runs else next(iter((*choice.samples, *choice.runs)))
+    name = usual if asked is None or asked not in choice.runs else asked
+    run = choice.runs[name]
+    name_tab(run)
+    if name in choice.samples:
+        welcome()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = _choose(runs, default, samples)
-        keep(runs[name], View.from_query(query))
-    if damaged:
-        with st.expander(f"{len(damaged)} damaged run{'s' if len(damaged) > 1 else ''}"):
-            for problem in damaged:
-                st.text(str(problem))
+        choose_run(choice, name, key="choice", on_change=_changed, width=560)
+        keep(run, View.from_query(query))
+    list_damaged(choice)
     st.session_state["watched"] = name
     st.session_state[LAST] = {**query, "run": name}
-    run = runs[name]
     try:
         live = run.status().live
     except DamagedRun:  # since it was listed; what is wrong is said below
@@ -72,19 +72,9 @@ def _query() -> dict[str, str]:
     return query if "run" in query else st.session_state.get(LAST, query)
 
 
-def _choose(runs: dict[str, Run], default: str, samples: list[str]) -> str:
-    """The run to watch. Changing it forgets step, node and edges, which belong to a run."""
-    names = list(runs)
-    if st.session_state.get("choice") != default:
-        st.session_state["choice"] = default
-
-    def changed() -> None:
-        st.query_params.from_dict({"run": st.session_state["choice"]})
-
-    labels = run_names(runs, samples)
-    return st.selectbox(
-        "Run", names, key="choice", format_func=labels.__getitem__, on_change=changed, width=560
-    )
+def _changed(name: str) -> None:
+    """Another run forgets step, node and edges, which belong to a run."""
+    st.query_params.from_dict({"run": name})
 
 
 def _show(name: str, was_live: bool) -> None:
@@ -116,7 +106,7 @@ def _show(name: str, was_live: bool) -> None:
         for missing in _missing(view, timeline):
             st.warning(plain(missing), icon=":material/search:")
         player(
-            pack(timeline),
+            packed(timeline),
             key=key,
             view=view,
             on_change=lambda: _remember(name, key),
@@ -145,7 +135,7 @@ def _progress(run: Run, status: Status) -> None:
                 parts.append(f"{status.rate:.1f} steps a second")
             left = status.seconds_left
             if left is not None:
-                parts.append(f"{_duration(left)} left")
+                parts.append(f"{duration(left)} left")
         bar.progress(status.step / max(1, status.steps), text=" · ".join(parts))
         if (run.folder / "cancel").exists():
             button.button("Cancelling …", disabled=True, width="stretch")
@@ -166,14 +156,6 @@ def _progress(run: Run, status: Status) -> None:
     if button.button("Resume", width="stretch", help="Go on from the last checkpoint"):
         standby().resume(run)
         st.rerun()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _missing(view: View, timeline: Timeline) -> list[str]:

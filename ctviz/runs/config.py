@@ -17,6 +17,7 @@ from ctviz.tasks import TASKS, find_task, is_file, located_task
 __all__ = [
     "CHOICES",
     "METHODS",
+    "METHOD_NAMES",
     "OTHER_TASKS",
     "PAPER",
     "Method",
@@ -25,6 +26,13 @@ __all__ = [
 
 Method = Literal["circuit", "frozen-circuit", "random", "full", "lora"]
 METHODS: tuple[Method, ...] = get_args(Method)
+METHOD_NAMES: dict[Method, str] = {
+    "circuit": "circuit-tuning",
+    "frozen-circuit": "a frozen circuit",
+    "random": "random parts",
+    "full": "full fine-tuning",
+    "lora": "LoRA",
+}
 Optimizer = Literal["adamw", "sgd"]
 Choice = Literal["top", "threshold"]
 Course = Literal["constant", "linear", "cosine"]

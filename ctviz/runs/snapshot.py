@@ -29,7 +29,7 @@ class ProbeReading:
     attribution: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Snapshot:
     """The model at one training step, seen through its circuit on the dev pairs.
 

@@ -11,8 +11,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ctviz.look import look
+from ctviz.runs.config import METHOD_NAMES
 from ctviz.views.compared import Side, alike, clip, drawn, held, merged, overlap
-from ctviz.views.naming import METHODS, task_name
+from ctviz.views.naming import task_name
 
 __all__ = ["AXES", "Across", "Upright", "draw_overlap", "draw_start", "draw_tradeoff"]
 
@@ -205,7 +206,8 @@ def _hover(side: Side, step: int, *lines: str) -> str:
     said = (
         f"{side.label}, step {step}",
         *lines,
-        f"{METHODS[config.method]}, seed {config.seed}, {about.get('examples', '?')} dev examples",
+        f"{METHOD_NAMES[config.method]}, seed {config.seed}, "
+        f"{about.get('examples', '?')} dev examples",
         f"run {side.run.id}",
     )
     return "<br>".join(_text(line) for line in said)

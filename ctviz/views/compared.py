@@ -16,7 +16,8 @@ import pandas as pd
 
 from ctviz.errors import DamagedRun
 from ctviz.runs import Run
-from ctviz.views.naming import METHODS, task_name
+from ctviz.runs.config import METHOD_NAMES
+from ctviz.views.naming import task_name
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import Timeline
 
@@ -110,7 +111,7 @@ def _said(parts: Sequence[Mapping[str, str]], telling: Sequence[str]) -> list[st
 def _parts(run: Run) -> dict[str, str]:
     config = run.config
     return {
-        "method": METHODS[config.method],
+        "method": METHOD_NAMES[config.method],
         "task": task_name(run),
         "model": Path(config.model).name,
         "seed": f"seed {config.seed}",

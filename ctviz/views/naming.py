@@ -1,29 +1,34 @@
-"""What runs, their tasks and their methods are called on the page."""
+"""What runs, their tasks and lengths of time are called on the page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from ctviz.runs import Run
-from ctviz.runs.config import Method
+from ctviz.runs.config import METHOD_NAMES
 from ctviz.tasks import is_file
+from ctviz.tasks.files import path_of
 
-__all__ = ["METHODS", "run_names", "task_name"]
+__all__ = ["duration", "run_name", "run_names", "task_name"]
 
-METHODS: dict[Method, str] = {
-    "circuit": "circuit-tuning",
-    "frozen-circuit": "a frozen circuit",
-    "random": "random parts",
-    "full": "full fine-tuning",
-    "lora": "LoRA",
-}
+
+def duration(seconds: float) -> str:
+    """Seconds in words, with as many digits as an estimate has."""
+    if seconds < 99.5:
+        return f"{float(f'{seconds:.2g}'):g} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 99.5 else f"{minutes / 60:.1f} hours"
 
 
 def task_name(run: Run) -> str:
-    """The run's task; of a file its name without the folder."""
+    """The run's task; of a file its name alone."""
     name = run.config.task
-    return Path(name).name if is_file(name) else name
+    return path_of(name).name if is_file(name) else name
+
+
+def run_name(run: Run) -> str:
+    """Task, model and method of a run; others may be called the same."""
+    return f"{task_name(run)} on {run.config.model}, {METHOD_NAMES[run.config.method]}"
 
 
 def run_names(runs: Mapping[str, Run], samples: Iterable[str]) -> dict[str, str]:
@@ -33,7 +38,7 @@ def run_names(runs: Mapping[str, Run], samples: Iterable[str]) -> dict[str, str]
     """
     said: dict[str, str] = {}
     for name, run in runs.items():
-        label = f"{task_name(run)} on {Path(run.config.model).name}, {METHODS[run.config.method]}"
+        label = run_name(run)
         created = str(run.about.get("created", ""))[:19].replace("T", " ")
         label = f"Sample: {label}" if name in samples else f"{label} · {created}"
         said[name] = label if label not in said.values() else f"{label} ({name})"

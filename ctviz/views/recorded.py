@@ -1,9 +1,19 @@
-"""A run on disk as the player's Timeline."""
+"""A run on disk as the player's Timeline, and packed: each made once, until the run says more.
+
+What is read is kept while the process lasts, so that a page that looks again at a live run reads
+its new snapshots alone, and makes nothing as long as there are none.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -14,13 +24,16 @@ from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.files import written
 from ctviz.runs import Run
+from ctviz.runs.config import METHOD_NAMES, TuneConfig
 from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
 from ctviz.runs.snapshot import Snapshot
-from ctviz.views.naming import METHODS
-from ctviz.views.timeline import Curve, Probe, Timeline
+from ctviz.views.timeline import Curve, Probe, Timeline, pack
 
-__all__ = ["recorded"]
+__all__ = ["RUNS", "packed", "read_once", "recorded"]
+
+SNAPSHOTS = 512  # kept as they were read
+RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
 
 FAITHFUL = "share of the behaviour that the circuit alone carries, on {dev}"
 KL = "mean KL a token on neutral text, untuned model against this one, at each snapshot"
@@ -48,42 +61,100 @@ def recorded(
 ) -> Timeline | None:
     """What the player shows of a run as it is on disk now; None until its model is loaded.
 
-    Damaged snapshots are left out and put into ``damaged``. Raises DamagedRun if the run cannot be
-    read, or says too little of itself.
+    The very same object, as long as the run says the same. Damaged snapshots are left out and put
+    into ``damaged``. Raises DamagedRun if the run cannot be read, or says too little of itself.
     """
     try:
         graph = run.graph
-        return None if graph is None else _timeline(run, graph, damaged, groups)
+        return None if graph is None else _timeline(_state(run, graph, damaged, groups))
     except CtvizError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamagedRun(f"{run.folder} cannot be shown: {error!r}.") from error
 
 
-def _timeline(
+@lru_cache(maxsize=RUNS)
+def packed(timeline: Timeline) -> dict[str, Any]:
+    """What `ctviz.views.timeline.pack` makes of a timeline, made once; not to be changed."""
+    return pack(timeline)
+
+
+def read_once(file: Path, graph: Graph | None) -> Snapshot:
+    """A snapshot's file, read once for all pages; raises DamagedRun as `read_snapshot` does."""
+    return _read(file, written(file), graph)
+
+
+@lru_cache(maxsize=SNAPSHOTS)
+def _read(file: Path, stamp: tuple[int, int] | None, graph: Graph | None) -> Snapshot:
+    return read_snapshot(file, graph)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """All that a timeline is made of. Equal states make the same one: snapshots are compared by
+    identity, as each is read once, and ``said`` is what ``about`` and ``curves`` say."""
+
+    run: str
+    config: TuneConfig
+    state: str
+    snapshots: tuple[Snapshot, ...]
+    groups: tuple[NodeGroup, ...]
+    said: str
+    graph: Graph = field(compare=False)
+    about: dict[str, Any] = field(compare=False)
+    curves: tuple[Curve, ...] = field(compare=False)
+
+
+def _state(
     run: Run, graph: Graph, damaged: list[DamagedRun] | None, groups: tuple[NodeGroup, ...]
-) -> Timeline:
-    snapshots = list(run.snapshots(damaged=damaged, read=_snapshot))
-    config, about, count = run.config, run.about, len(snapshots)
-    tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, len(graph.nodes))
+) -> _State:
+    config, about = run.config, run.about
+    snapshots = tuple(run.snapshots(damaged=damaged, read=read_once))
     words = {
         "metric": about["task"]["metric"],
         "dev": f"{about['examples']} dev pairs",
         "judged_by": about["task"].get("judged_by", "accuracy"),
     }
-    made = f"run {run.id}, {METHODS[config.method]}, seed {config.seed}"
-    return Timeline(
+    last = snapshots[-1].step if snapshots else -1
+    curves = _curves(run.metrics(), last, words, _made_by(run.id, config))
+    said = hashlib.sha256(json.dumps(about).encode())
+    for curve in curves:
+        said.update(f"{curve.key} {len(curve.steps)}".encode())
+        said.update(curve.steps.tobytes() + curve.values.tobytes())
+    return _State(
         run=run.id,
+        config=config,
+        state=run.status().state,
+        snapshots=snapshots,
+        groups=groups,
+        said=said.hexdigest(),
+        graph=graph,
+        about=about,
+        curves=curves,
+    )
+
+
+def _made_by(run: str, config: TuneConfig) -> str:
+    return f"run {run}, {METHOD_NAMES[config.method]}, seed {config.seed}"
+
+
+@lru_cache(maxsize=RUNS)
+def _timeline(now: _State) -> Timeline:
+    snapshots, graph, config, about = now.snapshots, now.graph, now.config, now.about
+    count, dev = len(snapshots), f"{about['examples']} dev pairs"
+    tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, len(graph.nodes))
+    made = _made_by(now.run, config)
+    return Timeline(
+        run=now.run,
         title=about["task"]["title"],
         model=about["model"]["name"],
         task=about["task"]["key"],
         method=config.method,
         metric=about["task"]["metric"],
-        state=run.status().state,
+        state=now.state,
         examples=about["examples"],
         source=(
-            f"edge attribution patching on {about['examples']} dev pairs, "
-            f"{config.ablation} ablation, seed {config.seed}"
+            f"edge attribution patching on {dev}, {config.ablation} ablation, seed {config.seed}"
         ),
         graph=graph,
         n_edges=config.edges,
@@ -95,39 +166,31 @@ def _timeline(
             key: _stack([s.redundancy[key] for s in snapshots], (len(graph.nodes),), np.float32)
             for key in ("circuit", "mass")
         },
-        curves=_curves(run.metrics(), snapshots[-1].step if snapshots else -1, words, made),
+        curves=now.curves,
         probes=_probes(snapshots),
         errors=_errors(snapshots, graph),
         split=_split(snapshots, graph),
         quality=_quality(snapshots),
-        groups=groups,
+        groups=now.groups,
         provenance={
-            "scores": (
-                f"edge attribution patching on {words['dev']}, {config.ablation} ablation; {made}"
-            ),
-            "redundancy": f"from the scores and the circuit of this step, {words['dev']}; {made}",
-            "quality": f"measured by running the circuit alone on {words['dev']}; {made}",
+            "scores": f"edge attribution patching on {dev}, {config.ablation} ablation; {made}",
+            "redundancy": f"from the scores and the circuit of this step, {dev}; {made}",
+            "quality": f"measured by running the circuit alone on {dev}; {made}",
             "probes": f"one prompt, run at every snapshot; {made}",
         },
     )
 
 
-def _snapshot(file: Path, graph: Graph | None) -> Snapshot:
-    return _kept(file, written(file), graph)
+_BY_INPUT: WeakKeyDictionary[Snapshot, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
 
-@lru_cache(maxsize=512)
-def _kept(file: Path, changed: int | None, graph: Graph | None) -> Snapshot:
-    """A snapshot file never changes once it is there; ``changed`` is its time of writing."""
-    return read_snapshot(file, graph)
-
-
-@lru_cache(maxsize=512)
 def _inputs(snapshot: Snapshot, graph: Graph) -> tuple[np.ndarray, np.ndarray]:
-    """float [head, 3] by the estimators circuit and mass, of one snapshot."""
-    circuit = circuit_redundancy(Circuit(graph, snapshot.circuit))
-    mass = mass_redundancy(Scores(graph, np.nan_to_num(snapshot.scores)))
-    return circuit.by_input(), mass.by_input()
+    """float [head, 3] by the estimators circuit and mass, made once for each snapshot."""
+    if snapshot not in _BY_INPUT:
+        circuit = circuit_redundancy(Circuit(graph, snapshot.circuit))
+        mass = mass_redundancy(Scores(graph, np.nan_to_num(snapshot.scores)))
+        _BY_INPUT[snapshot] = circuit.by_input(), mass.by_input()
+    return _BY_INPUT[snapshot]
 
 
 def _stack(arrays: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -146,7 +209,7 @@ def _touched(graph: Graph, tuned: np.ndarray) -> np.ndarray:
     return touched
 
 
-def _errors(snapshots: list[Snapshot], graph: Graph) -> np.ndarray | None:
+def _errors(snapshots: Sequence[Snapshot], graph: Graph) -> np.ndarray | None:
     """float32 [T, source, slot], NaN at snapshots that kept none; None if none of them has any."""
     if all(s.error is None for s in snapshots):
         return None
@@ -154,7 +217,7 @@ def _errors(snapshots: list[Snapshot], graph: Graph) -> np.ndarray | None:
     return np.stack([unknown if s.error is None else s.error for s in snapshots])
 
 
-def _split(snapshots: list[Snapshot], graph: Graph) -> dict[str, np.ndarray]:
+def _split(snapshots: Sequence[Snapshot], graph: Graph) -> dict[str, np.ndarray]:
     """float32 [T, head, 3] by estimator: redundancy of each head's query, key and value."""
     both = [_inputs(s, graph) for s in snapshots]
     shape = (graph.n_layers * graph.n_heads, 3)
@@ -164,7 +227,7 @@ def _split(snapshots: list[Snapshot], graph: Graph) -> dict[str, np.ndarray]:
     }
 
 
-def _quality(snapshots: list[Snapshot]) -> np.ndarray:
+def _quality(snapshots: Sequence[Snapshot]) -> np.ndarray:
     """float [T, 3]: faithfulness, random circuits', standard error of the first; NaN if unknown."""
     names = ("faithfulness", "random_faithfulness", "faithfulness_error")
     rows = [[_number(s.metrics.get(name)) for name in names] for s in snapshots]
@@ -200,7 +263,7 @@ def _curves(
     return tuple(curves)
 
 
-def _probes(snapshots: list[Snapshot]) -> tuple[Probe, ...]:
+def _probes(snapshots: Sequence[Snapshot]) -> tuple[Probe, ...]:
     if not snapshots:
         return ()
     probes = []

@@ -290,7 +290,7 @@ def test_the_table_says_what_was_measured_and_leaves_out_what_was_not(
     assert one["overlap_with_start"] == 0
     assert math.isnan(one["others_before"])
     assert (other["state"], other["seed"], other["method"]) == ("cancelled", 3, "full")
-    assert math.isnan(other["score_after"])
+    assert math.isnan(other["grade_after"])
     assert math.isnan(other["kl"])
 
 

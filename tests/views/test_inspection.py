@@ -447,6 +447,38 @@ def test_other_settings_or_examples_are_asked_about_anew(runs, tmp_path):
     assert questions.model_at_step(open_run("r", runs), 0) != first
 
 
+@pytest.mark.parametrize("mapping", ["", "?clean=before&foil=not"])
+def test_an_edited_file_is_asked_about_anew_whatever_its_columns_are_called(
+    runs, tmp_path, mapping
+):
+    run, file = open_run("r", runs), tmp_path / "own.csv"
+    file.write_text("clean,corrupt,answer,foil\n")
+    about = json.loads((run.folder / "run.json").read_text())
+    about["config"]["task"] = f"{file}{mapping}"
+    (run.folder / "run.json").write_text(json.dumps(about))
+    seen = [questions.model_at_step(open_run("r", runs), 0)]
+    for change in (
+        lambda: os.utime(file, ns=(0, 0)),
+        lambda: (file.write_text("clean,corrupt,answer,foil\n,,,\n"), os.utime(file, ns=(0, 0))),
+        file.unlink,
+    ):
+        change()
+        seen.append(questions.model_at_step(open_run("r", runs), 0))
+    assert len(set(seen)) == 4
+
+
+def test_a_changed_model_folder_is_asked_about_anew(runs, tmp_path):
+    run, folder = open_run("r", runs), tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    about = json.loads((run.folder / "run.json").read_text())
+    about["config"]["model"] = str(folder)
+    (run.folder / "run.json").write_text(json.dumps(about))
+    first = questions.model_at_step(open_run("r", runs), 0)
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    assert questions.model_at_step(open_run("r", runs), 0) != first
+
+
 def test_a_page_that_reads_a_model_does_not_import_torch(runs):
     code = f"""
 import sys

@@ -9,17 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ctviz.jobs.study.plan import Study
+from ctviz.runs.config import METHOD_NAMES, Method
 from ctviz.tasks import find_task
 
 __all__ = ["Spread", "compare", "summarize", "words"]
-
-NAMES = {
-    "circuit": "circuit-tuning",
-    "frozen-circuit": "tuning a frozen circuit",
-    "random": "tuning random parts of the same size",
-    "full": "full fine-tuning",
-    "lora": "LoRA",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +84,7 @@ def words(study: Study, table: pd.DataFrame) -> list[str]:
     for method in study.methods:
         runs = _chosen(table, method)
         if not len(runs):
-            said.append(f"{_begun(_name(method))} led to no finished run at any rate tried.")
+            said.append(f"{_begun(METHOD_NAMES[method])} led to no finished run at any rate tried.")
             continue
         before = float(runs[f"{judged}_before"].iloc[0])
         after = Spread.of([float(v) for v in runs[column]])
@@ -105,7 +98,7 @@ def words(study: Study, table: pd.DataFrame) -> list[str]:
             verdict = "better than before" if improved else "worse than before"
         kl = Spread.of([float(v) for v in runs["retention_kl_after"]])
         said.append(
-            f"{_begun(_name(method))} took {_plain(judged)} on test examples from "
+            f"{_begun(METHOD_NAMES[method])} took {_plain(judged)} on test examples from "
             f"{before:.3f} to {after} ({verdict}) and moved the model by {kl} nats a token on "
             "neutral prompts."
         )
@@ -133,7 +126,9 @@ def _sampling(table: pd.DataFrame) -> str:
     )
 
 
-def _against(study: Study, table: pd.DataFrame, other: str, better: str, judged: str) -> list[str]:
+def _against(
+    study: Study, table: pd.DataFrame, other: Method, better: str, judged: str
+) -> list[str]:
     """Circuit-tuning beside one other method: the task, then what else changed."""
     grade = compare(table, "circuit", other, f"{judged}_after")
     if grade is None:
@@ -150,7 +145,7 @@ def _against(study: Study, table: pd.DataFrame, other: str, better: str, judged:
     kept = compare(table, "circuit", other, "other_accuracy_after")
     if kept is not None:
         parts.append(_verdict(kept, 1, "in accuracy on the other tasks"))
-    return [f"Circuit-tuning beside {_name(other)}: {'; '.join(parts)}."]
+    return [f"Circuit-tuning beside {METHOD_NAMES[other]}: {'; '.join(parts)}."]
 
 
 def _verdict(difference: Spread, sign: int, what: str) -> str:
@@ -181,10 +176,6 @@ def _chosen(table: pd.DataFrame, method: str) -> pd.DataFrame:
     """The finished runs of a method at its chosen rate."""
     mine = table[(table["method"] == method) & table["chosen"].astype(bool)]
     return mine[mine["state"] == "finished"].sort_values("seed")
-
-
-def _name(method: str) -> str:
-    return NAMES[method]
 
 
 def _begun(text: str) -> str:

@@ -28,7 +28,7 @@ from ctviz.tasks.files.parsing import text_of
 from ctviz.tasks.files.rows import Format, Parsed, counted
 from ctviz.tasks.task import SPLITS, Split, Task
 
-__all__ = ["FileSource", "OpenFile", "divided", "file_task", "is_file", "open_file"]
+__all__ = ["FileSource", "OpenFile", "divided", "file_task", "is_file", "open_file", "path_of"]
 
 LARGEST = 50_000_000  # bytes
 BEGINNING = 20_000  # characters that tell a format
@@ -122,6 +122,11 @@ def is_file(name: str) -> bool:
     return _ENDING.search(name.partition("?")[0]) is not None
 
 
+def path_of(name: str) -> Path:
+    """The file behind a name, columns left aside; it need not be there."""
+    return Path(name.partition("?")[0]).expanduser()
+
+
 def open_file(name: str) -> OpenFile:
     """Read a file, good lines and bad ones.
 
@@ -130,9 +135,7 @@ def open_file(name: str) -> OpenFile:
     (missing, a folder, empty, binary, not UTF-8, larger than 50 MB) and UnknownName for a column
     that is not one of ours; all else is in the problems.
     """
-    path, _, query = name.partition("?")
-    mapping = _mapping(name, query)
-    file = Path(path).expanduser()
+    mapping, file = _mapping(name, name.partition("?")[2]), path_of(name)
     if file.is_dir():
         raise BadTask(f"{file} is a folder, not a file.")
     if not file.is_file():

@@ -1,0 +1,90 @@
+"""What is made of a run again and again while it goes on: each thing once, and always the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ctviz.runs import Run
+from ctviz.runs.groups import NodeGroup
+from ctviz.views import recorded as module
+from ctviz.views.recorded import packed, read_once, recorded
+from tests.written_runs import write_run
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Run:
+    """A run of eight snapshots."""
+    return write_run(tmp_path / "whole" / "r", "tiny", snapshots=8)
+
+
+def started(whole: Run, folder: Path) -> Run:
+    """The same run before its first snapshot."""
+    shutil.copytree(whole.folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    return Run(folder)
+
+
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files of snapshots that are read from now on."""
+    seen: list[Path] = []
+    read = module.read_snapshot
+    monkeypatch.setattr(
+        module, "read_snapshot", lambda file, graph: (seen.append(file), read(file, graph))[1]
+    )
+    return seen
+
+
+def test_a_growing_run_reads_what_is_new_and_is_packed_as_from_scratch(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen = started(whole, tmp_path / "live" / "r"), reads(monkeypatch)
+    for count, file in enumerate(whole.snapshot_files(), start=1):
+        shutil.copy(file, run.folder / "snapshots")
+        seen.clear()
+        payload = json.dumps(packed(recorded(run)))
+        assert [each.name for each in seen] == [file.name]
+        copied = Run(Path(shutil.copytree(run.folder, tmp_path / f"copy-{count}" / "r")))
+        assert json.dumps(packed(recorded(copied))) == payload
+
+
+def test_nothing_is_made_again_before_there_is_something_new(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(whole, tmp_path / "live" / "r")
+    shutil.copy(whole.snapshot_files()[0], run.folder / "snapshots")
+    first, seen = recorded(run), reads(monkeypatch)
+    with (run.folder / "metrics.jsonl").open("a") as metrics:
+        metrics.write(json.dumps({"step": whole.config.steps, "loss": 1.0}) + "\n")
+    assert recorded(Run(run.folder)) is first
+    assert packed(first) is packed(first)
+    assert seen == []
+
+
+def test_whatever_the_run_says_anew_is_shown(whole: Run) -> None:
+    run = Run(whole.folder)
+    shown = [recorded(run)]
+    shown.append(recorded(run, groups=(NodeGroup("late", ("m1", "m0")),)))
+    last = shown[0].steps[-1]
+    with (run.folder / "metrics.jsonl").open("a") as metrics:
+        metrics.write(json.dumps({"step": last, "loss": 123.0}) + "\n")
+    shown.append(recorded(run))
+    for name, values in (("status", {"state": "failed"}), ("run", {"examples": 5})):
+        file = run.folder / f"{name}.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | values))
+        shown.append(recorded(Run(whole.folder)))
+    assert len({json.dumps(packed(each)) for each in shown}) == len(shown)
+
+
+def test_a_snapshot_is_read_once_for_all_pages(whole: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = reads(monkeypatch)
+    recorded(whole)
+    list(Run(whole.folder).snapshots(read=read_once))
+    assert len(seen) == len(whole.snapshot_files())
+    file = whole.snapshot_files()[0]
+    os.utime(file, ns=(0, 0))
+    list(Run(whole.folder).snapshots(read=read_once))
+    assert seen[len(whole.snapshot_files()) :] == [file]
