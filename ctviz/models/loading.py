@@ -155,7 +155,7 @@ def _from_memory(
         )
     reader = _tokenizer(tokenizer)
     if dtype is not None:
-        model.to(dtype)
+        model.to(dtype)  # type: ignore[arg-type]
     if device != "auto":
         model.to(pick_device(device))  # type: ignore[arg-type]
     model.eval()

@@ -28,7 +28,8 @@ from ctviz.runs.config import METHOD_NAMES, TuneConfig
 from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
 from ctviz.runs.snapshot import Snapshot
-from ctviz.views.timeline import Curve, Probe, Timeline, pack
+from ctviz.views.packing import pack
+from ctviz.views.timeline import Curve, Probe, Timeline
 
 __all__ = ["RUNS", "packed", "read_once", "recorded"]
 
