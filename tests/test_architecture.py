@@ -82,7 +82,13 @@ def test_only_the_pages_import_streamlit():
 
 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-FOREIGN = {"_attn_implementation", "_forward_hooks", "_forward_pre_hooks"}  # torch, transformers
+FOREIGN = {  # of torch, of transformers, of notebooks
+    "_attn_implementation",
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_repr_html_",
+    "_repr_mimebundle_",
+}
 
 
 def privates(text: str) -> Iterator[str]:

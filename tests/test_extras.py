@@ -26,6 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 OPTIONAL = PROJECT["optional-dependencies"]
 DISTRIBUTIONS = importlib.metadata.packages_distributions()
 WITHOUT_IMPORT = {"pyarrow", "pyvis"}  # writes Parquet for pandas; carries vis-network
+HOSTS = {"IPython"}  # a notebook has it; nothing but showing a run there asks for it
 SHORT = ("--steps", "1", "--examples", "4", "--batch-size", "4", "--edges", "20")
 
 
@@ -66,7 +67,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_package_that_is_imported_is_declared():
     imported = {name for file in (ROOT / "ctviz").rglob("*.py") for name in imports(file)}
     optional = {name for names in EXTRAS.values() for name in names}
-    used = {distribution(name) for name in imported - optional} | WITHOUT_IMPORT
+    used = {distribution(name) for name in imported - optional - HOSTS} | WITHOUT_IMPORT
     assert used == named(PROJECT["dependencies"])
 
 

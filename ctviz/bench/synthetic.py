@@ -132,7 +132,8 @@ def _field(rng: np.random.Generator, graph: Graph) -> np.ndarray:
     rows[0], columns[0, -1] = 6.0, 12.0  # much is read from the input and written to the logits
     sign = np.where(rng.random(graph.exists.shape) < 0.7, 1.0, -1.0)
     size = rows * columns * rng.lognormal(0, 0.9, graph.exists.shape)
-    return graph.exists * sign * size / size.max() * 1.4
+    scores: np.ndarray = graph.exists * sign * size / size.max() * 1.4
+    return scores
 
 
 def _curves(

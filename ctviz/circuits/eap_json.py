@@ -167,14 +167,14 @@ def _object(value: Any, path: Path, what: str) -> dict[str, Any]:
 def _inside(about: dict[str, Any], path: Path, what: str) -> bool:
     if not isinstance(about.get("in_graph"), bool):
         raise BadCircuitFile(f"{path}: {what} has no 'in_graph' that is true or false.")
-    return about["in_graph"]
+    return bool(about["in_graph"])
 
 
 def _graph(cfg: dict[str, Any], path: Path) -> Graph:
     def whole(key: str) -> int:
         if isinstance(cfg.get(key), bool) or not isinstance(cfg.get(key), int):
             raise BadCircuitFile(f"{path}: cfg has no {key!r} that is a whole number.")
-        return cfg[key]
+        return int(cfg[key])
 
     n_layers, n_heads = whole("n_layers"), whole("n_heads")
     n_kv_heads = whole("n_kv_heads") if "n_kv_heads" in cfg else None

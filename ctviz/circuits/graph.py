@@ -234,4 +234,5 @@ class Graph:
 
         A shared key or value slot counts for each head that it feeds.
         """
-        return self.exists.sum(axis=0) @ self.feeds.astype(int)
+        incoming: np.ndarray = self.exists.sum(axis=0) @ self.feeds.astype(int)
+        return incoming

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = doctor_parser() if arguments[:1] == ["doctor"] else build_parser()
         options = parser.parse_args(arguments)
         _log_to_stderr(logging.INFO if options.verbose else logging.WARNING)
-        return options.run(options)
+        return int(options.run(options))
     except CtvizError as error:
         print(f"ctviz: {error}", file=sys.stderr)
         return 1

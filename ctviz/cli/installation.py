@@ -22,6 +22,7 @@ from typing import Any
 from ctviz import paths
 
 PURPOSES = {
+    "all": "all optional parts",
     "gguf": "reading GGUF weights, for `ctviz models fetch` without a hub",
     "lora": "tuning with LoRA",
     "pictures": "pictures, animations and figures",

@@ -80,7 +80,8 @@ def _explain(options: argparse.Namespace, task: Task) -> int:
 
 def _abilities() -> dict[str, Any]:
     """What `ctviz bench tasks` has measured for the built-in tasks."""
-    return json.loads((paths.data() / "tasks.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((paths.data() / "tasks.json").read_text(encoding="utf-8"))
+    return found
 
 
 def _task_row(task: Task, known: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class WordsOf(random.Random):
         """One that this part may use."""
         return super().choice(self._of(seq))
 
-    def sample(self, population: Sequence[Any], k: int, **settings: Any) -> list[Any]:  # type: ignore[override]
+    def sample(self, population: Sequence[Any], k: int, **settings: Any) -> list[Any]:
         """Several different ones that this part may use."""
         allowed = self._of(population)
         if len(allowed) < k:

@@ -121,7 +121,8 @@ class Scene:
 
     def shares(self, at: int) -> np.ndarray:
         """float [node]: redundancy by the view's estimator."""
-        return self.timeline.redundancy[self.view.estimator][at]
+        found: np.ndarray = self.timeline.redundancy[self.view.estimator][at]
+        return found
 
     def unknown(self, at: int) -> int:
         """How many scores of the circuit are not numbers at a snapshot; they count as 0."""

@@ -131,4 +131,5 @@ def _output(anatomy: Anatomy, kept: Writes, node: str) -> Tensor:
     heads = anatomy.graph.n_heads
     z = kept.heads[layer].unflatten(-1, (heads, -1))[..., head_of(node), :]
     weight = anatomy.blocks[layer].write_weight.unflatten(0, (heads, -1))[head_of(node)]
-    return z @ weight.to(z.dtype)
+    written: Tensor = z @ weight.to(z.dtype)
+    return written

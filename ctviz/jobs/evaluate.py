@@ -33,6 +33,7 @@ def evaluate(
 
     Raises BadCircuitFile for a file that cannot be read or is of a model of another shape.
     """
+    check_draws(draws)  # all that can be is said before anything is read
     _, circuit = load_eap_json(file, n_kv_heads=loaded.anatomy.graph.kv_heads)
     return evaluate_circuit(
         loaded,

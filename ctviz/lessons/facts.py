@@ -143,7 +143,8 @@ class Facts:
 
     def column(self, name: str) -> np.ndarray:
         """What was recorded of one number at each training step where it was."""
-        return self.run.metrics()[name].dropna().to_numpy(dtype=float)
+        values: np.ndarray = self.run.metrics()[name].dropna().to_numpy(dtype=float)
+        return values
 
     def grade(self, when: Literal["before", "after"], name: str) -> float:
         """What was measured on test examples before or after the run."""

@@ -46,7 +46,7 @@ class Projection:
 
     def take(self, output: Tensor) -> Tensor:
         """[..., out] -> [..., unit, d_head]; a view where the slices are evenly spaced."""
-        by_slice = output.unflatten(-1, (-1, self.d_head))
+        by_slice: Tensor = output.unflatten(-1, (-1, self.d_head))
         first, last = self.slices[0], self.slices[-1]
         step = self.slices[1] - first if len(self.slices) > 1 else 1
         if self.slices == tuple(range(first, last + 1, step)):

@@ -36,7 +36,8 @@ def hooked(*, before: Sequence[Hook] = (), after: Sequence[Hook] = ()) -> Iterat
 
     def output(function: Callable[[Tensor], Any]) -> Callable[..., Any]:
         def hook(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor | None:
-            return function(result)
+            replaced: Tensor | None = function(result)
+            return replaced
 
         return hook
 

@@ -32,7 +32,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes that are free on a device (of the machine, for CPU and MPS)."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+    return int(psutil.virtual_memory().available)
 
 
 def workspace(device: torch.device) -> int:

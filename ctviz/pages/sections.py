@@ -174,7 +174,7 @@ def _patterns(shown: InspectedNode, read: Read) -> tuple[np.ndarray | None, np.n
     layer, head = (int(part) for part in shown.node[1:].split(".h"))
     assert isinstance(read.now, ProbeReading)
     assert isinstance(read.then, ProbeReading)
-    return tuple(probe.attention[layer, head].astype(float) for probe in (read.now, read.then))  # type: ignore[return-value]
+    return tuple(probe.attention[layer, head].astype(float) for probe in (read.now, read.then))
 
 
 def _attribution_section(shown: InspectedNode, read: Read) -> None:

@@ -221,7 +221,8 @@ class TuneConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``run.json``."""
-        return asdict(self)
+        values = asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TuneConfig:

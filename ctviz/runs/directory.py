@@ -475,6 +475,6 @@ def _alive(pid: int, born: float) -> bool:
     try:
         process = psutil.Process(pid)
         same = abs(process.create_time() - born) < 2.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return same and bool(process.status() != psutil.STATUS_ZOMBIE)
     except (psutil.Error, ValueError, TypeError, OverflowError):
         return False

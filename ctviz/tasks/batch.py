@@ -87,7 +87,8 @@ class Batch:
     def answer_tokens(self) -> Tensor:
         """int64 [n]: the places of ``positions`` in example * position, each once, in order."""
         start = torch.arange(len(self), device=self.last.device) * self.clean.shape[1]
-        return torch.unique(self.positions + start[:, None])
+        places: Tensor = torch.unique(self.positions + start[:, None])
+        return places
 
     @property
     def changed_from(self) -> int:

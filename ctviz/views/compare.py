@@ -285,7 +285,7 @@ def pairs(sides: Sequence[Side], step: int) -> pd.DataFrame:
 
 def as_csv(frame: pd.DataFrame) -> bytes:
     """A table as comma-separated values, all digits."""
-    return frame.to_csv(index=False).encode()
+    return str(frame.to_csv(index=False)).encode()
 
 
 def as_parquet(frame: pd.DataFrame) -> bytes:

@@ -240,7 +240,7 @@ def edge_tables(
     outgoing = np.zeros_like(graph.exists)
     if node in graph.sources:
         outgoing[graph.source(node)] = graph.exists[graph.source(node)]
-    return tuple(_edges(graph, mask, then, now, count) for mask in (incoming, outgoing))  # type: ignore[return-value]
+    return tuple(_edges(graph, mask, then, now, count) for mask in (incoming, outgoing))
 
 
 def _edges(

@@ -31,7 +31,7 @@ def test_attribution_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) 
     assert result["machine"]["cores"] >= 1
     assert result["ratio_to_reference"] is None
     assert result["max_score_difference"] is None
-    assert "install the extra" in result["reference"]
+    assert "pip install 'ctviz[reference]'" in result["reference"]
 
 
 def test_attribution_takes_the_other_method() -> None:

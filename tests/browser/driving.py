@@ -13,7 +13,7 @@ from ctviz import paths
 from ctviz.bench.app import serve
 from ctviz.runs import Run, list_runs
 
-__all__ = ["HERE", "Player", "choose", "only_run", "open_app", "serve_app", "wait_until"]
+__all__ = ["HERE", "PLAYER", "Player", "choose", "only_run", "open_app", "serve_app", "wait_until"]
 
 HERE = Path(__file__).parent
 PLAYER = (

@@ -16,7 +16,7 @@ import pytest
 from ctviz import paths
 from ctviz.bench.app import wait_for
 from tests import ROOT
-from tests.browser.conftest import Player, open_app
+from tests.browser.driving import Player, open_app
 
 pytestmark = pytest.mark.browser
 ADVERTISED = "Help agents write better"

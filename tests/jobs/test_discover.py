@@ -23,7 +23,7 @@ from ctviz.cli import main
 from ctviz.errors import BadCircuitFile, OutOfRange, UnknownName
 from ctviz.files import read_tensors
 from ctviz.interventions.curve import SHARES
-from ctviz.jobs import discover
+from ctviz.jobs import discover, discovery
 from ctviz.jobs.audit import audit
 from ctviz.jobs.curve_figure import draw_curves
 from ctviz.jobs.evaluate import evaluate
@@ -473,13 +473,13 @@ def test_a_model_can_be_run_in_another_precision(ask, dtype, close):
 
 
 def test_scores_are_kept_when_faithfulness_is_undefined(capsys, monkeypatch, empty_folder):
-    usual = discover.encode_task
+    usual = discovery.encode_task
 
     def no_difference(*arguments, **settings):
         batch, chosen = usual(*arguments, **settings)
         return replace(batch, corrupt=batch.clean), chosen
 
-    monkeypatch.setattr(discover, "encode_task", no_difference)
+    monkeypatch.setattr(discovery, "encode_task", no_difference)
     assert main(["discover", "--examples", "4"]) == 1
     said = capsys.readouterr().err
     assert "Faithfulness is undefined" in said

@@ -70,7 +70,9 @@ def new_model(
         tie_word_embeddings=tied,
     )
     with torch.random.fork_rng(devices=[]):
-        return GPT2LMHeadModel(config).eval()
+        model = GPT2LMHeadModel(config)
+        model.eval()
+        return model
 
 
 def block_of(model: GPT2LMHeadModel, node: str) -> GPT2Block:

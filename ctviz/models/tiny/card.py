@@ -152,13 +152,14 @@ def _next_token(
         padded, attention_mask=torch.ones_like(padded), use_cache=False
     ).logits  # [prompts, tokens, vocabulary]
     last = torch.tensor([len(row) - 1 for row in ids])
-    return logits[torch.arange(len(ids)), last].log_softmax(-1)
+    found: torch.Tensor = logits[torch.arange(len(ids)), last].log_softmax(-1)
+    return found
 
 
 def _token(tokenizer: TokenizerBase, text: str) -> int:
     ids = tokenizer.encode(text, add_special_tokens=False)
     assert len(ids) == 1, f"{text!r} is {len(ids)} tokens"
-    return ids[0]
+    return int(ids[0])
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser
 
 from ctviz.bench.app import wait_for
 from tests import ROOT
-from tests.browser.conftest import PLAYER, Player, browser, open_app  # noqa: F401 - a fixture
+from tests.browser.driving import PLAYER, Player, open_app
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1200)]
 
@@ -159,7 +159,7 @@ def test_what_needs_an_extra_says_so(ctviz: Ctviz, extra: str, arguments: tuple[
 
 def test_the_app_opens_on_the_sample_run(
     installed: Path,
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     tmp_path: Path,
 ) -> None:
     with socket.socket() as probe:
