@@ -41,7 +41,7 @@ def player() -> Path:
 
 def app() -> Path:
     """The script that Streamlit runs."""
-    return pages() / "app.py"
+    return pages() / "entry" / "app.py"
 
 
 def cache() -> Path:

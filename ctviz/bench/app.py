@@ -49,7 +49,7 @@ def serve(script: str, *, runs: str, imports: str = "") -> Iterator[str]:
     command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
     server = subprocess.Popen(
         command,
-        cwd=paths.pages(),  # where .streamlit lies, for scripts that lie elsewhere
+        cwd=paths.app().parent,  # where .streamlit lies, for scripts that lie elsewhere
         env={**os.environ, "CTVIZ_RUNS": runs, **({"PYTHONPATH": imports} if imports else {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The app: page config and navigation. Streamlit runs this file, or ``app.py`` that calls it."""
+"""The app: page config and navigation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,3 @@ def main() -> None:
         ],
         position="top",
     ).run()
-
-
-if __name__ == "__main__":
-    main()

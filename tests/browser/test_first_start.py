@@ -30,7 +30,9 @@ class Server:
     console: Path
 
 
-@pytest.fixture(params=["streamlit run ctviz/pages/app.py", "streamlit run app.py", "ctviz app"])
+@pytest.fixture(
+    params=["streamlit run ctviz/pages/entry/app.py", "streamlit run app.py", "ctviz app"]
+)
 def started(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """The app as a person starts it, in a home where nothing was ever said to Streamlit.
 

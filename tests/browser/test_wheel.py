@@ -178,7 +178,7 @@ def test_the_app_opens_on_the_sample_run(
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
         player = open_app(Player(page, url))
         assert player.ask("run()") == "sample-sva-flip"
-        config = tomllib.loads((ROOT / "ctviz/pages/.streamlit/config.toml").read_text())
+        config = tomllib.loads((ROOT / "ctviz/pages/entry/.streamlit/config.toml").read_text())
         style = f"getComputedStyle(({PLAYER})(0)).getPropertyValue('--st-primary-color')"
         assert page.evaluate(f"() => {style}") == config["theme"]["light"]["primaryColor"]
         loaded = "[...document.fonts].filter(f => f.status === 'loaded').map(f => f.family)"

@@ -266,7 +266,7 @@ def test_a_run_without_snapshots_says_so(tmp_path):
 
 
 def test_the_themes_are_those_of_the_page():
-    settings = tomllib.loads((paths.pages() / ".streamlit" / "config.toml").read_text())
+    settings = tomllib.loads((paths.app().parent / ".streamlit" / "config.toml").read_text())
     for name in ("light", "dark"):
         mine, theirs = THEMES[name].variables(), settings["theme"][name]
         assert mine["--st-primary-color"] == theirs["primaryColor"]
