@@ -42,7 +42,7 @@ def started(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     if request.param == "ctviz app":
-        command = [sys.executable, "-m", "ctviz", "app", "--port", port]
+        command = [sys.executable, "-m", "ctviz.cli", "app", "--port", port]
     else:
         script = paths.app() if "pages" in request.param else ROOT / "app.py"
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", port]
