@@ -28,11 +28,11 @@ def bench_abilities(
     device: str = "auto",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Sizes of all tasks, and each model's score on dev examples at each level.
+    """Sizes of all tasks, and each model's grade on dev examples at each level.
 
-    ``guess`` is what a guesser scores on these examples (see `guessing`); ``above`` whether the
-    model's score is higher than that by two standard errors, None for bias, where there is nothing
-    to guess. A model without ``score`` cannot read the task's examples.
+    ``guess`` is the grade of a guesser on these examples (see `guessing`); ``above`` whether the
+    model's grade is higher than that by two standard errors, None for bias, where there is nothing
+    to guess. A model without ``grade`` cannot read the task's examples.
     """
     levels = [task.at(level.key) for task in TASKS.values() for level in task.levels]
     tasks = [*levels, *(task for task in TASKS.values() if not task.levels)]
@@ -55,7 +55,7 @@ def _ability(loaded: Loaded, task: Task, n: int) -> dict[str, Any]:
         return {}
     value = grade(loaded, task, found)[task.judged_by.name]
     guess = guessing(task, found)
-    row = {"score": round(value, 4), "examples": len(found), "guess": guess, "above": None}
+    row = {"grade": round(value, 4), "examples": len(found), "guess": guess, "above": None}
     if guess is not None:
         error = math.sqrt(max(guess * (1 - guess), value * (1 - value)) / len(found))
         row["above"] = value - 2 * error > guess
@@ -63,7 +63,7 @@ def _ability(loaded: Loaded, task: Task, n: int) -> dict[str, Any]:
 
 
 def guessing(task: Task, examples: Sequence[Example]) -> float | None:
-    """What guessing scores: any choice with equal chance, or always the answer that is most
+    """The grade of guessing: any choice with equal chance, or always the answer that is most
     frequent among a thousand train examples; None for bias."""
     if task.grade == "bias":
         return None

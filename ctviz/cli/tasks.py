@@ -65,7 +65,7 @@ def _explain(options: argparse.Namespace, task: Task) -> int:
         if found:
             guess = "" if found["guess"] is None else f", guessing {found['guess']:.2f}"
             lines.append(
-                f"{model}: {task.judged_by.name} {found['score']:.2f} on {found['examples']} dev "
+                f"{model}: {task.judged_by.name} {found['grade']:.2f} on {found['examples']} dev "
                 f"examples{guess}"
             )
     lines.append("examples:")

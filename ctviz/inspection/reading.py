@@ -26,7 +26,6 @@ from ctviz.models.writes import source_outputs, writes
 
 __all__ = [
     "LastPosition",
-    "aimed",
     "compared",
     "head_of",
     "mlp_post_norm",
@@ -35,6 +34,7 @@ __all__ = [
     "read_node",
     "read_prompt",
     "top_tokens",
+    "with_answer",
 ]
 
 TOKENS = 8  # that a node is said to promote, and to suppress
@@ -43,7 +43,7 @@ NEURON_TOKENS = 5
 PREDICTIONS = 10
 
 
-def aimed(loaded: Loaded, prompt: Prompt) -> Prompt:
+def with_answer(loaded: Loaded, prompt: Prompt) -> Prompt:
     """The prompt with an answer: where none was given, the token that the model finds likeliest."""
     if prompt.answer is not None:
         return prompt
@@ -67,18 +67,18 @@ def top_tokens(loaded: Loaded, logits: Tensor) -> tuple[tuple[str, float], ...]:
 
 @torch.no_grad()
 def read_prompt(loaded: Loaded, prompt: Prompt) -> PromptReading:
-    """Run a prompt, `aimed` if it has no answer; see `PromptReading`."""
-    prompt = aimed(loaded, prompt)
+    """Run a prompt, `with_answer` if it has no answer; see `PromptReading`."""
+    prompt = with_answer(loaded, prompt)
     return _whole(loaded, prompt, read_last_position(loaded.anatomy, prompt))
 
 
 @torch.no_grad()
 def read_node(loaded: Loaded, prompt: Prompt, node: str) -> NodeReading:
-    """Run a prompt, `aimed` if it has no answer, and look at a head or an MLP.
+    """Run a prompt, `with_answer` if it has no answer, and look at a head or an MLP.
 
     Raises UnknownName for a node that the model does not have.
     """
-    anatomy, prompt = loaded.anatomy, aimed(loaded, prompt)
+    anatomy, prompt = loaded.anatomy, with_answer(loaded, prompt)
     row = anatomy.graph.source(node)
     run = read_last_position(anatomy, prompt, node)
     added = added_logits(anatomy, run.outputs[row], run.residual)

@@ -16,7 +16,7 @@ from ctviz.circuits.choices import Ablation, Metric
 from ctviz.circuits.graph import kind_of, layer_of
 from ctviz.errors import UndefinedMetric
 from ctviz.inspection.answers import OnPrompt, OnTask, Prompt
-from ctviz.inspection.reading import aimed, compared, head_of, top_tokens
+from ctviz.inspection.reading import compared, head_of, top_tokens, with_answer
 from ctviz.interventions.ablation import corrupt_writes, source_means
 from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy
@@ -34,7 +34,7 @@ ROWS = 32  # examples that are run at a time
 def off_on_prompt(
     loaded: Loaded, prompt: Prompt, node: str, ablation: Ablation, *, others: Batch | None = None
 ) -> OnPrompt:
-    """Switch a head or an MLP off on a prompt, `aimed` if it has no answer.
+    """Switch a head or an MLP off on a prompt, `with_answer` if it has no answer.
 
     ``others`` are the pairs that the mean is taken over. Raises UndefinedMetric where the ablation
     needs what is not there: a counterfactual, or other prompts.
@@ -46,7 +46,7 @@ def off_on_prompt(
         )
     if ablation == "mean" and others is None:
         raise UndefinedMetric("There are no prompts of the task here to take a mean over.")
-    anatomy, prompt = loaded.anatomy, aimed(loaded, prompt)
+    anatomy, prompt = loaded.anatomy, with_answer(loaded, prompt)
     answer, foil = prompt.answer, prompt.foil
     assert answer is not None
     batch = Batch(

@@ -12,10 +12,10 @@ from ctviz.inspection.answers import ModelAtStep
 from ctviz.pages.address import fill_in
 from ctviz.pages.prompts import plain
 from ctviz.pages.questions import (
-    aim,
     load,
     model_at_step,
     node_at,
+    prepare,
     prompt_at,
 )
 from ctviz.pages.run_choice import choose_run, name_tab, no_run, run_is_gone, runs_here
@@ -295,10 +295,10 @@ def _stored(shown: InspectedNode, at: int) -> Read | None:
 
 def _live(shown: InspectedNode, live: ModelAtStep, at: int, own: tuple[str, str, str]) -> Read:
     first = model_at_step(shown.run, shown.then.step)
-    aimed = aim(live, first, None if at < 0 else (at, shown.now.probes[at].tokens), own)
-    prompt, node = aimed.prompt, shown.node
-    compared = views.compared(aimed.answer, aimed.foil)
-    if aimed.likeliest:
+    prepared = prepare(live, first, None if at < 0 else (at, shown.now.probes[at].tokens), own)
+    prompt, node = prepared.prompt, shown.node
+    compared = views.compared(prepared.answer, prepared.foil)
+    if prepared.likeliest:
         compared += f", the likeliest token at step {shown.step}"
     node_now = node_at(live, prompt, node) if node else None
     node_then = node_at(first, prompt, node) if node else None

@@ -27,12 +27,12 @@ from ctviz.tasks import is_file
 from ctviz.tasks.files import path_of
 
 __all__ = [
-    "aim",
     "load",
     "model_at_step",
     "node_at",
     "off_prompt_at",
     "off_task_at",
+    "prepare",
     "prompt_at",
 ]
 
@@ -66,7 +66,7 @@ def load(*models: ModelAtStep) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def aim(
+def prepare(
     live: ModelAtStep,
     first: ModelAtStep,
     probe: tuple[int, tuple[str, ...]] | None,

@@ -79,7 +79,7 @@ def prepare_probe(
 
 def _prepared(live: ModelAtStep, prompt: Prompt) -> PreparedPrompt:
     loaded, likeliest = _model(live), prompt.answer is None
-    prompt = reading.aimed(loaded, prompt)
+    prompt = reading.with_answer(loaded, prompt)
     answer, foil = (
         "" if token is None else str(loaded.tokenizer.decode([token]))
         for token in (prompt.answer, prompt.foil)

@@ -20,12 +20,12 @@ from ctviz.inspection.probe import read_probe
 from ctviz.inspection.prompt import LONGEST, own_prompt, pair_prompt
 from ctviz.inspection.reading import (
     PREDICTIONS,
-    aimed,
     mlp_post_norm,
     neuron_outputs,
     read_last_position,
     read_node,
     read_prompt,
+    with_answer,
 )
 from ctviz.inspection.switching import ROWS, off_metrics, off_on_prompt, off_on_task
 from ctviz.interventions.ablation import source_means
@@ -217,14 +217,14 @@ def test_without_an_answer_it_is_the_likeliest_token_above_the_mean(tiny):
     assert prompt.answer is None
     with torch.no_grad():
         logits = tiny.model(torch.tensor([prompt.ids])).logits[0, -1]
-    chosen = aimed(tiny, prompt)
+    chosen = with_answer(tiny, prompt)
     assert chosen.answer == int(logits.argmax())
     found = read_prompt(tiny, prompt)
     assert found.value == pytest.approx(float(logits.max() - logits.mean()), abs=1e-4)
     assert found.top[0][1] == pytest.approx(float(logits.softmax(dim=-1).max()), abs=1e-6)
     assert len(found.top) == PREDICTIONS
     given = replace(prompt, answer=5)
-    assert aimed(tiny, given) is given
+    assert with_answer(tiny, given) is given
 
 
 def test_an_unknown_node_is_named(tiny):

@@ -22,7 +22,7 @@ from ctviz import paths
 from ctviz.errors import EngineFailed
 from ctviz.inspection.answers import ModelAtStep, PreparedPrompt
 from ctviz.inspection.prompt import own_prompt
-from ctviz.inspection.reading import aimed, read_node
+from ctviz.inspection.reading import read_node, with_answer
 from ctviz.runs import open_run
 from ctviz.serving.client import Engine
 from ctviz.serving.engine import ANSWERS, serve
@@ -64,7 +64,7 @@ def test_it_is_not_started_before_it_is_asked():
 
 def test_it_answers_as_the_functions_it_calls(engine):
     loaded = model_at(open_run(SAMPLE), 60)
-    prompt = aimed(loaded, own_prompt(loaded, TYPED[0], answer=TYPED[1], foil=TYPED[2]))
+    prompt = with_answer(loaded, own_prompt(loaded, TYPED[0], answer=TYPED[1], foil=TYPED[2]))
     assert engine.ask("prepare_own", LIVE, *TYPED) == PreparedPrompt(
         prompt, " are", " is", likeliest=False
     )
