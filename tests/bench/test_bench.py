@@ -18,6 +18,7 @@ from ctviz.errors import CtvizError, UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks import TASKS, find_task
 from tests.random_models import random_batch, random_model
+from tests.short_runs import shorten
 
 
 def test_attribution_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +79,10 @@ def test_scaling_reports_a_row_a_model_and_the_exponents() -> None:
     assert all(row["microseconds_per_token"] > 0 for row in result["table"])
 
 
-def test_tuning_reports_its_named_numbers() -> None:
+def test_tuning_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)
+    monkeypatch.setattr("ctviz.bench.tuning.EVERY", 2)
+    monkeypatch.setattr("ctviz.bench.tuning.RUN_STEPS", 3)
     result = bench_tuning("tiny", rounds=1, device="cpu")
     for found in (result, result["random_tokens"]):
         for name in ("every_step", "every_8"):
@@ -87,7 +91,7 @@ def test_tuning_reports_its_named_numbers() -> None:
     assert result["peak_memory_ratio"] == pytest.approx(
         result["peak_memory_mb"] / result["peak_memory_mb_full"], abs=1e-3
     )
-    assert result["run_steps"] == 60
+    assert result["run_steps"] == 3
     with pytest.raises(UnknownName, match="smollm2-135m"):
         bench_tuning("gpt2-small")
 

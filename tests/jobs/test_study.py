@@ -22,8 +22,9 @@ from ctviz.jobs.study.summary import (
 )
 from ctviz.runs import open_run
 from ctviz.tuning.loop import Tuning
+from tests.short_runs import BRIEF
 
-SETTINGS = {"steps": 2, "edges": 30, "examples": 6, "batch_size": 8}
+SETTINGS = {"steps": 2, "edges": 30, "examples": 6, "batch_size": 8, **BRIEF}
 SMALL = Study(
     model="tiny",
     task="sva-flip",
