@@ -21,6 +21,7 @@ from tests.random_models import random_batch, random_model
 from tests.short_runs import shorten
 
 
+@pytest.mark.slow
 def test_attribution_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformer_lens", None)  # as if it were not installed
     result = bench_attribution("tiny", batch=2, tokens=4, rounds=1, device="cpu")
@@ -79,6 +80,7 @@ def test_scaling_reports_a_row_a_model_and_the_exponents() -> None:
     assert all(row["microseconds_per_token"] > 0 for row in result["table"])
 
 
+@pytest.mark.slow
 def test_tuning_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten(monkeypatch)
     monkeypatch.setattr("ctviz.bench.tuning.EVERY", 2)
@@ -96,6 +98,7 @@ def test_tuning_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) -> No
         bench_tuning("gpt2-small")
 
 
+@pytest.mark.slow
 def test_abilities_say_who_does_what_and_who_cannot_read_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

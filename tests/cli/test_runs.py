@@ -15,6 +15,7 @@ from tests.commands import ctviz
 from tests.short_runs import BRIEF, BRIEF_OPTIONS
 
 
+@pytest.mark.slow
 def test_tune_then_runs_then_show(tmp_path):
     arguments = (
         *BRIEF_OPTIONS,
@@ -43,6 +44,7 @@ def test_tune_then_runs_then_show(tmp_path):
     assert "finished" in text
 
 
+@pytest.mark.slow
 def test_full_is_the_baseline_through_the_same_command(tmp_path):
     done = ctviz("tune", "--method", "full", "--steps", "2", "--json", *BRIEF_OPTIONS, cwd=tmp_path)
     result = json.loads(done.stdout)
@@ -58,6 +60,7 @@ def test_damaged_runs_are_listed_and_the_others_open(tmp_path, capsys):
     assert "bad/run.json" in rows[-1]["error"]
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_is_resumed_by_the_command(tmp_path):
     config = TuneConfig(model="tiny", task="sva-flip", steps=3, edges=20, examples=4, **BRIEF)
     standby = Standby()

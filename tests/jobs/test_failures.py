@@ -357,6 +357,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "what", "kept"),
     [(8_000, "snapshots/000000.safetensors", []), (1_000_000, "checkpoint/000002", [0, 2])],

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 from ctviz.jobs import standby as module
 from ctviz.jobs.standby import Standby
 from ctviz.runs import RunWriter, open_run
@@ -22,6 +24,7 @@ STAND_IN = (
 )
 
 
+@pytest.mark.slow
 def test_a_warm_worker_runs_a_job_and_outlives_the_page(tmp_path):
     """The page is killed hard right after it handed the job over; the run finishes."""
     code = (
@@ -47,6 +50,7 @@ def test_a_warm_worker_runs_a_job_and_outlives_the_page(tmp_path):
     assert status.step == 3
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_job_ends_with_its_page(tmp_path):
     standby = Standby()
     worker = standby.warm()
@@ -54,6 +58,7 @@ def test_a_worker_without_a_job_ends_with_its_page(tmp_path):
     assert worker.poll() == 0
 
 
+@pytest.mark.slow
 def test_the_run_id_appears_before_the_worker_has_loaded_anything(tmp_path):
     standby = Standby()
     worker = standby.warm()

@@ -167,6 +167,7 @@ def done(tmp_path_factory) -> tuple[Path, dict]:
     return folder, conduct(SMALL, folder)
 
 
+@pytest.mark.slow
 def test_a_study_leaves_runs_results_figures_and_a_report(done):
     folder, result = done
     table = pd.read_csv(folder / "results.csv")
@@ -188,6 +189,7 @@ def test_a_study_leaves_runs_results_figures_and_a_report(done):
     assert not list((run.folder / "checkpoint").glob("*"))
 
 
+@pytest.mark.slow
 def test_numbers_in_the_results_are_those_of_the_runs(done):
     folder, _ = done
     table = pd.read_csv(folder / "results.csv").set_index(["method", "rate", "seed"])
@@ -200,6 +202,7 @@ def test_numbers_in_the_results_are_those_of_the_runs(done):
     assert before == {"accuracy": 1, "perplexity": 1}
 
 
+@pytest.mark.slow
 def test_a_study_that_is_done_runs_nothing_again(done, monkeypatch):
     folder, result = done
     monkeypatch.setattr(tune, "tune", lambda *_, **__: pytest.fail("a run was done again"))
@@ -207,6 +210,7 @@ def test_a_study_that_is_done_runs_nothing_again(done, monkeypatch):
     assert conduct(open_study(folder), folder)["summary"] == result["summary"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on(tmp_path, done, monkeypatch, capsys):
     usual, calls = Tuning.gradients, []
 

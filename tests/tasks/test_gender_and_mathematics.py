@@ -79,6 +79,7 @@ def test_the_same_seed_gives_the_same_examples(task):
     assert task.examples(10, split="dev", seed=3) != task.examples(10, split="dev", seed=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [t for t in LEVELS if t.key != "arithmetic"], ids=level_of)
 def test_splits_share_no_content_words(task):
     content = {*NAMED, *THINGS, *OCCUPATIONS}
