@@ -88,6 +88,7 @@ def strict(content: str) -> dict:
 # ---------------------------------------------------------------------- discover
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ATTRIBUTIONS)
 @pytest.mark.parametrize("metric", METRICS)
 def test_discover_with_each_method_and_metric(method, metric, ask, capsys):
@@ -209,6 +210,7 @@ def test_a_shared_edge_survives_the_file(tmp_path, tiny):
         evaluate(tiny, "sva", file, examples=2)
 
 
+@pytest.mark.slow
 def test_minimality_has_a_row_an_edge(ask, text):
     found = ask("discover", "--edges", "8", "--eap-json", *FEW)
     file = str(Path(found["scores"]).with_name("circuit.json"))
@@ -236,6 +238,7 @@ def test_a_circuit_of_another_model_is_refused(tmp_path, capsys):
 # ---------------------------------------------------------------------- curve
 
 
+@pytest.mark.slow
 def test_a_curve_is_a_table_and_a_figure(ask):
     methods = ("--method", "eap", "--method", "eap-ig")
     tasks = ("--task", "sva", "--task", "ioi", "--task", "sva")  # once is enough
@@ -272,6 +275,7 @@ def test_a_curve_is_a_table_and_a_figure(ask):
     assert picture[..., :3].min() < 0.5 < picture[..., :3].max()
 
 
+@pytest.mark.slow
 def test_the_same_curve_is_the_same_file(ask):
     one, two = (ask("curve", "--method", "eap", "--draws", "1", *FEW) for _ in range(2))
     assert one["figure"] != two["figure"]
@@ -280,6 +284,7 @@ def test_the_same_curve_is_the_same_file(ask):
         assert files[0] == files[1], name
 
 
+@pytest.mark.slow
 def test_curves_of_kl_leave_out_the_method_that_finds_nothing(ask):
     found = ask("curve", "--metric", "kl", "--draws", "1", *FEW)
     assert [area["method"] for area in found["areas"]] == ["eap-ig", "random"]

@@ -90,6 +90,7 @@ def nan_discovery(monkeypatch, at: int) -> None:
     monkeypatch.setattr(loop, "attribute", scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("break_it", "says"),
     [
@@ -199,6 +200,7 @@ def test_without_counterfactual_prompts_mean_ablation_is_recommended(tmp_path):
     assert "--ablation mean" in open_run("r", tmp_path).status().message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora", "circuit", "random"])
 def test_prompts_with_targets_alone_can_be_tuned(tmp_path, method):
     task = own_file(tmp_path, told())
@@ -243,6 +245,7 @@ def fail_first(monkeypatch, where: str, times: int, error: BaseException, after:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "where", "error"),
     [
@@ -394,6 +397,7 @@ def test_a_full_disk_is_one_clear_line_and_the_run_stays_readable(
     assert [s.step for s in open_run(run.name, tmp_path).snapshots()] == kept
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_the_disk_has_room_again(tmp_path, monkeypatch):
     """An older checkpoint stays until the newer one is whole."""
     monkeypatch.setattr(tune, "CHECKPOINT_SHARE", 1e12)

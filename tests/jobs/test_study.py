@@ -232,6 +232,7 @@ def test_an_interrupted_study_goes_on(tmp_path, done, monkeypatch, capsys):
     assert report["summary"] == whole["summary"]
 
 
+@pytest.mark.slow
 def test_a_rate_at_which_everything_diverges_is_passed_over(tmp_path, monkeypatch):
     usual = Tuning.gradients
 

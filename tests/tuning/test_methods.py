@@ -59,6 +59,7 @@ class Watched:
 # ---------------------------------------------------------------------- one loop for all
 
 
+@pytest.mark.slow
 def test_all_methods_get_the_same_batches_and_another_seed_gets_others():
     rows = {method: Watched(method=method, steps=6).rows for method in METHODS}
     assert len(rows["circuit"]) == 6
@@ -75,6 +76,7 @@ def test_every_example_comes_once_before_any_comes_again():
     assert once != again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(method):
     one, same, other = (Watched(method=method, seed=seed) for seed in (3, 3, 4))

@@ -122,6 +122,7 @@ def test_micro_batches_of_any_size_give_the_gradient_of_the_whole(task, objectiv
         )
 
 
+@pytest.mark.slow
 def test_a_run_in_micro_batches_is_the_run_in_whole_ones():
     whole, parts = (records(list(tuning(micro_batch=micro))) for micro in (0, 2))
     assert [r.micro_batch for r in whole] == [6] * 4
@@ -239,6 +240,7 @@ def test_the_first_step_of_sgd_is_as_long_as_the_clipped_gradient(max_norm, move
     assert length == pytest.approx(0.01 * (moved or record.gradient_norm), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_and_leaves_the_weights_in_float32():
     changes = {"method": "full", "steps": 12, "snapshot_every": 12, "learning_rate": 1e-3}
     half, whole = (
@@ -294,6 +296,7 @@ def test_tau_decides_how_much_of_a_node_a_snapshot_calls_redundant():
     assert lax[1:].sum() > strict[1:].sum()
 
 
+@pytest.mark.slow
 def test_another_seed_of_examples_gives_other_dev_examples_and_the_same_training():
     one, other = tuning(), tuning(examples_seed=1)
     assert one.dataset.dev != other.dataset.dev
