@@ -114,6 +114,7 @@ def test_discover_with_each_method_and_metric(method, metric, ask, capsys):
     assert sorted(strict((folder / "scores.json").read_text())["circuit"]) == sorted(table["edge"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("select", SELECTIONS)
 @pytest.mark.parametrize("prune", [False, True])
 def test_discover_with_each_selection(select, prune, ask):
@@ -128,6 +129,7 @@ def test_discover_with_each_selection(select, prune, ask):
     assert found["n_circuit_edges"] == expected.n_edges > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_discover_with_each_ablation(ablation, ask, text):
     found = ask("discover", "--ablation", ablation, "--edges", "479", *FEW)
@@ -177,6 +179,7 @@ def test_one_pair_has_no_errors_but_an_answer(ask, text):
 # ---------------------------------------------------------------------- evaluate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["sva", "ioi"])
 def test_a_file_evaluates_to_what_was_discovered(task, ask):
     setting = ("--task", task, "--metric", "probability_difference", *FEW)
@@ -290,6 +293,7 @@ def test_curves_of_kl_leave_out_the_method_that_finds_nothing(ask):
     assert [area["method"] for area in found["areas"]] == ["eap-ig", "random"]
 
 
+@pytest.mark.slow
 def test_a_curve_of_one_pair_is_drawn_without_errors(ask, text):
     ask("curve", "--method", "eap", "--draws", "1", "--examples", "1")
     said = text("curve", "--method", "eap", "--draws", "1", "--examples", "1")
@@ -314,6 +318,7 @@ def test_a_figure_far_from_zero_and_one_is_drawn(suffix):
 # ---------------------------------------------------------------------- audit
 
 
+@pytest.mark.slow
 def test_audit_in_numbers_and_words(ask, text):
     found = ask("audit", "--draws", "2", *FEW)
     assert found["estimator"] == "mass(0.9)"
@@ -328,6 +333,7 @@ def test_audit_in_numbers_and_words(ask, text):
     assert "over 2 draws" in said
 
 
+@pytest.mark.slow
 def test_audit_of_one_node_by_its_circuit(ask, text):
     one = ("--node", "m2", "--estimator", "circuit", "--edges", "30", "--draws", "2")
     found = ask("audit", *one, *FEW)
@@ -468,6 +474,7 @@ def test_how_many_circuits_are_drawn_and_what_a_node_needs_stand_in_the_result(t
     assert stored["redundancy"]["mass"]["logits"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "close"), [("bfloat16", 0.1), ("float64", 1e-4)])
 def test_a_model_can_be_run_in_another_precision(ask, dtype, close):
     usual = ask("discover", "--examples", "8")

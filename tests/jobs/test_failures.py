@@ -145,6 +145,7 @@ def test_no_weight_moves_at_a_step_whose_gradient_is_infinite(monkeypatch):
     assert all(p.grad is None for p in run.anatomy.model.parameters())
 
 
+@pytest.mark.slow
 def test_a_rate_that_destroys_the_model_says_at_which_step():
     """Nothing is made up here: SGD with a rate of 1 and without clipping."""
     run = tuning(
@@ -299,6 +300,7 @@ def test_notices_are_in_the_status_and_the_log(tmp_path, monkeypatch):
     assert status.notices[0] in (tmp_path / "r" / "log.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["gradients", "attribute"])
 def test_out_of_memory_with_one_example_at_a_time_is_explained(tmp_path, monkeypatch, where):
     fail_first(monkeypatch, where, 99, ON_THE_CPU)
@@ -321,6 +323,7 @@ def test_a_small_batch_that_does_not_fit_is_discovered_on_in_parts(monkeypatch):
     assert len(records(list(tuning(batch_size=1)))) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["grade", "metric_of_model", "faithfulness"])
 def test_out_of_memory_elsewhere_is_explained_and_not_a_crash(tmp_path, monkeypatch, where):
     def failing(*arguments, **options):

@@ -122,6 +122,7 @@ def test_nothing_is_overwritten(tmp_path):
     assert open_run("r", tmp_path).status().state == "finished"
 
 
+@pytest.mark.slow
 def test_without_its_model_a_run_keeps_no_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(tune, "CHECKPOINT_SHARE", 1e12)
     kept = tune.tune(config(), tmp_path / "kept")

@@ -107,6 +107,7 @@ def test_the_objectives_differ():
     assert losses["text"] < losses["weighted"] < losses["target"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("micro", [1, 2, 3, 6, 7, 100])
 def test_micro_batches_of_any_size_give_the_gradient_of_the_whole(task, objective, micro):
@@ -155,6 +156,7 @@ def test_a_model_with_adapters_has_the_gradients_of_its_adapters(task):
 # ---------------------------------------------------------------------- steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_full_tuning_is_a_plain_training_loop(task, optimizer):
     """Batches, clipping, warm-up, weight decay: the same weights after four steps."""

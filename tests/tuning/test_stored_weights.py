@@ -275,6 +275,7 @@ def test_adapters_that_are_not_merged_are_no_weights(tmp_path, monkeypatch):
     assert kept_steps(run) == [0]
 
 
+@pytest.mark.slow
 def test_an_older_run_without_the_setting_opens(runs, tmp_path):
     shutil.copytree(runs / "circuit", tmp_path / "r")
     about = json.loads((tmp_path / "r" / "run.json").read_text())
