@@ -117,6 +117,7 @@ def test_a_lesson_can_be_finished_and_left_and_continued():
     assert app.query_params == {"lesson": "tuning", "at": "4"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "words"),
     [

@@ -81,6 +81,7 @@ def test_a_target_token_is_predicted_one_position_before_it():
     assert texts.weights(prompt=1.0, target=4.0).tolist() == [[1, 4, 4, 0, 0], [1, 1, 1, 1, 4]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_loss_and_gradients_are_those_of_transformers(task, objective, dtype):

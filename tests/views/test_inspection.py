@@ -402,6 +402,7 @@ def test_a_model_that_is_not_here_leaves_what_was_stored(runs, monkeypatch, tmp_
     assert "ctviz models fetch smollm2-135m" in said(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [{"snapshots": 1}, {"nan": True}])
 def test_a_run_with_one_snapshot_or_without_a_number_opens(runs, case):
     run = write_run(runs / "odd", "one", **case)
