@@ -24,7 +24,7 @@ from ctviz.runs import open_run
 from ctviz.tuning.loop import Tuning
 from tests.short_runs import BRIEF
 
-SETTINGS = {"steps": 2, "edges": 30, "examples": 6, "batch_size": 8, **BRIEF}
+SETTINGS = {"steps": 2, "edges": 30, "examples": 6, "batch_size": 8, **BRIEF, "other_tasks": []}
 SMALL = Study(
     model="tiny",
     task="sva-flip",
