@@ -24,7 +24,10 @@ from ctviz.runs import open_run
 from ctviz.tuning.loop import Tuning
 from tests.short_runs import BRIEF
 
-SETTINGS = {"steps": 2, "edges": 30, "examples": 6, "batch_size": 8, **BRIEF, "other_tasks": []}
+SETTINGS = {
+    **{name: value for name, value in BRIEF.items() if name != "other_tasks"},
+    **{"steps": 2, "edges": 30, "examples": 6, "batch_size": 8},
+}
 SMALL = Study(
     model="tiny",
     task="sva-flip",
