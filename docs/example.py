@@ -43,7 +43,7 @@ tested.frame()
 # does not move at that step.
 
 # %%
-run = ctviz.tune("tiny", "sva-flip", steps=12, edges=40, learning_rate=1e-3)
+run = ctviz.tune("tiny", "sva-flip", steps=12, edges=40, learning_rate=1e-3, snapshot_every=3)
 run.frame()[["step", "metric", "faithfulness", "outside_moved"]].tail()
 
 # %% [markdown]

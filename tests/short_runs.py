@@ -25,7 +25,6 @@ SHORT: dict[str, Any] = {
     "snapshot_every": 2,
 }
 
-
 BRIEF: dict[str, Any] = {
     "train_examples": 32,
     "first_pairs": 12,
@@ -33,6 +32,7 @@ BRIEF: dict[str, Any] = {
     "retention_prompts": 3,
     "other_tasks": (),
 }
+BRIEF_OPTIONS = [f"--set={name}={'' if value == () else value}" for name, value in BRIEF.items()]
 
 
 def shorten(monkeypatch: pytest.MonkeyPatch) -> None:

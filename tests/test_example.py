@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ctviz.runs import list_runs
 from tests import ROOT
 
 EXAMPLE = ROOT / "docs" / "example.py"
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_leaves_one_finished_run(tmp_path: Path) -> None:
     known = {name: value for name, value in os.environ.items() if name != "CTVIZ_RUNS"}
     done = subprocess.run(

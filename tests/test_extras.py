@@ -118,6 +118,7 @@ def test_a_study_asks_for_what_its_methods_need(monkeypatch, capsys):
     assert "pip install 'ctviz[lora]'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("method", ["circuit", "random", "full"])
 def test_the_other_methods_tune_without(method, tmp_path, capsys):

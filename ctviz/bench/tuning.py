@@ -22,6 +22,7 @@ from ctviz.runs.config import Method, TuneConfig
 __all__ = ["bench_tuning"]
 
 EVERY = 8
+RUN_STEPS = 60  # of the whole run
 
 
 def bench_tuning(model: str, *, rounds: int = 3, device: str = "auto") -> dict[str, Any]:
@@ -78,11 +79,11 @@ def _ratios(model: str, tokens: int, rounds: int, place: torch.device) -> dict[s
 
 
 def _whole_run(model: str, device: str) -> dict[str, Any]:
-    """60 steps with their snapshots, into a folder."""
-    config = TuneConfig(model=model, task="sva-flip", steps=60, edges=EDGES[model])
+    """All of a run with its snapshots, into a folder."""
+    config = TuneConfig(model=model, task="sva-flip", steps=RUN_STEPS, edges=EDGES[model])
     loaded = load(model, device=device)
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()
         tune.tune(config, Path(scratch) / "run", loaded=loaded)
         seconds = time.perf_counter() - started
-    return {"run_steps": 60, "run_seconds": round(seconds, 2)}
+    return {"run_steps": RUN_STEPS, "run_seconds": round(seconds, 2)}

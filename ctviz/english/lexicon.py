@@ -22,7 +22,10 @@ HELD_OUT_SHARE: Final = 0.1
 PARTS: Final = (("train", 0.6), ("dev", 0.2), ("test", 0.2))
 
 
-@dataclass(frozen=True, slots=True)
+# Each entry below is there once, so it is compared and hashed by identity, which is quick.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Noun:
     """A countable noun.
 
@@ -44,7 +47,7 @@ class Noun:
         return self.singular if number == "singular" else self.plural
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Verb:
     """A verb in its two third-person forms.
 
@@ -66,7 +69,7 @@ class Verb:
         return self.singular if number == "singular" else self.plural
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Name:
     """A first name with the gender that the pronouns of the corpus give it."""
 
@@ -283,16 +286,19 @@ COUNTS: Final[tuple[str, ...]] = (
 )
 
 
+@functools.cache
 def nouns(*kinds: Kind) -> tuple[Noun, ...]:
     """The nouns of the given kinds, in a fixed order."""
     return tuple(noun for noun in NOUNS if noun.kind in kinds)
 
 
+@functools.cache
 def names(gender: Gender) -> tuple[Name, ...]:
     """The names of one gender, in a fixed order."""
     return tuple(name for name in NAMES if name.gender == gender)
 
 
+@functools.cache
 def adjectives(kind: Kind) -> tuple[str, ...]:
     """The adjectives that describe one kind of noun, colours included where they fit."""
     plain = tuple(adjective.text for adjective in ADJECTIVES if kind in adjective.kinds)

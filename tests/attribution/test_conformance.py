@@ -81,6 +81,7 @@ def derivative(anatomy, batch, corrupt, metric, row, column, *, embedding=None):
     return (value(-step) - value(step)) / (2 * step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_score_is_the_derivative_along_its_edge(anatomy, batch, ablation):
     graph = anatomy.graph

@@ -162,6 +162,7 @@ def test_edges_of_silent_nodes_score_exactly_zero(case):
         assert not case.scores[case.false].any()
 
 
+@pytest.mark.slow
 def test_corrupting_one_edge_hurts_exactly_if_it_is_a_true_one(case):
     """The list of true edges, confirmed without any gradient."""
     anatomy, graph, batch = case.loaded.anatomy, case.known.graph, case.batch[:40]
@@ -254,6 +255,7 @@ def test_a_task_of_other_words_is_nothing_to_it(tmp_path, capsys):
     assert "Faithfulness is undefined" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(KNOWN_ANSWERS))
 def test_it_can_be_tuned(key, tmp_path, capsys):
     task = KNOWN_ANSWERS[key].task

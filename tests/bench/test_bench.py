@@ -18,8 +18,10 @@ from ctviz.errors import CtvizError, UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks import TASKS, find_task
 from tests.random_models import random_batch, random_model
+from tests.short_runs import shorten
 
 
+@pytest.mark.slow
 def test_attribution_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformer_lens", None)  # as if it were not installed
     result = bench_attribution("tiny", batch=2, tokens=4, rounds=1, device="cpu")
@@ -78,7 +80,11 @@ def test_scaling_reports_a_row_a_model_and_the_exponents() -> None:
     assert all(row["microseconds_per_token"] > 0 for row in result["table"])
 
 
-def test_tuning_reports_its_named_numbers() -> None:
+@pytest.mark.slow
+def test_tuning_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)
+    monkeypatch.setattr("ctviz.bench.tuning.EVERY", 2)
+    monkeypatch.setattr("ctviz.bench.tuning.RUN_STEPS", 3)
     result = bench_tuning("tiny", rounds=1, device="cpu")
     for found in (result, result["random_tokens"]):
         for name in ("every_step", "every_8"):
@@ -87,11 +93,12 @@ def test_tuning_reports_its_named_numbers() -> None:
     assert result["peak_memory_ratio"] == pytest.approx(
         result["peak_memory_mb"] / result["peak_memory_mb_full"], abs=1e-3
     )
-    assert result["run_steps"] == 60
+    assert result["run_steps"] == 3
     with pytest.raises(UnknownName, match="smollm2-135m"):
         bench_tuning("gpt2-small")
 
 
+@pytest.mark.slow
 def test_abilities_say_who_does_what_and_who_cannot_read_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,9 +7,12 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 from ctviz.bench.app import wait_for
 
 
+@pytest.mark.slow
 def test_the_app_starts_on_a_new_machine_without_asking_anything(tmp_path):
     """Streamlit would ask a first-time user for an e-mail address, and wait for the answer."""
     with socket.socket() as probe:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from safetensors import safe_open
 
 from tests.commands import ctviz
 
 
+@pytest.mark.slow
 def test_discover_prints_one_json_object_and_writes_scores(tmp_path):
     done = ctviz(
         "discover", "--model", "tiny", "--task", "sva", "--edges", "40", "--json", cwd=tmp_path

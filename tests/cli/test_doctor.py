@@ -224,6 +224,7 @@ def test_a_folder_that_is_not_there_yet_is_empty(tmp_path):
     assert found.free_bytes > 0
 
 
+@pytest.mark.slow
 def test_the_engine_is_tried_for_real():
     trial = try_out("engine")
     assert trial.error == ""
@@ -254,6 +255,7 @@ def test_a_torch_that_cannot_be_imported_is_no_traceback(
     assert trial.error == error
 
 
+@pytest.mark.slow
 def test_doctor_runs_where_no_other_command_does(tmp_path):
     name = "pandas"
     (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is broken', name='{name}')")

@@ -12,10 +12,22 @@ from ctviz.jobs.standby import Standby
 from ctviz.runs import open_run
 from ctviz.runs.config import TuneConfig
 from tests.commands import ctviz
+from tests.short_runs import BRIEF, BRIEF_OPTIONS
 
 
+@pytest.mark.slow
 def test_tune_then_runs_then_show(tmp_path):
-    arguments = ("--model", "tiny", "--task", "sva-flip", "--method", "circuit", "--steps", "6")
+    arguments = (
+        *BRIEF_OPTIONS,
+        "--model",
+        "tiny",
+        "--task",
+        "sva-flip",
+        "--method",
+        "circuit",
+        "--steps",
+        "6",
+    )
     done = ctviz("tune", *arguments, "--edges", "60", "--json", "--seed", "3", cwd=tmp_path)
     result = json.loads(done.stdout)
     assert result["metric_before"] < result["metric_after"]
@@ -32,8 +44,9 @@ def test_tune_then_runs_then_show(tmp_path):
     assert "finished" in text
 
 
+@pytest.mark.slow
 def test_full_is_the_baseline_through_the_same_command(tmp_path):
-    done = ctviz("tune", "--method", "full", "--steps", "2", "--json", cwd=tmp_path)
+    done = ctviz("tune", "--method", "full", "--steps", "2", "--json", *BRIEF_OPTIONS, cwd=tmp_path)
     result = json.loads(done.stdout)
     assert result["trained_fraction"] == 1.0
     assert result["max_outside_moved"] is None
@@ -47,8 +60,9 @@ def test_damaged_runs_are_listed_and_the_others_open(tmp_path, capsys):
     assert "bad/run.json" in rows[-1]["error"]
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_is_resumed_by_the_command(tmp_path):
-    config = TuneConfig(model="tiny", task="sva-flip", steps=3, edges=20, examples=4)
+    config = TuneConfig(model="tiny", task="sva-flip", steps=3, edges=20, examples=4, **BRIEF)
     standby = Standby()
     worker = standby.warm()
     name = standby.submit(config, tmp_path)

@@ -202,6 +202,7 @@ def test_hostile_words_are_only_words_in_pictures(hostile):
     assert "…" in text  # and it is cut
 
 
+@pytest.mark.slow
 def test_the_animation_has_a_frame_for_each_snapshot_and_holds_the_last(sample):
     film = draw_animation(sample)
     assert (film.frames, film.snapshots) == (31, 31)
@@ -359,6 +360,7 @@ def test_a_circuit_of_a_model_that_is_not_here_has_no_width(tmp_path):
 # ---------------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_the_command_writes_everything_at_once(tmp_path, capsys):
     places_asked = {
         "html": "a/r.html",

@@ -253,6 +253,7 @@ def test_the_model_is_left_as_it_was(loaded):
 # ---------------------------------------------------------------------- switching off
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double_throughout")
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_switching_a_node_off_is_the_circuit_without_its_edges(loaded, ablation):

@@ -301,6 +301,7 @@ def test_an_audit_counts_and_tries_each_kind(evaluation, gpt2):
     assert not found.frame().equals(audit(evaluation, redundancy, draws=3, seed=6).frame())
 
 
+@pytest.mark.slow
 def test_redundant_edges_do_nothing_where_that_is_known(induction):
     anatomy, batch = induction
     evaluation = Evaluation(anatomy, batch)

@@ -88,6 +88,7 @@ def strict(content: str) -> dict:
 # ---------------------------------------------------------------------- discover
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ATTRIBUTIONS)
 @pytest.mark.parametrize("metric", METRICS)
 def test_discover_with_each_method_and_metric(method, metric, ask, capsys):
@@ -113,6 +114,7 @@ def test_discover_with_each_method_and_metric(method, metric, ask, capsys):
     assert sorted(strict((folder / "scores.json").read_text())["circuit"]) == sorted(table["edge"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("select", SELECTIONS)
 @pytest.mark.parametrize("prune", [False, True])
 def test_discover_with_each_selection(select, prune, ask):
@@ -127,6 +129,7 @@ def test_discover_with_each_selection(select, prune, ask):
     assert found["n_circuit_edges"] == expected.n_edges > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_discover_with_each_ablation(ablation, ask, text):
     found = ask("discover", "--ablation", ablation, "--edges", "479", *FEW)
@@ -176,6 +179,7 @@ def test_one_pair_has_no_errors_but_an_answer(ask, text):
 # ---------------------------------------------------------------------- evaluate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["sva", "ioi"])
 def test_a_file_evaluates_to_what_was_discovered(task, ask):
     setting = ("--task", task, "--metric", "probability_difference", *FEW)
@@ -209,6 +213,7 @@ def test_a_shared_edge_survives_the_file(tmp_path, tiny):
         evaluate(tiny, "sva", file, examples=2)
 
 
+@pytest.mark.slow
 def test_minimality_has_a_row_an_edge(ask, text):
     found = ask("discover", "--edges", "8", "--eap-json", *FEW)
     file = str(Path(found["scores"]).with_name("circuit.json"))
@@ -236,6 +241,7 @@ def test_a_circuit_of_another_model_is_refused(tmp_path, capsys):
 # ---------------------------------------------------------------------- curve
 
 
+@pytest.mark.slow
 def test_a_curve_is_a_table_and_a_figure(ask):
     methods = ("--method", "eap", "--method", "eap-ig")
     tasks = ("--task", "sva", "--task", "ioi", "--task", "sva")  # once is enough
@@ -272,6 +278,7 @@ def test_a_curve_is_a_table_and_a_figure(ask):
     assert picture[..., :3].min() < 0.5 < picture[..., :3].max()
 
 
+@pytest.mark.slow
 def test_the_same_curve_is_the_same_file(ask):
     one, two = (ask("curve", "--method", "eap", "--draws", "1", *FEW) for _ in range(2))
     assert one["figure"] != two["figure"]
@@ -280,11 +287,13 @@ def test_the_same_curve_is_the_same_file(ask):
         assert files[0] == files[1], name
 
 
+@pytest.mark.slow
 def test_curves_of_kl_leave_out_the_method_that_finds_nothing(ask):
     found = ask("curve", "--metric", "kl", "--draws", "1", *FEW)
     assert [area["method"] for area in found["areas"]] == ["eap-ig", "random"]
 
 
+@pytest.mark.slow
 def test_a_curve_of_one_pair_is_drawn_without_errors(ask, text):
     ask("curve", "--method", "eap", "--draws", "1", "--examples", "1")
     said = text("curve", "--method", "eap", "--draws", "1", "--examples", "1")
@@ -309,6 +318,7 @@ def test_a_figure_far_from_zero_and_one_is_drawn(suffix):
 # ---------------------------------------------------------------------- audit
 
 
+@pytest.mark.slow
 def test_audit_in_numbers_and_words(ask, text):
     found = ask("audit", "--draws", "2", *FEW)
     assert found["estimator"] == "mass(0.9)"
@@ -323,6 +333,7 @@ def test_audit_in_numbers_and_words(ask, text):
     assert "over 2 draws" in said
 
 
+@pytest.mark.slow
 def test_audit_of_one_node_by_its_circuit(ask, text):
     one = ("--node", "m2", "--estimator", "circuit", "--edges", "30", "--draws", "2")
     found = ask("audit", *one, *FEW)
@@ -463,6 +474,7 @@ def test_how_many_circuits_are_drawn_and_what_a_node_needs_stand_in_the_result(t
     assert stored["redundancy"]["mass"]["logits"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "close"), [("bfloat16", 0.1), ("float64", 1e-4)])
 def test_a_model_can_be_run_in_another_precision(ask, dtype, close):
     usual = ask("discover", "--examples", "8")

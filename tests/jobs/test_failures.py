@@ -90,6 +90,7 @@ def nan_discovery(monkeypatch, at: int) -> None:
     monkeypatch.setattr(loop, "attribute", scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("break_it", "says"),
     [
@@ -144,6 +145,7 @@ def test_no_weight_moves_at_a_step_whose_gradient_is_infinite(monkeypatch):
     assert all(p.grad is None for p in run.anatomy.model.parameters())
 
 
+@pytest.mark.slow
 def test_a_rate_that_destroys_the_model_says_at_which_step():
     """Nothing is made up here: SGD with a rate of 1 and without clipping."""
     run = tuning(
@@ -199,6 +201,7 @@ def test_without_counterfactual_prompts_mean_ablation_is_recommended(tmp_path):
     assert "--ablation mean" in open_run("r", tmp_path).status().message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora", "circuit", "random"])
 def test_prompts_with_targets_alone_can_be_tuned(tmp_path, method):
     task = own_file(tmp_path, told())
@@ -243,6 +246,7 @@ def fail_first(monkeypatch, where: str, times: int, error: BaseException, after:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "where", "error"),
     [
@@ -296,6 +300,7 @@ def test_notices_are_in_the_status_and_the_log(tmp_path, monkeypatch):
     assert status.notices[0] in (tmp_path / "r" / "log.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["gradients", "attribute"])
 def test_out_of_memory_with_one_example_at_a_time_is_explained(tmp_path, monkeypatch, where):
     fail_first(monkeypatch, where, 99, ON_THE_CPU)
@@ -318,6 +323,7 @@ def test_a_small_batch_that_does_not_fit_is_discovered_on_in_parts(monkeypatch):
     assert len(records(list(tuning(batch_size=1)))) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["grade", "metric_of_model", "faithfulness"])
 def test_out_of_memory_elsewhere_is_explained_and_not_a_crash(tmp_path, monkeypatch, where):
     def failing(*arguments, **options):
@@ -357,6 +363,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "what", "kept"),
     [(8_000, "snapshots/000000.safetensors", []), (1_000_000, "checkpoint/000002", [0, 2])],
@@ -393,6 +400,7 @@ def test_a_full_disk_is_one_clear_line_and_the_run_stays_readable(
     assert [s.step for s in open_run(run.name, tmp_path).snapshots()] == kept
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_the_disk_has_room_again(tmp_path, monkeypatch):
     """An older checkpoint stays until the newer one is whole."""
     monkeypatch.setattr(tune, "CHECKPOINT_SHARE", 1e12)

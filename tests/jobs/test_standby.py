@@ -9,24 +9,29 @@ import sys
 import threading
 import time
 
+import pytest
+
 from ctviz.jobs import standby as module
 from ctviz.jobs.standby import Standby
 from ctviz.runs import RunWriter, open_run
 from ctviz.runs.config import TuneConfig
+from tests.short_runs import BRIEF
 
-CONFIG = TuneConfig(model="tiny", task="sva-flip", steps=1, edges=5, examples=2)
+CONFIG = TuneConfig(model="tiny", task="sva-flip", steps=1, edges=5, examples=2, **BRIEF)
 STAND_IN = (
     "import pathlib, sys; folder = sys.stdin.readline().strip(); "
     "pathlib.Path(folder, 'taken').touch() if folder else None"
 )
 
 
+@pytest.mark.slow
 def test_a_warm_worker_runs_a_job_and_outlives_the_page(tmp_path):
     """The page is killed hard right after it handed the job over; the run finishes."""
     code = (
         "import os, signal, pathlib; from ctviz.jobs.standby import Standby; "
         "from ctviz.runs.config import TuneConfig; s = Standby(); s.warm(); "
-        "c = TuneConfig(model='tiny', task='sva-flip', steps=3, edges=20, examples=4); "
+        "c = TuneConfig(model='tiny', task='sva-flip', steps=3, edges=20, examples=4, "
+        f"**{BRIEF}); "
         f"print(s.submit(c, pathlib.Path({str(tmp_path)!r})), flush=True); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -45,6 +50,7 @@ def test_a_warm_worker_runs_a_job_and_outlives_the_page(tmp_path):
     assert status.step == 3
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_job_ends_with_its_page(tmp_path):
     standby = Standby()
     worker = standby.warm()
@@ -52,11 +58,11 @@ def test_a_worker_without_a_job_ends_with_its_page(tmp_path):
     assert worker.poll() == 0
 
 
+@pytest.mark.slow
 def test_the_run_id_appears_before_the_worker_has_loaded_anything(tmp_path):
     standby = Standby()
-    config = TuneConfig(model="tiny", task="sva-flip", steps=1, edges=5, examples=2)
     worker = standby.warm()
-    name = standby.submit(config, tmp_path)
+    name = standby.submit(CONFIG, tmp_path)
     assert open_run(name, tmp_path).status().state == "starting"
     assert worker.wait(timeout=120) == 0
     assert open_run(name, tmp_path).status().state == "finished"

@@ -22,8 +22,12 @@ from ctviz.jobs.study.summary import (
 )
 from ctviz.runs import open_run
 from ctviz.tuning.loop import Tuning
+from tests.short_runs import BRIEF
 
-SETTINGS = {"steps": 2, "edges": 30, "examples": 6, "batch_size": 8}
+SETTINGS = {
+    **{name: value for name, value in BRIEF.items() if name != "other_tasks"},
+    **{"steps": 2, "edges": 30, "examples": 6, "batch_size": 8},
+}
 SMALL = Study(
     model="tiny",
     task="sva-flip",
@@ -166,6 +170,7 @@ def done(tmp_path_factory) -> tuple[Path, dict]:
     return folder, conduct(SMALL, folder)
 
 
+@pytest.mark.slow
 def test_a_study_leaves_runs_results_figures_and_a_report(done):
     folder, result = done
     table = pd.read_csv(folder / "results.csv")
@@ -187,6 +192,7 @@ def test_a_study_leaves_runs_results_figures_and_a_report(done):
     assert not list((run.folder / "checkpoint").glob("*"))
 
 
+@pytest.mark.slow
 def test_numbers_in_the_results_are_those_of_the_runs(done):
     folder, _ = done
     table = pd.read_csv(folder / "results.csv").set_index(["method", "rate", "seed"])
@@ -199,6 +205,7 @@ def test_numbers_in_the_results_are_those_of_the_runs(done):
     assert before == {"accuracy": 1, "perplexity": 1}
 
 
+@pytest.mark.slow
 def test_a_study_that_is_done_runs_nothing_again(done, monkeypatch):
     folder, result = done
     monkeypatch.setattr(tune, "tune", lambda *_, **__: pytest.fail("a run was done again"))
@@ -206,6 +213,7 @@ def test_a_study_that_is_done_runs_nothing_again(done, monkeypatch):
     assert conduct(open_study(folder), folder)["summary"] == result["summary"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on(tmp_path, done, monkeypatch, capsys):
     usual, calls = Tuning.gradients, []
 
@@ -227,6 +235,7 @@ def test_an_interrupted_study_goes_on(tmp_path, done, monkeypatch, capsys):
     assert report["summary"] == whole["summary"]
 
 
+@pytest.mark.slow
 def test_a_rate_at_which_everything_diverges_is_passed_over(tmp_path, monkeypatch):
     usual = Tuning.gradients
 

@@ -87,6 +87,7 @@ def test_every_word_of_the_lexicon_is_one_token(tokenizer):
         assert len(tokenizer.encode(text, add_special_tokens=False)) == 1, text
 
 
+@pytest.mark.slow
 @given(text=st.text(max_size=60))
 def test_any_text_survives_the_tokenizer(tokenizer, text):
     ids = tokenizer.encode(text, add_special_tokens=False)
@@ -133,6 +134,7 @@ def test_a_split_word_is_named():
 # What the model has learnt: held-out combinations, another seed than training and the card
 
 
+@pytest.mark.slow
 def test_agreement_survives_an_opposite_attractor(measured):
     assert measured["agreement_opposite"]["over_foil"] >= 0.97
     for part in ("by_kind", "by_subject"):
@@ -140,6 +142,7 @@ def test_agreement_survives_an_opposite_attractor(measured):
             assert share["over_foil"] >= 0.93, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "least"),
     [
@@ -155,6 +158,7 @@ def test_other_tasks(measured, task, least):
     assert measured[task]["over_foil"] >= least
 
 
+@pytest.mark.slow
 def test_the_receiver_is_the_first_choice_of_the_whole_vocabulary(measured):
     assert measured["indirect_object"]["over_vocabulary"] >= 0.95
 
@@ -171,6 +175,7 @@ def test_rows_are_full_and_start_both_ways(tokenizer):
     assert sample != list(itertools.islice(rows(tokenizer, seed=2), 400))
 
 
+@pytest.mark.slow
 def test_training_is_the_same_for_the_same_seed(tmp_path):
     lines: list[str] = []
     threads = torch.get_num_threads()

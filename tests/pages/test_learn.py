@@ -52,6 +52,7 @@ def test_all_lessons_are_listed_with_minutes():
     assert not app.warning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", list(LESSONS))
 def test_a_link_opens_each_step_of_a_lesson(key):
     lesson = LESSONS[key]
@@ -116,6 +117,7 @@ def test_a_lesson_can_be_finished_and_left_and_continued():
     assert app.query_params == {"lesson": "tuning", "at": "4"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "words"),
     [

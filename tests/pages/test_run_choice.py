@@ -28,6 +28,7 @@ def tab(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return titles
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["watch", "inspect"])
 def test_the_tab_is_called_by_the_run(runs: Path, tab: list[str], name: str) -> None:
     write_run(runs / "mine", "tiny", task="sva", method="full")

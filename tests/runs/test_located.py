@@ -67,6 +67,7 @@ def test_names_stay_and_folders_and_files_are_told_from_the_root(typed, monkeypa
         resolve("./tiny")
 
 
+@pytest.mark.slow
 def test_a_run_of_a_typed_folder_and_file_goes_on_from_another_folder(typed, monkeypatch):
     here, there = typed
     monkeypatch.setattr(tune, "CHECKPOINT_SHARE", 1e12)
@@ -110,6 +111,7 @@ def test_results_say_where_model_and_task_were(typed):
     assert stored["scores"] == str(here / "scores.safetensors")
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_from_another_folder(typed, monkeypatch):
     here, there = typed
     study = Study(

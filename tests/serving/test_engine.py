@@ -62,6 +62,7 @@ def test_it_is_not_started_before_it_is_asked():
     made.close()
 
 
+@pytest.mark.slow
 def test_it_answers_as_the_functions_it_calls(engine):
     loaded = model_at(open_run(SAMPLE), 60)
     prompt = with_answer(loaded, own_prompt(loaded, TYPED[0], answer=TYPED[1], foil=TYPED[2]))
@@ -74,6 +75,7 @@ def test_it_answers_as_the_functions_it_calls(engine):
     assert [token for token, _ in asked.promotes] == [token for token, _ in here.promotes]
 
 
+@pytest.mark.slow
 def test_a_probe_is_the_one_that_was_stored_or_refused(engine):
     tokens = next(iter(open_run(SAMPLE).snapshots())).probes[1].tokens
     assert engine.ask("prepare_probe", LIVE, FIRST, 1, tokens).prompt.tokens == tokens
@@ -81,11 +83,13 @@ def test_a_probe_is_the_one_that_was_stored_or_refused(engine):
         engine.ask("prepare_probe", LIVE, FIRST, 0, tokens)
 
 
+@pytest.mark.slow
 def test_examples_that_are_fewer_now_are_refused_in_words(engine):
     with pytest.raises(EngineFailed, match="no longer those of this run"):
         engine.ask("prepare_probe", LIVE, FIRST, 10_000, ("a",))
 
 
+@pytest.mark.slow
 def test_what_it_refuses_is_said_and_it_goes_on(engine):
     engine.ask("load", LIVE)
     pid = engine.pid
@@ -154,6 +158,7 @@ def test_what_cannot_be_sent_is_an_answer_too():
     assert said.startswith("TypeError: cannot pickle")
 
 
+@pytest.mark.slow
 def test_if_it_ends_while_it_is_asked_another_answers(engine):
     engine.ask("load")
     before = engine.pid
@@ -163,6 +168,7 @@ def test_if_it_ends_while_it_is_asked_another_answers(engine):
     assert engine.pid != before
 
 
+@pytest.mark.slow
 def test_if_it_ended_between_questions_nobody_notices(engine):
     engine.ask("load")
     before = engine.pid
@@ -172,6 +178,7 @@ def test_if_it_ended_between_questions_nobody_notices(engine):
     assert engine.pid != before
 
 
+@pytest.mark.slow
 def test_it_can_be_closed_while_it_is_asked():
     made, failed = Engine(), []
     made.ask("load")
@@ -192,6 +199,7 @@ def test_it_can_be_closed_while_it_is_asked():
     assert made.pid is None
 
 
+@pytest.mark.slow
 def test_threads_get_their_own_answers(engine):
     texts = [f"The {noun}" for noun in ("key", "keys", "cabinet", "author", "authors", "girl")]
     found: dict[str, PreparedPrompt] = {}
@@ -209,6 +217,7 @@ def test_threads_get_their_own_answers(engine):
         assert found[text].prompt == own_prompt(loaded, text, answer=" is")
 
 
+@pytest.mark.slow
 def test_it_ends_when_the_page_does():
     page = (
         "from ctviz.serving.client import Engine; import os, sys; engine = Engine(); "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
@@ -33,8 +35,16 @@ def level_of(task: Task) -> str:
     return f"{task.key}:{task.level}"
 
 
-def drawn(task: Task, n: int = 300) -> list[Example]:
-    return [example for split in SPLITS for example in task.examples(n, split=split)]
+@functools.cache
+def drawn(task: Task, n: int = 300) -> tuple[Example, ...]:
+    return tuple(example for split in SPLITS for example in task.examples(n, split=split))
+
+
+def each_level(task: Task, *, slow: str) -> list[Any]:
+    """Its levels, to parametrize with; one of them takes long to draw."""
+    levels = [level.key for level in task.levels]
+    assert slow in levels
+    return [pytest.param(key, marks=pytest.mark.slow if key == slow else ()) for key in levels]
 
 
 def words(text: str) -> list[str]:
@@ -44,6 +54,7 @@ def words(text: str) -> list[str]:
 # ------------------------------------------------------------------------ what all have in common
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [t for t in LEVELS if t != ONE_DIGIT], ids=level_of)
 def test_there_are_enough_examples(task):
     assert len(task.examples(1500, split="train")) == 1500
@@ -54,6 +65,7 @@ def test_there_are_enough_examples(task):
         assert len({example.prompt for example in examples}) > 150
 
 
+@pytest.mark.slow
 def test_all_one_digit_sums_are_there_once():
     prompts = [example.prompt for example in drawn(ONE_DIGIT)]
     assert 98 <= len(prompts) <= 100
@@ -67,6 +79,7 @@ def test_the_same_seed_gives_the_same_examples(task):
     assert task.examples(10, split="dev", seed=3) != task.examples(10, split="dev", seed=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [t for t in LEVELS if t.key != "arithmetic"], ids=level_of)
 def test_splits_share_no_content_words(task):
     content = {*NAMED, *THINGS, *OCCUPATIONS}
@@ -189,7 +202,7 @@ def worth(prompt: str) -> int:
     return sum((int(term.replace(" ", "")) for term in rest), start=int(first))
 
 
-@pytest.mark.parametrize("level", [level.key for level in SUMS.levels])
+@pytest.mark.parametrize("level", each_level(SUMS, slow="add-1"))
 def test_sums_are_right(level):
     for example in drawn(SUMS.at(level)):
         right = worth(example.prompt)
@@ -204,7 +217,7 @@ def test_sums_are_right(level):
         assert re.sub(r"\d", "0", example.prompt) == re.sub(r"\d", "0", example.pair.corrupt)
 
 
-@pytest.mark.parametrize("level", [level.key for level in SUMS.levels])
+@pytest.mark.parametrize("level", each_level(SUMS, slow="add-1"))
 def test_no_numbers_are_added_up_in_two_splits_in_whatever_order(level):
     seen = {
         split: {
@@ -221,7 +234,7 @@ def test_no_numbers_are_added_up_in_two_splits_in_whatever_order(level):
 
 def test_levels_of_sums_are_what_they_say():
     def shapes(level: str) -> set[str]:
-        return {re.sub(r"\d", "0", example.prompt) for example in drawn(SUMS.at(level))}
+        return {re.sub(r"\d", "0", example.prompt) for example in drawn(SUMS.at(level), 100)}
 
     assert shapes("add-1") == {"Calculate: 0 + 0 ="}
     assert shapes("add-2") == {"Calculate: 00 + 00 ="}
@@ -270,7 +283,7 @@ def solved(question: str) -> tuple[float, int]:
     return have, steps
 
 
-@pytest.mark.parametrize("level", ["1", "2", "3"])
+@pytest.mark.parametrize("level", each_level(STORIES, slow="3"))
 def test_word_problems_are_answered_rightly_in_as_many_steps_as_the_level_says(level):
     endings = Counter()
     for example in drawn(STORIES.at(level)):
@@ -285,7 +298,7 @@ def test_word_problems_are_answered_rightly_in_as_many_steps_as_the_level_says(l
     assert set(endings) == {"now?", "together?", "get?"}
 
 
-@pytest.mark.parametrize("level", ["1", "2", "3"])
+@pytest.mark.parametrize("level", each_level(STORIES, slow="3"))
 def test_each_step_of_the_working_is_right(level):
     signs = set()
     for example in drawn(STORIES.at(level)):
@@ -300,7 +313,7 @@ def test_each_step_of_the_working_is_right(level):
     assert signs == set("+-*/")
 
 
-@pytest.mark.parametrize("level", ["1", "2", "3"])
+@pytest.mark.parametrize("level", each_level(STORIES, slow="3"))
 def test_the_counterfactual_is_the_same_story_with_other_numbers(level):
     for example in drawn(STORIES.at(level)):
         pair = example.pair

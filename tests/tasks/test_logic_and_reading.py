@@ -68,6 +68,7 @@ def asked_both_ways(example: Example) -> list[tuple[str, str]]:
 # All of them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ALL, ids=OF_LEVEL)
 def test_sizes(task: Task):
     few = task.key == "capital-country"
@@ -223,6 +224,7 @@ def test_verdicts_follow_from_the_text(task: Task):
         assert example.group == example.target.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", of("logic"), ids=lambda task: task.level)
 def test_a_constant_verdict_is_right_a_third_of_the_time(task: Task):
     """Each share may be off by five standard errors."""

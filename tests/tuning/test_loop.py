@@ -72,6 +72,7 @@ def test_snapshots_and_steps_come_in_order():
     assert [r.n_circuit_edges for r in records(events)] == [30] * 5
 
 
+@pytest.mark.slow
 def test_tuning_turns_agreement_into_disagreement(tmp_path):
     result = tune.tune(
         config(steps=40, edges=40, batch_size=16, examples=16, snapshot_every=20), tmp_path / "r"
@@ -121,6 +122,7 @@ def test_nothing_is_overwritten(tmp_path):
     assert open_run("r", tmp_path).status().state == "finished"
 
 
+@pytest.mark.slow
 def test_without_its_model_a_run_keeps_no_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(tune, "CHECKPOINT_SHARE", 1e12)
     kept = tune.tune(config(), tmp_path / "kept")
@@ -131,6 +133,7 @@ def test_without_its_model_a_run_keeps_no_weights(tmp_path, monkeypatch):
     assert {key: result[key] for key in same} == {key: kept[key] for key in same}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["circuit", "lora"])
 def test_a_baseline_changes_nothing_but_the_time(tmp_path, monkeypatch, method):
     tune.tune(config(method="full"), tmp_path / "first")
@@ -326,6 +329,7 @@ def assert_same(one: Run, other: Run) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "changes"),
     [
@@ -370,6 +374,7 @@ def test_a_resumed_run_ends_bit_identical_to_an_uninterrupted_one(
     assert_same(*(open_run(name, tmp_path) for name in ("whole", "parts")))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_puts_a_fresh_run_into_the_very_same_state(tmp_path):
     for method in METHODS:
         run = tuning(method=method, rediscover=3)
@@ -393,6 +398,7 @@ def test_a_checkpoint_puts_a_fresh_run_into_the_very_same_state(tmp_path):
         file.unlink()
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_has_its_snapshot_and_goes_on_to_the_same_end(tmp_path):
     """Cancelled at a step after which a snapshot is due."""
     tune.tune(config(), tmp_path / "whole")
@@ -421,6 +427,7 @@ def test_a_run_is_cancelled_after_the_step_that_it_is_at(tmp_path):
     assert latest_checkpoint(tmp_path / "r")[1] == 1
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_starts_over(tmp_path):
     def stop(step: int, steps: int, message: str) -> None:
         if step == 2:
@@ -434,6 +441,7 @@ def test_a_run_without_a_checkpoint_starts_over(tmp_path):
     assert list(open_run("r", tmp_path).metrics()["step"]) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_finished_runs_checkpoint_is_the_tuned_model(tmp_path):
     loaded = load("tiny")
     tune.tune(config(), tmp_path / "r", loaded=loaded)

@@ -59,6 +59,7 @@ class Watched:
 # ---------------------------------------------------------------------- one loop for all
 
 
+@pytest.mark.slow
 def test_all_methods_get_the_same_batches_and_another_seed_gets_others():
     rows = {method: Watched(method=method, steps=6).rows for method in METHODS}
     assert len(rows["circuit"]) == 6
@@ -75,6 +76,7 @@ def test_every_example_comes_once_before_any_comes_again():
     assert once != again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(method):
     one, same, other = (Watched(method=method, seed=seed) for seed in (3, 3, 4))
@@ -97,7 +99,7 @@ def test_all_methods_start_from_the_same_snapshot():
 # ---------------------------------------------------------------------- what moves
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", pytest.param("sgd", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", PARTIAL)
 def test_nothing_moves_that_a_step_does_not_own(method, optimizer):
     run = tuning(method=method, optimizer=optimizer, weight_decay=0.1, edges=6, steps=6)
@@ -166,6 +168,7 @@ def watch_discovery(monkeypatch, **changes) -> tuple[list[int], Tuning, list]:
     return steps, run, list(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
@@ -212,6 +215,7 @@ def test_a_frozen_circuit_is_that_of_the_first_pairs_for_good():
     assert set(run.owned[0]) == set(owned_units(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edges", [3, 30, 200])
 def test_random_units_have_the_size_of_the_first_pairs_circuit(edges):
     run = Watched(method="random", edges=edges, rediscover=2, steps=4)
@@ -239,6 +243,7 @@ def test_the_circuit_is_what_lies_above_a_threshold():
     assert len(set(sizes)) > 1  # unlike with a number of edges
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("course", "sizes"),
     [("linear", [30, 24, 18, 12, 6]), ("cosine", [30, 26, 18, 10, 6])],

@@ -81,6 +81,7 @@ def test_a_target_token_is_predicted_one_position_before_it():
     assert texts.weights(prompt=1.0, target=4.0).tolist() == [[1, 4, 4, 0, 0], [1, 1, 1, 1, 4]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_loss_and_gradients_are_those_of_transformers(task, objective, dtype):
@@ -107,6 +108,7 @@ def test_the_objectives_differ():
     assert losses["text"] < losses["weighted"] < losses["target"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("micro", [1, 2, 3, 6, 7, 100])
 def test_micro_batches_of_any_size_give_the_gradient_of_the_whole(task, objective, micro):
@@ -122,6 +124,7 @@ def test_micro_batches_of_any_size_give_the_gradient_of_the_whole(task, objectiv
         )
 
 
+@pytest.mark.slow
 def test_a_run_in_micro_batches_is_the_run_in_whole_ones():
     whole, parts = (records(list(tuning(micro_batch=micro))) for micro in (0, 2))
     assert [r.micro_batch for r in whole] == [6] * 4
@@ -154,6 +157,7 @@ def test_a_model_with_adapters_has_the_gradients_of_its_adapters(task):
 # ---------------------------------------------------------------------- steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_full_tuning_is_a_plain_training_loop(task, optimizer):
     """Batches, clipping, warm-up, weight decay: the same weights after four steps."""
@@ -239,6 +243,7 @@ def test_the_first_step_of_sgd_is_as_long_as_the_clipped_gradient(max_norm, move
     assert length == pytest.approx(0.01 * (moved or record.gradient_norm), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_and_leaves_the_weights_in_float32():
     changes = {"method": "full", "steps": 12, "snapshot_every": 12, "learning_rate": 1e-3}
     half, whole = (
@@ -294,6 +299,7 @@ def test_tau_decides_how_much_of_a_node_a_snapshot_calls_redundant():
     assert lax[1:].sum() > strict[1:].sum()
 
 
+@pytest.mark.slow
 def test_another_seed_of_examples_gives_other_dev_examples_and_the_same_training():
     one, other = tuning(), tuning(examples_seed=1)
     assert one.dataset.dev != other.dataset.dev

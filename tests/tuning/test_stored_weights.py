@@ -81,6 +81,7 @@ def test_the_setting_is_checked():
             config(keep_weights=wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["circuit", "full", "lora"])
 def test_the_bound_on_the_size_holds(runs, method):
     whole = parameters(load("tiny"))
@@ -97,6 +98,7 @@ def test_the_bound_on_the_size_holds(runs, method):
 # ---------------------------------------------------------------------- what
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["circuit", "full", "lora"])
 def test_the_model_of_a_step_is_the_one_that_was_recorded(runs, method):
     run = open_run(method, runs)
@@ -112,6 +114,7 @@ def test_the_model_of_a_step_is_the_one_that_was_recorded(runs, method):
             assert abs(found.attribution - stored.attribution)[:-1].max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["circuit", "full", "lora"])
 def test_only_what_differs_is_stored_and_the_last_is_the_checkpoint(runs, method):
     run = open_run(method, runs)
@@ -133,6 +136,7 @@ def test_only_what_differs_is_stored_and_the_last_is_the_checkpoint(runs, method
     )
 
 
+@pytest.mark.slow
 def test_a_folder_of_weights_alone_will_do_and_so_will_the_checkpoint(runs, tmp_path):
     """As in the sample, which has no checkpoint, and in runs without kept weights."""
     shutil.copytree(runs / "circuit", tmp_path / "weights-only")
@@ -149,6 +153,7 @@ def test_a_folder_of_weights_alone_will_do_and_so_will_the_checkpoint(runs, tmp_
         model_at(other, 2)
 
 
+@pytest.mark.slow
 def test_studies_and_runs_that_keep_no_model_keep_no_weights(tmp_path):
     tune.tune(config(), tmp_path / "r", keep_model=False)
     assert kept_steps(open_run("r", tmp_path)) == [0]
@@ -180,6 +185,7 @@ def interrupted(tmp_path, monkeypatch, at: int, **changes):
     return open_run("r", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["circuit", "lora"])
 def test_a_resumed_run_has_the_weights_of_a_whole_one(tmp_path, monkeypatch, method):
     settings = {"method": method, "snapshot_every": 1, "keep_weights": 4}
@@ -199,6 +205,7 @@ def test_a_resumed_run_has_the_weights_of_a_whole_one(tmp_path, monkeypatch, met
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_over_starts_without_weights(tmp_path, monkeypatch):
     run = interrupted(tmp_path, monkeypatch, 4, snapshot_every=1)
     shutil.rmtree(run.folder / "checkpoint")
@@ -231,6 +238,7 @@ def test_a_full_disk_is_explained_and_leaves_no_half_file(tmp_path, monkeypatch)
 # ---------------------------------------------------------------------- what does not fit
 
 
+@pytest.mark.slow
 def test_damaged_weights_and_another_model_are_named(runs, tmp_path):
     shutil.copytree(runs / "circuit", tmp_path / "r")
     run = open_run("r", tmp_path)
@@ -245,6 +253,7 @@ def test_damaged_weights_and_another_model_are_named(runs, tmp_path):
         model_at(open_run("r", tmp_path), 0)
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_fit_changes_nothing(runs):
     loaded = load("induction")
     before = {name: weight.clone() for name, weight in parameters(loaded).items()}
@@ -266,6 +275,7 @@ def test_adapters_that_are_not_merged_are_no_weights(tmp_path, monkeypatch):
     assert kept_steps(run) == [0]
 
 
+@pytest.mark.slow
 def test_an_older_run_without_the_setting_opens(runs, tmp_path):
     shutil.copytree(runs / "circuit", tmp_path / "r")
     about = json.loads((tmp_path / "r" / "run.json").read_text())
@@ -274,6 +284,7 @@ def test_an_older_run_without_the_setting_opens(runs, tmp_path):
     assert open_run("r", tmp_path).config.keep_weights == -1
 
 
+@pytest.mark.slow
 def test_the_command_keeps_as_many_as_asked(tmp_path, capsys):
     asked = ["--steps", "4", "--snapshot-every", "1", "--examples", "4", "--batch-size", "6"]
     asked += ["--edges", "6", "--keep-weights", "2", "--json", "--out", str(tmp_path)]

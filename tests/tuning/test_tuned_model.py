@@ -49,6 +49,7 @@ def logits(model, tokenizer) -> torch.Tensor:
         return torch.cat([model(one).logits[0] for one in ids])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["circuit", "full", "lora"])
 def test_transformers_loads_the_tuned_model(finished, tmp_path, method):
     runs, models = finished
@@ -74,6 +75,7 @@ def test_transformers_loads_the_tuned_model(finished, tmp_path, method):
     assert load(str(tmp_path / "m")).anatomy.graph.n_edges == 479
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["circuit", "full", "lora"])
 def test_what_changed_is_what_makes_the_untuned_model_the_tuned_one(finished, tmp_path, method):
     runs, _ = finished
@@ -98,6 +100,7 @@ def test_what_changed_is_what_makes_the_untuned_model_the_tuned_one(finished, tm
     assert (about["run"], about["step"]) == (method, 4)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_gives_its_last_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(tune, "CHECKPOINT_SHARE", 1e12)
 
@@ -133,6 +136,7 @@ def test_a_run_without_weights_says_so(tmp_path):
         export_model(open_run("r", tmp_path), tmp_path / "m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed_only", [False, True])
 def test_all_its_files_can_be_read_by_the_same_people(finished, tmp_path, changed_only):
     run = open_run("circuit", finished[0])
@@ -142,6 +146,7 @@ def test_all_its_files_can_be_read_by_the_same_people(finished, tmp_path, change
     assert {file.stat().st_mode for file in (tmp_path / "m").iterdir()} == {usual}
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten(finished, tmp_path):
     run = open_run("circuit", finished[0])
     (tmp_path / "m").mkdir()
@@ -156,6 +161,7 @@ def test_nothing_is_overwritten(finished, tmp_path):
     assert export_model(run, tmp_path / "empty")["step"] == 4
 
 
+@pytest.mark.slow
 def test_damaged_weights_and_another_model_are_named(finished, tmp_path):
     shutil.copytree(finished[0] / "circuit", tmp_path / "r")
     file = weights_of(open_run("r", tmp_path), 4)
@@ -170,6 +176,7 @@ def test_damaged_weights_and_another_model_are_named(finished, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed_only", [False, True])
 def test_a_folder_that_cannot_be_written_is_explained(finished, tmp_path, changed_only):
     (tmp_path / "file").write_text("")
@@ -179,6 +186,7 @@ def test_a_folder_that_cannot_be_written_is_explained(finished, tmp_path, change
         )
 
 
+@pytest.mark.slow
 def test_the_command_exports(finished, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = ["--out", str(finished[0])]

@@ -473,6 +473,7 @@ def test_more_than_six_runs_are_cut_to_six(runs: Path) -> None:
     assert len(app.multiselect[0].value) == 6
 
 
+@pytest.mark.slow
 def test_other_graphs_single_snapshots_and_none_are_explained(runs: Path) -> None:
     make_run(runs / "one", ONE)
     make_run(runs / "wide", OTHER, graph=Graph(3, 2), method="full")

@@ -244,6 +244,7 @@ def numbers(text: str) -> list[float]:
     return [float(part) for part in text.replace("−", "-").split(" → ")]
 
 
+@pytest.mark.slow
 def test_a_head_is_read_live_where_its_weights_are(runs):
     app = open_inspect(run="r", step="2", node="a2.h1")
     assert sections(app) == linked(app) == LIVE_HEAD
@@ -307,6 +308,7 @@ def type_prompt(app: AppTest, text: str, answer: str = "", foil: str = "") -> Ap
     return app
 
 
+@pytest.mark.slow
 def test_a_prompt_of_ones_own_is_read_and_not_lost(runs):
     app = open_inspect(run="r", step="4", node="a1.h0")
     app.selectbox(key="inspect-prompt").set_value(-1).run()
@@ -330,6 +332,7 @@ def test_a_prompt_of_ones_own_is_read_and_not_lost(runs):
     assert sections(app) == LIVE_HEAD
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "answer", "foil", "expected"),
     [
@@ -359,6 +362,7 @@ def test_switching_off_can_be_chosen(runs):
     assert len({m.split(" → ")[0] for m in (row[0] for row in shown.values())}) == 1
 
 
+@pytest.mark.slow
 def test_links_to_what_is_gone_open_the_nearest_and_say_so(runs):
     app = open_inspect(run="r", step="99", node="a9.h9")
     assert "no snapshot at step 99; this is step 4" in said(app)
@@ -386,6 +390,7 @@ def test_the_watched_run_is_what_is_inspected(runs):
     assert app.selectbox(key="inspect-run").value == "r"
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_here_leaves_what_was_stored(runs, monkeypatch, tmp_path):
     write_run(runs / "elsewhere", "one", model="smollm2-135m")
     monkeypatch.setenv("CTVIZ_CACHE", str(tmp_path / "empty"))
@@ -397,6 +402,7 @@ def test_a_model_that_is_not_here_leaves_what_was_stored(runs, monkeypatch, tmp_
     assert "ctviz models fetch smollm2-135m" in said(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [{"snapshots": 1}, {"nan": True}])
 def test_a_run_with_one_snapshot_or_without_a_number_opens(runs, case):
     run = write_run(runs / "odd", "one", **case)
@@ -479,6 +485,7 @@ def test_a_changed_model_folder_is_asked_about_anew(runs, tmp_path):
     assert questions.model_at_step(open_run("r", runs), 0) != first
 
 
+@pytest.mark.slow
 def test_a_page_that_reads_a_model_does_not_import_torch(runs):
     code = f"""
 import sys

@@ -28,7 +28,9 @@ def kept(payload: dict, graph: Graph) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.array(columns, dtype=int)
 
 
-@pytest.mark.parametrize("case", sorted(CASES))
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if c == "large" else ()) for c in sorted(CASES)]
+)
 def test_every_case_is_json_without_nan(case: str) -> None:
     payload = pack(timeline(case))
     assert json.loads(json.dumps(payload, allow_nan=False)) == payload
@@ -110,6 +112,7 @@ def test_a_cap_keeps_the_strongest_edges_and_says_what_is_missing() -> None:
     assert strength[rows, columns].min() >= strength[inside].max()
 
 
+@pytest.mark.slow
 def test_the_promised_size() -> None:
     payload = pack(timeline("big"))  # 500 edges x 100 snapshots x 158 nodes
     assert payload["whole"]["union"] > 500
