@@ -21,6 +21,7 @@ from ctviz.jobs.study.summary import (
     words,
 )
 from ctviz.runs import open_run
+from ctviz.runs.config import TuneConfig
 from ctviz.tuning.loop import Tuning
 from tests.short_runs import BRIEF
 
@@ -49,6 +50,14 @@ def test_each_method_is_tried_at_each_rate_with_seed_0():
     assert Study.from_dict(json.loads(json.dumps(study.to_dict()))) == study
     config = SMALL.config(SMALL.trials[0])
     assert (config.steps, config.edges, config.every) == (2, 30, 2)
+
+
+def test_settings_that_come_back_from_json_are_the_same_settings():
+    """A study's file has lists where a run's settings have tuples."""
+    study = Study(model="tiny", task="sva-flip", settings={"other_tasks": ["ioi"], "steps": 2})
+    config = study.config(study.trials[0])
+    assert config.other_tasks == ("ioi",)
+    assert TuneConfig.from_dict(config.to_dict()) == config
 
 
 @pytest.mark.parametrize(

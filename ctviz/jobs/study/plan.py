@@ -84,14 +84,14 @@ class Study:
     def config(self, trial: Trial) -> TuneConfig:
         """The settings of one run; snapshots at its start and end unless others were asked for."""
         every = self.settings.get("snapshot_every") or self.settings.get("steps", 60)
-        return TuneConfig(
-            model=self.model,
-            task=self.task,
-            method=trial.method,
-            seed=trial.seed,
-            learning_rate=trial.rate,
-            **{**self.settings, "snapshot_every": every},
-        )
+        asked = {
+            "model": self.model,
+            "task": self.task,
+            "method": trial.method,
+            "seed": trial.seed,
+            "learning_rate": trial.rate,
+        }
+        return TuneConfig.from_dict({**self.settings, "snapshot_every": every, **asked})
 
     def check_extras(self) -> None:
         """Raise MissingExtra if its report or a method needs packages that are not installed."""
