@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = [
     "table",
 ]
 
+PAYLOADS = 4  # kept as they are sent, for as long as no run says anything new
 PANELS = ("metric", "grade", "faithfulness", "retention", "loss", "others", "perplexity")
 STATES = {  # what `ctviz.runs.changes.edge_changes` finds, between A and B
     "entered": "only in B",
@@ -49,6 +51,7 @@ STATES = {  # what `ctviz.runs.changes.edge_changes` finds, between A and B
 # ---------------------------------------------------------------------- the player's payload
 
 
+@lru_cache(maxsize=PAYLOADS)
 def pack_pair(first: Side, second: Side) -> dict[str, Any]:
     """The payload of run B against run A on the clock of both. Their graphs must be the same.
 
@@ -83,6 +86,7 @@ def pack_pair(first: Side, second: Side) -> dict[str, Any]:
     return payload
 
 
+@lru_cache(maxsize=PAYLOADS)
 def pack_steps(side: Side, against: int) -> dict[str, Any]:
     """The payload of a run against itself at step ``against``, one of its snapshots."""
     timeline = drawn(side)

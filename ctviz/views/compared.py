@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -182,6 +183,13 @@ def read_side(run: Run, label: str, *, damaged: list[DamagedRun] | None = None) 
         if isinstance(error, DamagedRun):
             raise
         raise DamagedRun(f"{run.folder} cannot be compared: {error!r}.") from error
+    return _side(run, label, timeline)
+
+
+@lru_cache(maxsize=2 * MOST)
+def _side(run: Run, label: str, timeline: Timeline | None) -> Side:
+    """The same side as before as long as the run says nothing new: its timeline is then the same
+    as well (see `ctviz.views.recorded.recorded`), and so is what is packed of it."""
     metrics = run.metrics()
     if "metric" not in metrics:
         metrics = pd.DataFrame({"step": pd.Series(dtype=int)})

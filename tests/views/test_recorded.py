@@ -12,6 +12,8 @@ import pytest
 from ctviz.runs import Run
 from ctviz.runs.groups import NodeGroup
 from ctviz.views import recorded as module
+from ctviz.views.compare import pack_pair, pack_steps
+from ctviz.views.compared import Side, read_side
 from ctviz.views.recorded import packed, read_once, recorded
 from tests.written_runs import write_run
 
@@ -88,3 +90,22 @@ def test_a_snapshot_is_read_once_for_all_pages(whole: Run, monkeypatch: pytest.M
     os.utime(file, ns=(0, 0))
     list(Run(whole.folder).snapshots(read=read_once))
     assert seen[len(whole.snapshot_files()) :] == [file]
+
+
+def test_runs_side_by_side_are_packed_once_until_one_says_something_new(
+    whole: Run, tmp_path: Path
+) -> None:
+    run = started(whole, tmp_path / "live" / "r")
+    files = whole.snapshot_files()
+    for file in files[:2]:
+        shutil.copy(file, run.folder / "snapshots")
+
+    def sides() -> tuple[Side, Side]:
+        return read_side(Run(whole.folder), "A · whole"), read_side(Run(run.folder), "B · live")
+
+    before = pack_pair(*sides())
+    assert pack_pair(*sides()) is before
+    assert pack_steps(sides()[1], 0) is pack_steps(sides()[1], 0)
+    shutil.copy(files[2], run.folder / "snapshots")
+    after = pack_pair(*sides())
+    assert after["other"]["last_step"] > before["other"]["last_step"]
