@@ -13,6 +13,11 @@ from tests import ROOT
 from tests.browser.driving import HERE, Player
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Every test of this folder needs a Chromium."""
+    item.add_marker("browser")
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Address of a running test app."""

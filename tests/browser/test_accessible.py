@@ -13,8 +13,6 @@ import pytest
 from tests.browser.axe import check
 from tests.browser.driving import Player, serve_app
 
-pytestmark = pytest.mark.browser
-
 SAMPLE = "run=sample-sva-flip"
 PAGES = {
     "watch": f"?{SAMPLE}&step=20&node=a2.h0,m1",

@@ -18,8 +18,6 @@ import pytest
 
 from tests.browser.driving import Player, only_run, open_app, serve_app, wait_until
 
-pytestmark = pytest.mark.browser
-
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:

@@ -21,8 +21,6 @@ from ctviz.views.packing import pack
 from tests import ROOT
 from tests.browser.driving import Player
 
-pytestmark = pytest.mark.browser
-
 SHORT = """
 import json
 from ctviz.bench.player import bench_player

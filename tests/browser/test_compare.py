@@ -20,8 +20,6 @@ from ctviz import paths
 from ctviz.views.compare import STATES
 from tests.browser.driving import Player, serve_app
 
-pytestmark = pytest.mark.browser
-
 SAMPLE = "sample-sva-flip"
 MINE = "mine"  # the sample's first half, as if another method had made it
 LAST = 30

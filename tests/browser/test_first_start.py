@@ -18,7 +18,6 @@ from ctviz.bench.app import wait_for
 from tests import ROOT
 from tests.browser.driving import Player, open_app
 
-pytestmark = pytest.mark.browser
 ADVERTISED = "Help agents write better"
 
 

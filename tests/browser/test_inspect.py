@@ -17,8 +17,6 @@ from tests.browser import axe
 from tests.browser.driving import Player, choose, serve_app
 from tests.short_runs import tune_with_weights
 
-pytestmark = pytest.mark.browser
-
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory) -> Path:

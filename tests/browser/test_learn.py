@@ -11,8 +11,6 @@ from playwright.sync_api import expect
 from ctviz.lessons.faithfulness import UNDEFINED
 from tests.browser.driving import Player, serve_app
 
-pytestmark = pytest.mark.browser
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

@@ -25,8 +25,6 @@ from ctviz.tasks.files.check import check
 from ctviz.tasks.tokens import open_tokenizer
 from tests.browser.driving import Player, choose, only_run, serve_app, wait_until
 
-pytestmark = pytest.mark.browser
-
 THINGS = ("hat", "coat", "door", "cup", "lamp", "shoe", "bag", "ring", "boat", "bird")
 START = "Discover and tune"
 
@@ -294,7 +292,7 @@ def test_a_hand_made_model_comes_with_its_task(page: Player) -> None:
 @pytest.mark.parametrize(
     ("title", "key", "hidden"),
     [
-        ("Frozen circuit", "frozen-circuit", ("Rank", "Steps per discovery")),
+        ("A frozen circuit", "frozen-circuit", ("Rank", "Steps per discovery")),
         ("LoRA", "lora", ("Steps per discovery", "Size over time")),
     ],
 )

@@ -18,7 +18,6 @@ from ctviz.runs import open_run
 from ctviz.runs.changes import edge_changes
 from tests.browser.driving import Player, open_app, serve_app
 
-pytestmark = pytest.mark.browser
 SAMPLE = paths.shipped_runs() / "sample-sva-flip"
 
 
