@@ -125,11 +125,12 @@ def test_a_discovery_shows_as_a_picture(found: Any) -> None:
 
 
 def test_saving_writes_what_the_command_writes_once(found: Any, tmp_path: Path, model: Any) -> None:
-    from ctviz.jobs.discover import discover
+    from ctviz.jobs.discovery import Search, discover
 
     folder = found.save(str(tmp_path / "mine"), eap_json=True)
     (tmp_path / "theirs").mkdir()
-    discover(model, "sva", tmp_path / "theirs", edges=30, examples=8, eap_json=True)
+    search = Search(task="sva", edges=30, examples=8)
+    discover(model, search, tmp_path / "theirs", eap_json=True)
     names = sorted(file.name for file in folder.iterdir())
     assert names == sorted(file.name for file in (tmp_path / "theirs").iterdir())
     for name in names:

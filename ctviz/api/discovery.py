@@ -12,14 +12,14 @@ import pandas as pd
 from ctviz import __version__
 from ctviz.api.words import AnyTask, Model, Name, as_task, loaded
 from ctviz.circuits.choices import Ablation, Attribution, Metric
-from ctviz.circuits.eap_json import load_eap_json
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit
 from ctviz.errors import RunExists
 from ctviz.export import draw_timeline
 from ctviz.files import not_written
-from ctviz.jobs.discovery import Found, find, measured, write_found, write_scores
-from ctviz.jobs.evaluate import evaluate_circuit
+from ctviz.jobs.discovery import Found, Search, find, measured, write_found, write_scores
+from ctviz.jobs.evaluate import evaluate as evaluate_circuit
+from ctviz.jobs.question import Question
 from ctviz.tasks import find_task
 from ctviz.views.timeline import Curve, Timeline
 
@@ -137,6 +137,7 @@ def discover(
     ablation: Ablation = "counterfactual",
     examples: int = 64,
     seed: int = 0,
+    draws: int = 5,
 ) -> Discovery:
     """Score every edge of a model on a task and find its circuit; nothing is written.
 
@@ -145,7 +146,7 @@ def discover(
     ``threshold``: the smallest \\|score\\|, in units of the metric (``select`` "threshold");
     ``prune`` drops edges on no path from input to logits. ``method``: "eap" estimates scores to
     first order, "eap-ig" along a path of inputs, "exact" corrupts each edge. ``examples``: dev
-    pairs.
+    pairs; ``draws``: random circuits of the size to compare with.
 
     A score is metric(clean) - metric(that edge alone corrupted), float32 [source, slot], mean over
     the pairs: positive where the edge supports the behaviour.
@@ -154,9 +155,8 @@ def discover(
     UndefinedMetric (clean and corrupt do not differ) and what `load` and `task` raise.
     """
     given = loaded(model)
-    found, batch = find(
-        given,
-        as_task(task).name,
+    search = Search(
+        task=as_task(task).name,
         edges=edges,
         select=select,
         threshold=threshold,
@@ -166,8 +166,10 @@ def discover(
         ablation=ablation,
         examples=examples,
         seed=seed,
+        draws=draws,
     )
-    found = measured(found, given, batch)
+    found, batch = find(given, search)
+    found = measured(found, given, search, batch)
     return Discovery(**{field.name: getattr(found, field.name) for field in fields(found)})
 
 
@@ -192,26 +194,19 @@ def evaluate(
     Raises BadCircuitFile (a file that cannot be read, a circuit of a model of another shape),
     OutOfRange, UndefinedMetric (clean and corrupt do not differ) and what `load` and `task` raise.
     """
-    given, name = loaded(model), "The circuit"
     if isinstance(circuit, Found):
         circuit = circuit.circuit
     elif not isinstance(circuit, Circuit):
-        file = Path(circuit).expanduser()
-        name = str(file)
-        _, circuit = load_eap_json(file, n_kv_heads=given.anatomy.graph.kv_heads)
-    about = evaluate_circuit(
-        given,
-        as_task(task).name,
-        circuit,
-        name=name,
+        circuit = Path(circuit).expanduser()
+    question = Question(
+        task=as_task(task).name,
         metric=metric,
         ablation=ablation,
         examples=examples,
         seed=seed,
         draws=draws,
-        minimality=minimality,
     )
-    return Evaluated(about)
+    return Evaluated(evaluate_circuit(loaded(model), question, circuit, minimality=minimality))
 
 
 def _origin(found: Found) -> str:

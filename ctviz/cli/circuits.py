@@ -53,7 +53,7 @@ def add_commands(commands: Commands) -> None:
     discover.add_argument(
         "--eap-json", action="store_true", help="also write circuit.json as EAP-IG and MIB read it"
     )
-    add_draws(discover, default=3)
+    add_draws(discover)
     add_tau(discover)
     add_out(discover, NOTHING_OVERWRITTEN)
 
@@ -69,7 +69,7 @@ def add_commands(commands: Commands) -> None:
     add_model(evaluate)
     add_task(evaluate)
     add_metric(evaluate, examples=64)
-    add_draws(evaluate, default=5)
+    add_draws(evaluate)
     evaluate.add_argument(
         "--minimality", action="store_true", help="what is lost without each edge; a run for each"
     )
@@ -86,7 +86,7 @@ def add_commands(commands: Commands) -> None:
         help=METHOD_HELP + "; may be given several times (eap and eap-ig)",
     )
     add_metric(curve, examples=32)
-    add_draws(curve, default=3)
+    add_draws(curve)
     add_out(curve, NOTHING_OVERWRITTEN)
 
     audit = add_command(
@@ -100,7 +100,7 @@ def add_commands(commands: Commands) -> None:
     add_edges(audit)
     add_metric(audit, examples=64)
     add_method(audit)
-    add_draws(audit, default=5)
+    add_draws(audit)
 
 
 def discover_command(options: argparse.Namespace) -> int:
@@ -108,26 +108,23 @@ def discover_command(options: argparse.Namespace) -> int:
     if (options.threshold is None) == (options.select == "threshold"):
         raise CtvizError("--select threshold and --threshold SIZE go together: give both or none.")
     quiet_libraries()
-    from ctviz.jobs.discover import discover
+    from ctviz.jobs.discovery import Search, discover
 
     loaded = load_model(options)
+    search = Search(
+        task=task.name,
+        select=options.select,
+        edges=options.edges,
+        threshold=options.threshold or 0.0,
+        prune=options.prune,
+        method=options.method,
+        tau=options.tau,
+        **asked_question(options),
+    )
     with result_folder(
         options, f"discover-{task.slug}-{Path(options.model).name.lower()}"
     ) as folder:
-        result = discover(
-            loaded,
-            task.name,
-            folder,
-            select=options.select,
-            edges=options.edges,
-            threshold=options.threshold or 0.0,
-            prune=options.prune,
-            method=options.method,
-            draws=options.draws,
-            tau=options.tau,
-            eap_json=options.eap_json,
-            **asked_question(options),
-        )
+        result = discover(loaded, search, folder, eap_json=options.eap_json)
     dropped = result["examples_dropped"]
     if result["n_circuit_edges"] == 0:
         found = f"nothing: the largest |score| is {result['largest_score']:.3g}"
@@ -150,15 +147,11 @@ def evaluate_command(options: argparse.Namespace) -> int:
     task = find_task(options.task)
     quiet_libraries()
     from ctviz.jobs.evaluate import evaluate
+    from ctviz.jobs.question import Question
 
-    result = evaluate(
-        load_model(options),
-        task.name,
-        Path(options.circuit),
-        draws=options.draws,
-        minimality=options.minimality,
-        **asked_question(options),
-    )
+    question = Question(task=task.name, **asked_question(options))
+    circuit = Path(options.circuit)
+    result = evaluate(load_model(options), question, circuit, minimality=options.minimality)
     lines = [
         *circuit_lines(result),
         f"completeness: all other edges carry {result['completeness']:z.3f}"
@@ -180,7 +173,9 @@ def curve_command(options: argparse.Namespace) -> int:
     need("pictures", "The figure of the curves")
     quiet_libraries()
     from ctviz.jobs.curve import curve
+    from ctviz.jobs.question import Question
 
+    questions = [Question(task=key, **asked_question(options)) for key in tasks]
     loaded = load_model(options)
     with result_folder(
         options,
@@ -188,12 +183,10 @@ def curve_command(options: argparse.Namespace) -> int:
     ) as folder:
         result = curve(
             loaded,
-            tasks,
+            questions,
             folder,
             methods=list(dict.fromkeys(options.method or usual)),
-            draws=options.draws,
             progress=report,
-            **asked_question(options),
         )
     lines = [
         f"CPR, area under faithfulness (1: all of it), and CMD, area between it and 1 (0: none);"
@@ -212,19 +205,17 @@ def audit_command(options: argparse.Namespace) -> int:
     task = find_task(options.task)
     quiet_libraries()
     from ctviz.jobs.audit import audit
+    from ctviz.jobs.discovery import Search
 
-    loaded = load_model(options)
-    result = audit(
-        loaded,
-        task.name,
-        estimator=options.estimator,
-        tau=options.tau,
+    search = Search(
+        task=task.name,
         edges=options.edges,
-        node=options.node,
         method=options.method,
-        draws=options.draws,
+        tau=options.tau,
         **asked_question(options),
     )
+    loaded = load_model(options)
+    result = audit(loaded, search, estimator=options.estimator, node=options.node)
     lines = [
         f"{result['node'] or 'all nodes'}, {result['estimator']}: {result['redundant']:,} incoming "
         f"edges redundant, {result['needed']:,} needed",

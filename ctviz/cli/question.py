@@ -59,10 +59,8 @@ def add_method(made: argparse.ArgumentParser) -> None:
     made.add_argument("--method", default="eap", choices=ATTRIBUTIONS, help=METHOD_HELP + " (eap)")
 
 
-def add_draws(made: argparse.ArgumentParser, *, default: int) -> None:
-    made.add_argument(
-        "--draws", type=int, default=default, help=f"random draws to compare with ({default})"
-    )
+def add_draws(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--draws", type=int, default=5, help="random draws to compare with (5)")
 
 
 def add_tau(made: argparse.ArgumentParser) -> None:
@@ -81,12 +79,13 @@ def load_model(options: argparse.Namespace) -> Loaded:
 
 
 def asked_question(options: argparse.Namespace) -> dict[str, Any]:
-    """Metric, ablation, examples and seed, as the engine names them."""
+    """What any question takes but the task, as the engine names it."""
     return {
         "metric": options.metric,
         "ablation": options.ablation,
         "examples": options.examples,
         "seed": options.seed,
+        "draws": options.draws,
     }
 
 

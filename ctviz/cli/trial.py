@@ -27,7 +27,7 @@ def engine() -> None:
     from ctviz.models.loading import load, pick_device
 
     _tell(trying="the engine")
-    import ctviz.jobs.discover  # noqa: F401
+    import ctviz.jobs.discovery  # noqa: F401
 
     device = pick_device()
     _tell(trying="the bundled model", device=str(device))

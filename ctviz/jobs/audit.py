@@ -6,64 +6,47 @@ from dataclasses import asdict
 from typing import Any
 
 from ctviz.attribution.attribute import attribute
-from ctviz.circuits.choices import Ablation, Attribution, Metric
-from ctviz.circuits.redundancy import check_tau, circuit_redundancy, mass_redundancy
-from ctviz.circuits.selection import SELECTIONS, check_edges
+from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.errors import UnknownName
 from ctviz.interventions.audit import audit as audit_claim
 from ctviz.interventions.audit import incoming_edges
-from ctviz.interventions.faithfulness import Evaluation
-from ctviz.jobs.result import asked, check_draws, plain
+from ctviz.jobs.discovery import Search
+from ctviz.jobs.question import plain
 from ctviz.models.loading import Loaded
-from ctviz.tasks.fitting import encode_task
 
 __all__ = ["audit"]
 
 
 def audit(
-    loaded: Loaded,
-    task: str,
-    *,
-    estimator: str = "mass",
-    tau: float = 0.9,
-    edges: int = 40,
-    node: str | None = None,
-    method: Attribution = "eap",
-    metric: Metric = "logit_difference",
-    ablation: Ablation = "counterfactual",
-    examples: int = 64,
-    seed: int = 0,
-    draws: int = 5,
+    loaded: Loaded, search: Search, *, estimator: str = "mass", node: str | None = None
 ) -> dict[str, Any]:
     """Corrupt what a node, or every node, is said to do without; see
     `ctviz.interventions.audit.audit`.
 
     The claim comes from train pairs, the effect from dev pairs.
     """
-    check_draws(draws)  # all that can be is said before anything is computed
+    search.check(loaded)  # all that can be is said before anything is computed
     incoming_edges(loaded.anatomy.graph, node)
-    if estimator == "circuit":
-        check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
-    elif estimator != "mass":
+    if estimator not in ("circuit", "mass"):
         raise UnknownName("estimator", estimator, ("circuit", "mass"))
-    else:
-        check_tau(tau)
-    train, dev = (
-        encode_task(loaded, task, examples, split=split, seed=seed, metric=metric)[0]
-        for split in ("train", "dev")
+    (train, _), (dev, _) = (search.pairs(loaded, split) for split in ("train", "dev"))
+    scores = attribute(
+        loaded.anatomy,
+        train,
+        method=search.method,
+        ablation=search.ablation,
+        metric=search.metric,
     )
-    scores = attribute(loaded.anatomy, train, method=method, ablation=ablation, metric=metric)
     if estimator == "mass":
-        redundancy = mass_redundancy(scores, tau=tau)
+        redundancy = mass_redundancy(scores, tau=search.tau)
     else:
-        redundancy = circuit_redundancy(SELECTIONS["top"].choose(scores, edges))
-    evaluation = Evaluation(loaded.anatomy, dev, ablation=ablation, metric=metric)
-    found = audit_claim(evaluation, redundancy, node, draws=draws, seed=seed)
+        redundancy = circuit_redundancy(search.circuit(scores))
+    evaluation = search.evaluation(loaded, dev)
+    found = audit_claim(evaluation, redundancy, node, draws=search.draws, seed=search.seed)
     return {
-        **asked(loaded, task, metric=metric, ablation=ablation, seed=seed, examples=len(dev)),
+        **search.about(loaded, examples=len(dev)),
         "node": node,
-        "method": method,
-        "draws": draws,
+        "method": search.method,
         "estimator": found.estimator,
         "redundant": found.redundant,
         "needed": found.needed,

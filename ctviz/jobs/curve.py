@@ -10,54 +10,49 @@ import numpy as np
 import pandas as pd
 
 from ctviz.attribution.attribute import attribute
-from ctviz.circuits.choices import Ablation, Attribution, Metric
+from ctviz.circuits.choices import Attribution
 from ctviz.extras import need
 from ctviz.files import write_bytes, write_json
 from ctviz.interventions.curve import Curve, curve_of_random, curve_of_scores
-from ctviz.interventions.faithfulness import Evaluation
 from ctviz.jobs.curve_figure import draw_curves
-from ctviz.jobs.result import check_draws
+from ctviz.jobs.question import Question
 from ctviz.models.loading import Loaded
 from ctviz.paths import absolute
-from ctviz.tasks.fitting import encode_task
 
 __all__ = ["curve"]
 
 
 def curve(
     loaded: Loaded,
-    tasks: Sequence[str],
+    questions: Sequence[Question],
     folder: Path,
     *,
     methods: Sequence[Attribution] = ("eap", "eap-ig"),
-    metric: Metric = "logit_difference",
-    ablation: Ablation = "counterfactual",
-    examples: int = 32,
-    seed: int = 0,
-    draws: int = 3,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Curves of faithfulness over circuit sizes, of each method beside random circuits.
 
+    ``questions``: one a task, the same but for the task.
     Scores come from train pairs, faithfulness from dev pairs. ``folder`` gets ``curves.csv`` (one
     row a task, method, selection and size), ``curves.json`` (what is returned) and the figure as
     ``curves.svg`` and ``curves.png``. Raises MissingExtra without what draws it.
     """
     need("pictures", "The figure of the curves")
-    check_draws(draws)
     frames: list[pd.DataFrame] = []
     areas: list[dict[str, Any]] = []
-    for task in tasks:
-        train, dev = (
-            encode_task(loaded, task, examples, split=split, seed=seed, metric=metric)[0]
-            for split in ("train", "dev")
-        )
-        evaluation = Evaluation(loaded.anatomy, dev, ablation=ablation, metric=metric)
+    for question in questions:
+        task = question.task
+        (train, _), (dev, _) = (question.pairs(loaded, split) for split in ("train", "dev"))
+        evaluation = question.evaluation(loaded, dev)
         found: list[tuple[str, dict[str, float]]] = []
         for method in methods:
             progress(f"{task}: {method}")
             scores = attribute(
-                loaded.anatomy, train, method=method, ablation=ablation, metric=metric
+                loaded.anatomy,
+                train,
+                method=method,
+                ablation=question.ablation,
+                metric=question.metric,
             )
             size = curve_of_scores(evaluation, scores, signed=False)
             signed = curve_of_scores(evaluation, scores, signed=True)
@@ -67,15 +62,16 @@ def curve(
             ]
             found.append((method, {"cpr": signed.cpr, "cmd": size.cmd}))
         random = []
-        for draw in range(draws):
-            progress(f"{task}: random {draw + 1} of {draws}")
-            random.append(curve_of_random(evaluation, seed=seed + draw))
+        for draw in range(question.draws):
+            progress(f"{task}: random {draw + 1} of {question.draws}")
+            random.append(curve_of_random(evaluation, seed=question.seed + draw))
             frames.append(_rows(random[-1], task, "random", "random", draw=draw))
         cpr, cmd = (float(np.mean([getattr(each, n) for each in random])) for n in ("cpr", "cmd"))
         found.append(("random", {"cpr": cpr, "cmd": cmd}))
         areas += [{"task": task, "method": m, "examples": len(dev), **area} for m, area in found]
         table = pd.concat(frames, ignore_index=True)  # after each task: a later one may fail
         write_bytes(folder / "curves.csv", table.to_csv(index=False).encode())
+    metric, ablation = question.metric, question.ablation
     title = f"{loaded.name}, {metric.replace('_', ' ')}, {ablation} ablation"
     for suffix in ("svg", "png"):
         write_bytes(folder / f"curves.{suffix}", draw_curves(table, areas, suffix, title=title))
@@ -84,9 +80,9 @@ def curve(
         "revision": loaded.revision,
         "metric_name": metric,
         "ablation": ablation,
-        "examples": examples,
-        "draws": draws,
-        "seed": seed,
+        "examples": question.examples,
+        "draws": question.draws,
+        "seed": question.seed,
         "areas": areas,
         "figure": str(absolute(folder / "curves.svg")),
         "table": str(absolute(folder / "curves.csv")),

@@ -1,4 +1,4 @@
-"""Finding a circuit without writing anything, and writing what was found into a folder."""
+"""Finding a circuit, and writing what was found into a folder."""
 
 from __future__ import annotations
 
@@ -11,21 +11,52 @@ import numpy as np
 import pandas as pd
 
 from ctviz.attribution.attribute import attribute, exact_node_scores
-from ctviz.circuits.choices import Ablation, Attribution, Metric
+from ctviz.circuits.choices import Attribution
 from ctviz.circuits.eap_json import save_eap_json
 from ctviz.circuits.redundancy import check_tau, circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, NodeScores, Scores
 from ctviz.circuits.selection import SELECTIONS, check_edges
-from ctviz.errors import OutOfRange, UnknownName
+from ctviz.errors import OutOfRange, UndefinedMetric, UnknownName
 from ctviz.files import write_bytes, write_json, write_tensors
-from ctviz.interventions.faithfulness import faithfulness
-from ctviz.jobs.result import asked, carried, check_draws, plain
+from ctviz.jobs.question import Question, carried, plain
 from ctviz.models.loading import Loaded
 from ctviz.paths import absolute
 from ctviz.tasks.batch import Batch
-from ctviz.tasks.fitting import encode_task
 
-__all__ = ["Found", "find", "measured", "write_found", "write_scores"]
+__all__ = ["Found", "Search", "discover", "find", "measured", "write_found", "write_scores"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search(Question):
+    """The question which circuit does a task, and how it is looked for.
+
+    ``method`` scores the edges; ``select`` chooses the circuit's by ``edges`` or by ``threshold``
+    (see `ctviz.circuits.selection`), ``prune`` drops those on no path from input to logits.
+    ``tau``: the share of a node's mass that it needs, for its redundancy.
+    """
+
+    method: Attribution = "eap"
+    select: str = "top"
+    edges: int = 40
+    threshold: float = 0.0
+    prune: bool = False
+    tau: float = 0.9
+
+    def check(self, loaded: Loaded) -> None:
+        """Raise UnknownName or OutOfRange for what no circuit of this model can be chosen by."""
+        if self.select not in SELECTIONS:
+            raise UnknownName("selection", self.select, SELECTIONS)
+        if self.select != "threshold":
+            check_edges(loaded.anatomy.graph, self.edges, hint=f"({loaded.name})")
+        elif not 0 <= self.threshold < np.inf:
+            raise OutOfRange("threshold", self.threshold, 0, None, hint="It must be finite.")
+        check_tau(self.tau)
+
+    def circuit(self, scores: Scores) -> Circuit:
+        """The circuit that these scores make."""
+        selection = SELECTIONS[self.select]
+        amount = self.threshold if selection.amount == "threshold" else self.edges
+        return selection.choose(scores, amount, prune=self.prune)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,53 +80,43 @@ class Found:
         return table.sort_values("score", key=np.abs, ascending=False, kind="stable")
 
 
-def find(
-    loaded: Loaded,
-    task: str,
-    *,
-    method: Attribution = "eap",
-    metric: Metric = "logit_difference",
-    ablation: Ablation = "counterfactual",
-    select: str = "top",
-    edges: int = 40,
-    threshold: float = 0.0,
-    prune: bool = False,
-    examples: int = 64,
-    seed: int = 0,
-    draws: int = 3,
-    tau: float = 0.9,
-) -> tuple[Found, Batch]:
-    """Score every edge on dev pairs and choose the circuit; the pairs, for `measured`.
+def discover(
+    loaded: Loaded, search: Search, folder: Path, *, eap_json: bool = False
+) -> dict[str, Any]:
+    """Find the circuit, evaluate it, and write both into a folder; returns the summary.
 
-    ``draws``: random circuits that `measured` draws from ``seed``; ``tau``: the share of a node's
-    mass that it needs, for its redundancy.
+    ``folder`` gets ``scores.safetensors`` (``values``, ``error`` and ``circuit``, all [source,
+    slot], names in the header), ``scores.json`` (names, circuit edges, node redundancy, and what is
+    returned), ``circuit.csv`` (its edges with scores and standard errors), ``nodes.csv`` (what
+    corrupting each node as a whole does, by the same method) and, with ``eap_json``,
+    ``circuit.json`` for EAP-IG and the MIB circuit track.
     """
+    found, batch = find(loaded, search)
+    write_scores(found, folder, eap_json=eap_json)
+    try:
+        found = measured(found, loaded, search, batch)
+    except UndefinedMetric as error:
+        raise UndefinedMetric(f"{error} The scores are kept in {folder}.") from error
+    return write_found(found, folder)
+
+
+def find(loaded: Loaded, search: Search) -> tuple[Found, Batch]:
+    """Score every edge on dev pairs and choose the circuit; the pairs, for `measured`."""
     started = time.perf_counter()
     graph = loaded.anatomy.graph
-    if select not in SELECTIONS:  # all that can be is said before anything is computed
-        raise UnknownName("selection", select, SELECTIONS)
-    if select != "threshold":
-        check_edges(graph, edges, hint=f"({loaded.name})")
-    elif not 0 <= threshold < np.inf:
-        raise OutOfRange("threshold", threshold, 0, None, hint="It must be finite.")
-    check_draws(draws)
-    check_tau(tau)
-    batch, chosen = encode_task(loaded, task, examples, split="dev", seed=seed, metric=metric)
-    scores = attribute(loaded.anatomy, batch, method=method, ablation=ablation, metric=metric)
+    search.check(loaded)  # all that can be is said before anything is computed
+    batch, chosen = search.pairs(loaded, "dev")
+    how: dict[str, Any] = {"ablation": search.ablation, "metric": search.metric}
+    scores = attribute(loaded.anatomy, batch, method=search.method, **how)
     scored = time.perf_counter() - started
-    selection = SELECTIONS[select]
-    amount = threshold if selection.amount == "threshold" else edges
-    circuit = selection.choose(scores, amount, prune=prune)
-    if method == "exact":
-        nodes = exact_node_scores(loaded.anatomy, batch, ablation=ablation, metric=metric)
-    else:
-        nodes = scores.nodes()
+    circuit = search.circuit(scores)
+    exact = search.method == "exact"
+    nodes = exact_node_scores(loaded.anatomy, batch, **how) if exact else scores.nodes()
     about = {
-        **asked(loaded, task, metric=metric, ablation=ablation, seed=seed, examples=len(batch)),
-        "method": method,
-        "select": select,
-        "tau": tau,
-        "draws": draws,
+        **search.about(loaded, examples=len(batch)),
+        "method": search.method,
+        "select": search.select,
+        "tau": search.tau,
         "examples_dropped": len(chosen.dropped),
         "n_edges": graph.n_edges,
         "n_circuit_edges": circuit.n_edges,
@@ -107,24 +128,16 @@ def find(
     return Found(scores, circuit, nodes, loaded.anatomy.d_model, about), batch
 
 
-def measured(found: Found, loaded: Loaded, batch: Batch) -> Found:
+def measured(found: Found, loaded: Loaded, search: Search, batch: Batch) -> Found:
     """The same with the circuit's faithfulness in ``about``, beside that of random ones.
 
     Raises UndefinedMetric where clean and corrupt do not differ.
     """
     started, about = time.perf_counter(), found.about
-    share = faithfulness(
-        loaded.anatomy,
-        batch,
-        found.circuit,
-        ablation=about["ablation"],
-        metric=about["metric_name"],
-        seed=about["seed"],
-        draws=about["draws"],
-    )
-    measures = carried(share, draws=about["draws"])
+    evaluation = search.evaluation(loaded, batch)
+    share = evaluation.compare(found.circuit, seed=search.seed, draws=search.draws)
     seconds = round(about["seconds"] + time.perf_counter() - started, 4)
-    return replace(found, about=about | measures | {"seconds": seconds})
+    return replace(found, about=about | carried(share) | {"seconds": seconds})
 
 
 def write_scores(found: Found, folder: Path, *, eap_json: bool = False) -> None:

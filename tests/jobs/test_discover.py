@@ -23,10 +23,11 @@ from ctviz.cli import main
 from ctviz.errors import BadCircuitFile, OutOfRange, UnknownName
 from ctviz.files import read_tensors
 from ctviz.interventions.curve import SHARES
-from ctviz.jobs import discover, discovery
 from ctviz.jobs.audit import audit
 from ctviz.jobs.curve_figure import draw_curves
+from ctviz.jobs.discovery import Search, discover
 from ctviz.jobs.evaluate import evaluate
+from ctviz.jobs.question import Question
 from ctviz.models.families import FAMILIES
 from ctviz.models.loading import Loaded, load
 
@@ -144,7 +145,7 @@ def test_discover_says_what_its_numbers_are(text):
     said = text("discover", "--edges", "20", *FEW)
     assert "20 of 479 edges of tiny, sva, 4 dev pairs" in said
     assert "metric logit(agreeing verb) - logit(disagreeing verb): +" in said
-    assert "over 3 draws" in said
+    assert "over 5 draws" in said
     assert "score ± standard error, in units of the metric" in said
     assert "m3->logits" in said
     metric = text("discover", "--metric", "log_probability", *FEW)
@@ -210,7 +211,7 @@ def test_a_shared_edge_survives_the_file(tmp_path, tiny):
     save_eap_json(file, Scores(graph, values), Circuit(graph, graph.exists), d_model=8)
     assert load_eap_json(file)[1].graph == graph
     with pytest.raises(BadCircuitFile, match=r"2 layers of 4 heads \(2 key/value heads\)"):
-        evaluate(tiny, "sva", file, examples=2)
+        evaluate(tiny, Question(task="sva", examples=2), file)
 
 
 @pytest.mark.slow
@@ -454,17 +455,17 @@ def test_a_folder_made_for_nothing_goes_and_one_that_was_there_stays(empty_folde
 
 def test_what_a_caller_asks_is_checked_by_name(tiny, tmp_path):
     with pytest.raises(UnknownName, match=r"no selection 'tops'.* Did you mean 'top'"):
-        discover.discover(tiny, "sva", tmp_path, select="tops", examples=2)
+        discover(tiny, Search(task="sva", select="tops", examples=2), tmp_path)
     with pytest.raises(UnknownName, match=r"no estimator 'mas'.* Did you mean 'mass'"):
-        audit(tiny, "sva", estimator="mas", examples=2)
+        audit(tiny, Search(task="sva", examples=2), estimator="mas")
     with pytest.raises(OutOfRange, match="draws is -1"):
-        audit(tiny, "sva", draws=-1, examples=2)
+        Question(task="sva", draws=-1)
     assert not list(tmp_path.iterdir())
 
 
 def test_how_many_circuits_are_drawn_and_what_a_node_needs_stand_in_the_result(tiny, tmp_path):
     few, many = (
-        discover.discover(tiny, "sva", tmp_path, examples=2, draws=draws, tau=tau)
+        discover(tiny, Search(task="sva", examples=2, draws=draws, tau=tau), tmp_path)
         for draws, tau in ((1, 1.0), (2, 0.5))
     )
     stored = strict((tmp_path / "scores.json").read_text())
@@ -485,13 +486,13 @@ def test_a_model_can_be_run_in_another_precision(ask, dtype, close):
 
 
 def test_scores_are_kept_when_faithfulness_is_undefined(capsys, monkeypatch, empty_folder):
-    usual = discovery.encode_task
+    usual = Question.pairs
 
-    def no_difference(*arguments, **settings):
-        batch, chosen = usual(*arguments, **settings)
+    def no_difference(*arguments):
+        batch, chosen = usual(*arguments)
         return replace(batch, corrupt=batch.clean), chosen
 
-    monkeypatch.setattr(discovery, "encode_task", no_difference)
+    monkeypatch.setattr(Question, "pairs", no_difference)
     assert main(["discover", "--examples", "4"]) == 1
     said = capsys.readouterr().err
     assert "Faithfulness is undefined" in said

@@ -10,7 +10,7 @@ import pytest
 from ctviz import paths
 from ctviz.errors import MissingModel
 from ctviz.jobs import tune
-from ctviz.jobs.discover import discover
+from ctviz.jobs.discovery import Search, discover
 from ctviz.jobs.study.conduct import conduct, open_study
 from ctviz.jobs.study.plan import Study
 from ctviz.models.known import located_model, resolve
@@ -104,7 +104,7 @@ def test_an_old_run_with_a_relative_folder_is_read_from_where_one_is(typed):
 
 def test_results_say_where_model_and_task_were(typed):
     here, _ = typed
-    discover(load("mine"), "own.jsonl", here, examples=2, edges=3)
+    discover(load("mine"), Search(task="own.jsonl", examples=2, edges=3), here)
     stored = json.loads((here / "scores.json").read_text())
     assert stored["model"] == str(here / "mine")
     assert stored["task"] == str(here / "own.jsonl")
