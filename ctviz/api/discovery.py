@@ -11,7 +11,8 @@ import pandas as pd
 
 from ctviz import __version__
 from ctviz.api.words import AnyTask, Model, Name, as_task, loaded
-from ctviz.circuits.choices import Ablation, Attribution, Metric
+from ctviz.circuits.choices import Ablation, Attribution, Metric, RandomKind
+from ctviz.circuits.random_circuits import RANDOM_NAMES
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit
 from ctviz.errors import RunExists
@@ -20,7 +21,7 @@ from ctviz.files import not_written
 from ctviz.jobs.discovery import Found, Search, find, measured, write_found, write_scores
 from ctviz.jobs.evaluate import evaluate as evaluate_circuit
 from ctviz.jobs.question import Question
-from ctviz.tasks import find_task
+from ctviz.tasks import Split, find_task
 from ctviz.views.timeline import Curve, Timeline
 
 __all__ = ["Discovery", "Evaluated", "discover", "evaluate"]
@@ -132,12 +133,13 @@ def discover(
     select: str = "top",
     threshold: float = 0.0,
     prune: bool = False,
-    method: Attribution = "eap",
+    method: Attribution | None = None,
     metric: Metric = "logit_difference",
     ablation: Ablation = "counterfactual",
     examples: int = 64,
     seed: int = 0,
     draws: int = 5,
+    random: RandomKind = "connected",
 ) -> Discovery:
     """Score every edge of a model on a task and find its circuit; nothing is written.
 
@@ -145,8 +147,11 @@ def discover(
     those of largest \\|score\\| (``select`` "top") or grown back from the logits ("greedy");
     ``threshold``: the smallest \\|score\\|, in units of the metric (``select`` "threshold");
     ``prune`` drops edges on no path from input to logits. ``method``: "eap" estimates scores to
-    first order, "eap-ig" along a path of inputs, "exact" corrupts each edge. ``examples``: dev
-    pairs; ``draws``: random circuits of the size to compare with.
+    first order, "eap-ig" along a path of inputs, "exact" corrupts each edge; None takes eap where
+    it agrees with exactly patching twenty nodes, else eap-ig (``about["agreement"]``).
+    ``examples``: train pairs that the edges are scored on, and as many dev pairs that the circuit
+    is judged on; ``draws``: random circuits of the size to compare with, of a kind (``random``:
+    "connected", "degrees" or "uniform", see `ctviz.circuits.random_circuits`).
 
     A score is metric(clean) - metric(that edge alone corrupted), float32 [source, slot], mean over
     the pairs: positive where the edge supports the behaviour.
@@ -167,9 +172,9 @@ def discover(
         examples=examples,
         seed=seed,
         draws=draws,
+        random=random,
     )
-    found, batch = find(given, search)
-    found = measured(found, given, search, batch)
+    found = measured(find(given, search), given, search)
     return Discovery(**{field.name: getattr(found, field.name) for field in fields(found)})
 
 
@@ -182,21 +187,23 @@ def evaluate(
     ablation: Ablation = "counterfactual",
     examples: int = 64,
     seed: int = 0,
+    split: Split = "test",
     draws: int = 5,
+    random: RandomKind = "connected",
     minimality: bool = False,
 ) -> Evaluated:
     """Run a circuit alone, all outside of it corrupted, and everything but the circuit.
 
     ``circuit``: one that `discover` found, a `Circuit` (bool [source, slot]), or a file in EAP-IG's
-    JSON. ``examples``: dev pairs; ``draws``: random circuits of the size to compare with.
+    JSON. ``examples``: pairs of ``split``; by default test pairs, since `discover` scores edges on
+    train pairs and judges the circuit on dev pairs. ``draws``: random circuits of the size to
+    compare with, of a kind (``random``: "connected", "degrees" or "uniform").
     ``minimality`` also measures what is lost without each edge; a run for each.
 
     Raises BadCircuitFile (a file that cannot be read, a circuit of a model of another shape),
     OutOfRange, UndefinedMetric (clean and corrupt do not differ) and what `load` and `task` raise.
     """
-    if isinstance(circuit, Found):
-        circuit = circuit.circuit
-    elif not isinstance(circuit, Circuit):
+    if not isinstance(circuit, Found | Circuit):
         circuit = Path(circuit).expanduser()
     question = Question(
         task=as_task(task).name,
@@ -204,7 +211,9 @@ def evaluate(
         ablation=ablation,
         examples=examples,
         seed=seed,
+        split=split,
         draws=draws,
+        random=random,
     )
     return Evaluated(evaluate_circuit(loaded(model), question, circuit, minimality=minimality))
 
@@ -219,10 +228,11 @@ def _still(found: Found) -> Timeline:
     about, graph = found.about, found.scores.graph
     estimates = {
         "circuit": circuit_redundancy(found.circuit),
-        "mass": mass_redundancy(found.scores),
+        "mass": mass_redundancy(found.scores, tau=about["tau"]),
     }
     error = found.scores.error
     faithful = [about["faithfulness"], about["random_faithfulness"], about["faithfulness_error"]]
+    faithful += about["random_range"]
     start = np.zeros(1, dtype=int)
     curves = (
         Curve("metric", "metric", "metric", start, np.array([about["metric_clean"]])),
@@ -240,8 +250,8 @@ def _still(found: Found) -> Timeline:
         metric=about["metric"],
         state="finished",
         examples=about["examples"],
-        source=f"{about['method']} on {about['examples']} dev pairs, {about['ablation']} ablation, "
-        f"seed {about['seed']}",
+        source=f"{about['method']} on {about['scored_examples']} train pairs, {about['ablation']} "
+        f"ablation, seed {about['seed']}",
         graph=graph,
         n_edges=found.circuit.n_edges,
         steps=[0],
@@ -253,4 +263,6 @@ def _still(found: Found) -> Timeline:
         errors=None if error is None else error[None],
         split={name: each.by_input()[None] for name, each in estimates.items()},
         quality=np.array([faithful], dtype=float),
+        ablation=about["ablation"],
+        provenance={"random": f"{about['draws']} {RANDOM_NAMES[about['random']][0]}"},
     )

@@ -18,8 +18,10 @@ with x_v the residual stream as read by v alone. In four steps:
    spread its standard error.
 
 With integrated gradients over inputs (``eap-ig``; Hanna et al. 2024, arXiv 2403.17806) the gradient
-of step 2 is the mean over runs whose embeddings go from the corrupt to the clean prompt's in equal
-steps, the last of which is the clean run itself.
+of step 2 is the mean over m runs whose embeddings lie between the corrupt and the clean prompt's in
+equal steps: z_corrupt + k/m (z_clean - z_corrupt). The paper's sum has k = 1..m, so that the clean
+run is among them (``end`` clean, the default); the code that its authors keep today has k = 0..m-1,
+with the corrupt run instead (``end`` corrupt).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,9 +45,11 @@ from ctviz.attribution.plan import Plan, column_groups, plan
 from ctviz.attribution.running_stats import RunningStats
 from ctviz.circuits.choices import (
     ATTRIBUTIONS,
+    PATH_ENDS,
     Ablation,
     Attribution,
     Metric,
+    PathEnd,
 )
 from ctviz.circuits.scores import NodeScores, Scores
 from ctviz.errors import BadTask, OutOfRange, UndefinedMetric, UnknownName
@@ -69,18 +74,20 @@ def attribute(
     ablation: Ablation = "counterfactual",
     metric: Metric = "logit_difference",
     steps: int = 5,
+    end: PathEnd = "clean",
     micro_batch: int | None = None,
     shared: SharedRun | None = None,
 ) -> Scores:
     """Score every edge on a batch, as the mean over examples, with its standard error.
 
     ``method``: ``eap`` (first order), ``eap-ig`` (its gradient averaged over ``steps`` runs between
-    the corrupt and the clean input) or ``exact`` (each edge really corrupted, one by one; for small
-    models). ``ablation``: what corrupting means, see `ctviz.interventions.ablation`. ``metric``:
-    see `ctviz.interventions.metric.BatchMetric`. ``micro_batch``: examples that are run at a time,
-    by default as many as `ctviz.attribution.plan.plan` finds room for; the result does not depend
-    on it. ``shared`` keeps the clean run for a caller who goes on to train on it; only for ``eap``
-    on a batch that is run at once.
+    the corrupt and the clean input; the one at ``end`` is among them) or ``exact`` (each edge
+    really corrupted, one by one; for small models). ``ablation``: what corrupting means, see
+    `ctviz.interventions.ablation`. ``metric``: see `ctviz.interventions.metric.BatchMetric`.
+    ``micro_batch``: examples that are run at a time, by default as many as
+    `ctviz.attribution.plan.plan` finds room for; the result does not depend on it. ``shared`` keeps
+    the clean run for a caller who goes on to train on it; only for ``eap`` on a batch that is run
+    at once.
 
     Units: those of the metric. Positive: the edge supports the behaviour. Raises UndefinedMetric if
     the metric or a score is not finite, naming the example, and BadTask for ``eap`` with ``kl``,
@@ -99,7 +106,10 @@ def attribute(
     if micro_batch is not None and micro_batch < 1:
         raise OutOfRange("micro_batch", micro_batch, 1, None)
     check_batch(anatomy, batch, metric)
+    if end not in PATH_ENDS:
+        raise UnknownName("end", end, PATH_ENDS)
     runs = steps if method == "eap-ig" else 1
+    last = end if method == "eap-ig" else "clean"
     how = plan(anatomy, batch, runs=runs, micro_batch=micro_batch)
     log.info("%s of %d examples: %s", method, len(batch), how)
     means = source_means(anatomy, batch, how.examples) if ablation == "mean" else None
@@ -116,7 +126,7 @@ def attribute(
             first = part.changed_from if ablation == "counterfactual" else 0
             whole = shared if runs == 1 and len(part) == len(batch) else None
             each = _first_order(
-                anatomy, part, corrupt, metric_of, runs, how, first, edges.count, whole
+                anatomy, part, corrupt, metric_of, runs, last, how, first, edges.count, whole
             )
         for scores in each:
             scores *= exists
@@ -139,10 +149,12 @@ def exact_node_scores(
     *,
     ablation: Ablation = "counterfactual",
     metric: Metric = "logit_difference",
+    rows: np.ndarray | None = None,
 ) -> NodeScores:
     """Score every source by really corrupting its output for all its readers at once.
 
-    What `Scores.nodes` estimates to first order. Units and errors as for `attribute`.
+    What `Scores.nodes` estimates to first order. With ``rows``, int [n], these sources only; the
+    others are NaN. Units and errors as for `attribute`.
     """
     check_batch(anatomy, batch, metric)
     how = plan(anatomy, batch, runs=1)
@@ -150,7 +162,7 @@ def exact_node_scores(
     nodes = RunningStats((len(anatomy.graph.sources),))
     for part in batch.split(how.examples):
         corrupt = corrupt_writes(anatomy, part, ablation, means)
-        found = exact_nodes(anatomy, part, corrupt, BatchMetric(anatomy, part, metric))
+        found = exact_nodes(anatomy, part, corrupt, BatchMetric(anatomy, part, metric), rows)
         check_metric(found.clean, nodes.count)
         nodes.add(found.scores)
     return NodeScores(
@@ -182,6 +194,7 @@ def _first_order(
     corrupt: Writes | None,
     metric_of: BatchMetric,
     runs: int,
+    end: PathEnd,
     how: Plan,
     first: int,
     done: int,
@@ -194,11 +207,11 @@ def _first_order(
     """
     clean, reads, metric = read_gradients(anatomy, batch, metric_of, first=first, shared=shared)
     check_metric(metric, done)
-    readings = [reads]
-    for run in range(1, runs):  # the clean run is the last of them
+    readings = [reads] if end == "clean" else []
+    for run in range(0 if end == "corrupt" else 1, runs):
         start = clean.tensors[0]
-        end = torch.zeros_like(start) if corrupt is None else corrupt.tensors[0]
-        between = end + (start - end) * (run / runs)
+        goal = torch.zeros_like(start) if corrupt is None else corrupt.tensors[0]
+        between = goal + (start - goal) * (run / runs)
         _, reads, metric = read_gradients(anatomy, batch, metric_of, first=first, embedding=between)
         check_metric(metric, done)
         readings.append(reads)

@@ -6,8 +6,10 @@ are run together as copies of the batch, so small models take seconds; large one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,13 +60,20 @@ def exact_edges(
 
 @torch.no_grad()
 def exact_nodes(
-    anatomy: Anatomy, batch: Batch, corrupt: Writes | None, metric_of: BatchMetric
+    anatomy: Anatomy,
+    batch: Batch,
+    corrupt: Writes | None,
+    metric_of: BatchMetric,
+    rows: Sequence[int] | np.ndarray | None = None,
 ) -> Exact:
-    """metric(clean) - metric(that node's output corrupted for all its readers)."""
+    """metric(clean) - metric(that node's output corrupted for all its readers).
+
+    ``rows``: the sources that are asked for, by default all; the scores of others are NaN.
+    """
     graph = anatomy.graph
     clean, delta = _clean(anatomy, batch, corrupt, metric_of)
-    scores = clean.new_zeros((len(batch), len(graph.sources)))
-    for row in range(len(graph.sources)):
+    scores = clean.new_full((len(batch), len(graph.sources)), float("nan"))
+    for row in range(len(graph.sources)) if rows is None else map(int, rows):
         layer, place = divmod(row - 1, graph.n_heads + 1)
 
         def change(x: Tensor, moved: Tensor = delta[row]) -> Tensor:

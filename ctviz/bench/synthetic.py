@@ -96,7 +96,8 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
     steps = [10 * i for i in range(n_snapshots)]
     curves = _curves(rng, moments, steps, case)
     lines = {curve.key: curve.values for curve in curves}
-    quality = [lines["faithfulness"], lines["random"], np.full(n_snapshots, 0.03)]
+    random = lines["random"]
+    quality = [lines["faithfulness"], random, np.full(n_snapshots, 0.03), random, random + 0.05]
     return Timeline(
         run=f"synthetic-{case}",
         title="Synthetic run: agreement turned around",
@@ -120,7 +121,7 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
         split={k: np.array(v).reshape(n_snapshots, n_inputs, 3) for k, v in split.items()},
         quality=np.stack(quality, axis=1),
         provenance=dict.fromkeys(
-            ("scores", "redundancy", "quality", "probes"), "synthetic numbers of no model"
+            ("scores", "redundancy", "quality", "probes", "random"), "synthetic numbers of no model"
         ),
     )
 

@@ -20,6 +20,8 @@ its own.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +32,44 @@ from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import BadCircuitFile
 from ctviz.files import write_bytes
 
-__all__ = ["load_eap_json", "save_eap_json"]
+__all__ = ["StoredCircuit", "load_eap_json", "save_eap_json"]
 
 LARGEST = float(np.finfo(np.float32).max)  # scores are float32
 MOST_CELLS = 2**28  # of a matrix [source, slot]; 96 layers of 96 heads fit
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredCircuit:
+    """What a file in EAP-IG's JSON holds.
+
+    ``scores`` is None in a file without scores. ``found_on`` is what a circuit of ours was found on
+    (task, split, examples, seed, ...), None in a file of another tool. ``joined``: how many shared
+    edges were inside for some heads of their group only; they are inside here.
+    """
+
+    circuit: Circuit
+    scores: Scores | None = None
+    found_on: Mapping[str, Any] | None = None
+    joined: int = 0
+
+
 def save_eap_json(
-    path: Path, scores: Scores, circuit: Circuit, *, d_model: int | None = None
+    path: Path,
+    scores: Scores,
+    circuit: Circuit,
+    *,
+    d_model: int | None = None,
+    found_on: Mapping[str, Any] | None = None,
+    ungrouped: np.ndarray | None = None,
 ) -> None:
     """Write scores and circuit as EAP-IG's JSON; what is there already is replaced at once.
 
     ``d_model``, which is no part of our graph, goes into ``cfg`` if given. Give it: EAP-IG's newer
-    reader needs it. Reading the file back gives exactly the same float32 scores and the same
-    circuit; the scores' errors have no place in it.
+    reader needs it. ``found_on`` is kept beside ``cfg``, where other readers do not look.
+    ``ungrouped``, [source, slot of each head], are the scores of a model with shared keys and
+    values head by head (`ctviz.models.ungrouped`); without them each head of a group is given an
+    equal share. Reading the file back gives exactly the same float32 scores, but with ``ungrouped``
+    up to rounding, and the same circuit; the scores' errors have no place in it.
 
     A node counts as in the circuit when it has an edge in and an edge out (``input``: out), and
     ``logits`` always, as EAP-IG counts.
@@ -68,7 +94,14 @@ def save_eap_json(
 
     plain = _ungrouped(graph)
     slot_of, _ = graph.feed_pairs
-    values = scores.values.astype(np.float64)[:, slot_of] / np.bincount(slot_of)[slot_of]
+    if ungrouped is None:
+        values = scores.values.astype(np.float64)[:, slot_of] / np.bincount(slot_of)[slot_of]
+    elif ungrouped.shape != plain.exists.shape:
+        raise ValueError(
+            f"The ungrouped scores are {ungrouped.shape}, but must be {plain.exists.shape}."
+        )
+    else:
+        values = ungrouped.astype(np.float64)
     inside = circuit.mask[:, slot_of]
     names = plain.slot_names
     edges = {
@@ -80,15 +113,18 @@ def save_eap_json(
         for column in np.flatnonzero(plain.exists[row])
     }
     nodes = {n: {"in_graph": bool(x)} for n, x in zip(graph.nodes, written, strict=True)}
-    content = json.dumps({"cfg": cfg, "nodes": nodes, "edges": edges}, allow_nan=False)
-    write_bytes(path, content.encode())
+    content: dict[str, Any] = {"cfg": cfg, "nodes": nodes, "edges": edges}
+    if found_on is not None:
+        content["found_on"] = dict(found_on)
+    write_bytes(path, json.dumps(content, allow_nan=False).encode())
 
 
-def load_eap_json(path: Path, *, n_kv_heads: int | None = None) -> tuple[Scores | None, Circuit]:
-    """Scores and circuit of EAP-IG's JSON; the scores are None in a file without scores.
+def load_eap_json(path: Path, *, n_kv_heads: int | None = None) -> StoredCircuit:
+    """Scores and circuit of EAP-IG's JSON.
 
     ``n_kv_heads`` is the model's number of key/value heads, for files that do not say so: edges
-    into slots that heads share are then taken together.
+    into slots that heads share are then taken together. Such an edge is inside if it is for any
+    head of the group, and its score is their sum.
 
     Files with scores and membership (``importances.json``), and files with membership only, as the
     benchmark takes for single circuit sizes, are both read. An edge that the file does not list is
@@ -96,9 +132,8 @@ def load_eap_json(path: Path, *, n_kv_heads: int | None = None) -> tuple[Scores 
     so it is checked for form only.
 
     Raises BadCircuitFile, which names the file and where there is one the edge, for what is not
-    JSON, misses a key, names an edge that cannot exist, has a score that is no finite number, has
-    scores for some edges only, or has a shared edge inside the circuit for one head of its group
-    and outside it for another.
+    JSON, misses a key, names an edge that cannot exist, has a score that is no finite number or has
+    scores for some edges only.
     """
     content = _object(_read(path), path, "the file")
     for key in ("cfg", "nodes", "edges"):
@@ -119,15 +154,13 @@ def load_eap_json(path: Path, *, n_kv_heads: int | None = None) -> tuple[Scores 
     slot_of, _ = graph.feed_pairs
     count = np.bincount(slot_of)
     inside = _sum_groups(mask.astype(np.int64), slot_of)
-    if ((inside > 0) & (inside < count)).any():
-        row, column = np.argwhere((inside > 0) & (inside < count))[0]
-        raise BadCircuitFile(
-            f"{path}: the heads that share edge {graph.edge_name(row, column)!r} must all have it "
-            "inside the circuit or all outside. Without 'n_kv_heads' in cfg each head stands alone."
-        )
+    joined = int(((inside > 0) & (inside < count)).sum())
     circuit = Circuit(graph, inside > 0)
+    found_on = content.get("found_on")
+    if found_on is not None:
+        _object(found_on, path, "found_on")
     if values is None:
-        return None, circuit
+        return StoredCircuit(circuit, None, found_on, joined)
     with np.errstate(over="ignore"):
         sums = _sum_groups(values, slot_of).astype(np.float32)
     if not np.isfinite(sums).all():
@@ -136,7 +169,7 @@ def load_eap_json(path: Path, *, n_kv_heads: int | None = None) -> tuple[Scores 
             f"{path}: the scores of the heads that share edge {graph.edge_name(row, column)!r} add "
             "up to no finite number."
         )
-    return Scores(graph, sums), circuit
+    return StoredCircuit(circuit, Scores(graph, sums), found_on, joined)
 
 
 def _ungrouped(graph: Graph) -> Graph:

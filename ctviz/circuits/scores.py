@@ -15,7 +15,7 @@ import pandas as pd
 from ctviz.circuits.graph import Graph, kind_of, layer_of
 from ctviz.errors import OutOfRange, UndefinedMetric
 
-__all__ = ["Circuit", "NodeScores", "Scores", "random_circuit"]
+__all__ = ["Circuit", "NodeScores", "Scores"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,14 +153,3 @@ class Circuit:
     def readers(self) -> list[str]:
         """Names of the slots with an edge inside the circuit, in column order."""
         return [self.graph.slots[c].name for c in np.flatnonzero(self.mask.any(axis=0))]
-
-
-def random_circuit(graph: Graph, n_edges: int, *, seed: int) -> Circuit:
-    """``n_edges`` edges drawn uniformly without replacement."""
-    if not 1 <= n_edges <= graph.n_edges:
-        raise OutOfRange("edges", n_edges, 1, graph.n_edges)
-    flat = np.flatnonzero(graph.exists)
-    chosen = np.random.default_rng(seed).choice(flat, size=n_edges, replace=False)
-    mask = np.zeros(graph.exists.size, dtype=bool)
-    mask[chosen] = True
-    return Circuit(graph, mask.reshape(graph.exists.shape))

@@ -17,8 +17,11 @@ from ctviz.cli.question import (
     add_method,
     add_metric,
     add_model,
+    add_random,
     add_task,
     add_tau,
+    agreement_line,
+    asked_method,
     asked_question,
     circuit_lines,
     load_model,
@@ -27,6 +30,8 @@ from ctviz.cli.question import (
 from ctviz.errors import CtvizError
 from ctviz.extras import need
 from ctviz.tasks import find_task
+from ctviz.tasks.files.rows import counted
+from ctviz.tasks.task import SPLITS
 
 ESTIMATORS = (
     "needed edges: those in a circuit, or the fewest with --tau of the total |score| (mass)"
@@ -53,7 +58,7 @@ def add_commands(commands: Commands) -> None:
     discover.add_argument(
         "--eap-json", action="store_true", help="also write circuit.json as EAP-IG and MIB read it"
     )
-    add_draws(discover)
+    add_random(discover)
     add_tau(discover)
     add_out(discover, NOTHING_OVERWRITTEN)
 
@@ -69,7 +74,14 @@ def add_commands(commands: Commands) -> None:
     add_model(evaluate)
     add_task(evaluate)
     add_metric(evaluate, examples=64)
-    add_draws(evaluate)
+    add_random(evaluate)
+    evaluate.add_argument(
+        "--split",
+        default="test",
+        choices=SPLITS,
+        help="the examples to test on; discover scores edges on train pairs and judges the circuit "
+        "on dev pairs (test)",
+    )
     evaluate.add_argument(
         "--minimality", action="store_true", help="what is lost without each edge; a run for each"
     )
@@ -117,8 +129,9 @@ def discover_command(options: argparse.Namespace) -> int:
         edges=options.edges,
         threshold=options.threshold or 0.0,
         prune=options.prune,
-        method=options.method,
+        **asked_method(options),
         tau=options.tau,
+        random=options.random,
         **asked_question(options),
     )
     with result_folder(
@@ -129,9 +142,11 @@ def discover_command(options: argparse.Namespace) -> int:
     if result["n_circuit_edges"] == 0:
         found = f"nothing: the largest |score| is {result['largest_score']:.3g}"
     else:
-        found = f"strongest by {result['method']}: score ± standard error, in units of the metric"
+        found = "strongest edges: score ± standard error, in units of the metric"
     lines = [
         *circuit_lines(result),
+        f"found on {counted(result['scored_examples'], 'train pair')}, by {result['method']}",
+        *agreement_line(result),
         *([f"pairs left out, as their tokens do not match: {dropped}"] if dropped else []),
         found,
         *(
@@ -149,7 +164,9 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from ctviz.jobs.evaluate import evaluate
     from ctviz.jobs.question import Question
 
-    question = Question(task=task.name, **asked_question(options))
+    question = Question(
+        task=task.name, split=options.split, random=options.random, **asked_question(options)
+    )
     circuit = Path(options.circuit)
     result = evaluate(load_model(options), question, circuit, minimality=options.minimality)
     lines = [
@@ -157,6 +174,15 @@ def evaluate_command(options: argparse.Namespace) -> int:
         f"completeness: all other edges carry {result['completeness']:z.3f}"
         f"{give_or_take(result['completeness_error'])} (0: nothing is left out)",
     ]
+    if result["in_sample"]:
+        lines.insert(
+            1, f"in sample: it was found on {result['split']} pairs, so take these with caution"
+        )
+    if result["joined"]:
+        lines.append(
+            f"{counted(result['joined'], 'shared edge')} of heads that share keys or values: "
+            "inside for some heads of the group only, and taken as inside"
+        )
     if "minimality" in result:
         lines.append("minimality: what the circuit loses without one edge, least first")
         lines += [
@@ -210,7 +236,7 @@ def audit_command(options: argparse.Namespace) -> int:
     search = Search(
         task=task.name,
         edges=options.edges,
-        method=options.method,
+        **asked_method(options),
         tau=options.tau,
         **asked_question(options),
     )
@@ -220,14 +246,17 @@ def audit_command(options: argparse.Namespace) -> int:
         f"{result['node'] or 'all nodes'}, {result['estimator']}: {result['redundant']:,} incoming "
         f"edges redundant, {result['needed']:,} needed",
         metric_line(result),
+        f"by {result['method']}",
+        *agreement_line(result),
         "share of the behaviour that is lost (0: none, 1: all of it) by corrupting",
     ]
     for row in result["rows"]:
         which = f"{'all' if row['whole'] else '':3} {row['edges']:,} {row['which']}"
-        over = "pairs" if row["draws"] == 1 else f"{row['draws']} draws"
         spread = give_or_take(row["spread"])
-        lines.append(
-            f"  {which:20} {signed(row['change'])}{spread}{f' over {over}' if spread else ''}"
-        )
+        over = f"{spread} over pairs" if spread else ""
+        if row["draws"] > 1:
+            low, high = signed(row["low"]), signed(row["high"])
+            over = f"{spread} over {row['draws']} draws ({low} to {high})"
+        lines.append(f"  {which:20} {signed(row['change'])}{over}")
     lines.append("± over pairs: the standard error; over draws: their standard deviation")
     return answer(options, result, "\n".join(lines))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ctviz.circuits.choices import ABLATIONS, ATTRIBUTIONS, METRICS
+from ctviz.circuits.choices import ABLATIONS, ATTRIBUTIONS, METRICS, PATH_ENDS, RANDOM_KINDS
+from ctviz.circuits.random_circuits import RANDOM_NAMES
 from ctviz.cli.options import add_device, seed
 from ctviz.cli.output import give_or_take, signed
+from ctviz.tasks.files.rows import counted
 
 if TYPE_CHECKING:
     from ctviz.models.loading import Loaded
@@ -56,11 +58,35 @@ def add_metric(made: argparse.ArgumentParser, *, examples: int) -> None:
 
 
 def add_method(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--method", default="eap", choices=ATTRIBUTIONS, help=METHOD_HELP + " (eap)")
+    made.add_argument(
+        "--method",
+        default="auto",
+        choices=("auto", *ATTRIBUTIONS),
+        help=f"{METHOD_HELP}; auto takes eap where it agrees with exactly patching 20 nodes, else "
+        "eap-ig (auto)",
+    )
+    made.add_argument(
+        "--end",
+        default="clean",
+        choices=PATH_ENDS,
+        help="of eap-ig: which end of the path is among its runs, as in the paper (clean) or in "
+        "EAP-IG's code (corrupt) (clean)",
+    )
 
 
 def add_draws(made: argparse.ArgumentParser) -> None:
     made.add_argument("--draws", type=int, default=5, help="random draws to compare with (5)")
+
+
+def add_random(made: argparse.ArgumentParser) -> None:
+    add_draws(made)
+    made.add_argument(
+        "--random",
+        default="connected",
+        choices=RANDOM_KINDS,
+        help="random circuits to compare with: all edges on paths from input to logits, as many "
+        "edges at each node as the circuit has, or any edges (connected)",
+    )
 
 
 def add_tau(made: argparse.ArgumentParser) -> None:
@@ -70,6 +96,11 @@ def add_tau(made: argparse.ArgumentParser) -> None:
         default=0.9,
         help="share of its total |score| that a node needs, for its redundancy (0.9)",
     )
+
+
+def asked_method(options: argparse.Namespace) -> dict[str, Any]:
+    """How edges are scored, as the engine names it."""
+    return {"method": None if options.method == "auto" else options.method, "end": options.end}
 
 
 def load_model(options: argparse.Namespace) -> Loaded:
@@ -99,16 +130,35 @@ def metric_line(result: dict[str, Any]) -> str:
     return line
 
 
+def agreement_line(result: dict[str, Any]) -> list[str]:
+    """How far the scores can be trusted."""
+    found = result["agreement"]
+    if not found["nodes"]:
+        return []
+    each = [
+        f"{method} {'undefined' if value is None else f'{value:.2f}'}"
+        for method, value in found["correlation"].items()
+    ]
+    return [
+        f"correlation with exactly patching {found['nodes']} nodes on "
+        f"{counted(found['pairs'], 'pair')}: {', '.join(each)}"
+    ]
+
+
 def circuit_lines(result: dict[str, Any]) -> list[str]:
     error = result["faithfulness_error"]
+    low, high = result["random_range"]
+    draws, pairs = result["draws"], counted(result["examples"], f"{result['split']} pair")
+    others = f"{draws} {RANDOM_NAMES[result['random']][draws == 1]}"
     lines = [
         f"{result['n_circuit_edges']} of {result['n_edges']:,} edges of {result['model']}, "
-        f"{result['task']}, {result['examples']} dev pairs",
-        metric_line(result),
-        f"faithfulness: {result['faithfulness']:z.3f}{give_or_take(error)} of the behaviour "
-        f"(random circuits of that size: {result['random_faithfulness']:z.3f}"
-        f"{give_or_take(result['random_spread'])} over {result['draws']} draws)",
+        f"{result['task']}",
+        f"{metric_line(result)}, on {pairs}",
+        f"faithfulness: {result['faithfulness']:z.3f}{give_or_take(error)} of the behaviour",
+        f"{others}: {result['random_faithfulness']:z.3f} ({low:z.3f} to {high:z.3f})",
     ]
+    if result["n_circuit_edges"] and result["faithfulness"] - 2 * (error or 0.0) <= high:
+        lines.append("  so the circuit is no better than a random one, as far as these pairs say")
     if error is not None and error > UNSURE:
         lines.append("  but clean and corrupt hardly differ here, so shares of it say little")
     return lines

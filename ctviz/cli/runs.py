@@ -55,7 +55,7 @@ def tune_command(options: argparse.Namespace) -> int:
     if resumed is not None and resumed.status().state == "finished":
         raise CtvizError(f"{resumed.id} is finished; there is nothing to resume.")
     config = resumed.config if resumed else TuneConfig(**asked_settings(options))
-    config.check_extras()
+    config.check_startable()
     task = find_task(config.task)
     quiet_libraries()
     from tqdm import tqdm
@@ -127,9 +127,12 @@ def _outcome_lines(result: dict[str, Any]) -> list[str]:
         f"{judged.replace('_', ' ')} on {before['test_examples']} test examples: "
         f"{before[judged]:.3f} before, {after[judged]:.3f} after",
         f"elsewhere: KL {after['retention_kl']:.4f} nats a token from the untuned model",
-        f"perplexity of general English: {before['perplexity']:.4g} before, "
-        f"{after['perplexity']:.4g} after",
     ]
+    if "perplexity" in after:
+        lines.append(
+            f"perplexity of general English: {before['perplexity']:.4g} before, "
+            f"{after['perplexity']:.4g} after"
+        )
     if "other_accuracy" in after:
         lines.append(
             f"other tasks: accuracy {before['other_accuracy']:.3f} before, "
@@ -138,7 +141,8 @@ def _outcome_lines(result: dict[str, Any]) -> list[str]:
     trained = f"trained: {result['trained_fraction']:.1%} of the parameters a step"
     if moved is not None:
         trained += f"; parts outside that moved: {moved}"
-    return [*lines, trained, f"run: {result['folder']}"]
+    notices = [f"notice: {text}" for text in result["notices"]]
+    return [*lines, trained, *notices, f"run: {result['folder']}"]
 
 
 def _summary(run: Run) -> dict[str, Any]:

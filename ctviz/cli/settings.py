@@ -40,6 +40,7 @@ def add_settings(made: argparse.ArgumentParser) -> None:
 
     add("steps", "updates")
     add("edges", "circuit size")
+    add("attribution", "how edges are scored; auto takes eap where it agrees with exact patching")
     add("select", "its edges of largest |score|, or all above --threshold")
     add("threshold", "for --select threshold, in units of the metric", float)
     add("edges_end", "circuit size at the last step; 0: as at the first")
@@ -57,7 +58,7 @@ def add_settings(made: argparse.ArgumentParser) -> None:
     add("weight_decay", "", float)
     add("max_norm", "gradients are scaled down to this norm; 0: never", float)
     add("precision", "of the training step's matrix products; weights stay in float32")
-    add("examples", "dev examples that snapshots are computed on")
+    add("examples", "pairs that score the edges of a snapshot, and dev examples that judge it")
     add("snapshot_every", "steps between snapshots; 0: about 20 a run")
     add_device(made, default=UNASKED)
     made.add_argument(

@@ -43,7 +43,7 @@ def study_command(options: argparse.Namespace) -> int:
         from ctviz.jobs.study.conduct import conduct, open_study
 
         study = open_study(folder)
-        study.check_extras()
+        study.check_startable()
     else:
         settings = asked_settings(options)
         study = Study(
@@ -54,7 +54,7 @@ def study_command(options: argparse.Namespace) -> int:
             rates=_rates(options.rates),
             settings=settings,
         )
-        study.check_extras()
+        study.check_startable()
         quiet_libraries()
         from ctviz.jobs.study.conduct import conduct
 

@@ -29,6 +29,7 @@ class Corrupted:
     ``whole``: whether these are all of their kind (else they are drawn at random); ``change``: the
     share of the behaviour that is lost (negative if it grows), a mean over draws; ``spread``:
     standard deviation over draws, or the standard error over examples where there is one draw.
+    ``low`` and ``high``: the range over draws.
     """
 
     which: str
@@ -36,6 +37,8 @@ class Corrupted:
     whole: bool
     change: float
     spread: float
+    low: float
+    high: float
     draws: int
 
 
@@ -77,7 +80,9 @@ def audit(
 ) -> Audit:
     """Corrupt what a node (or every node) could do without, against needed and random edges.
 
-    First all redundant edges, beside as many random ones; then as many of each kind as both have.
+    First all redundant edges, beside as many random ones; then draws of half of the redundant ones,
+    since effects may cancel when all are corrupted together; then as many of each kind as both
+    have.
     Raises UnknownName and UndefinedMetric where `incoming_edges` does.
     """
     if draws < 1:
@@ -89,6 +94,8 @@ def audit(
     kinds = {"redundant": redundant, "needed": needed, "random": incoming}
     few = min(int(redundant.sum()), int(needed.sum()))
     asked = [("redundant", int(redundant.sum())), ("random", int(redundant.sum()))]
+    if half := int(redundant.sum()) // 2:
+        asked.append(("redundant", half))
     if few:
         asked += [(which, few) for which in kinds]
     rng = np.random.default_rng(seed)
@@ -108,6 +115,7 @@ def audit(
                 shares.append(evaluation.share(evaluation.empty + evaluation.full - values))
             changes = [share.value for share in shares]
             spread = float(np.std(changes, ddof=1)) if len(changes) > 1 else shares[0].error
-            yield Corrupted(which, count, whole, float(np.mean(changes)), spread, len(changes))
+            mean, low, high = float(np.mean(changes)), min(changes), max(changes)
+            yield Corrupted(which, count, whole, mean, spread, low, high, len(changes))
 
     return Audit(node, redundancy.label, int(redundant.sum()), int(needed.sum()), tuple(measured()))

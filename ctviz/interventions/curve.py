@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ctviz.circuits.scores import Circuit, Scores, random_circuit
+from ctviz.circuits.random_circuits import random_circuit
+from ctviz.circuits.scores import Circuit, Scores
 from ctviz.circuits.selection import prune_dead_ends, top_edges
 from ctviz.interventions.faithfulness import Evaluation, Share
 

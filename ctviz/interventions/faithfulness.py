@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctviz.circuits.choices import Ablation, Metric
-from ctviz.circuits.scores import Circuit, random_circuit
+from ctviz.circuits.choices import Ablation, Metric, RandomKind
+from ctviz.circuits.random_circuits import RANDOM
+from ctviz.circuits.scores import Circuit
 from ctviz.errors import UndefinedMetric
 from ctviz.interventions.ablation import corrupt_writes, source_means
 from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
@@ -36,7 +37,6 @@ __all__ = [
     "Faithfulness",
     "PatchedRun",
     "Share",
-    "faithfulness",
     "metric_of_circuit",
     "metric_of_model",
 ]
@@ -62,8 +62,9 @@ class Faithfulness:
     """How much of the behaviour a circuit carries, beside random circuits of the same size.
 
     ``faithfulness``: what the circuit carries with everything outside corrupted, with its standard
-    ``error``; ``random``: the same for random circuits, the mean over draws, and their spread
-    (sample standard deviation, NaN for a single draw) in ``random_spread``.
+    ``error``; ``random``: the same for random circuits, the mean over draws, with their spread
+    (sample standard deviation, NaN for a single draw) in ``random_spread`` and their range from
+    ``random_low`` to ``random_high``.
     """
 
     metric_full: float
@@ -73,6 +74,14 @@ class Faithfulness:
     error: float
     random: float
     random_spread: float
+    random_low: float
+    random_high: float
+
+    @property
+    def beats_random(self) -> bool:
+        """Whether it carries more than every random circuit drawn, by two standard errors."""
+        error = 0.0 if np.isnan(self.error) else self.error
+        return self.faithfulness - 2 * error > self.random_high
 
 
 @torch.no_grad()
@@ -188,11 +197,27 @@ class Evaluation:
         """The share of the behaviour that a circuit carries alone."""
         return self.share(self.run(circuit))
 
-    def compare(self, circuit: Circuit, *, seed: int, draws: int) -> Faithfulness:
-        """The same beside ``draws`` random circuits of its size, drawn from ``seed``."""
+    def compare(
+        self,
+        circuit: Circuit,
+        *,
+        seed: int,
+        draws: int,
+        kind: RandomKind = "connected",
+        step: int = 0,
+    ) -> Faithfulness:
+        """The same beside ``draws`` random circuits of its size, drawn from ``seed``.
+
+        ``kind``: see `ctviz.circuits.random_circuits`. Another ``step`` draws other ones.
+        """
         inside = self.run(circuit)
         share = self.share(inside)
-        others = self.random(circuit.n_edges, seed=seed, draws=draws)
+        others = [0.0] * draws
+        if circuit.n_edges:
+            others = [
+                self.faithfulness(RANDOM[kind](circuit, (seed, step, draw))).value
+                for draw in range(draws)
+            ]
         return Faithfulness(
             metric_full=float(self.full.mean()),
             metric_empty=float(self.empty.mean()),
@@ -201,6 +226,8 @@ class Evaluation:
             error=share.error,
             random=float(np.mean(others)),
             random_spread=float(np.std(others, ddof=1)) if draws > 1 else float("nan"),
+            random_low=min(others),
+            random_high=max(others),
         )
 
     def completeness(self, circuit: Circuit) -> Share:
@@ -224,31 +251,6 @@ class Evaluation:
             lost = whole - self.run(Circuit(self.graph, mask))
             found[self.graph.edge_name(row, column)] = self.share(self.empty + lost)
         return found
-
-    def random(self, n_edges: int, *, seed: int, draws: int) -> list[float]:
-        """Faithfulness of ``draws`` random circuits of a size."""
-        if n_edges == 0:
-            return [0.0] * draws
-        circuits = (random_circuit(self.graph, n_edges, seed=seed + i) for i in range(draws))
-        return [self.faithfulness(circuit).value for circuit in circuits]
-
-
-def faithfulness(
-    anatomy: Anatomy,
-    batch: Batch,
-    circuit: Circuit,
-    *,
-    ablation: Ablation = "counterfactual",
-    metric: Metric = "logit_difference",
-    seed: int = 0,
-    draws: int = 1,
-) -> Faithfulness:
-    """Faithfulness of a circuit and of ``draws`` random ones of the same size, drawn from ``seed``.
-
-    Raises UndefinedMetric where `Evaluation` does.
-    """
-    evaluation = Evaluation(anatomy, batch, ablation=ablation, metric=metric)
-    return evaluation.compare(circuit, seed=seed, draws=draws)
 
 
 def _examples_at_a_time(anatomy: Anatomy, batch: Batch) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ctviz.attribution.attribute import attribute
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.errors import UnknownName
 from ctviz.interventions.audit import audit as audit_claim
@@ -30,13 +29,7 @@ def audit(
     if estimator not in ("circuit", "mass"):
         raise UnknownName("estimator", estimator, ("circuit", "mass"))
     (train, _), (dev, _) = (search.pairs(loaded, split) for split in ("train", "dev"))
-    scores = attribute(
-        loaded.anatomy,
-        train,
-        method=search.method,
-        ablation=search.ablation,
-        metric=search.metric,
-    )
+    trial, scores = search.scores(loaded, train)
     if estimator == "mass":
         redundancy = mass_redundancy(scores, tau=search.tau)
     else:
@@ -46,7 +39,8 @@ def audit(
     return {
         **search.about(loaded, examples=len(dev)),
         "node": node,
-        "method": search.method,
+        "method": trial.method,
+        "agreement": trial.about(),
         "estimator": found.estimator,
         "redundant": found.redundant,
         "needed": found.needed,

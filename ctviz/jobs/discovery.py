@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ctviz.attribution.agreement import Trial, try_methods
 from ctviz.attribution.attribute import attribute, exact_node_scores
-from ctviz.circuits.choices import Attribution
+from ctviz.circuits.choices import Attribution, PathEnd
 from ctviz.circuits.eap_json import save_eap_json
 from ctviz.circuits.redundancy import check_tau, circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, NodeScores, Scores
@@ -22,20 +23,37 @@ from ctviz.jobs.question import Question, carried, plain
 from ctviz.models.loading import Loaded
 from ctviz.paths import absolute
 from ctviz.tasks.batch import Batch
+from ctviz.tasks.task import Split
 
 __all__ = ["Found", "Search", "discover", "find", "measured", "write_found", "write_scores"]
+
+FOUND_ON: Split = "train"  # a circuit is judged on pairs of another split
+FOUND = (  # of ``about``, what goes with a circuit's file
+    "model",
+    "revision",
+    "task",
+    "method",
+    "metric_name",
+    "ablation",
+    "scored_split",
+    "scored_examples",
+    "seed",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search(Question):
     """The question which circuit does a task, and how it is looked for.
 
-    ``method`` scores the edges; ``select`` chooses the circuit's by ``edges`` or by ``threshold``
-    (see `ctviz.circuits.selection`), ``prune`` drops those on no path from input to logits.
-    ``tau``: the share of a node's mass that it needs, for its redundancy.
+    ``method`` scores the edges, None is what `ctviz.attribution.agreement.try_methods` chooses;
+    ``end`` is that of eap-ig, see `ctviz.attribution.attribute`. ``select`` chooses the circuit's
+    by ``edges`` or by ``threshold`` (see `ctviz.circuits.selection`), ``prune`` drops those on no
+    path from input to logits. ``tau``: the share of a node's mass that it needs, for its
+    redundancy.
     """
 
-    method: Attribution = "eap"
+    method: Attribution | None = None
+    end: PathEnd = "clean"
     select: str = "top"
     edges: int = 40
     threshold: float = 0.0
@@ -51,6 +69,12 @@ class Search(Question):
         elif not 0 <= self.threshold < np.inf:
             raise OutOfRange("threshold", self.threshold, 0, None, hint="It must be finite.")
         check_tau(self.tau)
+
+    def scores(self, loaded: Loaded, batch: Batch) -> tuple[Trial, Scores]:
+        """The scores of all edges on some pairs, by the method that is asked for or chosen."""
+        how: dict[str, Any] = {"ablation": self.ablation, "metric": self.metric, "end": self.end}
+        trial = try_methods(loaded.anatomy, batch, asked=self.method, seed=self.seed, **how)
+        return trial, attribute(loaded.anatomy, batch, method=trial.method, **how)
 
     def circuit(self, scores: Scores) -> Circuit:
         """The circuit that these scores make."""
@@ -73,6 +97,11 @@ class Found:
     d_model: int
     about: dict[str, Any]
 
+    @property
+    def found_on(self) -> dict[str, Any]:
+        """The model, the task and the examples that the circuit was found on."""
+        return {name: self.about[name] for name in FOUND}
+
     def frame(self) -> pd.DataFrame:
         """The circuit's edges, largest \\|score\\| first, with the columns of `Scores.frame`."""
         rows, columns = np.nonzero(self.scores.graph.exists)
@@ -91,30 +120,35 @@ def discover(
     corrupting each node as a whole does, by the same method) and, with ``eap_json``,
     ``circuit.json`` for EAP-IG and the MIB circuit track.
     """
-    found, batch = find(loaded, search)
+    found = find(loaded, search)
     write_scores(found, folder, eap_json=eap_json)
     try:
-        found = measured(found, loaded, search, batch)
+        found = measured(found, loaded, search)
     except UndefinedMetric as error:
         raise UndefinedMetric(f"{error} The scores are kept in {folder}.") from error
     return write_found(found, folder)
 
 
-def find(loaded: Loaded, search: Search) -> tuple[Found, Batch]:
-    """Score every edge on dev pairs and choose the circuit; the pairs, for `measured`."""
+def find(loaded: Loaded, search: Search) -> Found:
+    """Score every edge on train pairs and choose the circuit."""
     started = time.perf_counter()
     graph = loaded.anatomy.graph
     search.check(loaded)  # all that can be is said before anything is computed
-    batch, chosen = search.pairs(loaded, "dev")
-    how: dict[str, Any] = {"ablation": search.ablation, "metric": search.metric}
-    scores = attribute(loaded.anatomy, batch, method=search.method, **how)
+    batch, chosen = search.pairs(loaded, FOUND_ON)
+    trial, scores = search.scores(loaded, batch)
     scored = time.perf_counter() - started
     circuit = search.circuit(scores)
-    exact = search.method == "exact"
-    nodes = exact_node_scores(loaded.anatomy, batch, **how) if exact else scores.nodes()
+    nodes = scores.nodes()
+    if trial.method == "exact":
+        nodes = exact_node_scores(
+            loaded.anatomy, batch, ablation=search.ablation, metric=search.metric
+        )
     about = {
-        **search.about(loaded, examples=len(batch)),
-        "method": search.method,
+        **search.about(loaded, examples=0),
+        "method": trial.method,
+        "agreement": trial.about(),
+        "scored_split": FOUND_ON,
+        "scored_examples": len(batch),
         "select": search.select,
         "tau": search.tau,
         "examples_dropped": len(chosen.dropped),
@@ -125,19 +159,23 @@ def find(loaded: Loaded, search: Search) -> tuple[Found, Batch]:
         "seconds_scores": round(scored, 4),
         "seconds": round(time.perf_counter() - started, 4),
     }
-    return Found(scores, circuit, nodes, loaded.anatomy.d_model, about), batch
+    return Found(scores, circuit, nodes, loaded.anatomy.d_model, about)
 
 
-def measured(found: Found, loaded: Loaded, search: Search, batch: Batch) -> Found:
-    """The same with the circuit's faithfulness in ``about``, beside that of random ones.
+def measured(found: Found, loaded: Loaded, search: Search) -> Found:
+    """The same with the circuit's faithfulness on other pairs in ``about``, beside random ones.
 
     Raises UndefinedMetric where clean and corrupt do not differ.
     """
     started, about = time.perf_counter(), found.about
-    evaluation = search.evaluation(loaded, batch)
-    share = evaluation.compare(found.circuit, seed=search.seed, draws=search.draws)
-    seconds = round(about["seconds"] + time.perf_counter() - started, 4)
-    return replace(found, about=about | carried(share) | {"seconds": seconds})
+    batch, chosen = search.pairs(loaded, search.split)
+    share = search.compared(search.evaluation(loaded, batch), found.circuit)
+    more = {
+        "examples": len(batch),
+        "examples_dropped": about["examples_dropped"] + len(chosen.dropped),
+        "seconds": round(about["seconds"] + time.perf_counter() - started, 4),
+    }
+    return replace(found, about=about | carried(share) | more)
 
 
 def write_scores(found: Found, folder: Path, *, eap_json: bool = False) -> None:
@@ -151,7 +189,13 @@ def write_scores(found: Found, folder: Path, *, eap_json: bool = False) -> None:
     write_bytes(folder / "circuit.csv", found.frame().to_csv(index=False).encode())
     write_bytes(folder / "nodes.csv", found.nodes.frame().to_csv(index=False).encode())
     if eap_json:
-        save_eap_json(folder / "circuit.json", scores, circuit, d_model=found.d_model)
+        save_eap_json(
+            folder / "circuit.json",
+            scores,
+            circuit,
+            d_model=found.d_model,
+            found_on=found.found_on,
+        )
 
 
 def write_found(found: Found, folder: Path) -> dict[str, Any]:

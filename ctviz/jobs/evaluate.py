@@ -5,41 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ctviz.circuits.eap_json import load_eap_json
+from ctviz.circuits.eap_json import StoredCircuit, load_eap_json
 from ctviz.circuits.scores import Circuit
 from ctviz.errors import BadCircuitFile
+from ctviz.jobs.discovery import Found
 from ctviz.jobs.question import Question, carried, plain
 from ctviz.models.loading import Loaded
+from ctviz.tasks import located_task
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    loaded: Loaded, question: Question, circuit: Circuit | Path, *, minimality: bool = False
+    loaded: Loaded, question: Question, circuit: Circuit | Found | Path, *, minimality: bool = False
 ) -> dict[str, Any]:
-    """Faithfulness and completeness of a circuit on dev pairs, with minimality if asked for.
+    """Faithfulness and completeness of a circuit, with minimality if asked for.
 
-    ``circuit`` may be a file in EAP-IG's JSON. Raises BadCircuitFile for one that cannot be read or
-    is of a model of another shape.
+    ``circuit`` may be a file in EAP-IG's JSON. The result says in ``in_sample`` whether these are
+    the very pairs on which it was found; None if nothing is known of that. Raises BadCircuitFile
+    for a file that cannot be read or is of a model of another shape.
     """
     graph = loaded.anatomy.graph
     if isinstance(circuit, Path):
-        name = str(circuit)
-        _, circuit = load_eap_json(circuit, n_kv_heads=graph.kv_heads)
+        file = load_eap_json(circuit, n_kv_heads=graph.kv_heads)
+        name, circuit = str(circuit), file.circuit
+    elif isinstance(circuit, Found):
+        file = StoredCircuit(circuit.circuit, found_on=circuit.found_on)
+        name, circuit = "The circuit", circuit.circuit
     else:
-        name = "The circuit"
+        file, name = StoredCircuit(circuit), "The circuit"
     if circuit.graph != graph:
         raise BadCircuitFile(
             f"{name} is a circuit of a model with {_shape(circuit)}, but {loaded.name} has "
             f"{_shape(Circuit(graph, graph.exists))}."
         )
-    batch, _ = question.pairs(loaded, "dev")
+    batch, _ = question.pairs(loaded, question.split)
     evaluation = question.evaluation(loaded, batch)
-    found = evaluation.compare(circuit, seed=question.seed, draws=question.draws)
+    found = question.compared(evaluation, circuit)
     rest = evaluation.completeness(circuit)
     result: dict[str, Any] = {
         **question.about(loaded, examples=len(batch)),
         "circuit": name,
+        "found_on": None if file.found_on is None else dict(file.found_on),
+        "in_sample": _in_sample(file, question),
+        "joined": file.joined,
         "n_edges": graph.n_edges,
         "n_circuit_edges": circuit.n_edges,
         **carried(found),
@@ -54,6 +63,14 @@ def evaluate(
             for edge, share in order
         ]
     return result
+
+
+def _in_sample(file: StoredCircuit, question: Question) -> bool | None:
+    """Whether a circuit is tested on the split of the task on which it was found."""
+    if file.found_on is None:
+        return None
+    found = file.found_on.get("task"), file.found_on.get("scored_split")
+    return found == (located_task(question.task), question.split)
 
 
 def _shape(circuit: Circuit) -> str:

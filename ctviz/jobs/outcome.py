@@ -44,8 +44,13 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
             "source": task.source.text,
         },
         "examples": len(tuning.dataset.dev),
+        "pairs": {
+            "scored": len(tuning.dataset.score_pairs),
+            "judged": len(tuning.dataset.dev_pairs),
+        },
         "train_examples": len(tuning.dataset.train),
         "left_out": len(tuning.dataset.left_out),
+        "attribution": tuning.attribution,
         "trainable": sum(unit.size for unit in tuning.method.units),
         "device": str(loaded.anatomy.device),
         "versions": {
@@ -87,6 +92,7 @@ def outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dic
         "dev_before": float(first[task.judged_by.name]),
         "dev_after": float(last[task.judged_by.name]),
         "dev_retention_kl": float(last["retention_kl"]),
+        "notices": list(run.status().notices),
         "max_outside_moved": None if math.isnan(moved) else int(moved),
         "trained_fraction": 0.0 if math.isnan(fraction) else float(fraction),
         "seconds_per_step": float(steps["seconds"].median()) if len(steps) else None,

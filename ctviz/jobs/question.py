@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ctviz.circuits.choices import Ablation, Metric
+from ctviz.circuits.choices import Ablation, Metric, RandomKind
+from ctviz.circuits.scores import Circuit
 from ctviz.errors import OutOfRange
 from ctviz.interventions.faithfulness import Evaluation, Faithfulness
 from ctviz.models.loading import Loaded
@@ -29,8 +30,10 @@ METRIC_WORDS = {
 class Question:
     """What a model is asked: a task, its metric, what corrupting is, and on how many pairs.
 
-    ``examples`` pairs of a split are drawn with ``seed``, and so are ``draws`` random circuits (or
-    random sets of edges) to compare with. Raises OutOfRange without a draw: nothing is said of a
+    ``examples`` pairs of a split are drawn with ``seed``: a circuit is judged on those of
+    ``split``, and never on the ones that it was found on. ``draws`` random circuits (or sets of
+    edges) are drawn with ``seed`` too, of a kind (``random``, see
+    `ctviz.circuits.random_circuits`). Raises OutOfRange without a draw: nothing is said of a
     circuit that is not said of random ones too.
     """
 
@@ -39,7 +42,9 @@ class Question:
     ablation: Ablation = "counterfactual"
     examples: int = 64
     seed: int = 0
+    split: Split = "dev"
     draws: int = 5
+    random: RandomKind = "connected"
 
     def __post_init__(self) -> None:
         if self.draws < 1:
@@ -55,8 +60,12 @@ class Question:
         """What circuits are measured with on these pairs."""
         return Evaluation(loaded.anatomy, batch, ablation=self.ablation, metric=self.metric)
 
+    def compared(self, evaluation: Evaluation, circuit: Circuit) -> Faithfulness:
+        """What a circuit carries, beside random ones."""
+        return evaluation.compare(circuit, seed=self.seed, draws=self.draws, kind=self.random)
+
     def about(self, loaded: Loaded, *, examples: int) -> dict[str, Any]:
-        """The question in plain values; ``examples`` are those that there were."""
+        """The question in plain values; ``examples``: how many pairs it is judged on."""
         return {
             "model": loaded.name,
             "revision": loaded.revision,
@@ -66,6 +75,8 @@ class Question:
             "ablation": self.ablation,
             "seed": self.seed,
             "draws": self.draws,
+            "random": self.random,
+            "split": self.split,
             "examples": examples,
         }
 
@@ -80,6 +91,7 @@ def carried(found: Faithfulness) -> dict[str, Any]:
         "faithfulness_error": plain(found.error),
         "random_faithfulness": found.random,
         "random_spread": plain(found.random_spread),
+        "random_range": [found.random_low, found.random_high],
     }
 
 

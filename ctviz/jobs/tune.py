@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -42,11 +43,13 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What is the same for all runs on a task: the untuned model's snapshot and grades."""
+    """What is the same for all runs on a task: the untuned model's snapshot and grades, the other
+    tasks that it can do, and how its edges are best scored."""
 
     snapshot: Snapshot
     grades: dict[str, float]
     others: tuple[str, ...]
+    attribution: dict[str, Any] | None = None
 
 
 def tune(
@@ -123,13 +126,16 @@ class _Job:
         """
         config = self.config
         log.info("config: %s", json.dumps(config.to_dict()))
-        config.check_extras()
+        config.check_startable()
         self.writer.status("starting", message=f"loading {config.model}")
         loaded = loaded or load(config.model, device=config.device)
         for edges in (config.edges, config.edges_end or config.edges):
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
         others = self.baseline.others if self.baseline else None
-        tuning = Tuning(loaded, config, others=others)
+        attribution = self.writer.attribution if self.checkpoint else None
+        if self.baseline:
+            attribution = self.baseline.attribution
+        tuning = Tuning(loaded, config, others=others, attribution=attribution)
         for reason in tuning.dataset.left_out[:20]:
             log.info("left out: %s", reason)
         if self.keep_model:
@@ -198,6 +204,8 @@ class _Job:
             metrics.update({f"{name}_since_start": value for name, value in since.items()})
         self.earlier = [*self.earlier[:1], snapshot]
         self.writer.snapshot(snapshot)
+        if step == 0 and self.config.discovers and (doubt := _no_better(metrics, self.config)):
+            self.writer.notice(doubt)
         if self.grades is None:  # nothing has moved yet; a page has something to show by now
             self.grades = tuning.test_grades()
             self._describe(tuning, before=self.grades)
@@ -221,6 +229,22 @@ class _Job:
 
     def _describe(self, tuning: Tuning, **about: Any) -> None:
         self.writer.describe(tuning.anatomy.graph, **about)
+
+
+def _no_better(metrics: dict[str, float], config: TuneConfig) -> str:
+    """That the circuit to be tuned is no better than a random one, or ""."""
+    if "random_high" not in metrics:
+        return ""
+    error = metrics["faithfulness_error"]
+    sure = metrics["faithfulness"] - 2 * (0.0 if math.isnan(error) else error)
+    if sure > metrics["random_high"]:
+        return ""
+    return (
+        f"The circuit that is about to be tuned carries {metrics['faithfulness']:.2f} of the "
+        f"behaviour under {config.ablation} ablation, and random circuits of its size "
+        f"{metrics['random_low']:.2f} to {metrics['random_high']:.2f}: it may not be what does the "
+        "task. More edges, more examples or another ablation may find a better one."
+    )
 
 
 def _explanation(error: BaseException, folder: Path, step: int) -> tuple[str, bool]:

@@ -182,7 +182,7 @@ def _start(model: str, task: str, method: Method, values: dict[str, Any]) -> Non
     try:
         resolve(model)
         config = TuneConfig(model=model, task=task, method=method, **values)
-        config.check_extras()
+        config.check_startable()
         name = standby().submit(config, folders()[0])
     except (CtvizError, OSError) as error:
         st.error(plain(str(error)))

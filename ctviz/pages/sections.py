@@ -26,6 +26,7 @@ from ctviz.pages.questions import model_at_step, off_prompt_at, off_task_at
 from ctviz.runs import Run
 from ctviz.runs.snapshot import ProbeReading, Snapshot
 from ctviz.views import inspection as views
+from ctviz.views.recorded import score_source
 
 __all__ = ["InspectedNode", "Read", "model_section", "node_sections"]
 
@@ -258,12 +259,10 @@ def _neuron_section(shown: InspectedNode, read: Read) -> None:
 
 
 def _edges_section(shown: InspectedNode) -> None:
-    examples = shown.run.about.get("examples", "?")
     _section(
         EDGES,
-        f"{shown.source} Scores by edge attribution patching, "
-        f"{shown.run.config.ablation} ablation, means over {examples} dev examples, in units of "
-        "the metric. Positive: the edge supports the behaviour.",
+        f"{shown.source} Scores by {score_source(shown.run.about, shown.run.config)}, means over "
+        "the pairs, in units of the metric. Positive: the edge supports the behaviour.",
         f"Stored at the snapshots of step {shown.step} and step {shown.then.step}.",
     )
     tables = views.edge_tables(shown.graph, shown.node, shown.then, shown.now)

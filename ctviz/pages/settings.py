@@ -22,7 +22,12 @@ __all__ = ["PRESETS", "Preset", "ask_settings", "usual_settings"]
 OTHER = ""  # the preset of a model that is not known
 LORA_RATE = 10  # times the learning rate of the other methods
 PAPER_STEPS = 300  # its warm-up leaves few of a usual run
+CHOSEN = (
+    "A few nodes of the untuned model are patched exactly. EAP is taken where it agrees with that, "
+    "else EAP-IG, which costs five times as much"
+)
 TEXTS = {
+    "attribution": {"auto": "what a check chooses", "eap": "EAP", "eap-ig": "EAP-IG"},
     "select": {"top": "largest |score|", "threshold": "|score| above"},
     "edges_course": {"constant": "stays", "linear": "linear", "cosine": "cosine"},
     "ablation": {"counterfactual": "counterfactual prompt", "mean": "mean", "zero": "zero"},
@@ -118,7 +123,9 @@ def ask_settings(model: str, method: Method, *, paired: bool) -> dict[str, Any]:
 def _circuit(form: _Form, model: str, method: Method, *, paired: bool) -> None:
     discovers = method in ("circuit", "frozen-circuit", "random")
     form.heading("Circuit" if discovers else "Circuit (to watch; all its edges may change)")
+    form.choice("attribution", "Score edges by", help_text=CHOSEN)
     select = form.choice("select", "Edges")
+    form.values["threshold"] = 0.0
     if select == "threshold":
         form.decimal("threshold", "Threshold", 0.0, None, "%.3g", "in units of the metric")
     else:

@@ -7,6 +7,11 @@ const HALF = 0.5;
 const OVER = 1.15;
 const BLUR = 0.5; // a standard error from which on a faithfulness says nothing
 const MARGIN = 0.1; // a circuit this little above random ones says nothing
+const OUTSIDE = {
+  counterfactual: "is fed the counterfactual prompt",
+  mean: "writes its mean over the examples",
+  zero: "writes nothing (zero)",
+};
 
 /** Whether a faithfulness is too uncertain to say anything. */
 const blurred = (faithful, error) =>
@@ -40,7 +45,7 @@ export function quality(model, t, drawn = Infinity) {
 }
 
 function judged(model, t) {
-  const [faithful, random, error] = model.quality?.[t] ?? [null, null, null];
+  const [faithful, random, error, low = null, high = null] = model.quality?.[t] ?? [null, null, null];
   if (faithful === null) {
     return { grade: "none", words: "faithfulness not measured", lines: ["Faithfulness not measured at this step"] };
   }
@@ -59,13 +64,16 @@ function judged(model, t) {
   }
   const lines = [
     value,
-    "The circuit alone is run, and everything outside of it is fed the counterfactual prompt:",
+    `The circuit alone is run, and everything outside of it ${OUTSIDE[model.ablation]}:`,
     `it carries ${percent(faithful, 1)} of the difference between all and nothing.`,
   ];
-  if (random !== null) lines.push(`Random circuits of its size carry ${percent(random, 1)}.`);
+  if (random !== null) {
+    const range = low === null || low === high ? "" : ` (${percent(low, 1)} to ${percent(high, 1)})`;
+    lines.push(`For comparison, ${percent(random, 1)}${range}: ${model.provenance?.random ?? "random circuits of its size"}.`);
+  }
   lines.push(...from);
   const share = percent(faithful);
-  if (random !== null && faithful - 2 * (error ?? 0) <= random + MARGIN) {
+  if (random !== null && faithful - 2 * (error ?? 0) <= Math.max(random + MARGIN, high ?? random)) {
     return { grade: "poor", words: `no better than random circuits: carries ${share}`, lines };
   }
   if (faithful > OVER) {

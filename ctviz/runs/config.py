@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from ctviz.circuits.choices import ABLATIONS, Ablation
+from ctviz.circuits.choices import ABLATIONS, RANDOM_KINDS, Ablation, RandomKind
 from ctviz.circuits.redundancy import check_tau
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
 from ctviz.extras import need
 from ctviz.models.known import located_model
-from ctviz.tasks import TASKS, find_task, is_file, located_task
+from ctviz.tasks import TASKS, Split, find_task, is_file, located_task
+from ctviz.tasks.task import SPLITS
 
 __all__ = [
     "CHOICES",
@@ -37,6 +38,7 @@ Optimizer = Literal["adamw", "sgd"]
 Choice = Literal["top", "threshold"]
 Course = Literal["constant", "linear", "cosine"]
 Objective = Literal["target", "text", "weighted"]
+Attributing = Literal["auto", "eap", "eap-ig"]
 Precision = Literal["float32", "bfloat16"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -48,6 +50,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "rate_course": get_args(Course),
     "optimizer": get_args(Optimizer),
     "precision": get_args(Precision),
+    "random": RANDOM_KINDS,
+    "scored_on": SPLITS,
+    "attribution": get_args(Attributing),
 }
 OTHER_TASKS = ("sva", "ioi", "pronoun", "greater-than", "capital-country", "induction")
 
@@ -62,8 +67,10 @@ class TuneConfig:
     draws again every ``rediscover`` steps; ``full`` updates every parameter; ``lora`` trains
     adapters of rank ``lora_rank`` on every linear layer of the blocks.
 
-    **The circuit.** ``select``: its ``edges`` largest by \\|score\\|, or all above ``threshold``.
-    The number of edges goes from ``edges`` to ``edges_end`` (0: it stays) by ``edges_course``.
+    **The circuit.** ``attribution`` scores the edges: ``auto`` is eap where it agrees with exact
+    patching of the untuned model, else eap-ig (`ctviz.attribution.agreement`). ``select``: its
+    ``edges`` largest by \\|score\\|, or all above ``threshold``. The number of edges goes from
+    ``edges`` to ``edges_end`` (0: it stays) by ``edges_course``.
 
     **The step.** ``batch_size`` examples, run ``micro_batch`` at a time (0: all at once; the result
     is the same up to rounding). ``objective``: cross-entropy of the ``target``, of the whole
@@ -72,7 +79,8 @@ class TuneConfig:
     ``rate_course``. ``precision`` bfloat16 runs the matrix products of training in it; weights and
     discovery stay in float32.
 
-    ``examples``: dev examples on which snapshots are computed; ``snapshot_every``: steps between
+    ``examples``: as many pairs of ``scored_on`` score the edges of a snapshot, and as many dev
+    examples judge the circuit and the model; ``snapshot_every``: steps between
     snapshots, 0 for about 20 a run. ``keep_weights``: how many snapshots keep their weights, spread
     evenly over the run, the last one always; -1: as many as fit into 200 MB by an upper bound; 0:
     none.
@@ -81,7 +89,8 @@ class TuneConfig:
     on, of which the first ``first_pairs`` pairs give a circuit that is discovered only once.
     ``examples_seed`` draws dev and test examples, the same for all seeds of a run;
     ``test_examples``: how many of them grade the model before and after. ``draws``: random circuits
-    beside the circuit of a snapshot. ``tau``: the share of a node's mass that it needs, see
+    beside the circuit of a snapshot, of a kind (``random``, see
+    `ctviz.circuits.random_circuits`). ``tau``: the share of a node's mass that it needs, see
     `ctviz.circuits.redundancy`. ``momentum`` is SGD's.
 
     **Retention** (see `ctviz.tuning.retention`): neutral prompts (``retention_prompts``), general
@@ -123,7 +132,10 @@ class TuneConfig:
     first_pairs: int = 64
     test_examples: int = 100
     examples_seed: int = 0
-    draws: int = 1
+    draws: int = 5
+    random: RandomKind = "connected"
+    scored_on: Split = "train"
+    attribution: Attributing = "auto"
     tau: float = 0.9
     momentum: float = 0.9
     retention_prompts: int = 24
@@ -190,8 +202,16 @@ class TuneConfig:
         """Whether the method needs a circuit, and so counterfactual pairs of the training data."""
         return self.method in ("circuit", "frozen-circuit", "random")
 
-    def check_extras(self) -> None:
-        """Raise MissingExtra if the method needs packages that are not installed."""
+    def check_startable(self) -> None:
+        """Raise CtvizError if a run would not be what was asked for: MissingExtra if the method
+        needs packages that are not installed.
+        """
+        if (self.select == "threshold") != (self.threshold > 0):
+            raise CtvizError(
+                f"select is {self.select} and threshold {self.threshold:g}: a threshold goes with "
+                "select threshold and must be above 0, or else every edge is in the circuit. Give "
+                "both or neither."
+            )
         if self.method == "lora":
             need("lora", "LoRA")
 
@@ -226,16 +246,21 @@ class TuneConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TuneConfig:
-        """The settings in a dict; raises UnknownName for a name that is not a setting.
-
-        What is missing has its default: runs of before a setting was one were made with that.
-        """
+        """The settings in a dict; raises UnknownName for a name that is not a setting."""
         known = {field.name: field.default for field in fields(cls)}
         for name in values:
             if name not in known:
                 raise UnknownName("setting", name, known)
         lists = {name: tuple(v) for name, v in values.items() if isinstance(known[name], tuple)}
         return cls(**{**values, **lists})
+
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> TuneConfig:
+        """The settings in a run's ``run.json``, which may be of before some of them were settings.
+
+        Raises UnknownName for a name that is not a setting.
+        """
+        return cls.from_dict({**FORMER, **values})
 
     @classmethod
     def parse_setting(cls, text: str) -> tuple[str, Any]:
@@ -257,6 +282,14 @@ class TuneConfig:
             what = "a whole number" if kind is int else "a number"
             raise CtvizError(f"{name} is {value!r}, but must be {what}: {name}=VALUE.") from None
 
+
+FORMER: dict[str, Any] = {
+    "draws": 1,
+    "random": "uniform",
+    "scored_on": "dev",
+    "attribution": "eap",
+}
+"""What runs were made with before these were settings, where that is not the default of today."""
 
 PAPER: dict[str, Any] = {
     "edges": 500,

@@ -203,6 +203,11 @@ class RunWriter:
         """The untuned model's grades, if an earlier part of the run has measured it."""
         return self._about.get("before")
 
+    @property
+    def attribution(self) -> dict[str, Any] | None:
+        """How an earlier part of the run scores edges, if it has found that out."""
+        return self._about.get("attribution")
+
     def notice(self, text: str) -> None:
         """Something that a person should see; it is in the status from the next one on."""
         self._notices.append(text)
@@ -284,7 +289,7 @@ class Run:
         """The settings of the run; raises DamagedRun."""
         file, about = self.folder / "run.json", self.about
         try:
-            config = TuneConfig.from_dict(about["config"])
+            config = TuneConfig.stored(about["config"])
         except (KeyError, TypeError, AttributeError, CtvizError) as error:
             raise DamagedRun(f"{file} has a bad config: {error}.") from error
         if not isinstance(config.model, str):

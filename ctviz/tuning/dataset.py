@@ -23,7 +23,8 @@ __all__ = ["Dataset", "make_dataset"]
 class Dataset:
     """Train texts with the pairs that circuits are discovered on; dev examples with theirs.
 
-    ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
+    ``score_pairs`` score the edges at snapshots and ``dev_pairs`` judge the circuit that comes of
+    them. ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
     ``metric`` is the logit difference, or log_probability where the task has no pairs: then a pair
     is prompt and target, and corrupting is mean or zero ablation. ``same``: whether every train
     text is a pair's clean prompt and then its answer, one token, so that one run of the model does
@@ -35,6 +36,7 @@ class Dataset:
     train: Texts
     train_pairs: Batch
     pair_row: tuple[int, ...]
+    score_pairs: Batch
     dev: tuple[Example, ...]
     dev_pairs: Batch
     probe_pairs: tuple[Pair, ...]
@@ -61,9 +63,14 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         pair = _pair(example, paired=paired)
         rows.append(len(pairs) if pair else -1)
         pairs += [pair] if pair else []
-    dev_pairs = [pair for pair in (_pair(e, paired=paired) for e in dev) if pair]
+    dev_pairs = _pairs(dev, paired=paired)
     if not dev_pairs:
         raise BadTask(f"None of the {len(dev)} dev examples of {task.name} has a pair.")
+    n, split = config.examples, config.scored_on
+    scored, _ = fitting_examples(loaded, task, n, split, config.examples_seed)
+    score_pairs = _pairs(scored, paired=paired)
+    if not score_pairs:
+        raise BadTask(f"None of the {len(scored)} {split} examples of {task.name} has a pair.")
     longest = loaded.anatomy.context
     texts = encode_texts(train, loaded.tokenizer, longest=longest)
     train_pairs = encode(pairs, loaded.tokenizer, metric=metric)
@@ -73,6 +80,7 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         train=texts.to(device),
         train_pairs=train_pairs.to(device),
         pair_row=tuple(rows),
+        score_pairs=encode(score_pairs, loaded.tokenizer, metric=metric).to(device),
         dev=tuple(dev),
         dev_pairs=encode(dev_pairs, loaded.tokenizer, metric=metric).to(device),
         probe_pairs=_two_kinds(dev_pairs) if paired else (),
@@ -97,6 +105,10 @@ def _same(texts: Texts, pairs: Batch) -> bool:
 def _pair(example: Example, *, paired: bool) -> Pair | None:
     """Its pair; for a task without any, its prompt and its target."""
     return example.pair if paired else Pair(example.prompt, example.prompt, example.target, "")
+
+
+def _pairs(examples: Sequence[Example], *, paired: bool) -> list[Pair]:
+    return [pair for pair in (_pair(e, paired=paired) for e in examples) if pair]
 
 
 def _check_ablation(config: TuneConfig, task: Task, examples: Sequence[Example]) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from ctviz.attribution.agreement import try_methods
 from ctviz.attribution.attribute import attribute
 from ctviz.attribution.gradients import SharedRun
 from ctviz.circuits.scores import Circuit, Scores
@@ -59,7 +60,11 @@ class TuningState:
 
 
 class Tuning:
-    """One run of the loop. Iterating yields a StepRecord a step, a Snapshot now and then, and a
+    """One run of the loop. ``attribution`` is what an earlier part of the run, or another run on
+    the same untuned model, has found out about the methods to score edges
+    (`ctviz.attribution.agreement.Trial.about`), and ``others`` about the tasks that it can do.
+
+    Iterating yields a StepRecord a step, a Snapshot now and then, and a
     Notice when something was done otherwise than asked.
 
     Raises OutOfRange if the circuit is larger than the graph, BadTask if no example fits,
@@ -69,7 +74,12 @@ class Tuning:
     """
 
     def __init__(
-        self, loaded: Loaded, config: TuneConfig, *, others: Sequence[str] | None = None
+        self,
+        loaded: Loaded,
+        config: TuneConfig,
+        *,
+        others: Sequence[str] | None = None,
+        attribution: Mapping[str, Any] | None = None,
     ) -> None:
         self.loaded, self.config = loaded, config
         self.anatomy = anatomy = loaded.anatomy
@@ -77,6 +87,7 @@ class Tuning:
         self.dataset = make_dataset(loaded, config)
         # of the model as it is now, untuned
         self.retention = Retention(loaded, self.dataset.task, config, others=others)
+        self.attribution = dict(attribution or self._try_methods())
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so
         first = self.dataset.train_pairs[: config.first_pairs]
@@ -88,6 +99,19 @@ class Tuning:
         self.micro = config.micro_batch or config.batch_size
         self.notices: list[str] = []
         self.shared: SharedRun | None = None  # the clean run of this step's discovery
+
+    def _try_methods(self) -> dict[str, Any]:
+        """The method that scores edges, and how well it agrees with exact patching."""
+        asked, config = self.config.attribution, self.config
+        trial = try_methods(
+            self.anatomy,
+            self.dataset.score_pairs,
+            asked=None if asked == "auto" else asked,
+            ablation=config.ablation,
+            metric=self.dataset.metric,
+            seed=config.examples_seed,
+        )
+        return trial.about()
 
     def _make_optimizer(self, views: list[Tensor]) -> torch.optim.Optimizer:
         config = self.config
@@ -155,11 +179,12 @@ class Tuning:
         def scores(micro: int) -> Scores:
             if self.shared is not None:
                 self.optimizer.ask()
-            # else the plan finds room; with batches of one, dev pairs have to be told as well
+            # else the plan finds room; with batches of one, all pairs have to be told as well
             limit = micro if micro < max(2, config.batch_size) else None
             return attribute(
                 self.anatomy,
                 pairs,
+                method=self.attribution["method"],
                 ablation=config.ablation,
                 metric=self.dataset.metric,
                 micro_batch=limit,
@@ -173,6 +198,7 @@ class Tuning:
         config = self.config
         return (
             config.method == "circuit"
+            and self.attribution["method"] == "eap"
             and config.objective == "target"
             and config.precision == "float32"
             and self.dataset.same
@@ -234,9 +260,9 @@ class Tuning:
             return grades_on_test(self.loaded, self.config, self.dataset, self.retention)
 
     def snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
-        """Discovery and evaluation on the dev examples, as the model is now."""
+        """Discovery, and evaluation on the dev examples, as the model is now."""
         with merged(self.anatomy):
-            scores = self.discover(self.dataset.dev_pairs)
+            scores = self.discover(self.dataset.score_pairs)
             return snapshot_of(
                 self.loaded,
                 self.config,

@@ -11,7 +11,7 @@ from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import UndefinedMetric
 from ctviz.inspection.probe import read_probe
-from ctviz.interventions.faithfulness import faithfulness, metric_of_model
+from ctviz.interventions.faithfulness import Evaluation, metric_of_model
 from ctviz.models.loading import Loaded
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Snapshot
@@ -44,7 +44,8 @@ def snapshot_of(
     step: int,
     tuned: Circuit | None,
 ) -> Snapshot:
-    """The snapshot of a step, from the scores of every edge on the dev pairs.
+    """The snapshot of a step, from the scores of every edge; what its circuit carries is measured
+    on the dev pairs.
 
     ``tuned``: the circuit that owned what this step moved, None if none did.
     """
@@ -62,14 +63,19 @@ def snapshot_of(
             "circuit": circuit_redundancy(circuit).values.astype(np.float32),
             "mass": mass.values.astype(np.float32),
         },
-        metrics=_metrics(loaded, config, dataset, retention, circuit),
+        metrics=_metrics(loaded, config, dataset, retention, circuit, step),
         probes=tuple(read_probe(loaded, pair) for pair in dataset.probe_pairs),
         error=None if scores.error is None else scores.error.astype(np.float32),
     )
 
 
 def _metrics(
-    loaded: Loaded, config: TuneConfig, dataset: Dataset, retention: Retention, circuit: Circuit
+    loaded: Loaded,
+    config: TuneConfig,
+    dataset: Dataset,
+    retention: Retention,
+    circuit: Circuit,
+    step: int,
 ) -> dict[str, float]:
     """Metric, grade, retention, and how much of the behaviour the circuit carries."""
     each = metric_of_model(loaded.anatomy, dataset.dev_pairs, metric=dataset.metric)
@@ -79,14 +85,11 @@ def _metrics(
         **retention.measure(),
     }
     try:
-        found = faithfulness(
-            loaded.anatomy,
-            dataset.dev_pairs,
-            circuit,
-            ablation=config.ablation,
-            metric=dataset.metric,
-            seed=config.seed,
-            draws=config.draws,
+        evaluation = Evaluation(
+            loaded.anatomy, dataset.dev_pairs, ablation=config.ablation, metric=dataset.metric
+        )
+        found = evaluation.compare(
+            circuit, seed=config.seed, draws=config.draws, kind=config.random, step=step
         )
     except UndefinedMetric:
         return metrics  # clean and corrupt do not differ any more: no number beats a wrong one
@@ -95,4 +98,6 @@ def _metrics(
         "faithfulness": found.faithfulness,
         "faithfulness_error": found.error,
         "random_faithfulness": found.random,
+        "random_low": found.random_low,
+        "random_high": found.random_high,
     }

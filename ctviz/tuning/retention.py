@@ -27,7 +27,9 @@ class Retention:
     """Remembers what the untuned model does, and measures what is left of it.
 
     ``perplexity``: of the general English that ships with ctviz, exp of the mean cross-entropy of
-    its tokens, in windows. ``retention_kl``: KL(untuned || model) in nats a token, mean over the
+    its tokens, in windows; absent if the untuned model knows that no better than by guessing among
+    the tokens of its vocabulary, as the bundled model does, which has never seen most of the words.
+     ``retention_kl``: KL(untuned || model) in nats a token, mean over the
     tokens of neutral prompts; 0 at step 0. ``other_accuracy``: mean accuracy on those of the
     config's ``other_tasks`` that the untuned model does better than by chance, as ``other.<task>``
     says for each; absent if there is none. ``others`` are these tasks, where they are known
@@ -49,6 +51,7 @@ class Retention:
             for text in neutral_texts(config.retention_prompts)
         ]
         self._untuned = [self._distribution(ids) for ids in self._prompts]
+        self._reads_english = self.perplexity(thorough=False) < loaded.model.config.vocab_size
         asked = [key for key in config.other_tasks if key != task.key and key not in task.rivals]
         self._others = {
             key: examples
@@ -66,7 +69,9 @@ class Retention:
         """The numbers, of the model as it is now; ``thorough``: on more text and more examples."""
         config = self._config
         n = config.retention_test_examples if thorough else config.retention_examples
-        found = {"retention_kl": self.divergence(), "perplexity": self.perplexity(thorough)}
+        found = {"retention_kl": self.divergence()}
+        if self._reads_english:
+            found["perplexity"] = self.perplexity(thorough)
         for task, examples in self._others.items():
             result = grade(self._loaded, TASKS[task], examples[:n])
             found[f"other.{task}"] = result["accuracy"]

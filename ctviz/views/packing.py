@@ -71,6 +71,7 @@ def pack(
         "method": timeline.method,
         "metric": timeline.metric,
         "state": timeline.state,
+        "ablation": timeline.ablation,
         "examples": int(timeline.examples),
         "source": timeline.source,
         "n_edges": int(timeline.n_edges),

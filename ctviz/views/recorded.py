@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ctviz.circuits.graph import Graph
+from ctviz.circuits.random_circuits import RANDOM_NAMES
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import CtvizError, DamagedRun
@@ -28,26 +29,36 @@ from ctviz.runs.config import METHOD_NAMES, TuneConfig
 from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
 from ctviz.runs.snapshot import Snapshot
+from ctviz.tasks.files.rows import counted
 from ctviz.views.packing import pack
 from ctviz.views.timeline import Curve, Probe, Timeline
 
-__all__ = ["RUNS", "packed", "read_once", "recorded"]
+__all__ = ["RUNS", "packed", "read_once", "recorded", "score_source"]
 
 SNAPSHOTS = 512  # kept as they were read
 RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
 
 FAITHFUL = "share of the behaviour that the circuit alone carries, on {dev}"
+RANDOMLY = "the same share of {random}, mean, on {dev}"
 KL = "mean KL a token on neutral text, untuned model against this one, at each snapshot"
 DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
+
+QUALITY = (
+    "faithfulness",
+    "random_faithfulness",
+    "faithfulness_error",
+    "random_low",
+    "random_high",
+)
 
 CURVES = (
     # column, label, panel, kind, where the numbers come from
     ("metric", "metric", "metric", "main", "mean of {metric} over {dev}, at each snapshot"),
     ("faithfulness", "circuit", "faithfulness", "main", FAITHFUL),
-    ("random_faithfulness", "random circuit", "faithfulness", "reference", FAITHFUL),
+    ("random_faithfulness", "random circuit", "faithfulness", "reference", RANDOMLY),
     ("retention_kl", "KL from the untuned model", "retention", "main", KL),
     ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
-    ("{judged_by}", "{judged_by}", "grade", "main", "the task's own grade on {dev}"),
+    ("{judged_by}", "{judged_by}", "grade", "main", "the task's own grade on {examples}"),
     ("other_accuracy", "mean", "others", "main", "other tasks that the untuned model could do"),
     ("perplexity", "on English text", "perplexity", "main", "on held-out text, at each snapshot"),
     ("outside_moved", "parts", "drift", "main", DRIFT),
@@ -111,10 +122,13 @@ def _state(
 ) -> _State:
     config, about = run.config, run.about
     snapshots = tuple(run.snapshots(damaged=damaged, read=read_once))
+    _, judged = _pairs(about, config)
     words = {
         "metric": about["task"]["metric"],
-        "dev": f"{about['examples']} dev pairs",
+        "dev": judged,
+        "examples": counted(about["examples"], "dev example"),
         "judged_by": about["task"].get("judged_by", "accuracy"),
+        "random": _randomly(config),
     }
     last = snapshots[-1].step if snapshots else -1
     curves = _curves(run.metrics(), last, words, _made_by(run.id, config))
@@ -135,6 +149,45 @@ def _state(
     )
 
 
+def _pairs(about: Mapping[str, Any], config: TuneConfig) -> tuple[str, str]:
+    """On what edges were scored and circuits judged; runs of before this was kept counted the dev
+    examples, with or without a pair.
+    """
+    if "pairs" not in about:
+        both = counted(about["examples"], "dev example")
+        return both, both
+    pairs = about["pairs"]
+    return (
+        counted(pairs["scored"], f"{config.scored_on} pair"),
+        counted(pairs["judged"], "dev pair"),
+    )
+
+
+def score_source(about: Mapping[str, Any], config: TuneConfig) -> str:
+    """What a run's edges were scored by, and on what; ``about`` is its ``run.json``."""
+    integrated = about.get("attribution", {}).get("method") == "eap-ig"
+    more = " with integrated gradients" if integrated else ""
+    scored, _ = _pairs(about, config)
+    return f"edge attribution patching{more} on {scored}, {config.ablation} ablation"
+
+
+def _agreement(about: Mapping[str, Any]) -> str:
+    """How the scores agreed with exact patching, if that was tried."""
+    found = about.get("attribution", {})
+    value = found.get("correlation", {}).get(found.get("method"))
+    if value is None:
+        return ""
+    return (
+        f". Correlation with exactly patching {found['nodes']} nodes of the untuned model on "
+        f"{counted(found['pairs'], 'pair')}: {value:.2f}"
+    )
+
+
+def _randomly(config: TuneConfig) -> str:
+    """The random circuits of a snapshot."""
+    return f"{config.draws} {RANDOM_NAMES[config.random][config.draws == 1]}"
+
+
 def _made_by(run: str, config: TuneConfig) -> str:
     return f"run {run}, {METHOD_NAMES[config.method]}, seed {config.seed}"
 
@@ -142,7 +195,8 @@ def _made_by(run: str, config: TuneConfig) -> str:
 @lru_cache(maxsize=RUNS)
 def _timeline(now: _State) -> Timeline:
     snapshots, graph, config, about = now.snapshots, now.graph, now.config, now.about
-    count, dev = len(snapshots), f"{about['examples']} dev pairs"
+    count, (scored, judged) = len(snapshots), _pairs(about, config)
+    source = score_source(about, config)
     tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, len(graph.nodes))
     made = _made_by(now.run, config)
     return Timeline(
@@ -154,9 +208,7 @@ def _timeline(now: _State) -> Timeline:
         metric=about["task"]["metric"],
         state=now.state,
         examples=about["examples"],
-        source=(
-            f"edge attribution patching on {dev}, {config.ablation} ablation, seed {config.seed}"
-        ),
+        source=f"{source}, seed {config.seed}",
         graph=graph,
         n_edges=config.edges,
         steps=[s.step for s in snapshots],
@@ -170,13 +222,15 @@ def _timeline(now: _State) -> Timeline:
         curves=now.curves,
         probes=_probes(snapshots),
         errors=_errors(snapshots, graph),
-        split=_split(snapshots, graph),
+        split=_split(snapshots, graph, config.tau),
         quality=_quality(snapshots),
+        ablation=config.ablation,
         groups=now.groups,
         provenance={
-            "scores": f"edge attribution patching on {dev}, {config.ablation} ablation; {made}",
-            "redundancy": f"from the scores and the circuit of this step, {dev}; {made}",
-            "quality": f"measured by running the circuit alone on {dev}; {made}",
+            "scores": f"{source}; {made}{_agreement(about)}",
+            "redundancy": f"from the scores and the circuit of this step, {scored}; {made}",
+            "quality": f"measured by running the circuit alone on {judged}; {made}",
+            "random": _randomly(config),
             "probes": f"one prompt, run at every snapshot; {made}",
         },
     )
@@ -185,11 +239,11 @@ def _timeline(now: _State) -> Timeline:
 _BY_INPUT: WeakKeyDictionary[Snapshot, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
 
-def _inputs(snapshot: Snapshot, graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+def _inputs(snapshot: Snapshot, graph: Graph, tau: float) -> tuple[np.ndarray, np.ndarray]:
     """float [head, 3] by the estimators circuit and mass, made once for each snapshot."""
     if snapshot not in _BY_INPUT:
         circuit = circuit_redundancy(Circuit(graph, snapshot.circuit))
-        mass = mass_redundancy(Scores(graph, np.nan_to_num(snapshot.scores)))
+        mass = mass_redundancy(Scores(graph, np.nan_to_num(snapshot.scores)), tau=tau)
         _BY_INPUT[snapshot] = circuit.by_input(), mass.by_input()
     return _BY_INPUT[snapshot]
 
@@ -218,9 +272,9 @@ def _errors(snapshots: Sequence[Snapshot], graph: Graph) -> np.ndarray | None:
     return np.stack([unknown if s.error is None else s.error for s in snapshots])
 
 
-def _split(snapshots: Sequence[Snapshot], graph: Graph) -> dict[str, np.ndarray]:
+def _split(snapshots: Sequence[Snapshot], graph: Graph, tau: float) -> dict[str, np.ndarray]:
     """float32 [T, head, 3] by estimator: redundancy of each head's query, key and value."""
-    both = [_inputs(s, graph) for s in snapshots]
+    both = [_inputs(s, graph, tau) for s in snapshots]
     shape = (graph.n_layers * graph.n_heads, 3)
     return {
         "circuit": _stack([circuit for circuit, _ in both], shape, np.float32),
@@ -229,10 +283,9 @@ def _split(snapshots: Sequence[Snapshot], graph: Graph) -> dict[str, np.ndarray]
 
 
 def _quality(snapshots: Sequence[Snapshot]) -> np.ndarray:
-    """float [T, 3]: faithfulness, random circuits', standard error of the first; NaN if unknown."""
-    names = ("faithfulness", "random_faithfulness", "faithfulness_error")
-    rows = [[_number(s.metrics.get(name)) for name in names] for s in snapshots]
-    return np.array(rows, dtype=float).reshape(len(snapshots), 3)
+    """float [T, 5]: what `Timeline.quality` says; NaN if unknown."""
+    rows = [[_number(s.metrics.get(name)) for name in QUALITY] for s in snapshots]
+    return np.array(rows, dtype=float).reshape(len(snapshots), len(QUALITY))
 
 
 def _number(value: float | None) -> float:

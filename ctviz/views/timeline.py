@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from ctviz.circuits.choices import Ablation
 from ctviz.circuits.graph import Graph
 from ctviz.runs.groups import NodeGroup
 
@@ -63,10 +64,12 @@ class Timeline:
     computed, and ``metric`` names what they are in units of.
 
     ``errors``: the scores' standard errors, float [T, source, slot]; ``split``: float [T, head, 3]
-    by estimator, the redundancy of each head's query, key and value; ``quality``: float [T, 3],
-    faithfulness, that of random circuits of the size, and the standard error of the first; each
-    None where it is not known. ``groups``: named sets of nodes. ``provenance``: sentences that say
-    where numbers come from, by what they are (``scores``, ``redundancy``, ``quality``, ``probes``).
+    by estimator, the redundancy of each head's query, key and value; ``quality``: float [T, 5],
+    faithfulness, that of random circuits of the size, the standard error of the first, and the
+    lowest and the highest of the random ones; each None where it is not known. ``ablation`` says
+    what was corrupted how. ``groups``: named sets of nodes. ``provenance``: sentences that say
+    where numbers come from, by what they are (``scores``, ``redundancy``, ``quality``,
+    ``probes``), and which random circuits those are (``random``).
     """
 
     run: str
@@ -90,6 +93,7 @@ class Timeline:
     errors: np.ndarray | None = None
     split: dict[str, np.ndarray] | None = None
     quality: np.ndarray | None = None
+    ablation: Ablation = "counterfactual"
     groups: tuple[NodeGroup, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
 
@@ -107,7 +111,7 @@ class Timeline:
         for key, values in (self.split or {}).items():
             _check(f"split {key!r}", values, (n_snapshots, graph.n_layers * graph.n_heads, 3))
         if self.quality is not None:
-            _check("quality", self.quality, (n_snapshots, 3))
+            _check("quality", self.quality, (n_snapshots, 5))
         for probe in self.probes:
             n, label = len(probe.tokens), f"of probe {probe.label!r}"
             heads = (n_snapshots, graph.n_layers, graph.n_heads, n, n)

@@ -14,7 +14,8 @@ from ctviz.attribution.exact import exact_nodes
 from ctviz.attribution.gradients import read_gradients
 from ctviz.attribution.plan import Plan
 from ctviz.circuits.choices import ABLATIONS
-from ctviz.circuits.scores import Circuit, random_circuit
+from ctviz.circuits.random_circuits import random_circuit
+from ctviz.circuits.scores import Circuit
 from ctviz.errors import UnsupportedModel
 from ctviz.interventions.ablation import corrupt_writes, source_means
 from ctviz.interventions.faithfulness import PatchedRun, metric_of_circuit, metric_of_model

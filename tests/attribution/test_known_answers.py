@@ -14,7 +14,7 @@ import torch
 from ctviz.attribution.attribute import attribute
 from ctviz.circuits.scores import Circuit
 from ctviz.cli import main
-from ctviz.interventions.faithfulness import faithfulness, metric_of_circuit, metric_of_model
+from ctviz.interventions.faithfulness import Evaluation, metric_of_circuit, metric_of_model
 from ctviz.models.handmade import KNOWN_ANSWERS, KnownAnswer
 from ctviz.models.known import KNOWN
 from ctviz.models.loading import Loaded, fetch, load
@@ -180,7 +180,8 @@ def test_corrupting_one_edge_hurts_exactly_if_it_is_a_true_one(case):
 
 
 def test_the_true_circuit_alone_does_the_task(case):
-    found = faithfulness(case.loaded.anatomy, case.batch, Circuit(case.known.graph, case.true))
+    evaluation = Evaluation(case.loaded.anatomy, case.batch)
+    found = evaluation.compare(Circuit(case.known.graph, case.true), seed=0, draws=2)
     assert found.faithfulness == pytest.approx(1, abs=1e-5)
 
 

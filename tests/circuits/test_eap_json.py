@@ -50,7 +50,8 @@ def write(path: Path, content: Any) -> Path:
 
 @pytest.mark.parametrize("older", [False, True])
 def test_both_forms_of_eap_ig_are_read(tmp_path, older):
-    found, inside = load_eap_json(write(tmp_path / "graph.json", foreign(older=older)))
+    read = load_eap_json(write(tmp_path / "graph.json", foreign(older=older)))
+    found, inside = read.scores, read.circuit
     assert found is not None
     graph = found.graph
     assert graph == inside.graph == Graph(1, 1)
@@ -63,7 +64,8 @@ def test_both_forms_of_eap_ig_are_read(tmp_path, older):
 
 def test_what_is_written_has_the_form_of_eap_ig(tmp_path):
     path = tmp_path / "graph.json"
-    found, inside = load_eap_json(write(path, foreign()))
+    read = load_eap_json(write(path, foreign()))
+    found, inside = read.scores, read.circuit
     assert found is not None
     save_eap_json(path, found, inside, d_model=8)
     written, expected = json.loads(path.read_text()), foreign()
@@ -101,13 +103,15 @@ def test_a_shared_edge_is_written_for_each_head_with_an_equal_share(tmp_path):
     assert edges["input->a0.h2<k>"] == edges["input->a0.h3<k>"] == {"score": 1.5, "in_graph": True}
     assert edges["input->a0.h0<k>"] == {"score": 0.0, "in_graph": False}
     assert edges["input->a0.h0<q>"] == {"score": 1.0, "in_graph": False}
-    back, _ = load_eap_json(path)
+    read = load_eap_json(path)
+    back = read.scores
     assert back is not None
     assert back.graph == graph
     assert back.values[graph.edge("input->a0.g1<k>")] == 3.0
 
     del content["cfg"]["n_kv_heads"]
-    plain, inside = load_eap_json(write(path, content))
+    read = load_eap_json(write(path, content))
+    plain, inside = read.scores, read.circuit
     assert plain is not None
     assert plain.graph == Graph(1, 4)
     assert plain.values[plain.graph.edge("input->a0.h3<k>")] == 1.5
@@ -129,7 +133,8 @@ def test_a_round_trip_is_exact(tmp_path_factory, shape, seed, data):
     found = Scores(graph, values)
     inside = top_edges(found, data.draw(st.integers(1, graph.n_edges)))
     save_eap_json(path, found, inside)
-    back, mask = load_eap_json(path)
+    read = load_eap_json(path)
+    back, mask = read.scores, read.circuit
     assert back is not None
     assert back.graph == mask.graph == graph
     assert (back.values == values).all()
@@ -139,7 +144,8 @@ def test_a_round_trip_is_exact(tmp_path_factory, shape, seed, data):
 def test_edges_that_are_not_listed_are_outside_with_score_zero(tmp_path):
     content = foreign()
     del content["edges"]["a0.h0->logits"]
-    found, inside = load_eap_json(write(tmp_path / "graph.json", content))
+    read = load_eap_json(write(tmp_path / "graph.json", content))
+    found, inside = read.scores, read.circuit
     assert found is not None
     assert found.values[found.graph.edge("a0.h0->logits")] == 0
     assert inside.edges() == ["input->a0.h0<v>"]
@@ -152,7 +158,8 @@ def test_a_file_of_membership_alone_has_no_scores(tmp_path, null):
         del edge["score"]
         if null:
             edge["score"] = None
-    found, inside = load_eap_json(write(tmp_path / "graph.json", content))
+    read = load_eap_json(write(tmp_path / "graph.json", content))
+    found, inside = read.scores, read.circuit
     assert found is None
     assert inside.n_edges == 2
 
@@ -222,14 +229,56 @@ def test_a_missing_or_binary_file_is_named(tmp_path):
         load_eap_json(tmp_path / "binary.json")
 
 
-def test_the_heads_of_a_group_must_agree(tmp_path):
+def test_the_heads_of_a_group_are_joined_and_counted(tmp_path):
+    """As TransformerLens with ungrouped keys and values writes them: each head by itself."""
     path = tmp_path / "graph.json"
     graph = Graph(1, 2, 1)
     save_eap_json(path, scores(graph), circuit("input->a0.g0<v>", graph=graph))
     content = json.loads(path.read_text())
     content["edges"]["input->a0.h1<v>"]["in_graph"] = False
-    with pytest.raises(BadCircuitFile, match=r"share edge 'input->a0\.g0<v>'"):
+    content["edges"]["input->a0.h0<v>"]["score"] = 0.25
+    content["edges"]["input->a0.h1<v>"]["score"] = -2.0
+    del content["cfg"]["n_kv_heads"]
+    read = load_eap_json(write(path, content), n_kv_heads=1)
+    assert (read.joined, read.circuit.edges()) == (1, ["input->a0.g0<v>"])
+    column = graph.slot_names.index("a0.g0<v>")
+    assert read.scores.values[0, column] == -1.75
+    assert read.found_on is None
+    alone = load_eap_json(path)  # of a model in which each head has its own
+    assert (alone.joined, alone.circuit.edges()) == (0, ["input->a0.h0<v>"])
+
+
+def test_what_a_circuit_was_found_on_goes_with_it(tmp_path):
+    path = tmp_path / "graph.json"
+    about = {"task": "sva", "scored_split": "train", "seed": 3}
+    save_eap_json(path, scores(), circuit(), found_on=about)
+    assert load_eap_json(path).found_on == about
+    content = json.loads(path.read_text())
+    content["found_on"] = 3
+    with pytest.raises(BadCircuitFile, match="found_on is a int"):
         load_eap_json(write(path, content))
+
+
+def test_scores_of_each_head_are_written_as_they_are(tmp_path):
+    path, graph = tmp_path / "graph.json", Graph(2, 4, 2)
+    plain = Graph(2, 4)
+    each = np.where(plain.exists, np.arange(plain.exists.size).reshape(plain.exists.shape), 0.0)
+    slot_of, _ = graph.feed_pairs
+    sums = np.stack([each[:, slot_of == c].sum(axis=1) for c in range(len(graph.slots))], axis=1)
+    values = Scores(graph, sums.astype(np.float32))
+    save_eap_json(path, values, Circuit(graph, graph.exists), ungrouped=each)
+    kept = json.loads(path.read_text())["edges"]
+    for row, column in np.argwhere(plain.exists):
+        assert kept[plain.edge_name(row, column)]["score"] == each[row, column]
+    np.testing.assert_allclose(load_eap_json(path).scores.values, sums, rtol=1e-6)
+    with pytest.raises(ValueError, match="ungrouped scores are"):
+        save_eap_json(path, values, Circuit(graph, graph.exists), ungrouped=sums)
+
+
+def test_shared_scores_must_be_finite_together(tmp_path):
+    path = tmp_path / "graph.json"
+    graph = Graph(1, 2, 1)
+    save_eap_json(path, scores(graph), circuit("input->a0.g0<v>", graph=graph))
     content = json.loads(path.read_text())
     content["edges"]["input->a0.h1<v>"]["in_graph"] = True
     for head in (0, 1):

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctviz.circuits.graph import Graph
+from ctviz.circuits.random_circuits import random_circuit
 from ctviz.circuits.redundancy import Redundancy, circuit_redundancy, mass_redundancy
-from ctviz.circuits.scores import Scores, random_circuit
+from ctviz.circuits.scores import Scores
 from ctviz.errors import OutOfRange, UnknownName
 from tests.small_graph import GRAPH, circuit, scores
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctviz.circuits.scores import Circuit, Scores, random_circuit
+from ctviz.circuits.random_circuits import random_circuit
+from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import OutOfRange, UndefinedMetric
 from tests.small_graph import GRAPH, circuit, scores
 

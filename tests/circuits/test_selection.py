@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ctviz.circuits.graph import Graph
-from ctviz.circuits.scores import Scores, random_circuit
+from ctviz.circuits.random_circuits import random_circuit
+from ctviz.circuits.scores import Scores
 from ctviz.circuits.selection import (
     SELECTIONS,
     greedy_edges,

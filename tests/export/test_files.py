@@ -337,7 +337,8 @@ def test_the_circuit_is_that_of_the_nearest_snapshot(sample, tmp_path):
     made = circuit_file(sample, 25)
     assert (made.step, made.d_model) == (24, 128)
     (tmp_path / "c.json").write_bytes(made.content)
-    scores, circuit = load_eap_json(tmp_path / "c.json")
+    read = load_eap_json(tmp_path / "c.json")
+    scores, circuit = read.scores, read.circuit
     stored = next(s for s in sample.snapshots() if s.step == 24)
     assert np.array_equal(scores.values, stored.scores)
     assert np.array_equal(circuit.mask, stored.circuit)

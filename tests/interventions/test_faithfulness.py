@@ -12,8 +12,9 @@ import torch
 from ctviz.attribution.attribute import attribute, exact_node_scores
 from ctviz.circuits.choices import ABLATIONS, ATTRIBUTIONS, METRICS
 from ctviz.circuits.graph import Graph
+from ctviz.circuits.random_circuits import random_circuit
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
-from ctviz.circuits.scores import Circuit, Scores, random_circuit
+from ctviz.circuits.scores import Circuit, Scores
 from ctviz.circuits.selection import prune_dead_ends, top_edges
 from ctviz.errors import BadTask, OutOfRange, UndefinedMetric, UnknownName
 from ctviz.interventions.audit import audit
@@ -26,7 +27,6 @@ from ctviz.interventions.curve import (
 from ctviz.interventions.faithfulness import (
     Evaluation,
     Share,
-    faithfulness,
     metric_of_circuit,
     metric_of_model,
 )
@@ -137,20 +137,23 @@ def test_minimality_is_what_the_circuit_loses_without_the_edge(evaluation):
 def test_random_circuits_are_given_with_mean_and_spread(gpt2, evaluation):
     n = gpt2.graph.n_edges * 3 // 4
     each = [
-        evaluation.faithfulness(random_circuit(gpt2.graph, n, seed=seed)).value
-        for seed in (7, 8, 9)
+        evaluation.faithfulness(random_circuit(gpt2.graph, n, seed=(7, 0, draw))).value
+        for draw in range(3)
     ]
     assert np.ptp(each) > 1e-3
-    assert evaluation.random(n, seed=7, draws=3) == each
     circuit = top_edges(attribute(gpt2, evaluation.batch), n)
-    found = faithfulness(gpt2, evaluation.batch, circuit, seed=7, draws=3)
+    found = evaluation.compare(circuit, seed=7, draws=3, kind="uniform")
     assert found.random == pytest.approx(np.mean(each), abs=1e-15)
     assert found.random_spread == pytest.approx(np.std(each, ddof=1), abs=1e-15)
+    assert (found.random_low, found.random_high) == (min(each), max(each))
     assert found.faithfulness == evaluation.faithfulness(circuit).value
-    one = faithfulness(gpt2, evaluation.batch, circuit, seed=7)
-    assert one.random == each[0]
+    one = evaluation.compare(circuit, seed=7, draws=1, kind="uniform")
+    assert one.random == one.random_low == one.random_high == each[0]
     assert np.isnan(one.random_spread)
-    assert evaluation.random(0, seed=0, draws=2) == [0.0, 0.0]
+    another = evaluation.compare(circuit, seed=7, draws=3, kind="uniform", step=10)
+    assert another.random != found.random  # not the same draw at every snapshot of a run
+    nothing = Circuit(gpt2.graph, np.zeros_like(gpt2.graph.exists))
+    assert evaluation.compare(nothing, seed=0, draws=2).random == 0.0
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -284,6 +287,7 @@ def test_an_audit_counts_and_tries_each_kind(evaluation, gpt2):
     assert [(row.which, row.edges, row.whole, row.draws) for row in found.rows] == [
         ("redundant", n - 12, True, 1),
         ("random", n - 12, False, 3),
+        ("redundant", (n - 12) // 2, False, 3),
         ("redundant", 12, False, 3),
         ("needed", 12, True, 1),
         ("random", 12, False, 3),
@@ -295,8 +299,10 @@ def test_an_audit_counts_and_tries_each_kind(evaluation, gpt2):
     assert lost == pytest.approx(1 - evaluation.faithfulness(Circuit(gpt2.graph, mask)).value)
     rest = evaluation.run(Circuit(gpt2.graph, gpt2.graph.exists & ~mask))
     needed = evaluation.share(evaluation.empty + evaluation.full - rest)
-    assert found.rows[3].change == needed.value
-    assert found.rows[3].spread == needed.error
+    assert found.rows[4].change == needed.value
+    assert found.rows[4].spread == needed.error
+    assert all(row.low <= row.change <= row.high for row in found.rows)
+    assert all((row.low < row.high) == (row.draws > 1) for row in found.rows)
     assert found.frame().equals(audit(evaluation, redundancy, draws=3, seed=5).frame())
     assert not found.frame().equals(audit(evaluation, redundancy, draws=3, seed=6).frame())
 
@@ -324,7 +330,11 @@ def test_an_audit_of_all_or_nothing_has_only_what_there_is(evaluation):
     nothing_needed = circuit_redundancy(empty(evaluation.graph))
     found = audit(evaluation, nothing_needed, "m0", draws=2)
     assert found.needed == 0
-    assert [(row.which, row.whole) for row in found.rows] == [("redundant", True), ("random", True)]
+    assert [(row.which, row.whole) for row in found.rows] == [
+        ("redundant", True),
+        ("random", True),
+        ("redundant", False),
+    ]
     whole = audit(evaluation, nothing_needed, draws=2).rows[0]
     assert whole.change == pytest.approx(1, abs=1e-9)
     nothing_redundant = audit(evaluation, circuit_redundancy(full(evaluation.graph)), "m0")

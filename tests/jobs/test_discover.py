@@ -143,9 +143,12 @@ def test_discover_with_each_ablation(ablation, ask, text):
 
 def test_discover_says_what_its_numbers_are(text):
     said = text("discover", "--edges", "20", *FEW)
-    assert "20 of 479 edges of tiny, sva, 4 dev pairs" in said
+    assert "20 of 479 edges of tiny, sva\n" in said
+    assert "circuit alone, on 4 dev pairs" in said
+    assert "found on 4 train pairs, by eap" in said
+    assert "correlation with exactly patching 20 nodes on 4 pairs: eap 0." in said
     assert "metric logit(agreeing verb) - logit(disagreeing verb): +" in said
-    assert "over 5 draws" in said
+    assert "5 random connected circuits of its size: " in said
     assert "score ± standard error, in units of the metric" in said
     assert "m3->logits" in said
     metric = text("discover", "--metric", "log_probability", *FEW)
@@ -164,7 +167,7 @@ def test_a_circuit_of_nothing_is_told_as_such(text, ask):
 
 
 def test_shares_of_next_to_nothing_are_told_as_such(text):
-    said = text("discover", "--task", "echo", "--metric", "log_probability", "--examples", "8")
+    said = text("discover", "--task", "echo", "--metric", "log_probability", "--examples", "4")
     assert "clean and corrupt hardly differ here" in said
     assert "hardly differ" not in text("discover", *FEW)
 
@@ -182,11 +185,13 @@ def test_one_pair_has_no_errors_but_an_answer(ask, text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["sva", "ioi"])
-def test_a_file_evaluates_to_what_was_discovered(task, ask):
+def test_a_file_evaluates_to_what_was_discovered(task, ask, text):
+    """On the dev pairs that judged it; test pairs are asked by default, and train pairs said."""
     setting = ("--task", task, "--metric", "probability_difference", *FEW)
     found = ask("discover", "--edges", "25", "--eap-json", *setting)
     file = Path(found["scores"]).with_name("circuit.json")
-    again = ask("evaluate", str(file), "--draws", str(found["draws"]), *setting)
+    assert (found["scored_split"], found["split"]) == ("train", "dev")
+    again = ask("evaluate", str(file), "--split", "dev", *setting)
     for key in (
         "faithfulness",
         "faithfulness_error",
@@ -201,6 +206,13 @@ def test_a_file_evaluates_to_what_was_discovered(task, ask):
     ):
         assert again[key] == pytest.approx(found[key], abs=1e-12), key
     assert "minimality" not in again
+    assert again["in_sample"] is False
+    other = ask("evaluate", str(file), *setting)
+    assert (other["split"], other["in_sample"]) == ("test", False)
+    assert other["metric_clean"] != found["metric_clean"]
+    assert "in sample" not in text("evaluate", str(file), *setting)
+    said = text("evaluate", str(file), "--split", "train", *setting)
+    assert "in sample: it was found on train pairs" in said
 
 
 def test_a_shared_edge_survives_the_file(tmp_path, tiny):
@@ -209,7 +221,7 @@ def test_a_shared_edge_survives_the_file(tmp_path, tiny):
     values = np.where(graph.exists, np.float32(0.5), np.float32(0))
     file = tmp_path / "grouped.json"
     save_eap_json(file, Scores(graph, values), Circuit(graph, graph.exists), d_model=8)
-    assert load_eap_json(file)[1].graph == graph
+    assert load_eap_json(file).circuit.graph == graph
     with pytest.raises(BadCircuitFile, match=r"2 layers of 4 heads \(2 key/value heads\)"):
         evaluate(tiny, Question(task="sva", examples=2), file)
 
@@ -379,7 +391,7 @@ BAD = [
     (("discover", "--select", "threshold", "--threshold", "-1"), "threshold is -1"),
     (("discover", "--select", "threshold", "--threshold", "nan"), "threshold is nan"),
     (("discover", "--examples", "0"), "examples is 0"),
-    (("discover", "--metric", "kl"), "Use the method eap-ig or exact"),
+    (("discover", "--method", "eap", "--metric", "kl"), "Use the method eap-ig or exact"),
     (("discover", "--task", UNEQUAL), "fits this model's tokenizer: clean and corrupt must"),
     (("discover", "--task", "svaa"), "Did you mean 'sva'"),
     (("discover", "--model", "nowhere"), "no model 'nowhere'"),
@@ -408,7 +420,7 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "says"), BAD, ids=[" ".join(case[0]) for case in BAD])
 def test_bad_input_is_one_line_and_leaves_nothing_behind(arguments, says, empty_folder, capsys):
-    pair = "clean,corrupt,answer,foil,split\nThe old keys,The key,are,is,dev\n"
+    pair = "clean,corrupt,answer,foil,split\nThe old keys,The key,are,is,train\n"
     given = {NOT_A_FOLDER: "", NOT_JSON: "{", "list.json": "[]", UNEQUAL: pair}
     for name, content in given.items():
         (empty_folder / name).write_text(content)
@@ -446,7 +458,7 @@ def test_wrong_usage_is_one_line_after_the_usage(arguments, says, empty_folder, 
 def test_a_folder_made_for_nothing_goes_and_one_that_was_there_stays(empty_folder):
     (empty_folder / "mine").mkdir()
     (empty_folder / UNEQUAL).write_text(
-        "clean,corrupt,answer,foil,split\nThe old keys,The key,are,is,dev\n"
+        "clean,corrupt,answer,foil,split\nThe old keys,The key,are,is,train\n"
     )
     wrong = ("discover", "--task", UNEQUAL)
     assert main([*wrong, "--out", "mine/new/deep"]) == 1

@@ -11,7 +11,7 @@ import torch
 from ctviz.attribution.attribute import attribute
 from ctviz.circuits.scores import Circuit
 from ctviz.circuits.selection import top_edges
-from ctviz.interventions.faithfulness import faithfulness, metric_of_circuit, metric_of_model
+from ctviz.interventions.faithfulness import Evaluation, metric_of_circuit, metric_of_model
 from ctviz.models.known import KNOWN
 from ctviz.models.loading import load
 from ctviz.runs.config import TuneConfig
@@ -56,7 +56,8 @@ def test_its_circuit_carries_agreement_and_the_identities_hold(loaded):
     full = Circuit(anatomy.graph, anatomy.graph.exists.copy())
     # float32 through 30 layers, and sums over 300 sources at each read
     np.testing.assert_allclose(metric_of_circuit(anatomy, batch, full), clean, atol=2e-3)
-    found = faithfulness(anatomy, batch, top_edges(attribute(anatomy, batch), 2000))
+    circuit = top_edges(attribute(anatomy, batch), 2000)
+    found = Evaluation(anatomy, batch).compare(circuit, seed=0, draws=1)
     assert found.faithfulness > 0.3 > abs(found.random)
 
 

@@ -67,7 +67,7 @@ def timeline() -> Timeline:
             ),
         ),
         errors=errors,
-        quality=np.array([[0.5, 0.1, 0.05], [9.0, 0.1, 4.0]]),
+        quality=np.array([[0.5, 0.1, 0.05, 0.0, 0.2], [9.0, 0.1, 4.0, 0.1, 0.1]]),
     )
 
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ctviz.circuits.scores import Circuit, random_circuit
+from ctviz.circuits.random_circuits import random_circuit
+from ctviz.circuits.scores import Circuit
 from ctviz.interventions.metric import BatchMetric
 from ctviz.models.anatomy import Anatomy
 from ctviz.tuning.ownership import (

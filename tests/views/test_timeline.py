@@ -158,14 +158,14 @@ def test_query_key_and_value_quality_and_groups_are_sent() -> None:
     run = timeline("gqa")
     heads = run.graph.n_layers * run.graph.n_heads
     split = np.linspace(0, 1, len(run.steps) * heads * 3).reshape(len(run.steps), heads, 3)
-    quality = np.full((len(run.steps), 3), np.nan)
-    quality[0] = [0.5, 0.01, 0.02]
+    quality = np.full((len(run.steps), 5), np.nan)
+    quality[0] = [0.5, 0.01, 0.02, 0.0, 0.03]
     group = NodeGroup("<i>pair</i>", ("m0", "m1"))
     changed = dataclasses.replace(run, split={"circuit": split}, quality=quality, groups=(group,))
     payload = pack(changed)
     back = unpack_redundancy(payload["split"]["circuit"], len(run.steps))
     np.testing.assert_allclose(back, split.reshape(len(run.steps), -1), atol=1e-5)
-    assert payload["quality"][:2] == [[0.5, 0.01, 0.02], [None, None, None]]
+    assert payload["quality"][:2] == [[0.5, 0.01, 0.02, 0.0, 0.03], [None] * 5]
     assert payload["groups"] == [{"name": "<i>pair</i>", "nodes": ["m0", "m1"]}]
 
 

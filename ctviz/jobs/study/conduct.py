@@ -53,7 +53,7 @@ def conduct(
     before anything is run.
     """
     study = study.located()
-    study.check_extras()
+    study.check_startable()
     from ctviz.jobs.study.report import write_report
 
     (folder / "runs").mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def _baseline(parent: Path) -> Baseline | None:
             continue
         if grades and first is not None and first.step == 0:
             others = [key.partition(".")[2] for key in grades if key.startswith("other.")]
-            return Baseline(first, grades, tuple(others))
+            return Baseline(first, grades, tuple(others), run.about.get("attribution"))
     return None
 
 

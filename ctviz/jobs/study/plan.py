@@ -93,11 +93,11 @@ class Study:
         }
         return TuneConfig.from_dict({**self.settings, "snapshot_every": every, **asked})
 
-    def check_extras(self) -> None:
+    def check_startable(self) -> None:
         """Raise MissingExtra if its report or a method needs packages that are not installed."""
         need("pictures", "A study's report")
         for trial in self.trials:
-            self.config(trial).check_extras()
+            self.config(trial).check_startable()
 
     def located(self) -> Study:
         """The same with a local model's folder and a task's file from the root."""
