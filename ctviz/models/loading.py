@@ -35,7 +35,7 @@ from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, KnownModel, located_model, resolve
 
-__all__ = ["Loaded", "fetch", "load", "pick_device"]
+__all__ = ["Loaded", "fetch", "load", "open_tokenizer", "pick_device", "said"]
 
 log = logging.getLogger(__name__)
 
@@ -118,10 +118,10 @@ def _from_name(
     if name in KNOWN and KNOWN[name].handmade:
         fetch(name)
     place = pick_device(device)
-    with _said(f"The model {name!r}"):
+    with said(f"The model {name!r}"):
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
         _check_family(config.model_type, name)
-        reader = _tokenizer(name if tokenizer is None else tokenizer)
+        reader = open_tokenizer(name if tokenizer is None else tokenizer)
         model = AutoModelForCausalLM.from_pretrained(
             where, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
@@ -153,7 +153,7 @@ def _from_memory(
         raise UnsupportedModel(
             f"This {kind} is spread over {', '.join(sorted(places))}. Load it on one device."
         )
-    reader = _tokenizer(tokenizer)
+    reader = open_tokenizer(tokenizer)
     if dtype is not None:
         model.to(dtype)  # type: ignore[arg-type]
     if device != "auto":
@@ -171,9 +171,14 @@ def _check_family(found: str, name: str) -> None:
         )
 
 
-def _tokenizer(
-    asked: str | os.PathLike[str] | PreTrainedTokenizerBase,
+def open_tokenizer(
+    asked: str | os.PathLike[str] | PreTrainedTokenizerBase, *, offline: bool = False
 ) -> PreTrainedTokenizerBase:
+    """A tokenizer by name, folder or hub id; one that is given is taken as it is.
+
+    ``offline``: a hub id from this machine's disk only. Raises UnknownName, MissingModel and
+    UnsupportedModel.
+    """
     if isinstance(asked, PreTrainedTokenizerBase):
         return asked
     if not isinstance(asked, str | os.PathLike):
@@ -184,8 +189,10 @@ def _tokenizer(
     name = os.fspath(asked)
     folder = Path(name).expanduser()
     where = str(folder) if name not in KNOWN and folder.is_dir() else resolve(name)
-    with _said(f"The tokenizer {name!r}"):
-        found = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+    with said(f"The tokenizer {name!r}"):
+        found = AutoTokenizer.from_pretrained(
+            where, trust_remote_code=False, local_files_only=offline
+        )
     if len(found) <= len(found.all_special_tokens):  # transformers makes one up from nothing
         raise MissingModel(
             f"{where} has no tokenizer. Give one as tokenizer=: a tokenizer, or the name or folder "
@@ -195,7 +202,7 @@ def _tokenizer(
 
 
 @contextmanager
-def _said(what: str) -> Iterator[None]:
+def said(what: str) -> Iterator[None]:
     """Errors of transformers as ours."""
     try:
         yield

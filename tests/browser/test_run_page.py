@@ -16,13 +16,13 @@ from playwright.sync_api import Locator, expect
 
 from ctviz import paths
 from ctviz.models.handmade import KNOWN_ANSWERS
+from ctviz.models.loading import open_tokenizer
 from ctviz.pages.settings import PRESETS, usual_settings
 from ctviz.pages.uploaded_file import UploadedFile, keep, mend
 from ctviz.runs import Run
 from ctviz.runs.config import PAPER, TuneConfig
 from ctviz.tasks import TASKS
 from ctviz.tasks.files.check import check
-from ctviz.tasks.tokens import open_tokenizer
 from tests.browser.driving import Player, choose, only_run, serve_app, wait_until
 
 THINGS = ("hat", "coat", "door", "cup", "lamp", "shoe", "bag", "ring", "boat", "bird")

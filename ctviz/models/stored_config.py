@@ -8,19 +8,7 @@ from typing import Any
 
 from ctviz.models.known import resolve
 
-__all__ = ["context_of", "stored_config"]
-
-NAMES = ("max_position_embeddings", "n_positions")  # the same thing, by family
-
-
-def context_of(model: str) -> int | None:
-    """The most tokens that a model reads, by its config on this machine's disk.
-
-    None if the config is not here or does not say. Raises what `ctviz.models.known.resolve` raises.
-    """
-    about = stored_config(model)
-    values = [about.get(name) for name in NAMES]
-    return next((value for value in values if isinstance(value, int)), None)
+__all__ = ["stored_config"]
 
 
 def stored_config(model: str) -> dict[str, Any]:
