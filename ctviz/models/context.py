@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-from ctviz.models.known import resolve
+from ctviz.models.places import place_of
+from ctviz.models.stored import stored_json
 
 __all__ = ["context_of", "stored_config"]
 
@@ -16,7 +15,8 @@ NAMES = ("max_position_embeddings", "n_positions")  # the same thing, by family
 def context_of(model: str) -> int | None:
     """The most tokens that a model reads, by its config on this machine's disk.
 
-    None if the config is not here or does not say. Raises what `ctviz.models.known.resolve` raises.
+    None if the config is not here or does not say. Raises what `ctviz.models.places.place_of`
+    raises.
     """
     about = stored_config(model)
     values = [about.get(name) for name in NAMES]
@@ -24,19 +24,8 @@ def context_of(model: str) -> int | None:
 
 
 def stored_config(model: str) -> dict[str, Any]:
-    """A model's config on this machine's disk, empty if it is not here.
+    """A model's config on this machine's disk, an adapter's base's; empty if it is not here.
 
-    Raises what `ctviz.models.known.resolve` raises.
+    Raises what `ctviz.models.places.place_of` raises.
     """
-    where = resolve(model)
-    file = Path(where).expanduser() / "config.json"
-    if not file.is_file() and where.count("/") == 1:
-        from huggingface_hub import try_to_load_from_cache
-
-        found = try_to_load_from_cache(where, "config.json")
-        file = Path(found) if isinstance(found, str) else file
-    try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return about if isinstance(about, dict) else {}
+    return stored_json(place_of(model).weights, "config.json")
