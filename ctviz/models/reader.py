@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from ctviz.errors import MissingModel
-from ctviz.models.known import KNOWN, resolve
-from ctviz.models.loading import fetch, open_tokenizer, said
+from ctviz.models.explaining import said
+from ctviz.models.fetching import fetch
+from ctviz.models.known import KNOWN
+from ctviz.models.loading import own_tokenizer
+from ctviz.models.places import place_of
+from ctviz.models.stored import stored_file
 
 __all__ = ["Reader", "open_reader"]
 
@@ -32,24 +34,21 @@ def open_reader(model: str) -> Reader:
     """What a model by name, folder or hub id reads, from this machine's disk.
 
     A hand-made model is built first if it is not stored yet. Raises UnknownName for a name that is
-    none, and MissingModel if the model's config or tokenizer is not here.
+    none, MissingModel if the model's config or tokenizer is not here, and UnsupportedModel.
     """
-    where = resolve(model)
     if model in KNOWN and KNOWN[model].handmade:
         fetch(model)
-    folder = Path(where).expanduser()
-    stored = folder.is_dir() or isinstance(try_to_load_from_cache(where, "config.json"), str)
-    if not stored:
+    place = place_of(model)
+    if stored_file(place.weights, "config.json") is None:
         raise MissingModel(
             f"The tokenizer of {model} is not on this machine, and checking a file needs it. "
             f"`ctviz models fetch {model}` brings a known model, discovering on it a model of the "
-            "hub."
+            "hub; a local folder needs a config.json."
         )
-    with said(f"The config of {model!r}"):
+    tokenizer = own_tokenizer(model, place, offline=True)
+    with said(f"The config of {model!r}", place.weights):
         config = AutoConfig.from_pretrained(
-            str(folder) if folder.is_dir() else where,
-            trust_remote_code=False,
-            local_files_only=True,
+            place.weights, trust_remote_code=False, local_files_only=True
         )
     longest = getattr(config, "max_position_embeddings", None)
-    return Reader(open_tokenizer(model, offline=True), longest, config.get_text_config().vocab_size)
+    return Reader(tokenizer, longest, config.get_text_config().vocab_size)

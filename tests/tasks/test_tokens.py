@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ctviz.models.loading import open_tokenizer
+from ctviz.models.reader import open_reader
 from ctviz.tasks.example import Pair
 from ctviz.tasks.tokens import Tokens, pair_problem
 
@@ -25,11 +25,11 @@ class TestPairs:
         ],
     )
     def test_why_a_pair_cannot_be_used(self, pair, why):
-        found = pair_problem(Tokens(open_tokenizer("tiny")).cut(pair), longest=64)
+        found = pair_problem(Tokens(open_reader("tiny").tokenizer).cut(pair), longest=64)
         assert why in found if why else not found
 
     def test_a_pair_is_cut_where_answer_and_foil_part(self):
-        tokens = Tokens(open_tokenizer("tiny"))
+        tokens = Tokens(open_reader("tiny").tokenizer)
         parts = tokens.cut(Pair("The keys", "The key", " the keys are", " the key"))
         the, keys, are, key = (
             tokens.continuation("The", w)[0] for w in (" the", " keys", " are", " key")
