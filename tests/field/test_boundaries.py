@@ -199,7 +199,7 @@ class TestTwoBeginnings:
     def test_the_check_says_how_many_prompts_begin_twice(self, tmp_path):
         name = jsonl(tmp_path / "a.jsonl", [as_row(self.TWICE), as_row(PAIRS[1])])
         (note,) = check(name, sentencepiece(), longest=64).notes
-        assert note.startswith("1 prompt begins with <s> twice")
+        assert note.startswith("2 prompts begin with <s> twice")
         assert check(name, sentencepiece(bos=False), longest=64).notes == ()
 
     def test_discovery_and_tuning_say_it(self, tmp_path, caplog):
@@ -225,7 +225,8 @@ def test_a_foil_that_goes_on_is_noted_as_an_answer_is(tmp_path):
     ]
     notes = " ".join(check(jsonl(tmp_path / "a.jsonl", rows), byte_level(), longest=64).notes)
     assert "In 1 example the answer has more tokens after the one" in notes
-    assert "In 2 examples the foil has more tokens after the one" in notes
+    assert "In 2 examples the foil has more tokens after the one that is compared" in notes
+    assert "such as ' ' of ' zzz'" in notes
 
 
 class TestIdsWithoutEmbedding:
