@@ -134,6 +134,11 @@ class Fitting:
     pairs: tuple[Pair, ...]
     dropped: tuple[tuple[Pair, str], ...]
 
+    @property
+    def first_dropped(self) -> str:
+        """The first of ``dropped`` in words; empty if there is none."""
+        return f"{self.dropped[0][0].clean!r}: {self.dropped[0][1]}" if self.dropped else ""
+
 
 def fitting(
     pairs: Sequence[Pair],
@@ -160,19 +165,20 @@ def fitting(
             dropped.append((pair, reason))
         else:
             kept.append(pair)
+    found = Fitting(tuple(kept), tuple(dropped))
     if not kept:
-        if pairs and not any(tokens.prompt(pair.clean) for pair, _ in dropped):
+        if pairs and not any(tokens.continuation("", pair.clean) for pair, _ in dropped):
             raise BadTask(
                 f"The tokenizer makes no tokens of any of {len(dropped)} prompts, the first of "
-                f"them {dropped[0][0].clean!r}: it has a vocabulary of {_size(tokenizer)}. Give "
-                "the tokenizer that belongs to the model."
+                f"them {dropped[0][0].clean!r}: it has a vocabulary of "
+                f"{counted(len(tokenizer), 'token')}. Give the tokenizer that belongs to the model."
             )
-        first = f" First: {dropped[0][0].clean!r}: {dropped[0][1]}." if dropped else ""
+        first = f" First: {found.first_dropped}." if dropped else ""
         raise BadTask(
             f"None of {len(dropped)} pairs fits this model's tokenizer: clean and corrupt must "
             f"have the same number of tokens, and answer and foil must differ in one.{first}"
         )
-    return Fitting(tuple(kept), tuple(dropped))
+    return found
 
 
 def encode(
@@ -208,10 +214,6 @@ def encode(
         answer=torch.tensor([[IGNORED] * (longest - len(g.answer)) + g.answer for g in goals]),
         foil=torch.tensor([goal.foil for goal in goals]),
     )
-
-
-def _size(tokenizer: PreTrainedTokenizerBase) -> str:
-    return counted(len(tokenizer), "token")
 
 
 def padded(prompts: list[list[int]], tokenizer: PreTrainedTokenizerBase) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
 import ctviz
@@ -268,6 +268,7 @@ class TestIdsWithoutEmbedding:
         rows = [{**as_row(pair), "split": "dev"} for pair in (bad, *PAIRS)]
         found = ctviz.discover(str(folder), jsonl(tmp_path / "b.jsonl", rows), edges=10)
         assert (found.about["examples"], found.about["examples_dropped"]) == (3, 1)
+        assert "the token '<|user|>' with the id" in found.about["first_dropped"]
 
 
 class TestOneTokenizer:
@@ -297,8 +298,17 @@ class TestOneTokenizer:
         assert result["problems"] == []
         assert result["preview"][0]["prompt"] == ["The", " key"]
 
-    def test_a_tokenizer_without_tokens_is_named(self):
-        empty = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
+    @pytest.mark.parametrize("bos", [True, False])
+    def test_a_tokenizer_without_words_is_named(self, bos):
+        rust = Tokenizer(models.BPE())
+        rust.add_special_tokens(["<s>"])
+        if bos:
+            rust.post_processor = processors.TemplateProcessing(
+                single="<s> $A", special_tokens=[("<s>", 0)]
+            )
+        empty = PreTrainedTokenizerFast(tokenizer_object=rust)
         loaded = load(llama(400), tokenizer=empty)
-        with pytest.raises(BadTask, match=r"makes no tokens of any of .* a vocabulary of 0 tokens"):
+        with pytest.raises(
+            BadTask, match=r"makes no tokens of any of .* a vocabulary of 1 token\."
+        ):
             ctviz.discover(loaded, "sva", edges=10)
