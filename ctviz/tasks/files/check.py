@@ -247,7 +247,7 @@ def _padded(example: Example, parts: Cut, tokens: Tokens) -> Example | None:
     )
     after = tokens.cut(padded)
     same = len(after.clean) == len(after.corrupt) == max(len(parts.clean), len(parts.corrupt))
-    return replace(example, pair=padded) if same else None
+    return replace(example, pair=padded) if same and not pair_problem(after) else None
 
 
 def _notes(checked: tuple[_Checked, ...], tokens: Tokens) -> Iterator[str]:
