@@ -147,7 +147,7 @@ def discover_command(options: argparse.Namespace) -> int:
         *circuit_lines(result),
         f"found on {counted(result['scored_examples'], 'train pair')}, by {result['method']}",
         *agreement_line(result),
-        *([f"pairs left out, as their tokens do not match: {dropped}"] if dropped else []),
+        *([f"pairs left out: {dropped}; the first: {result['first_dropped']}"] if dropped else []),
         found,
         *(
             f"  {signed(row['score'])}{give_or_take(row['error'])}  {row['edge']}"

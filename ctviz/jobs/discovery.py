@@ -152,6 +152,7 @@ def find(loaded: Loaded, search: Search) -> Found:
         "select": search.select,
         "tau": search.tau,
         "examples_dropped": len(chosen.dropped),
+        "first_dropped": chosen.first_dropped,
         "n_edges": graph.n_edges,
         "n_circuit_edges": circuit.n_edges,
         "largest_score": float(np.abs(scores.values).max()),
@@ -173,6 +174,7 @@ def measured(found: Found, loaded: Loaded, search: Search) -> Found:
     more = {
         "examples": len(batch),
         "examples_dropped": about["examples_dropped"] + len(chosen.dropped),
+        "first_dropped": about["first_dropped"] or chosen.first_dropped,
         "seconds": round(about["seconds"] + time.perf_counter() - started, 4),
     }
     return replace(found, about=about | carried(share) | more)

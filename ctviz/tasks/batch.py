@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from ctviz.circuits.choices import Metric
 from ctviz.errors import BadTask
 from ctviz.tasks.example import Pair
+from ctviz.tasks.files.rows import counted
 from ctviz.tasks.tokens import Cut, Tokens, pair_problem
 
 __all__ = ["IGNORED", "Batch", "Fitting", "encode", "fitting", "padded", "problem"]
@@ -133,6 +134,11 @@ class Fitting:
     pairs: tuple[Pair, ...]
     dropped: tuple[tuple[Pair, str], ...]
 
+    @property
+    def first_dropped(self) -> str:
+        """The first of ``dropped`` in words; empty if there is none."""
+        return f"{self.dropped[0][0].clean!r}: {self.dropped[0][1]}" if self.dropped else ""
+
 
 def fitting(
     pairs: Sequence[Pair],
@@ -141,12 +147,14 @@ def fitting(
     metric: Metric = "logit_difference",
     limit: int | None = None,
     longest: int | None = None,
+    vocabulary: int | None = None,
 ) -> Fitting:
     """The first ``limit`` pairs that `encode` would take; raises BadTask if there is none.
 
-    With ``longest``, pairs of more tokens than that are left out too.
+    With ``longest``, pairs of more tokens than that are left out too, and with ``vocabulary``, the
+    number of tokens for which the model has embeddings, those that have another one.
     """
-    tokens = Tokens(tokenizer)
+    tokens = Tokens(tokenizer, vocabulary)
     kept: list[Pair] = []
     dropped: list[tuple[Pair, str]] = []
     for pair in pairs:
@@ -157,13 +165,20 @@ def fitting(
             dropped.append((pair, reason))
         else:
             kept.append(pair)
+    found = Fitting(tuple(kept), tuple(dropped))
     if not kept:
-        first = f" First: {dropped[0][0].clean!r}: {dropped[0][1]}." if dropped else ""
+        if pairs and not any(tokens.continuation("", pair.clean) for pair, _ in dropped):
+            raise BadTask(
+                f"The tokenizer makes no tokens of any of {len(dropped)} prompts, the first of "
+                f"them {dropped[0][0].clean!r}: it has a vocabulary of "
+                f"{counted(len(tokenizer), 'token')}. Give the tokenizer that belongs to the model."
+            )
+        first = f" First: {found.first_dropped}." if dropped else ""
         raise BadTask(
             f"None of {len(dropped)} pairs fits this model's tokenizer: clean and corrupt must "
             f"have the same number of tokens, and answer and foil must differ in one.{first}"
         )
-    return Fitting(tuple(kept), tuple(dropped))
+    return found
 
 
 def encode(
@@ -171,16 +186,17 @@ def encode(
     tokenizer: PreTrainedTokenizerBase,
     *,
     metric: Metric = "logit_difference",
+    vocabulary: int | None = None,
 ) -> Batch:
     """Tokenize pairs into a batch, padded on the right.
 
     Clean and corrupt prompts must have the same number of tokens. Answer and foil are compared at
     the first token in which they differ: the tokens that they begin with alike are put at the end
     of both prompts, those that come later are left out. For the metric ``log_probability`` the
-    answer has all its tokens, and the foil is not looked at. Raises BadTask, naming the first pair
-    that breaks this.
+    answer has all its tokens, and the foil is not looked at. ``vocabulary`` is the number of tokens
+    for which the model has embeddings. Raises BadTask, naming the first pair that breaks this.
     """
-    tokens = Tokens(tokenizer)
+    tokens = Tokens(tokenizer, vocabulary)
     if not pairs:
         raise BadTask("There are no pairs to encode.")
     cuts = [tokens.cut(pair) for pair in pairs]

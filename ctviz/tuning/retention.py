@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from ctviz import paths
+from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
 from ctviz.runs.config import TuneConfig
 from ctviz.tasks import TASKS, Task
 from ctviz.tasks.example import Example
 from ctviz.tasks.grading import chance, grade
 from ctviz.tasks.neutral import neutral_texts
-from ctviz.tasks.tokens import Tokens, too_long
+from ctviz.tasks.tokens import Tokens, text_problem
 
 __all__ = ["Retention"]
 
@@ -45,9 +46,9 @@ class Retention:
         others: Sequence[str] | None = None,
     ) -> None:
         self._loaded, self._config = loaded, config
-        tokenizer = loaded.tokenizer
+        self._tokens = Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
         self._prompts = [
-            torch.tensor([tokenizer(text)["input_ids"]], device=loaded.anatomy.device)
+            torch.tensor([self._ids(text)], device=loaded.anatomy.device)
             for text in neutral_texts(config.retention_prompts)
         ]
         self._untuned = [self._distribution(ids) for ids in self._prompts]
@@ -102,20 +103,26 @@ class Retention:
             tokens += ids.shape[1] - 1
         return math.exp(min(total / tokens, LARGEST))
 
+    def _ids(self, text: str) -> list[int]:
+        """The tokens of a text; raises BadTask if the model has no embedding for one of them."""
+        ids = self._tokens.prompt(text)
+        if wrong := self._tokens.id_problem(ids, "text"):
+            raise BadTask(f"Retention is measured on {text[:80]!r}, but {wrong}.")
+        return ids
+
     def _places(self, ids: Tensor) -> Tensor:
         return torch.arange(ids.shape[1] - 1, device=ids.device)[None]
 
     @cached_property
     def _windows(self) -> list[Tensor]:
         """Passages in windows, each int64 [1, position]."""
-        anatomy, tokenizer = self._loaded.anatomy, self._loaded.tokenizer
+        anatomy = self._loaded.anatomy
         window = self._config.retention_window
         size = min(window, anatomy.context or window)
         text = (paths.data() / "english" / "general.txt").read_text(encoding="utf-8")
         windows = []
         for passage in text.strip().split("\n\n"):
-            # windows are cut out of it, so a passage longer than the context needs no warning
-            ids = tokenizer(" ".join(passage.split()), verbose=False)["input_ids"]
+            ids = self._ids(" ".join(passage.split()))
             windows += [ids[at : at + size] for at in range(0, len(ids), size)]
         return [torch.tensor([w], device=anatomy.device) for w in windows if len(w) > 1]
 
@@ -130,10 +137,10 @@ class Retention:
 
     def _readable(self, key: str) -> list[Example]:
         """Test examples of a task that fit into the model's context."""
-        tokens, longest = Tokens(self._loaded.tokenizer), self._loaded.anatomy.context
+        longest = self._loaded.anatomy.context
         n, seed = self._config.retention_test_examples, self._config.examples_seed
         examples = TASKS[key].examples(n, split="test", seed=seed)
-        return [example for example in examples if not too_long(example, tokens, longest)]
+        return [example for example in examples if not text_problem(example, self._tokens, longest)]
 
     @torch.no_grad()
     def _distribution(self, ids: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,13 +12,15 @@ from typing import get_args
 from ctviz.errors import BadTask, RunExists, UnknownName
 from ctviz.files import write_bytes
 from ctviz.tasks.example import Example, Pair
-from ctviz.tasks.files import OpenFile, divided, open_file
+from ctviz.tasks.files import divided, open_file
 from ctviz.tasks.files.columns import as_columns
 from ctviz.tasks.files.rows import Fix, Problem, counted
 from ctviz.tasks.task import Split
-from ctviz.tasks.tokens import Cut, Tokenizer, Tokens, pair_problem, text_problem
+from ctviz.tasks.tokens import Cut, Tokenizer, Tokens, pair_problem, text_problem, twice_note
 
 __all__ = ["FIXES", "HELPS", "Preview", "Report", "check"]
+
+SHOWN = 3  # examples in the preview
 
 FIXES: dict[str, str] = {
     "drop": "leave the examples out",
@@ -64,12 +67,22 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What a check found: ``problems`` in the order of the lines, and what else is to be said."""
+    """What a check found: ``problems`` in the order of the lines, and what else is to be said.
 
-    opened: OpenFile
+    Plain values, so that another process can answer it. ``format`` and ``title``: the file's, see
+    `ctviz.tasks.files.rows.Format`. ``grade``: a key of `ctviz.tasks.task.GRADES`. ``divided``:
+    whether the file says which examples belong to a split, or stay together in one. ``previews``
+    are the first examples without a problem.
+    """
+
+    file: Path
+    format: str
+    title: str
+    grade: str
+    divided: bool
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
-    tokens: Tokens
+    previews: tuple[Preview, ...]
     checked: tuple[_Checked, ...]
 
     @property
@@ -82,11 +95,6 @@ class Report:
         """How many problems each way to fix them solves; ``""``: those that nothing solves."""
         every: tuple[Fix, ...] = get_args(Fix)
         return {fix: sum(problem.fix == fix for problem in self.problems) for fix in every}
-
-    def preview(self, n: int) -> list[Preview]:
-        """The first ``n`` examples without a problem."""
-        good = [each for each in self.checked if each.problem is None]
-        return [self._preview(each) for each in good[:n]]
 
     def fixed(self, how: set[str]) -> list[Example]:
         """The examples with their problems solved in the ways ``how``, keys of `FIXES`.
@@ -108,15 +116,14 @@ class Report:
             raise RunExists(f"{path} is there already. Name another file.")
         columns = [as_columns(row.example) for row in rows]
         splits = tuple(row.split for row in rows)
-        parsed = self.opened.parsed
-        told = bool(parsed.splits or parsed.keys)  # else what is left is divided anew
-        if told and divided([row.example.prompt for row in rows]) != splits:
+        # where the file says nothing of splits, what is left is divided anew
+        if self.divided and divided([row.example.prompt for row in rows]) != splits:
             columns = [
                 {**each, "split": split} for each, split in zip(columns, splits, strict=True)
             ]
         usual = "choice" if all(row.example.choices for row in rows) else "span"
-        if self.opened.grade != usual:
-            columns = [{**each, "grade": self.opened.grade} for each in columns]
+        if self.grade != usual:
+            columns = [{**each, "grade": self.grade} for each in columns]
         lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in columns)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, "".join(lines).encode())
@@ -136,7 +143,7 @@ class Report:
             where = f"line {left[0].line}: " if left[0].line else ""
             solve = " The fix drop leaves them out." if all(each.fix for each in left) else ""
             raise BadTask(
-                f"{self.opened.file}: {counted(len(left), 'problem')} would be left. First: {where}"
+                f"{self.file}: {counted(len(left), 'problem')} would be left. First: {where}"
                 f"{left[0].text}.{solve}"
             )
         rows: dict[Example, _Checked] = {}
@@ -146,35 +153,22 @@ class Report:
             elif "pad" in how and row.padded is not None:
                 rows.setdefault(row.padded, replace(row, example=row.padded))
         if not rows:
-            raise BadTask(f"{self.opened.file}: no example would be left.")
+            raise BadTask(f"{self.file}: no example would be left.")
         return list(rows.values())
 
-    def _preview(self, row: _Checked) -> Preview:
-        if row.parts is None:
-            prompt = self.tokens.prompt(row.example.prompt)
-            target = self.tokens.continuation(row.example.target)
-            return Preview(row.line, self._texts(prompt), (), self._texts(target), ())
-        parts = row.parts
-        return Preview(
-            line=row.line,
-            prompt=self._texts(parts.clean + parts.shared),
-            corrupt=self._texts(parts.corrupt + parts.shared),
-            answer=self._texts(parts.answer),
-            foil=self._texts(parts.foil),
-        )
 
-    def _texts(self, ids: list[int]) -> tuple[str, ...]:
-        return tuple(self.tokens.tokenizer.decode([each]) for each in ids)
-
-
-def check(name: str, tokenizer: Tokenizer, *, longest: int | None) -> Report:
+def check(
+    name: str, tokenizer: Tokenizer, *, longest: int | None, vocabulary: int | None = None
+) -> Report:
     """Read a file and try every example on a model's tokenizer.
 
-    ``longest`` is the number of tokens that the model reads, None if that is not bounded. Raises
-    what `ctviz.tasks.files.open_file` raises; whatever is wrong with the file's content is in the
+    ``longest`` is the number of tokens that the model reads, None if that is not bounded;
+    ``vocabulary`` the number of tokens for which it has an embedding, None if that is not known.
+    `ctviz.models.reader.open_reader` has all three of a model. Raises what
+    `ctviz.tasks.files.open_file` raises; whatever is wrong with the file's content is in the
     report.
     """
-    opened, tokens = open_file(name), Tokens(tokenizer)
+    opened, tokens = open_file(name), Tokens(tokenizer, vocabulary)
     parsed = opened.parsed
     checked = tuple(
         _checked(line, split, example, tokens, longest)
@@ -185,11 +179,34 @@ def check(name: str, tokenizer: Tokenizer, *, longest: int | None) -> Report:
     ]
     problems += [row.problem for row in checked if row.problem is not None]
     return Report(
-        opened=opened,
+        file=opened.file,
+        format=opened.format.key,
+        title=opened.format.title,
+        grade=opened.grade,
+        divided=bool(parsed.splits or parsed.keys),
         problems=tuple(sorted(problems, key=lambda problem: problem.line)),
-        notes=(*parsed.notes, *_notes(checked)),
-        tokens=tokens,
+        notes=(*parsed.notes, *_notes(checked, tokens)),
+        previews=tuple(
+            itertools.islice((_preview(row, tokens) for row in checked if not row.problem), SHOWN)
+        ),
         checked=checked,
+    )
+
+
+def _preview(row: _Checked, tokens: Tokens) -> Preview:
+    def texts(ids: list[int]) -> tuple[str, ...]:
+        return tuple(tokens.text(each) for each in ids)
+
+    parts, example = row.parts, row.example
+    if parts is None:
+        target = tokens.continuation(example.prompt, example.target)
+        return Preview(row.line, texts(tokens.prompt(example.prompt)), (), texts(target), ())
+    return Preview(
+        line=row.line,
+        prompt=texts(parts.clean + parts.shared),
+        corrupt=texts(parts.corrupt + parts.shared),
+        answer=texts(parts.answer),
+        foil=texts(parts.foil),
     )
 
 
@@ -230,19 +247,32 @@ def _padded(example: Example, parts: Cut, tokens: Tokens) -> Example | None:
     )
     after = tokens.cut(padded)
     same = len(after.clean) == len(after.corrupt) == max(len(parts.clean), len(parts.corrupt))
-    return replace(example, pair=padded) if same else None
+    return replace(example, pair=padded) if same and not pair_problem(after) else None
 
 
-def _notes(checked: tuple[_Checked, ...]) -> Iterator[str]:
-    shared = sum(bool(row.parts and row.parts.shared) for row in checked)
+def _notes(checked: tuple[_Checked, ...], tokens: Tokens) -> Iterator[str]:
+    rows = [row for row in checked if row.problem is None]
+    parts = [row.parts for row in rows if row.parts is not None]
+    prompts = {row.example.prompt for row in rows}
+    pairs = [row.example.pair for row in rows if row.example.pair is not None]
+    prompts |= {text for pair in pairs for text in (pair.clean, pair.corrupt)}
+    if note := twice_note(tokens, prompts):
+        yield note
+    shared = sum(bool(each.shared) for each in parts)
     if shared:
         yield (
             f"In {counted(shared, 'example')} answer and foil begin with the same tokens for "
             "this model; those count to the prompt, and the next ones are compared."
         )
-    later = sum(bool(row.parts and len(row.parts.answer) > 1) for row in checked)
-    if later:
-        yield (
-            f"In {counted(later, 'example')} the answer has more tokens after the one that is "
-            "compared; discovery does not look at them, tuning teaches them."
-        )
+    for name in ("answer", "foil"):
+        said = [getattr(pair, name) for pair in pairs]
+        cuts = [getattr(each, name) for each in parts]
+        later = [(text, ids) for text, ids in zip(said, cuts, strict=True) if len(ids) > 1]
+        if later:
+            text, ids = later[0]
+            rest = ", tuning teaches them" if name == "answer" else ""
+            yield (
+                f"In {counted(len(later), 'example')} the {name} has more tokens after the one "
+                f"that is compared, such as {tokens.text(ids[0])!r} of {text!r}; discovery does "
+                f"not look at them{rest}."
+            )
