@@ -23,7 +23,7 @@ SHOWN = 3  # examples in the preview
 
 def add_commands(commands: Commands) -> None:
     check = add_command(commands, "check", check_command, "Check a file of your own, and mend it.")
-    check.add_argument("file", metavar="FILE[?column=theirs&...]", help="JSONL, JSON or CSV")
+    check.add_argument("file", metavar="FILE[?column=theirs&...]", help="JSONL, JSON, CSV, ...")
     check.add_argument("--model", default="tiny", help="whose tokenizer reads it (tiny)")
     check.add_argument("--fix", metavar="OUT.jsonl", help="write a mended file")
     check.add_argument("--how", metavar="drop,pad", help="ways to mend: drop, pad or both (drop)")
