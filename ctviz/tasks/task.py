@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
@@ -85,23 +86,48 @@ class Source(Protocol):
 class Generated:
     """Examples that a function draws: ``draw(rng, split, level)``.
 
-    Every prompt comes once: the errors of means count examples as independent, which the same
-    prompt with another foil is not.
+    No prompt comes twice with the same target, and a prompt that comes with another target comes
+    after all new ones: the errors of means count examples as independent, which the same prompt
+    with another foil is not. Of each of ``targets`` different ones there are equally many, as long
+    as there are prompts; 0 leaves them to chance.
     """
 
     draw: Callable[[random.Random, Split, str], Example]
     text: str = "generated"
+    targets: int = 0
 
     def examples(self, name: str, level: str, n: int, split: Split, seed: int) -> list[Example]:
-        """As for every `Source`; fewer than ``n`` if there are no more prompts."""
+        """As for every `Source`; fewer than ``n`` if there are no more."""
         rng = random.Random(f"{name} {level} {split} {seed}")
-        found: dict[str, Example] = {}
-        for _ in range(20 * n):
+        most = -(-n // self.targets) if self.targets else n  # of one target
+        new: dict[str, Example] = {}
+        again: dict[tuple[str, str], Example] = {}
+        times: Counter[str] = Counter()
+        since = 0  # draws without a new prompt
+        while len(new) < n and since <= 100 + 10 * len(new):
             example = self.draw(rng, split, level)
-            found.setdefault(example.prompt, example)
-            if len(found) == n:
-                break
-        return list(found.values())
+            since += 1
+            first = new.get(example.prompt)
+            if first is None and times[example.target] < most:
+                new[example.prompt] = example
+                times[example.target] += 1
+                since = 0
+            elif first is not None and example.target != first.target:
+                again.setdefault((example.prompt, example.target), example)
+        if self.targets and len(new) < n:
+            return self._even(list(new.values()), min(times.values()))
+        return [*new.values(), *again.values()][:n]
+
+    @staticmethod
+    def _even(examples: list[Example], most: int) -> list[Example]:
+        """Those of each target that come first, at most ``most``."""
+        times: Counter[str] = Counter()
+        kept = []
+        for example in examples:
+            times[example.target] += 1
+            if times[example.target] <= most:
+                kept.append(example)
+        return kept
 
     def size(self, split: Split | None) -> int | None:
         """None: they are drawn as needed."""
