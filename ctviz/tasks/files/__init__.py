@@ -17,7 +17,7 @@ import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from ctviz.tasks.example import Example
 from ctviz.tasks.files import columns
 from ctviz.tasks.files.content import ENDINGS, content_of
 from ctviz.tasks.files.rows import Document, Format, Layout, Parsed, counted
-from ctviz.tasks.task import SPLITS, Split, Task
+from ctviz.tasks.task import FEW, SPLITS, Split, Task
 
 __all__ = [
     "ENDINGS",
@@ -67,6 +67,11 @@ class OpenFile:
     def keys(self) -> Sequence[str]:
         """A text for each example; those that share it stay in one split."""
         return self.parsed.keys or [example.prompt for _, example in self.parsed.examples]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of its examples: those of ``parsed``, and on how few numbers rest."""
+        return (*self.parsed.notes, *_few(self), *_repeated(self))
 
     @property
     def grade(self) -> str:
@@ -222,7 +227,7 @@ def file_task(name: str) -> Task:
     opened.refuse_problems()
     form = opened.format
     count = len(opened.parsed.examples)
-    notes = f" {' '.join(opened.parsed.notes)}" if opened.parsed.notes else ""
+    notes = f" {' '.join(opened.notes)}" if opened.notes else ""
     return Task(
         key=_slug(opened.file),
         title=f"{form.title}: {opened.file.name}",
@@ -260,6 +265,34 @@ def divided(keys: Sequence[str]) -> tuple[Split, ...]:
         for rank, key in enumerate(ranked):
             part[key] = "test" if rank < tenth else "dev" if rank < 2 * tenth else "train"
     return tuple(part[key] for key in keys)
+
+
+def _few(opened: OpenFile) -> Iterator[str]:
+    source = FileSource(opened)
+    if not opened.parsed.examples or min(source.size(split) for split in SPLITS) >= FEW:
+        return
+    held = ", ".join(f"{source.size(split):,} in {split}" for split in SPLITS)
+    halves = source.untrained()
+    where = (
+        f" Where nothing is trained (discover, evaluate, curve, audit), it is halved instead: "
+        f"{halves.size('train'):,} to find a circuit on and {halves.size('dev'):,} to judge it on."
+        if halves.in_halves
+        else ""
+    )
+    yield (
+        f"Few examples: of {source.size(None):,} there are {held}, and a mean over fewer than "
+        f"{FEW} says little.{where}"
+    )
+
+
+def _repeated(opened: OpenFile) -> Iterator[str]:
+    prompts = Counter(example.prompt for _, example in opened.parsed.examples)
+    again = prompts.total() - len(prompts)
+    if again:
+        yield (
+            f"{counted(again, 'example has', 'examples have')} the prompt of another one. A "
+            "circuit is found and judged on each prompt once; tuning takes all of them."
+        )
 
 
 def halved(keys: Sequence[str]) -> tuple[Split, ...]:

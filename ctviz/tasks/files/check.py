@@ -187,7 +187,7 @@ def check(name: str, tokenizer: Tokenizer, *, longest: int | None) -> Report:
     return Report(
         opened=opened,
         problems=tuple(sorted(problems, key=lambda problem: problem.line)),
-        notes=(*parsed.notes, *_notes(checked)),
+        notes=(*opened.notes, *_notes(checked)),
         tokens=tokens,
         checked=checked,
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ctviz.tasks.files.rows import counted
+
 __all__ = ["rows_in"]
 
 Rows = list[Mapping[str, Any]]
@@ -26,8 +28,9 @@ def rows_in(content: Mapping[str, Any]) -> tuple[Rows, str]:
     if isinstance(data, dict) and _is_rows(data.get("intrasentence")):
         others = data.get("intersentence")
         return data["intrasentence"], (
-            f"{len(others):,} entries of intersentence are left out: they are whole sentences, "
-            "which do not go on from one prompt."
+            f"{counted(len(others), 'entry of intersentence is', 'entries of intersentence are')} "
+            "left out: what is compared there are whole sentences, which do not go on from one "
+            "prompt."
             if isinstance(others, list) and others
             else ""
         )
