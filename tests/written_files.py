@@ -44,16 +44,18 @@ def examples(name: str) -> list[Example]:
 
 
 class FewWords:
-    """A tokenizer of whole words that puts nothing in front and has an end of text."""
+    """A tokenizer of whole words and signs that puts nothing in front and has an end of text."""
 
     eos_token = "<end>"
 
     def __init__(self) -> None:
         self.words: list[str] = []
 
-    def __call__(self, text: str, /, *, add_special_tokens: bool) -> dict[str, list[int]]:
+    def __call__(
+        self, text: str, /, *, add_special_tokens: bool, verbose: bool
+    ) -> dict[str, list[int]]:
         ids = []
-        for word in re.findall(r"<end>| ?[^ <]+|\s", text):
+        for word in re.findall(r"<end>| ?\w+| ?[^\w\s<]+|\s", text):
             if word not in self.words:
                 self.words.append(word)
             ids.append(self.words.index(word))
@@ -61,3 +63,6 @@ class FewWords:
 
     def decode(self, ids: list[int], /) -> str:
         return "".join(self.words[i] for i in ids)
+
+    def convert_ids_to_tokens(self, ids: int, /) -> str:
+        return self.words[ids]

@@ -168,15 +168,10 @@ def tune(
     """
     from ctviz.circuits.selection import check_edges
     from ctviz.jobs.tune import tune as tune_into
-    from ctviz.models.loading import Loaded, load
+    from ctviz.models.loading import Loaded, check_stored, load
 
     if isinstance(model, Loaded):
-        if not model.stored:
-            raise CtvizError(
-                f"{model.name} was in memory or has a tokenizer from elsewhere, and a run must be "
-                "able to load its model again by name. Save model and tokenizer into a folder with "
-                "save_pretrained, and tune that folder."
-            )
+        check_stored(model)
         model = model.name
     name, wanted = os.fspath(model), as_task(task)
     usual = PAPER if paper else {}

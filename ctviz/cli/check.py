@@ -1,4 +1,4 @@
-"""The command that checks a file of one's own, without torch."""
+"""The command that checks a file of one's own."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ctviz.cli.options import Commands, add_command
-from ctviz.cli.output import answer
+from ctviz.cli.output import answer, quiet_libraries
 from ctviz.errors import BadTask, CtvizError
-from ctviz.models.context import context_of
 from ctviz.tasks import Task, find_task
 from ctviz.tasks.files.check import FIXES, HELPS, Preview, Report, check
 from ctviz.tasks.files.rows import counted
 from ctviz.tasks.task import SPLITS
-from ctviz.tasks.tokens import open_tokenizer
-
-SHOWN = 3  # examples in the preview
 
 
 def add_commands(commands: Commands) -> None:
@@ -36,8 +32,13 @@ def check_command(options: argparse.Namespace) -> int:
     """
     if options.how and not options.fix:
         raise CtvizError("--how says how to mend the file: name the mended file with --fix too.")
-    tokenizer = open_tokenizer(options.model)
-    report = check(options.file, tokenizer, longest=context_of(options.model))
+    quiet_libraries()
+    from ctviz.models.reader import open_reader
+
+    reader = open_reader(options.model)
+    report = check(
+        options.file, reader.tokenizer, longest=reader.longest, vocabulary=reader.vocabulary
+    )
     result = _result(report, options)
     usable = options.file
     if options.fix:
@@ -68,7 +69,7 @@ def _result(report: Report, options: argparse.Namespace) -> dict[str, Any]:
         "problems": [asdict(problem) for problem in report.problems],
         "fixes": {fix or "none": count for fix, count in report.fixes.items()},
         "notes": list(report.notes),
-        "preview": [asdict(each) for each in report.preview(SHOWN)],
+        "preview": [asdict(each) for each in report.previews],
         "written": None,
     }
 
@@ -84,10 +85,9 @@ def _lines(report: Report, result: dict[str, Any]) -> list[str]:
         where = f"line {problem.line}" if problem.line else "file"
         lines.append(f"  {where}: {problem.text} [{HELPS[problem.fix]}]")
     lines += [f"note: {note}" for note in report.notes]
-    previews = report.preview(SHOWN)
-    if previews:
+    if report.previews:
         lines.append(f"tokens of {result['model']}, with | between them:")
-    for each in previews:
+    for each in report.previews:
         lines += _preview_lines(each)
     written = result["written"]
     if written:

@@ -165,7 +165,8 @@ def find_packages(requirements: Iterable[str], extras: Iterable[str]) -> Iterato
 
 
 def find_models() -> tuple[Model, ...]:
-    """The models known by name; none if a package is missing that their list needs."""
+    """The models that ctviz brings itself, the hub's own aside; none if a package is missing that
+    their list needs."""
     try:
         from ctviz.models.known import KNOWN
     except ImportError:
@@ -173,6 +174,7 @@ def find_models() -> tuple[Model, ...]:
     return tuple(
         Model(model.key, model.ready, bundled=not (model.hub or model.handmade))
         for model in KNOWN.values()
+        if not model.of_hub
     )
 
 

@@ -45,16 +45,25 @@ def models_command(options: argparse.Namespace) -> int:
             "name": model.key,
             "title": model.title,
             "parameters": model.parameters,
+            "family": model.family,
             "ready": model.ready,
             "hub": model.hub,
+            "license": model.license,
+            "gated": model.gated,
+            "download_mb": model.download,
+            "memory_gb": model.memory,
         }
         for model in KNOWN.values()
     ]
-    lines = [
-        f"{row['name']:14} {'ready' if row['ready'] else 'not fetched':12} {row['title']}"
-        for row in known
-    ]
-    lines.append("Any other supported model: by hub id (owner/name) or local folder.")
+    lines = []
+    for model in KNOWN.values():
+        state = "ready" if model.ready else "not fetched"
+        terms = f"; {model.terms}" if model.terms else ""
+        lines.append(f"{model.key:14} {state:12} {model.title}, {model.parameters}{terms}")
+    lines.append(
+        "What is not fetched comes when it is first used, smollm2-135m by `ctviz models fetch`. "
+        "Any other supported model: by hub id (owner/name) or local folder."
+    )
     return answer(options, {"models": known}, "\n".join(lines))
 
 
@@ -66,7 +75,7 @@ def _families(options: argparse.Namespace) -> int:
 
 def _fetch(options: argparse.Namespace) -> int:
     quiet_libraries()
-    from ctviz.models.loading import fetch
+    from ctviz.models.fetching import fetch
 
     folder = fetch(options.name)
     return answer(options, {"model": options.name, "folder": str(folder)}, f"{folder}")

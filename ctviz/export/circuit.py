@@ -9,7 +9,7 @@ from pathlib import Path
 from ctviz.circuits.eap_json import save_eap_json
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import CtvizError, DamagedRun
-from ctviz.models.context import stored_config
+from ctviz.models.stored_config import stored_config
 from ctviz.runs import Run
 from ctviz.runs.snapshot import nearest_snapshot
 

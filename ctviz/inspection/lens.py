@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.loading import Loaded
+from ctviz.tasks.token_text import token_text
 
 __all__ = ["added_logits", "direct_attribution", "extremes", "normed"]
 
@@ -59,6 +60,6 @@ def extremes(
 
     def named(found: torch.return_types.topk) -> tuple[tuple[str, float], ...]:
         pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
-        return tuple((str(loaded.tokenizer.decode([token])), value) for token, value in pairs)
+        return tuple((token_text(loaded.tokenizer, token), value) for token, value in pairs)
 
     return named(logits.topk(count)), named(logits.topk(count, largest=False))

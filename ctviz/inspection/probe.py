@@ -13,6 +13,7 @@ from ctviz.models.writes import source_outputs, writes
 from ctviz.runs.snapshot import ProbeReading
 from ctviz.tasks.batch import encode
 from ctviz.tasks.example import Pair
+from ctviz.tasks.token_text import token_text
 
 __all__ = ["read_probe"]
 
@@ -27,7 +28,7 @@ def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
     """
     anatomy, tokenizer = loaded.anatomy, loaded.tokenizer
     graph = anatomy.graph
-    batch = encode([pair], tokenizer).to(anatomy.device)
+    batch = encode([pair], tokenizer, vocabulary=anatomy.vocabulary).to(anatomy.device)
     final: list[torch.Tensor] = []
     with writes(anatomy) as kept, hooked(before=[(anatomy.final_norm.module, final.append)]):
         hidden = anatomy.hidden(batch.clean)
@@ -47,7 +48,7 @@ def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
         attention = torch.stack(patterns).half().cpu().numpy()
 
     def text(token_id: int) -> str:
-        return str(tokenizer.decode([token_id]))
+        return token_text(tokenizer, token_id)
 
     return ProbeReading(
         tokens=tuple(text(i) for i in batch.clean[0].tolist()),

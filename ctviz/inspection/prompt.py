@@ -9,7 +9,9 @@ from ctviz.inspection.answers import Prompt
 from ctviz.models.loading import Loaded
 from ctviz.tasks import Pair
 from ctviz.tasks.batch import problem
-from ctviz.tasks.tokens import Tokens
+from ctviz.tasks.spacing import takes_space
+from ctviz.tasks.token_text import token_text
+from ctviz.tasks.tokens import Tokens, twice_note
 
 __all__ = ["LONGEST", "own_prompt", "pair_prompt"]
 
@@ -23,53 +25,67 @@ def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -
     With an answer and a foil they are compared at the first token in which they differ, and what
     they begin with alike is put at the end of the prompt; an answer alone is its first token. A
     space is put in front of an answer or foil where that makes one token of several, unless the
-    prompt ends in one.
+    prompt ends in one or the script has none.
     """
-    tokens = Tokens(loaded.tokenizer)
+    tokens = _tokens(loaded)
     ids = tokens.prompt(text) if text else []
     if not ids:
         raise BadTask("The prompt is empty: type some text.")
     if foil and not answer:
         raise BadTask("There is a foil but no answer to compare it with: give an answer as well.")
-    typed, notes = {"answer": answer, "foil": foil}, []
-    if not text[-1].isspace():
-        answer, foil = _spaced(tokens, answer, foil)
-        notes = [
-            f"The {name} is read as {said!r}, with the space in front."
-            for name, said in (("answer", answer), ("foil", foil))
-            if said != typed[name]
-        ]
+    if wrong := tokens.id_problem(ids, "prompt"):
+        raise BadTask(f"{text[:80]!r}: {wrong}.")
+    typed = {"answer": answer, "foil": foil}
+    answer, foil = _spaced(tokens, text, answer, foil)
+    notes = [twice] if (twice := twice_note(tokens, [text])) else []
+    for name, read in (("answer", answer), ("foil", foil)):
+        if read != typed[name]:
+            notes.append(f"The {name} is read as {read!r}, with the space in front.")
+        elif read and takes_space(text, read):
+            notes.append(
+                f"The {name} goes on where the prompt ends, {f'{text[-12:]}{read[:20]}'!r}: type "
+                "a space in front of it if a word of its own is meant."
+            )
     if answer and foil:
         _check_length(loaded, ids)
         pair = Pair(text, text, answer, foil)
         parts = tokens.cut(pair)
         notes += [
-            _several(loaded, said, cut, whole=not parts.shared)
+            _several(tokens, said, cut, whole=not parts.shared)
             for said, cut in ((answer, parts.answer), (foil, parts.foil))
             if len(cut) > 1
         ]
         return replace(pair_prompt(loaded, pair), notes=tuple(notes))
-    said = tokens.continuation(answer) if answer else []
-    if answer and not said:
-        raise BadTask(f"The answer {answer!r} has no tokens.")
+    said = tokens.continuation(text, answer)
+    if answer:
+        wrong = tokens.boundary_problem(text, answer, "answer")
+        if wrong := wrong or tokens.id_problem(said, "answer"):
+            raise BadTask(f"{text[:80]!r}: {wrong}.")
+        if not said:
+            raise BadTask(f"The answer {answer!r} has no tokens.")
     if len(said) > 1:
-        notes.append(_several(loaded, answer, said, whole=True))
+        notes.append(_several(tokens, answer, said, whole=True))
     made = _prompt(loaded, ids, said[0] if said else None, None, None)
     return replace(made, notes=tuple(notes))
 
 
-def _spaced(tokens: Tokens, *texts: str) -> tuple[str, ...]:
+def _tokens(loaded: Loaded) -> Tokens:
+    return Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
+
+
+def _spaced(tokens: Tokens, prompt: str, *texts: str) -> tuple[str, ...]:
     """The texts, with a space in front if that makes one token of several of any of them.
 
     Then all that are one token with a space have it, so that like is compared with like.
     """
-    bare = [bool(text) and not text[0].isspace() for text in texts]
     one = [
-        is_bare and len(tokens.continuation(f" {text}")) == 1
-        for text, is_bare in zip(texts, bare, strict=True)
+        bool(text)
+        and takes_space(prompt, text)
+        and len(tokens.continuation(prompt, f" {text}")) == 1
+        for text in texts
     ]
     cut = [
-        is_one and len(tokens.continuation(text)) > 1
+        is_one and len(tokens.continuation(prompt, text)) != 1
         for text, is_one in zip(texts, one, strict=True)
     ]
     if not any(cut):
@@ -77,9 +93,9 @@ def _spaced(tokens: Tokens, *texts: str) -> tuple[str, ...]:
     return tuple(f" {text}" if is_one else text for text, is_one in zip(texts, one, strict=True))
 
 
-def _several(loaded: Loaded, text: str, ids: list[int], *, whole: bool) -> str:
+def _several(tokens: Tokens, text: str, ids: list[int], *, whole: bool) -> str:
     """That only the first of several tokens is compared; ``whole``: they are all of the text."""
-    names = [repr(str(loaded.tokenizer.decode([token]))) for token in ids[:LISTED]]
+    names = [repr(tokens.text(token)) for token in ids[:LISTED]]
     listed = ", ".join(names) + (" …" if len(ids) > LISTED else "")
     if len(ids) <= LISTED:
         listed = " and ".join((", ".join(names[:-1]), names[-1]))
@@ -90,7 +106,7 @@ def _several(loaded: Loaded, text: str, ids: list[int], *, whole: bool) -> str:
 
 def pair_prompt(loaded: Loaded, pair: Pair) -> Prompt:
     """A pair's clean prompt; raises BadTask if the tokenizer cannot make a pair of it."""
-    parts = Tokens(loaded.tokenizer).cut(pair)
+    parts = _tokens(loaded).cut(pair)
     if reason := problem(parts, "logit_difference"):
         raise BadTask(f"{pair.clean[:80]!r}: {reason}.")
     corrupt = None if pair.clean == pair.corrupt else parts.corrupt + parts.shared
@@ -101,7 +117,7 @@ def _prompt(
     loaded: Loaded, ids: list[int], answer: int | None, foil: int | None, corrupt: list[int] | None
 ) -> Prompt:
     _check_length(loaded, ids)
-    texts = tuple(str(loaded.tokenizer.decode([token])) for token in ids)
+    texts = tuple(token_text(loaded.tokenizer, token) for token in ids)
     return Prompt(tuple(ids), texts, answer, foil, None if corrupt is None else tuple(corrupt))
 
 

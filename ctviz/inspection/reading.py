@@ -23,6 +23,7 @@ from ctviz.models.anatomy import Anatomy, Block, Norm
 from ctviz.models.hooks import Hook, hooked
 from ctviz.models.loading import Loaded
 from ctviz.models.writes import source_outputs, writes
+from ctviz.tasks.token_text import token_text
 
 __all__ = [
     "LastPosition",
@@ -62,7 +63,7 @@ def top_tokens(loaded: Loaded, logits: Tensor) -> tuple[tuple[str, float], ...]:
     count = min(PREDICTIONS, logits.shape[-1])
     values, tokens = logits.softmax(dim=-1).topk(count)
     pairs = zip(tokens.tolist(), values.tolist(), strict=True)
-    return tuple((str(loaded.tokenizer.decode([token])), value) for token, value in pairs)
+    return tuple((token_text(loaded.tokenizer, token), value) for token, value in pairs)
 
 
 @torch.no_grad()

@@ -78,6 +78,7 @@ def curve(
     result = {
         "model": loaded.name,
         "revision": loaded.revision,
+        "notes": list(loaded.notes),
         "metric_name": metric,
         "ablation": ablation,
         "examples": question.examples,

@@ -31,7 +31,8 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
         "model": {
             "name": loaded.name,
             "family": loaded.anatomy.family,
-            "revision": loaded.revision,
+            "revision": tuning.revision,
+            "notes": list(loaded.notes),
             "parameters": tuning.n_parameters,
         },
         "task": {

@@ -60,6 +60,7 @@ class Question:
         return {
             "model": loaded.name,
             "revision": loaded.revision,
+            "notes": list(loaded.notes),
             "task": located_task(self.task),
             "metric": METRIC_WORDS.get(self.metric, find_task(self.task).metric),
             "metric_name": self.metric,

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,8 @@ from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError, RunExists, UndefinedMetric
 from ctviz.jobs.outcome import about_run, outcome, weight_change
 from ctviz.jobs.run_log import run_log
-from ctviz.models.loading import Loaded, load
+from ctviz.models.known import located_model
+from ctviz.models.loading import Loaded, check_stored, load
 from ctviz.models.memory import is_out_of_memory
 from ctviz.runs import Run, RunWriter, open_run
 from ctviz.runs.changes import change
@@ -31,6 +32,7 @@ from ctviz.tuning.checkpoint import (
     save_checkpoint,
 )
 from ctviz.tuning.loop import Tuning
+from ctviz.tuning.lora import merge_for_good
 
 __all__ = ["Baseline", "tune"]
 
@@ -66,9 +68,16 @@ def tune(
     with the same model and task, ``keep_model`` whether weights stay in the folder: those of
     snapshots (see `TuneConfig.keep_weights`) and the tuned ones at the end.
 
+    ``loaded`` is the config's model, as `load` gives it. Its weights are tuned in place, so that
+    afterwards it is another model and says so by its ``revision``; all else of it is as before.
+    Raises CtvizError for one that is not the config's model, or no longer: a run has to be able to
+    load its model again.
+
     Whatever goes wrong is written into the run's status before it is raised; snapshots and metrics
     written so far stay readable. ``progress`` is called with (step, steps, message).
     """
+    if loaded is not None:
+        _check_given(loaded, config)
     started = time.perf_counter()
     if resume and open_run(str(folder)).status().state == "finished":
         raise RunExists(f"{folder} is finished: there is nothing to resume.")
@@ -80,9 +89,10 @@ def tune(
     job = _Job(writer, checkpoint, baseline, keep_model, progress)
     with run_log(folder / "log.txt") as write_error:
         try:
-            tuning = job.set_up(loaded)
-            state = job.go_on(tuning)
-            return job.finish(tuning, state, started)
+            with _lent(loaded):
+                tuning = job.set_up(loaded)
+                state = job.go_on(tuning)
+                return job.finish(tuning, state, started)
         except BaseException as error:
             said, explained = _explanation(error, folder, job.step)
             kind = type(error).__name__ if isinstance(error, CtvizError) else ""
@@ -92,6 +102,31 @@ def tune(
             if is_out_of_memory(error):
                 raise CtvizError(said) from error
             raise
+
+
+def _check_given(loaded: Loaded, config: TuneConfig) -> None:
+    check_stored(loaded)
+    if located_model(config.model) != loaded.name:
+        raise CtvizError(
+            f"The run is to be one of {config.model}, but the model that was given is "
+            f"{loaded.name}. Give load({config.model!r}), or none to have it loaded."
+        )
+
+
+@contextmanager
+def _lent(loaded: Loaded | None) -> Iterator[None]:
+    """Give a model back, tuned or not, without adapters, gradients or frozen parameters."""
+    if loaded is None:
+        yield
+        return
+    asked = {name: p.requires_grad for name, p in loaded.model.named_parameters()}
+    try:
+        yield
+    finally:
+        merge_for_good(loaded.anatomy)
+        for name, parameter in loaded.model.named_parameters():
+            parameter.grad = None
+            parameter.requires_grad_(asked[name])
 
 
 class _Job:
@@ -128,6 +163,8 @@ class _Job:
         loaded = loaded or load(config.model, device=config.device)
         for edges in (config.edges, config.edges_end or config.edges):
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
+        for note in loaded.notes:
+            self.writer.notice(note)
         others = self.baseline.others if self.baseline else None
         tuning = Tuning(loaded, config, others=others)
         for reason in tuning.dataset.left_out[:20]:

@@ -206,6 +206,11 @@ class Anatomy:
         """The most tokens that the model reads, None if its config does not say."""
         return getattr(self.model.config, "max_position_embeddings", None)
 
+    @property
+    def vocabulary(self) -> int:
+        """The number of tokens for which the model has an embedding: ids are below it."""
+        return cast(nn.Embedding, self.model.get_input_embeddings()).weight.shape[0]
+
     def hidden(self, ids: Tensor, first: Tensor | None = None) -> Tensor:
         """Final hidden states, after the final norm: [batch, position] -> [batch, position, d].
 

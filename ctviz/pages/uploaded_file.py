@@ -9,23 +9,23 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import streamlit as st
 
 from ctviz import paths
-from ctviz.errors import BadTask, CtvizError, MissingModel, RunExists
+from ctviz.errors import BadTask, CtvizError, RunExists
 from ctviz.files import write_bytes, written
-from ctviz.models.context import context_of
 from ctviz.pages.prompts import plain, preview_html
+from ctviz.pages.session import engine
 from ctviz.tasks import find_task
 from ctviz.tasks.example import Example
 from ctviz.tasks.files import ENDINGS, LARGEST
-from ctviz.tasks.files.check import FIXES, HELPS, Report, check
+from ctviz.tasks.files.check import FIXES, HELPS, Report
 from ctviz.tasks.files.columns import OWN
 from ctviz.tasks.files.rows import counted
 from ctviz.tasks.task import SPLITS
-from ctviz.tasks.tokens import open_tokenizer
 
 __all__ = [
     "UploadedFile",
@@ -37,7 +37,6 @@ __all__ = [
     "show_problems",
 ]
 
-SHOWN = 3  # examples in the preview
 FORMS = (
     "One example a line (JSONL; JSON, CSV, TSV, Parquet and Excel do as well), in one of three "
     "forms:"
@@ -146,9 +145,6 @@ def show_file(own: UploadedFile | None, name: str, model: str) -> Report | None:
         return None
     try:
         report = _report(name, model, written(own.file))
-    except MissingModel as error:
-        st.warning(str(error), icon=":material/download:")
-        return None
     except (CtvizError, OSError) as error:
         st.error(plain(str(error)))
         return None
@@ -157,10 +153,9 @@ def show_file(own: UploadedFile | None, name: str, model: str) -> Report | None:
     st.markdown(_summary(own, report))
     for note in report.notes:
         st.caption(plain(note))
-    previews = report.preview(SHOWN)
-    if previews:
+    if report.previews:
         st.caption(f"As the tokenizer of {plain(model)} cuts it")
-        st.html(preview_html(previews))
+        st.html(preview_html(report.previews))
     return report
 
 
@@ -182,7 +177,7 @@ def show_problems(own: UploadedFile, name: str, report: Report) -> bool:
 @st.cache_resource(max_entries=4, show_spinner="Trying every line on the tokenizer …")
 def _report(name: str, model: str, stamp: tuple[int, int] | None) -> Report:
     """The check of a file as it was ``written``."""
-    return check(name, open_tokenizer(model), longest=context_of(model))
+    return cast(Report, engine().ask("check_file", name, model))
 
 
 def _split(title: str) -> tuple[str, str]:

@@ -204,8 +204,9 @@ class RunWriter:
         return self._about.get("before")
 
     def notice(self, text: str) -> None:
-        """Something that a person should see; it is in the status from the next one on."""
-        self._notices.append(text)
+        """Something that a person should see, once; it is in the status from the next one on."""
+        if text not in self._notices:
+            self._notices.append(text)
 
     def record(self, record: StepRecord) -> None:
         """Append a training step to ``metrics.jsonl``."""

@@ -31,7 +31,10 @@ from ctviz.inspection.answers import (
 )
 from ctviz.inspection.prompt import own_prompt, pair_prompt
 from ctviz.models.loading import Loaded
+from ctviz.models.reader import open_reader
 from ctviz.runs import open_run
+from ctviz.tasks.files.check import Report, check
+from ctviz.tasks.token_text import token_text
 from ctviz.tuning.dataset import Dataset, make_dataset
 from ctviz.tuning.stored_weights import model_at
 from ctviz.tuning.tuned_model import export_model
@@ -50,6 +53,12 @@ def _model(live: ModelAtStep) -> Loaded:
 def _dataset(first: ModelAtStep) -> Dataset:
     """The examples of the run, as the tokenizer of its model makes them."""
     return make_dataset(_model(first), open_run(first.folder).config)
+
+
+def check_file(name: str, model: str) -> Report:
+    """The check of a file of examples for a model, see `ctviz.tasks.files.check.check`."""
+    reader = open_reader(model)
+    return check(name, reader.tokenizer, longest=reader.longest, vocabulary=reader.vocabulary)
 
 
 def load(*models: ModelAtStep) -> None:
@@ -81,7 +90,7 @@ def _prepared(live: ModelAtStep, prompt: Prompt) -> PreparedPrompt:
     loaded, likeliest = _model(live), prompt.answer is None
     prompt = reading.with_answer(loaded, prompt)
     answer, foil = (
-        "" if token is None else str(loaded.tokenizer.decode([token]))
+        "" if token is None else token_text(loaded.tokenizer, token)
         for token in (prompt.answer, prompt.foil)
     )
     return PreparedPrompt(prompt, answer, foil, likeliest)
@@ -124,6 +133,7 @@ def model_files(run: str) -> dict[str, bytes]:
 ANSWERS: dict[str, Callable[..., Any]] = {
     made.__name__: made
     for made in (
+        check_file,
         load,
         prepare_own,
         prepare_probe,

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from ctviz.circuits.choices import Metric
 from ctviz.errors import BadTask
 from ctviz.tasks.example import Pair
+from ctviz.tasks.files.rows import counted
 from ctviz.tasks.tokens import Cut, Tokens, pair_problem
 
 __all__ = ["IGNORED", "Batch", "Fitting", "encode", "fitting", "padded", "problem"]
@@ -141,12 +142,14 @@ def fitting(
     metric: Metric = "logit_difference",
     limit: int | None = None,
     longest: int | None = None,
+    vocabulary: int | None = None,
 ) -> Fitting:
     """The first ``limit`` pairs that `encode` would take; raises BadTask if there is none.
 
-    With ``longest``, pairs of more tokens than that are left out too.
+    With ``longest``, pairs of more tokens than that are left out too, and with ``vocabulary``, the
+    number of tokens for which the model has embeddings, those that have another one.
     """
-    tokens = Tokens(tokenizer)
+    tokens = Tokens(tokenizer, vocabulary)
     kept: list[Pair] = []
     dropped: list[tuple[Pair, str]] = []
     for pair in pairs:
@@ -158,6 +161,12 @@ def fitting(
         else:
             kept.append(pair)
     if not kept:
+        if pairs and not any(tokens.prompt(pair.clean) for pair, _ in dropped):
+            raise BadTask(
+                f"The tokenizer makes no tokens of any of {len(dropped)} prompts, the first of "
+                f"them {dropped[0][0].clean!r}: it has a vocabulary of {_size(tokenizer)}. Give "
+                "the tokenizer that belongs to the model."
+            )
         first = f" First: {dropped[0][0].clean!r}: {dropped[0][1]}." if dropped else ""
         raise BadTask(
             f"None of {len(dropped)} pairs fits this model's tokenizer: clean and corrupt must "
@@ -171,16 +180,17 @@ def encode(
     tokenizer: PreTrainedTokenizerBase,
     *,
     metric: Metric = "logit_difference",
+    vocabulary: int | None = None,
 ) -> Batch:
     """Tokenize pairs into a batch, padded on the right.
 
     Clean and corrupt prompts must have the same number of tokens. Answer and foil are compared at
     the first token in which they differ: the tokens that they begin with alike are put at the end
     of both prompts, those that come later are left out. For the metric ``log_probability`` the
-    answer has all its tokens, and the foil is not looked at. Raises BadTask, naming the first pair
-    that breaks this.
+    answer has all its tokens, and the foil is not looked at. ``vocabulary`` is the number of tokens
+    for which the model has embeddings. Raises BadTask, naming the first pair that breaks this.
     """
-    tokens = Tokens(tokenizer)
+    tokens = Tokens(tokenizer, vocabulary)
     if not pairs:
         raise BadTask("There are no pairs to encode.")
     cuts = [tokens.cut(pair) for pair in pairs]
@@ -198,6 +208,10 @@ def encode(
         answer=torch.tensor([[IGNORED] * (longest - len(g.answer)) + g.answer for g in goals]),
         foil=torch.tensor([goal.foil for goal in goals]),
     )
+
+
+def _size(tokenizer: PreTrainedTokenizerBase) -> str:
+    return counted(len(tokenizer), "token")
 
 
 def padded(prompts: list[list[int]], tokenizer: PreTrainedTokenizerBase) -> Tensor:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+
 from ctviz.circuits.choices import Metric
 from ctviz.errors import BadTask, OutOfRange
 from ctviz.models.loading import Loaded
 from ctviz.tasks import Example, Split, Task, find_task
 from ctviz.tasks.batch import Batch, Fitting, encode, fitting, problem
-from ctviz.tasks.tokens import Tokens, too_long
+from ctviz.tasks.tokens import Tokens, text_problem, twice_note
 
 __all__ = ["encode_task", "fitting_examples"]
+
+log = logging.getLogger(__name__)
 
 
 def encode_task(
@@ -21,14 +26,20 @@ def encode_task(
     seed: int,
     metric: Metric = "logit_difference",
 ) -> tuple[Batch, Fitting]:
-    """``n`` pairs of a task that fit the model's tokenizer (fewer if the task has no more)."""
+    """``n`` pairs of a task that fit the model's tokenizer (fewer if the task has no more).
+
+    Logs a warning of prompts that begin twice with the token that begins a text.
+    """
     if n < 1:
         raise OutOfRange("examples", n, 1, None)
     pairs = find_task(name).pairs(2 * n, split=split, seed=seed)
-    longest = loaded.anatomy.context
-    chosen = fitting(pairs, loaded.tokenizer, metric=metric, limit=n, longest=longest)
-    batch = encode(chosen.pairs, loaded.tokenizer, metric=metric)
-    return batch.to(loaded.anatomy.device), chosen
+    anatomy, tokenizer = loaded.anatomy, loaded.tokenizer
+    known = {"longest": anatomy.context, "vocabulary": anatomy.vocabulary}
+    chosen = fitting(pairs, tokenizer, metric=metric, limit=n, **known)
+    batch = encode(chosen.pairs, tokenizer, metric=metric, vocabulary=anatomy.vocabulary)
+    prompts = (text for pair in chosen.pairs for text in (pair.clean, pair.corrupt))
+    _warn(Tokens(tokenizer), prompts)
+    return batch.to(anatomy.device), chosen
 
 
 def fitting_examples(
@@ -36,13 +47,14 @@ def fitting_examples(
 ) -> tuple[list[Example], list[str]]:
     """At most ``n`` examples whose text and pair fit the model, and why others were left out.
 
-    Raises BadTask if there is none.
+    Logs the same warning as `encode_task`. Raises BadTask if there is none.
     """
-    tokens, longest = Tokens(loaded.tokenizer), loaded.anatomy.context
+    anatomy = loaded.anatomy
+    tokens, longest = Tokens(loaded.tokenizer, anatomy.vocabulary), anatomy.context
     found: list[Example] = []
     left_out: list[str] = []
     for example in task.examples(2 * n, split=split, seed=seed):
-        reason = too_long(example, tokens, longest)
+        reason = text_problem(example, tokens, longest)
         if not reason and example.pair is not None:
             reason = problem(tokens.cut(example.pair), "logit_difference", longest)
         if reason:
@@ -57,4 +69,10 @@ def fitting_examples(
             f"None of {len(left_out)} {split} examples of {task.name} fits this model: there is "
             f"nothing to work on.{first}"
         )
+    _warn(tokens, (example.prompt for example in found))
     return found, left_out
+
+
+def _warn(tokens: Tokens, prompts: Iterable[str]) -> None:
+    if note := twice_note(tokens, dict.fromkeys(prompts)):
+        log.warning(note)

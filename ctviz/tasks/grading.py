@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
 from ctviz.tasks.answers import exact_match, last_number, overlap
 from ctviz.tasks.example import Example
@@ -49,7 +50,7 @@ def grade(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, 
             "stereotypical": sum(lean > 0 for lean in leaning) / len(leaning),
         }
     tokens = Tokens(loaded.tokenizer)
-    longest = max(len(tokens.continuation(e.target)) for e in examples) + SPARE
+    longest = max(len(tokens.continuation(e.prompt, e.target)) for e in examples) + SPARE
     said = generate(loaded, [e.prompt for e in examples], longest)
     if task.grade == "exact":
         right = sum(last_number(s) in e.accepted for s, e in zip(said, examples, strict=True))
@@ -70,8 +71,11 @@ def chance(task: Task, examples: Sequence[Example]) -> float | None:
 def log_probabilities(
     loaded: Loaded, asked: Sequence[tuple[str, Sequence[str]]]
 ) -> list[list[float]]:
-    """log p(choice | prompt) in nats, summed over its tokens, for each choice of each prompt."""
-    anatomy, tokens = loaded.anatomy, Tokens(loaded.tokenizer)
+    """log p(choice | prompt) in nats, summed over its tokens, for each choice of each prompt.
+
+    Raises BadTask, naming the prompt, for a choice that the tokenizer cannot divide from it.
+    """
+    anatomy, tokens = loaded.anatomy, Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
     # choices that begin with the same tokens are read off one row: prompt and these tokens
     rows: dict[tuple[int, ...], int] = {}
     wanted: list[list[tuple[int, int, list[int]]]] = []
@@ -79,7 +83,9 @@ def log_probabilities(
         ids = tokens.prompt(prompt)
         parts = []
         for choice in choices:
-            said = tokens.continuation(choice)
+            if wrong := tokens.boundary_problem(prompt, choice, "choice"):
+                raise BadTask(f"{prompt!r}: {wrong}")
+            said = tokens.continuation(prompt, choice)
             row = rows.setdefault((*ids, *said[:-1]), len(rows))
             parts.append((row, len(ids), said))
         wanted.append(parts)

@@ -57,22 +57,26 @@ class Texts:
 
 
 def encode_texts(
-    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, longest: int | None = None
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    longest: int | None = None,
+    vocabulary: int | None = None,
 ) -> Texts:
     """Tokenize examples to train on.
 
-    Raises BadTask, naming the first example whose prompt or target has no tokens, or that has more
-    than ``longest``.
+    Raises BadTask, naming the first example that cannot be used: see
+    `ctviz.tasks.tokens.text_problem`. ``longest`` and ``vocabulary`` are as for
+    `ctviz.tasks.batch.fitting`.
     """
-    tokens = Tokens(tokenizer)
+    tokens = Tokens(tokenizer, vocabulary)
     if not examples:
         raise BadTask("There are no examples to train on.")
     ids, begin = [], []
     for index, example in enumerate(examples):
         if reason := text_problem(example, tokens, longest):
             raise BadTask(f"Example {index} ({example.prompt!r}): {reason}.")
-        prompt, target = tokens.prompt(example.prompt), tokens.continuation(example.target)
-        ids.append(prompt + target)
-        begin.append(len(prompt))
+        ids.append(tokens.prompt(example.prompt + example.target))
+        begin.append(len(tokens.prompt(example.prompt)))
     last = torch.tensor([len(text) - 1 for text in ids])
     return Texts(padded(ids, tokenizer), last, torch.tensor(begin))

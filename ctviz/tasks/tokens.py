@@ -1,35 +1,31 @@
 """How a model's tokenizer cuts prompts, answers and foils, and what it cannot use. Without torch:
-a file of examples is checked without it, and `ctviz.tasks.batch` and `ctviz.tasks.texts` make
-tensors of what is cut here."""
+`ctviz.tasks.batch` and `ctviz.tasks.texts` make tensors of what is cut here.
+
+A prompt and what follows it are cut as one text. The prompt's tokens are those of the prompt alone,
+without what the tokenizer puts after every text (an end of text, say); the tokens of an answer are
+those that prompt and answer together have after them. Where the tokens of both together do not
+begin with those of the prompt, there is no boundary between the two, and the example is refused.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-from tokenizers import Tokenizer as Rust
-
 from ctviz.circuits.choices import Metric
-from ctviz.errors import MissingModel
-from ctviz.models.known import resolve
 from ctviz.tasks.example import Example, Pair
+from ctviz.tasks.files.rows import counted
+from ctviz.tasks.spacing import takes_space
+from ctviz.tasks.token_text import Decoder, token_text
 
-__all__ = [
-    "Cut",
-    "LightTokenizer",
-    "Tokenizer",
-    "Tokens",
-    "open_tokenizer",
-    "pair_problem",
-    "text_problem",
-    "too_long",
-]
+__all__ = ["Cut", "Tokenizer", "Tokens", "pair_problem", "text_problem", "twice_note"]
+
+SHOWN = 4  # tokens that a message names
+PROBES = ("a", "The", "1")  # texts that show what a tokenizer puts around a text
 
 
-class Tokenizer(Protocol):
+class Tokenizer(Decoder, Protocol):
     """What is needed of a tokenizer; Hugging Face's tokenizers are called like this too."""
 
     @property
@@ -37,85 +33,9 @@ class Tokenizer(Protocol):
         """The text of the token that ends a text; None if there is none."""
         ...
 
-    def __call__(self, text: Any, /, *, add_special_tokens: bool) -> Any:
-        """The ids of a text, as ``["input_ids"]``."""
+    def __call__(self, text: Any, /, *, add_special_tokens: bool, verbose: bool) -> Any:
+        """The ids of a text, as ``["input_ids"]``; ``verbose``: warn if there are many."""
         ...
-
-    def decode(self, ids: Any, /) -> Any:
-        """The text of ids."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class LightTokenizer:
-    """A model's ``tokenizer.json``, called like a Hugging Face tokenizer."""
-
-    rust: Rust
-    eos_token: str | None
-
-    def __call__(self, text: str, /, *, add_special_tokens: bool = True) -> dict[str, list[int]]:
-        """The ids of a text, as ``["input_ids"]``."""
-        return {"input_ids": self.rust.encode(text, add_special_tokens=add_special_tokens).ids}
-
-    def decode(self, ids: Sequence[int], /) -> str:
-        """The text of ids, special tokens included."""
-        return self.rust.decode(list(ids), skip_special_tokens=False)
-
-
-def open_tokenizer(model: str) -> LightTokenizer:
-    """The tokenizer of a model by name, folder or hub id, from this machine's disk.
-
-    Raises UnknownName for a name that is none, and MissingModel if the tokenizer is not here.
-    """
-    where = resolve(model)
-    file = _stored(where, "tokenizer.json")
-    if file is None:
-        raise MissingModel(
-            f"The tokenizer of {model} is not on this machine, and checking a file needs it. "
-            f"`ctviz models fetch {model}` brings a known model, discovering on it a model of the "
-            "hub; a local folder needs a tokenizer.json."
-        )
-    rust = Rust.from_file(str(file))
-    rust.no_truncation()
-    rust.no_padding()
-    return LightTokenizer(rust, _eos(where, rust))
-
-
-def _stored(where: str, name: str) -> Path | None:
-    """A file of a model folder, or of a hub model in the hub's cache; None if it is not there."""
-    if Path(where).expanduser().is_dir():
-        file = Path(where).expanduser() / name
-        return file if file.is_file() else None
-    if where.count("/") != 1:  # the folder of a model that has not been built yet
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(where, name)
-    return Path(found) if isinstance(found, str) else None
-
-
-def _eos(where: str, rust: Rust) -> str | None:
-    """The end-of-text token that the model's settings name; None without one."""
-    about = _settings(where, "tokenizer_config.json").get("eos_token")
-    if isinstance(about, dict):  # an older way to write it
-        about = about.get("content")
-    if isinstance(about, str):
-        return about
-    number = _settings(where, "config.json").get("eos_token_id")
-    if isinstance(number, list):
-        number = number[0] if number else None
-    return rust.id_to_token(number) if isinstance(number, int) else None
-
-
-def _settings(where: str, name: str) -> Mapping[str, Any]:
-    file = _stored(where, name)
-    if file is None:
-        return {}
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +43,9 @@ class Cut:
     """A pair as token ids.
 
     ``shared`` are the first tokens that answer and foil have in common; they count to the prompt.
-    ``answer`` and ``foil`` are what is left of both.
+    ``answer`` and ``foil`` are what is left of both. ``wrong`` says why prompts and answer cannot
+    be divided or have no place in the model, ``foil_wrong`` the same of the foil; empty if they
+    can, and what cannot has no tokens here.
     """
 
     clean: list[int]
@@ -131,41 +53,134 @@ class Cut:
     shared: list[int]
     answer: list[int]
     foil: list[int]
+    wrong: str = ""
+    foil_wrong: str = ""
 
 
 class Tokens:
-    """A tokenizer that remembers what it has cut."""
+    """A tokenizer that remembers what it has cut.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    ``vocabulary``: the number of tokens for which the model has an embedding, None if that is not
+    known.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, vocabulary: int | None = None) -> None:
         self.tokenizer = tokenizer
-        self.known: dict[tuple[str, bool], list[int]] = {}
-
-    def _ids(self, text: str, *, special: bool) -> list[int]:
-        key = (text, special)
-        if key not in self.known:
-            self.known[key] = self.tokenizer(text, add_special_tokens=special)["input_ids"]
-        return self.known[key]
+        self.vocabulary = vocabulary
+        self._known: dict[tuple[str, bool], list[int]] = {}
+        self._frame: tuple[int, int] | None = None
 
     def prompt(self, text: str) -> list[int]:
         """The ids of a prompt, with what the tokenizer puts in front of every text."""
-        return self._ids(text, special=True)
+        whole = self._ids(text, special=True)
+        return whole[: len(whole) - self._around(text)[1]]
 
-    def continuation(self, text: str) -> list[int]:
-        """The ids of what comes after a prompt."""
-        return self._ids(text, special=False)
+    def continuation(self, prompt: str, text: str) -> list[int]:
+        """The ids of what comes after a prompt; none where `boundary_problem` has something."""
+        before, whole = self.prompt(prompt), self.prompt(prompt + text)
+        return whole[len(before) :] if whole[: len(before)] == before else []
+
+    def boundary_problem(self, prompt: str, text: str, what: str) -> str:
+        """Why a text has no tokens of its own after a prompt; empty if it has.
+
+        ``what`` is its name.
+        """
+        before, whole = self.prompt(prompt), self.prompt(prompt + text)
+        if whole[: len(before)] == before:
+            return ""
+        pairs = zip(before, whole, strict=False)
+        at = next((i for i, (b, w) in enumerate(pairs) if b != w), min(len(before), len(whole)))
+        if prompt[-1:].isspace() and not text[:1].isspace():
+            help_ = f"End the prompt without a space, and begin the {what} with it"
+        elif prompt and text and takes_space(prompt, text):
+            help_ = f"Begin the {what} with a space, or with a whole word at another place"
+        else:
+            help_ = "Divide the text at another place"
+        return (
+            f"the {what} changes the tokens of its prompt: {self._listed(before[at:])} at the "
+            f"prompt's end becomes {self._listed(whole[at:])} where the {what} follows. {help_}"
+        )
+
+    def id_problem(self, ids: Sequence[int], what: str) -> str:
+        """Which token the model has no embedding for; empty if it has one for each."""
+        most = self.vocabulary
+        if most is None:
+            return ""
+        outside = next((i for i in ids if i >= most), None)
+        if outside is None:
+            return ""
+        return (
+            f"the {what} has the token {self.text(outside)!r} with the id {outside:,}, but the "
+            f"model has embeddings for the ids 0 to {most - 1:,} only. Leave it out, or use the "
+            "tokenizer that the model was trained with"
+        )
+
+    def doubled(self, text: str) -> str:
+        """The special token with which a prompt begins twice, as its text begins with the one that
+        the tokenizer puts in front by itself; empty if there is none."""
+        front, ids = self._around(text)[0], self.prompt(text)
+        twice = 0 < front < len(ids) and ids[front - 1] == ids[front]
+        return self.text(ids[front]) if twice else ""
 
     def cut(self, pair: Pair) -> Cut:
         """The ids of a pair, divided where answer and foil part."""
-        answer, foil = self.continuation(pair.answer), self.continuation(pair.foil)
+        clean, corrupt = self.prompt(pair.clean), self.prompt(pair.corrupt)
+        wrong = self.id_problem(clean, "prompt") or self.id_problem(corrupt, "counterfactual")
+        wrong = wrong or self._continuation_problem(pair, pair.answer, "answer")
+        foil_wrong = self._continuation_problem(pair, pair.foil, "foil")
+        answer = [] if wrong else self.continuation(pair.clean, pair.answer)
+        foil = [] if foil_wrong else self.continuation(pair.clean, pair.foil)
         both = zip(answer, foil, strict=False)
         alike = next((at for at, (a, f) in enumerate(both) if a != f), min(len(answer), len(foil)))
         return Cut(
-            clean=self.prompt(pair.clean),
-            corrupt=self.prompt(pair.corrupt),
+            clean=clean,
+            corrupt=corrupt,
             shared=answer[:alike],
             answer=answer[alike:],
             foil=foil[alike:],
+            wrong=wrong,
+            foil_wrong=foil_wrong,
         )
+
+    def text(self, token: int) -> str:
+        """One token as text."""
+        return token_text(self.tokenizer, token)
+
+    def _ids(self, text: str, *, special: bool) -> list[int]:
+        key = (text, special)
+        if key not in self._known:
+            found = self.tokenizer(text, add_special_tokens=special, verbose=False)
+            self._known[key] = list(found["input_ids"])
+        return self._known[key]
+
+    def _around(self, text: str) -> tuple[int, int]:
+        """How many tokens the tokenizer puts in front of a text and after it."""
+        if self._frame is None:
+            for probe in (*PROBES, text):
+                whole, bare = self._ids(probe, special=True), self._ids(probe, special=False)
+                for front in range(len(whole) - len(bare), -1, -1) if bare else ():
+                    if whole[front : front + len(bare)] == bare:
+                        self._frame = front, len(whole) - len(bare) - front
+                        return self._frame
+            return 0, 0
+        return self._frame
+
+    def _continuation_problem(self, pair: Pair, text: str, what: str) -> str:
+        wrong = self.boundary_problem(pair.clean, text, what)
+        wrong = wrong or self.boundary_problem(pair.corrupt, text, what)
+        if wrong:
+            return wrong
+        said, other = (self.continuation(each, text) for each in (pair.clean, pair.corrupt))
+        if said != other:
+            return (
+                f"the {what} has the tokens {self._listed(said)} after the prompt, but "
+                f"{self._listed(other)} after its counterfactual"
+            )
+        return self.id_problem(said, what)
+
+    def _listed(self, ids: Sequence[int]) -> str:
+        names = "|".join(self.text(each) for each in ids[:SHOWN])
+        return repr(names + ("|…" if len(ids) > SHOWN else ""))
 
 
 def pair_problem(
@@ -178,11 +193,15 @@ def pair_problem(
     """
     if not parts.clean:
         return "clean has no tokens"
+    if parts.wrong:
+        return parts.wrong
     answer = parts.shared + parts.answer
     if not answer:
         return "the answer has no tokens"
     length = max(len(parts.clean), len(parts.corrupt)) + len(answer) - 1
     if metric == "logit_difference":
+        if parts.foil_wrong:
+            return parts.foil_wrong
         if not parts.shared and not parts.foil:
             return "the foil has no tokens"
         if not parts.answer and not parts.foil:
@@ -197,23 +216,39 @@ def pair_problem(
 
 
 def text_problem(example: Example, tokens: Tokens, longest: int | None = None) -> str:
-    """Why an example cannot be trained on; empty if it can."""
-    for what, ids in (
-        ("prompt", tokens.prompt(example.prompt)),
-        ("target", tokens.continuation(example.target)),
-    ):
+    """Why an example cannot be trained or judged on; empty if it can.
+
+    What counts is the prompt with its target, and with each of its choices. ``longest`` is as for
+    `pair_problem`.
+    """
+    prompt = tokens.prompt(example.prompt)
+    if not prompt:
+        return "the prompt has no tokens"
+    if wrong := tokens.id_problem(prompt, "prompt"):
+        return wrong
+    said = 0
+    for what, text in (("target", example.target), *(("choice", each) for each in example.choices)):
+        if wrong := tokens.boundary_problem(example.prompt, text, what):
+            return wrong
+        ids = tokens.continuation(example.prompt, text)
         if not ids:
             return f"the {what} has no tokens"
-    return too_long(example, tokens, longest)
-
-
-def too_long(example: Example, tokens: Tokens, longest: int | None) -> str:
-    """Why a model that reads ``longest`` tokens cannot be trained or judged on an example, or "".
-
-    What counts is the prompt with its target, and with each of its choices.
-    """
-    said = max(len(tokens.continuation(text)) for text in (example.target, *example.choices))
-    length = len(tokens.prompt(example.prompt)) + said
+        if wrong := tokens.id_problem(ids, what):
+            return wrong
+        said = max(said, len(ids))
+    length = len(prompt) + said
     if longest is not None and length > longest:
         return f"prompt and target have {length:,} tokens, but the model reads at most {longest:,}"
     return ""
+
+
+def twice_note(tokens: Tokens, prompts: Iterable[str]) -> str:
+    """That prompts begin twice with the token that begins a text; empty if none does."""
+    found = [token for prompt in prompts if (token := tokens.doubled(prompt))]
+    if not found:
+        return ""
+    return (
+        f"{counted(len(found), 'prompt begins', 'prompts begin')} with {found[0]} twice: this "
+        "tokenizer puts it in front of every text by itself. Leave it out of the text, or the "
+        "model reads both."
+    )

@@ -91,7 +91,7 @@ class SnapshotWeights:
                 if not torch.equal(now[name].cpu(), before)
             }
             loaded = tuning.loaded
-            about = {"step": tuning.step, "model": loaded.name, "revision": loaded.revision}
+            about = {"step": tuning.step, "model": loaded.name, "revision": tuning.revision}
             header = {key: json.dumps(value) for key, value in about.items()}
             _write(tuning.step, self._place, changed, header)
 

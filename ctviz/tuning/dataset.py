@@ -64,9 +64,11 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     dev_pairs = [pair for pair in (_pair(e, paired=paired) for e in dev) if pair]
     if not dev_pairs:
         raise BadTask(f"None of the {len(dev)} dev examples of {task.name} has a pair.")
+    tokenizer, vocabulary = loaded.tokenizer, loaded.anatomy.vocabulary
     longest = loaded.anatomy.context
-    texts = encode_texts(train, loaded.tokenizer, longest=longest)
-    train_pairs = encode(pairs, loaded.tokenizer, metric=metric)
+    texts = encode_texts(train, tokenizer, longest=longest, vocabulary=vocabulary)
+    train_pairs = encode(pairs, tokenizer, metric=metric, vocabulary=vocabulary)
+    dev_batch = encode(dev_pairs, tokenizer, metric=metric, vocabulary=vocabulary)
     return Dataset(
         task=task,
         metric=metric,
@@ -74,7 +76,7 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         train_pairs=train_pairs.to(device),
         pair_row=tuple(rows),
         dev=tuple(dev),
-        dev_pairs=encode(dev_pairs, loaded.tokenizer, metric=metric).to(device),
+        dev_pairs=dev_batch.to(device),
         probe_pairs=_two_kinds(dev_pairs) if paired else (),
         left_out=tuple(left_out),
         same=_same(texts, train_pairs),

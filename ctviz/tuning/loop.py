@@ -72,6 +72,7 @@ class Tuning:
         self, loaded: Loaded, config: TuneConfig, *, others: Sequence[str] | None = None
     ) -> None:
         self.loaded, self.config = loaded, config
+        self.revision = loaded.revision  # of the weights that it starts from
         self.anatomy = anatomy = loaded.anatomy
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.dataset = make_dataset(loaded, config)

@@ -17,7 +17,7 @@ from ctviz.extras import need
 from ctviz.models.anatomy import Anatomy
 from ctviz.tuning.ownership import Part, Unit
 
-__all__ = ["adapter_units", "is_adapter", "merged", "plain_name"]
+__all__ = ["adapter_units", "is_adapter", "merge_for_good", "merged", "plain_name"]
 
 
 def adapter_units(anatomy: Anatomy, rank: int, seed: int) -> list[Unit]:
@@ -80,6 +80,17 @@ def merged(anatomy: Anatomy) -> Iterator[None]:
             if layer.merged:
                 layer.merged_adapters.clear()
             layer.get_base_layer().weight.data.copy_(weight)
+
+
+def merge_for_good(anatomy: Anatomy) -> None:
+    """Let the model be an ordinary one again, whose own weights are those with the adapters."""
+    model = anatomy.model
+    for layer in _adapted_layers(anatomy):
+        layer.merge()
+        name = next(name for name, module in model.named_modules() if module is layer)
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, layer.get_base_layer())
+    model.__dict__.pop("peft_config", None)
 
 
 def _adapted_layers(anatomy: Anatomy) -> list[Any]:

@@ -16,7 +16,7 @@ from ctviz.tasks import TASKS, Task
 from ctviz.tasks.example import Example
 from ctviz.tasks.grading import chance, grade
 from ctviz.tasks.neutral import neutral_texts
-from ctviz.tasks.tokens import Tokens, too_long
+from ctviz.tasks.tokens import Tokens, text_problem
 
 __all__ = ["Retention"]
 
@@ -43,9 +43,9 @@ class Retention:
         others: Sequence[str] | None = None,
     ) -> None:
         self._loaded, self._config = loaded, config
-        tokenizer = loaded.tokenizer
+        self._tokens = Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
         self._prompts = [
-            torch.tensor([tokenizer(text)["input_ids"]], device=loaded.anatomy.device)
+            torch.tensor([self._tokens.prompt(text)], device=loaded.anatomy.device)
             for text in neutral_texts(config.retention_prompts)
         ]
         self._untuned = [self._distribution(ids) for ids in self._prompts]
@@ -103,14 +103,13 @@ class Retention:
     @cached_property
     def _windows(self) -> list[Tensor]:
         """Passages in windows, each int64 [1, position]."""
-        anatomy, tokenizer = self._loaded.anatomy, self._loaded.tokenizer
+        anatomy = self._loaded.anatomy
         window = self._config.retention_window
         size = min(window, anatomy.context or window)
         text = (paths.data() / "english" / "general.txt").read_text(encoding="utf-8")
         windows = []
         for passage in text.strip().split("\n\n"):
-            # windows are cut out of it, so a passage longer than the context needs no warning
-            ids = tokenizer(" ".join(passage.split()), verbose=False)["input_ids"]
+            ids = self._tokens.prompt(" ".join(passage.split()))
             windows += [ids[at : at + size] for at in range(0, len(ids), size)]
         return [torch.tensor([w], device=anatomy.device) for w in windows if len(w) > 1]
 
@@ -125,10 +124,10 @@ class Retention:
 
     def _readable(self, key: str) -> list[Example]:
         """Test examples of a task that fit into the model's context."""
-        tokens, longest = Tokens(self._loaded.tokenizer), self._loaded.anatomy.context
+        longest = self._loaded.anatomy.context
         n, seed = self._config.retention_test_examples, self._config.examples_seed
         examples = TASKS[key].examples(n, split="test", seed=seed)
-        return [example for example in examples if not too_long(example, tokens, longest)]
+        return [example for example in examples if not text_problem(example, self._tokens, longest)]
 
     @torch.no_grad()
     def _distribution(self, ids: Tensor) -> Tensor:

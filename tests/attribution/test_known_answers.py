@@ -15,9 +15,10 @@ from ctviz.attribution.attribute import attribute
 from ctviz.circuits.scores import Circuit
 from ctviz.cli import main
 from ctviz.interventions.faithfulness import faithfulness, metric_of_circuit, metric_of_model
+from ctviz.models.fetching import fetch
 from ctviz.models.handmade import KNOWN_ANSWERS, KnownAnswer
 from ctviz.models.known import KNOWN
-from ctviz.models.loading import Loaded, fetch, load
+from ctviz.models.loading import Loaded, load
 from ctviz.tasks import Pair, Split, find_task
 from ctviz.tasks.batch import Batch, encode
 from ctviz.tasks.task import SPLITS

@@ -16,13 +16,13 @@ from playwright.sync_api import Locator, expect
 
 from ctviz import paths
 from ctviz.models.handmade import KNOWN_ANSWERS
+from ctviz.models.reader import open_reader
 from ctviz.pages.settings import PRESETS, usual_settings
 from ctviz.pages.uploaded_file import UploadedFile, keep, mend
 from ctviz.runs import Run
 from ctviz.runs.config import PAPER, TuneConfig
 from ctviz.tasks import TASKS
 from ctviz.tasks.files.check import check
-from ctviz.tasks.tokens import open_tokenizer
 from tests.browser.driving import Player, choose, only_run, serve_app, wait_until
 
 THINGS = ("hat", "coat", "door", "cup", "lamp", "shoe", "bag", "ring", "boat", "bird")
@@ -249,7 +249,7 @@ def test_a_mended_file_lies_beside_the_original(
 ) -> None:
     monkeypatch.setenv("CTVIZ_RUNS", str(tmp_path))
     own = UploadedFile(keep(bad_file.read_bytes(), bad_file.name), bad_file.name)
-    report = check(str(own.file), open_tokenizer("tiny"), longest=64)
+    report = check(str(own.file), open_reader("tiny").tokenizer, longest=64)
     mended = mend(own, report, {"drop"})
     assert mended.file.parent == own.file.parent
     assert mended.original == own

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ctviz.cli import main
-from ctviz.models.context import context_of
-from ctviz.models.known import KNOWN
 from ctviz.tasks import find_task
 
 
@@ -155,24 +151,6 @@ def test_what_cannot_be_done_is_explained(
 
 
 def test_a_prompt_longer_than_the_model_reads_is_a_problem(tmp_path, capsys):
-    made = [*rows(), {**rows()[0], "clean": "The key " * 80, "corrupt": "The keys " * 80}]
+    made = [*rows(), {**rows()[0], "clean": "The" + " key" * 80, "corrupt": "The" + " keys" * 80}]
     assert main(["check", write(tmp_path / "a.jsonl", made)]) == 1
     assert "but the model reads at most 64" in capsys.readouterr().out
-
-
-def test_context_is_read_from_the_config(tmp_path):
-    assert context_of("tiny") == 64
-    assert context_of("nobody/nothing") is None
-    (tmp_path / "config.json").write_text('{"max_position_embeddings": 12}')
-    assert context_of(str(tmp_path)) == 12
-    (tmp_path / "config.json").write_text("[]")
-    assert context_of(str(tmp_path)) is None
-    assert all(context_of(model.key) for model in KNOWN.values() if model.stored)
-
-
-def test_torch_is_not_imported(bad):
-    code = (
-        "import sys; from ctviz.cli import main; main(['check', sys.argv[1]]); "
-        "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
-    )
-    subprocess.run([sys.executable, "-c", code, bad], check=True, capture_output=True)

@@ -49,6 +49,9 @@ class Numbers:
     def decode(self, ids: list[int]) -> str:
         return " ".join(str(token) for token in ids)
 
+    def convert_ids_to_tokens(self, ids: int) -> str:
+        return self.decode([ids])
+
 
 @pytest.fixture
 def loaded(anatomy) -> Loaded:
@@ -376,9 +379,14 @@ def test_answers_that_begin_alike_are_compared_where_they_part(tiny):
         ("The keys", " are", " is", [" are", " is"], []),
         ("The keys", "are", "", [" are"], ["The answer is read as ' are', with the space"]),
         ("The keys", "are", "is", [" are", " is"], ["The answer is read", "The foil is read"]),
-        ("The keys", "is", "", ["is"], []),  # one token as it is
-        ("The keys ", "are", "", ["ar"], ["'are' is read as 2 tokens, 'ar' and 'e'; only the"]),
-        ("The", "disestablishment", "", ["d"], ["9 tokens, 'd', 'is', 'est', 'ab' …; only the"]),
+        ("The keys", "is", "", ["is"], ["where the prompt ends, 'The keysis': type a space"]),
+        (
+            "The",
+            "disestablishment",
+            "",
+            ["d"],
+            ["'Thedisestablishment'", "9 tokens, 'd', 'is', 'est', 'ab' …; only the"],
+        ),
         (
             "In",
             " the dogs bark",
@@ -402,6 +410,7 @@ def test_what_is_read_otherwise_than_typed_is_said(tiny, text, answer, foil, rea
         ("", "", "", "The prompt is empty"),
         ("The keys", "", " is", "a foil but no answer"),
         ("The keys", " is", " is", "answer and foil are the same"),
+        ("The keys ", "are", "", "End the prompt without a space, and begin the answer with it"),
         ("word " * 100, "", "", "202 tokens, but the model reads at most 64: 138 too many"),
     ],
 )

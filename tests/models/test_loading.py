@@ -62,11 +62,14 @@ def test_a_model_in_memory_has_the_scores_of_the_stored_one(tiny: Loaded) -> Non
 
 def test_the_revision_of_a_model_in_memory_follows_its_tensors(tiny: Loaded) -> None:
     first = load(tiny.model, tokenizer=tiny.tokenizer)
-    assert first.revision.startswith("memory:")
-    assert load(tiny.model, tokenizer=tiny.tokenizer).revision == first.revision
+    revision = first.revision
+    assert revision.startswith("memory:")
+    assert load(tiny.model, tokenizer=tiny.tokenizer).revision == revision
     with torch.no_grad():
         tiny.model.transformer.h[0].mlp.c_fc.weight[0, 0] += 1e-6
-    assert load(tiny.model, tokenizer=tiny.tokenizer).revision != first.revision
+    assert load(tiny.model, tokenizer=tiny.tokenizer).revision != revision
+    assert first.revision != revision
+    assert first.origin == revision
 
 
 def test_a_model_made_in_memory_is_named_after_its_class(tiny: Loaded) -> None:

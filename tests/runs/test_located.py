@@ -86,7 +86,7 @@ def test_a_run_of_a_typed_folder_and_file_goes_on_from_another_folder(typed, mon
     (folder / "cancel").unlink()
     result = tune.tune(run.config, folder, resume=True)
     assert result["state"] == "finished"
-    assert model_at(open_run("r", folder.parent), 2).revision == load("tiny").revision
+    assert model_at(open_run("r", folder.parent), 2).origin == load("tiny").revision
 
 
 def test_an_old_run_with_a_relative_folder_is_read_from_where_one_is(typed):

@@ -45,7 +45,7 @@ class TestCheck:
             {"clean": "Some words", "corrupt": "Six words", "answer": "be ok", "foil": "be bad"}
         ]
         report = check(jsonl(tmp_path / "a.jsonl", rows), FewWords(), longest=None)
-        (shown,) = report.preview(3)
+        (shown,) = report.previews
         assert shown.prompt == ("Some", " words", " be")
         assert shown.corrupt == ("Six", " words", " be")
         assert (shown.answer, shown.foil) == ((" ok",), (" bad",))
@@ -53,9 +53,9 @@ class TestCheck:
 
     def test_a_preview_without_pairs_shows_the_target(self, tmp_path):
         rows = [{"prompt": "The sky is", "target": "so blue"}]
-        (shown,) = check(jsonl(tmp_path / "a.jsonl", rows), FewWords(), longest=9).preview(1)
+        (shown,) = check(jsonl(tmp_path / "a.jsonl", rows), FewWords(), longest=9).previews
         assert shown.prompt == ("The", " sky", " is")
-        assert shown.answer == (" so", " blue\n")
+        assert shown.answer == (" so", " blue", "\n")
         assert (shown.corrupt, shown.foil) == ((), ())
 
     def test_padding_puts_end_of_text_in_front_of_the_shorter_prompt_only(self, tmp_path):

@@ -31,7 +31,8 @@ class TestPairs:
         assert not opened.parsed.problems
         assert [note for note in opened.parsed.notes if "space" in note] == [
             "On 1 line a space was put in front of an answer, a foil or a target, because the "
-            "prompt does not end with one."
+            "prompt does not end with one ('e is'). A column verbatim that says true leaves text "
+            "as it is."
         ]
 
     def test_prompts_that_end_in_a_space_are_noted(self, tmp_path):

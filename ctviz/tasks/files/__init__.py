@@ -197,7 +197,7 @@ def open_file(name: str) -> OpenFile:
     The format is the first that recognizes the file, or named columns, which it always is if the
     name says what columns are called. Raises BadTask for a file that cannot be read as text
     (missing, a folder, another ending, empty, binary, not UTF-8, larger than 50 MB), UnknownName
-    for a column that is not one of ours, and what `ctviz.tasks.tokens.open_tokenizer` raises for
+    for a column that is not one of ours, and what `ctviz.models.reader.open_reader` raises for
     the model of ``ids``; all else is in the problems.
     """
     mapping, file = _mapping(name, name.partition("?")[2]), path_of(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,9 +16,11 @@ from ctviz.tasks.files import OpenFile, divided, open_file
 from ctviz.tasks.files.columns import as_columns
 from ctviz.tasks.files.rows import Fix, Problem, counted
 from ctviz.tasks.task import Split
-from ctviz.tasks.tokens import Cut, Tokenizer, Tokens, pair_problem, text_problem
+from ctviz.tasks.tokens import Cut, Tokenizer, Tokens, pair_problem, text_problem, twice_note
 
 __all__ = ["FIXES", "HELPS", "Preview", "Report", "check"]
+
+SHOWN = 3  # examples in the preview
 
 FIXES: dict[str, str] = {
     "drop": "leave the examples out",
@@ -64,12 +67,15 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What a check found: ``problems`` in the order of the lines, and what else is to be said."""
+    """What a check found: ``problems`` in the order of the lines, and what else is to be said.
+
+    ``previews`` are the first examples without a problem.
+    """
 
     opened: OpenFile
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
-    tokens: Tokens
+    previews: tuple[Preview, ...]
     checked: tuple[_Checked, ...]
 
     @property
@@ -82,11 +88,6 @@ class Report:
         """How many problems each way to fix them solves; ``""``: those that nothing solves."""
         every: tuple[Fix, ...] = get_args(Fix)
         return {fix: sum(problem.fix == fix for problem in self.problems) for fix in every}
-
-    def preview(self, n: int) -> list[Preview]:
-        """The first ``n`` examples without a problem."""
-        good = [each for each in self.checked if each.problem is None]
-        return [self._preview(each) for each in good[:n]]
 
     def fixed(self, how: set[str]) -> list[Example]:
         """The examples with their problems solved in the ways ``how``, keys of `FIXES`.
@@ -149,32 +150,19 @@ class Report:
             raise BadTask(f"{self.opened.file}: no example would be left.")
         return list(rows.values())
 
-    def _preview(self, row: _Checked) -> Preview:
-        if row.parts is None:
-            prompt = self.tokens.prompt(row.example.prompt)
-            target = self.tokens.continuation(row.example.target)
-            return Preview(row.line, self._texts(prompt), (), self._texts(target), ())
-        parts = row.parts
-        return Preview(
-            line=row.line,
-            prompt=self._texts(parts.clean + parts.shared),
-            corrupt=self._texts(parts.corrupt + parts.shared),
-            answer=self._texts(parts.answer),
-            foil=self._texts(parts.foil),
-        )
 
-    def _texts(self, ids: list[int]) -> tuple[str, ...]:
-        return tuple(self.tokens.tokenizer.decode([each]) for each in ids)
-
-
-def check(name: str, tokenizer: Tokenizer, *, longest: int | None) -> Report:
+def check(
+    name: str, tokenizer: Tokenizer, *, longest: int | None, vocabulary: int | None = None
+) -> Report:
     """Read a file and try every example on a model's tokenizer.
 
-    ``longest`` is the number of tokens that the model reads, None if that is not bounded. Raises
-    what `ctviz.tasks.files.open_file` raises; whatever is wrong with the file's content is in the
+    ``longest`` is the number of tokens that the model reads, None if that is not bounded;
+    ``vocabulary`` the number of tokens for which it has an embedding, None if that is not known.
+    `ctviz.models.reader.open_reader` has all three of a model. Raises what
+    `ctviz.tasks.files.open_file` raises; whatever is wrong with the file's content is in the
     report.
     """
-    opened, tokens = open_file(name), Tokens(tokenizer)
+    opened, tokens = open_file(name), Tokens(tokenizer, vocabulary)
     parsed = opened.parsed
     checked = tuple(
         _checked(line, split, example, tokens, longest)
@@ -187,9 +175,28 @@ def check(name: str, tokenizer: Tokenizer, *, longest: int | None) -> Report:
     return Report(
         opened=opened,
         problems=tuple(sorted(problems, key=lambda problem: problem.line)),
-        notes=(*opened.notes, *_notes(checked)),
-        tokens=tokens,
+        notes=(*opened.notes, *_notes(checked, tokens)),
+        previews=tuple(
+            itertools.islice((_preview(row, tokens) for row in checked if not row.problem), SHOWN)
+        ),
         checked=checked,
+    )
+
+
+def _preview(row: _Checked, tokens: Tokens) -> Preview:
+    def texts(ids: list[int]) -> tuple[str, ...]:
+        return tuple(tokens.text(each) for each in ids)
+
+    parts, example = row.parts, row.example
+    if parts is None:
+        target = tokens.continuation(example.prompt, example.target)
+        return Preview(row.line, texts(tokens.prompt(example.prompt)), (), texts(target), ())
+    return Preview(
+        line=row.line,
+        prompt=texts(parts.clean + parts.shared),
+        corrupt=texts(parts.corrupt + parts.shared),
+        answer=texts(parts.answer),
+        foil=texts(parts.foil),
     )
 
 
@@ -233,16 +240,26 @@ def _padded(example: Example, parts: Cut, tokens: Tokens) -> Example | None:
     return replace(example, pair=padded) if same else None
 
 
-def _notes(checked: tuple[_Checked, ...]) -> Iterator[str]:
-    shared = sum(bool(row.parts and row.parts.shared) for row in checked)
+def _notes(checked: tuple[_Checked, ...], tokens: Tokens) -> Iterator[str]:
+    rows = [row for row in checked if row.problem is None]
+    parts = [row.parts for row in rows if row.parts is not None]
+    prompts = {row.example.prompt for row in rows}
+    prompts |= {row.example.pair.clean for row in rows if row.example.pair is not None}
+    if note := twice_note(tokens, prompts):
+        yield note
+    shared = sum(bool(each.shared) for each in parts)
     if shared:
         yield (
             f"In {counted(shared, 'example')} answer and foil begin with the same tokens for "
             "this model; those count to the prompt, and the next ones are compared."
         )
-    later = sum(bool(row.parts and len(row.parts.answer) > 1) for row in checked)
-    if later:
-        yield (
-            f"In {counted(later, 'example')} the answer has more tokens after the one that is "
-            "compared; discovery does not look at them, tuning teaches them."
-        )
+    for name, later in (
+        ("answer", sum(len(each.answer) > 1 for each in parts)),
+        ("foil", sum(len(each.foil) > 1 for each in parts)),
+    ):
+        if later:
+            rest = ", tuning teaches them" if name == "answer" else ""
+            yield (
+                f"In {counted(later, 'example')} the {name} has more tokens after the one that is "
+                f"compared; discovery does not look at them{rest}."
+            )

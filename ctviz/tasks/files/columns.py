@@ -37,6 +37,7 @@ from ctviz.tasks.files.token_ids import (
     unclear,
     whole_columns,
 )
+from ctviz.tasks.spacing import takes_space
 from ctviz.tasks.task import GRADES, SPLITS, Split
 
 __all__ = ["OWN", "Reading", "as_columns", "read"]
@@ -68,6 +69,9 @@ _CALLED: dict[str, tuple[str, ...]] = {
 }
 _PAIR = ("clean", "corrupt", "answer", "foil")
 
+_JOINING = "=([{<\"'“‘„«-–/\\_@#$€£^~*+"  # after these, text often goes on without a space
+_SUFFIXES = frozenset(["ing", "ed", "es", "s", "er", "est", "ly", "ness", "ment", "ion", "tion"])
+
 Choice = TypeVar("Choice", bound=str)
 
 
@@ -91,7 +95,7 @@ def read(content: Content, how: Reading) -> Parsed:
     """The examples of a file.
 
     A file without the columns that are needed has a problem at line 0. Raises what
-    `ctviz.tasks.tokens.open_tokenizer` raises where ids are a model's.
+    `ctviz.models.reader.open_reader` raises where ids are a model's.
     """
     problems = [Problem(row.line, row.problem) for row in content.rows if row.problem]
     names = content.columns
@@ -121,7 +125,8 @@ def read(content: Content, how: Reading) -> Parsed:
             problems.append(Problem(row.line, str(error)))
     if kind[0] != "text":  # there, answers are words of the sentence
         values = [each for _, each in lines]
-        if not how.ids and (asked := unclear(values, present, how.told(content))):
+        asked = unclear(values, present, how.told(content), typed=content.typed)
+        if asked and not how.ids:
             return Parsed((), (Problem(0, asked),))
         notes += _numbers(values, how.ids)
     together = how.layout.together if how.layout else lambda example: example.prompt
@@ -211,9 +216,11 @@ def as_columns(example: Example) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Counts:
-    """On how many lines something was done, or is so."""
+    """On how many lines something was done, or is so; ``spaced``: the first words of each kind."""
 
     spaced: int = 0
+    doubtful: int = 0
+    shown: str = ""
     ended: int = 0
     trailing: int = 0
 
@@ -223,9 +230,18 @@ class _Counts:
         made = {"target": example.target}
         if pair is not None:
             made |= {"answer": pair.answer, "foil": pair.foil}
-        self.spaced += any(
-            text[0] == " " != str(given[own])[0] for own, text in made.items() if given.get(own)
-        )
+        put = [
+            text
+            for own, text in made.items()
+            if given.get(own) and text[0] == " " != str(given[own])[0]
+        ]
+        if put:
+            prompt = example.prompt if pair is None else pair.clean
+            doubtful = prompt[-1] in _JOINING or any(t.strip() in _SUFFIXES for t in put)
+            self.spaced += 1
+            self.doubtful += doubtful
+            if not self.shown or (doubtful and self.doubtful == 1):
+                self.shown = f"{prompt[-1]}{put[0].rstrip()}"
         self.ended += pair is None and not str(given["target"]).endswith(example.target[-1])
         self.trailing += (example.prompt if pair is None else pair.clean).endswith(" ")
 
@@ -421,8 +437,7 @@ def _example(values: Mapping[str, Any]) -> Example:
     has = {own for own, value in values.items() if value not in (None, "")}
 
     def continued(before: str, text: str) -> str:
-        spaced = verbatim or before[-1].isspace() or not text[0].isalnum()
-        return text if spaced else f" {text}"
+        return f" {text}" if not verbatim and takes_space(before, text) else text
 
     if has.isdisjoint(("clean", "answer", "foil")) and has.issuperset(("prompt", "target")):
         prompt = _string("prompt", values["prompt"])
@@ -477,7 +492,13 @@ def _notes(
     if counts.spaced:
         yield (
             f"On {counted(counts.spaced, 'line')} a space was put in front of an answer, a foil or "
-            "a target, because the prompt does not end with one."
+            f"a target, because the prompt does not end with one ({counts.shown!r}). A column "
+            "verbatim that says true leaves text as it is."
+        )
+    if counts.doubtful:
+        yield (
+            f"On {counts.doubtful:,} of these the prompt ends in a sign that is often followed "
+            "without a space, or the text looks like the end of a word: are they right?"
         )
     if counts.trailing:
         yield (

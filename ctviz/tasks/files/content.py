@@ -47,6 +47,11 @@ class Content:
         return self._rows[0]
 
     @property
+    def typed(self) -> bool:
+        """Whether it tells a text of digits from a number."""
+        return self.file.suffix.lower() not in (".csv", ".tsv")
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of how the rows were found."""
         return tuple(filter(None, (self.note, self._rows[1])))

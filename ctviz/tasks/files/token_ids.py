@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ctviz.tasks.files.rows import BadLine
-from ctviz.tasks.tokens import Tokenizer, open_tokenizer
 
 __all__ = ["ABSENT", "NONE", "Ids", "is_absent", "is_whole", "unclear"]
 
@@ -52,13 +51,16 @@ def whole_columns(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield own
 
 
-def unclear(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], told: str) -> str:
+def unclear(
+    rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], told: str, *, typed: bool
+) -> str:
     """What to ask of numbers where words are meant; "" if it is clear what they are.
 
-    It is for a file in which most prompts have numbers as well, unless the file's own name for a
-    column (``names``) is one of token ids. ``told`` is the file's name up to ``ids=``.
+    It is in a file in which most prompts have numbers as well, unless the file's own name for a
+    column (``names``) is one of token ids, and where texts of one or two digits stand in a file
+    that tells text from numbers (``typed``). ``told`` is the file's name up to ``ids=``.
     """
-    whole = list(whole_columns(rows))
+    whole = [own for own in whole_columns(rows) if not (typed and _is_text(rows, own))]
     prompts = [str(row.get("clean") or row.get("prompt") or "") for row in rows]
     numeric = 2 * sum(bool(re.search(r"\d", prompt)) for prompt in prompts) >= len(prompts)
     asked = [own for own in whole if not numeric or _ID_NAME.search(names.get(own, own))]
@@ -74,12 +76,22 @@ def unclear(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], told: s
     )
 
 
+def _is_text(rows: Sequence[Mapping[str, Any]], own: str) -> bool:
+    values = [row[own] for row in rows if not is_absent(row.get(own))]
+    return all(isinstance(value, str) and len(value) <= 2 for value in values)
+
+
 class Ids:
-    """A tokenizer that makes text of token ids; raises what `open_tokenizer` raises."""
+    """A tokenizer that makes text of token ids.
+
+    Raises what `ctviz.models.reader.open_reader` raises.
+    """
 
     def __init__(self, model: str) -> None:
+        from ctviz.models.reader import open_reader  # it imports transformers
+
         self.model = model
-        self.tokenizer: Tokenizer = open_tokenizer(model)
+        self.tokenizer = open_reader(model).tokenizer
 
     def words(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """A line with text in place of the ids in its answer, foil and target.
@@ -95,7 +107,7 @@ class Ids:
         return {**values, **found, "verbatim": True}
 
     def _cut(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _text(self, own: str, number: int, before: list[int], prompt: str) -> str:
         try:

@@ -1,0 +1,153 @@
+"""Merge an adapter of the peft library into the model that it was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ctviz.errors import MissingModel, UnsupportedModel
+from ctviz.extras import need
+from ctviz.models.explaining import said
+from ctviz.models.places import Adapter, kind
+from ctviz.models.stored import is_folder, stored_file
+from ctviz.models.weight_files import check_files, tensor_names
+
+__all__ = ["adapter_revision", "check_adapter", "merge_adapter"]
+
+WEIGHTS = "adapter_model.safetensors"
+AGREE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the largest logit; other types: 0.1
+
+
+def check_adapter(adapter: Adapter) -> None:
+    """Raise before anything is loaded if an adapter cannot be merged into weights.
+
+    Raises UnsupportedModel for a kind that is not LoRA or changes more than weights, MissingModel
+    if its weights are not there as safetensors, and MissingExtra without peft.
+    """
+    config, what = adapter.config, f"{adapter.where} is a {kind(adapter)} of {adapter.base}"
+    check_files(adapter.where)
+    if str(config.get("peft_type")).upper() != "LORA":
+        raise UnsupportedModel(
+            f"{what}. Only LoRA is merged here, since the others do not, or not all, become "
+            "weights of the model. If it can be merged, do so with merge_and_unload of peft, save "
+            "the result and give that folder."
+        )
+    for name in ("alora_invocation_tokens", "layer_replication"):
+        if config.get(name):
+            raise UnsupportedModel(
+                f"{what}, but with {name}, which is more than a change of weights: it cannot be "
+                "merged into its base."
+            )
+    if is_folder(adapter.where):
+        file = stored_file(adapter.where, WEIGHTS)
+        if file is None:
+            other = Path(adapter.where).expanduser() / "adapter_model.bin"
+            raise MissingModel(
+                f"{what}, but its weights are not there as safetensors ({WEIGHTS})."
+                + (" adapter_model.bin is a pickle: save it anew." if other.is_file() else "")
+            )
+        tensor_names(file)
+    need("lora", f"The {kind(adapter)} {adapter.where}")
+
+
+def merge_adapter(model: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
+    """The base model with an adapter added to its weights; the base is changed.
+
+    Raises UnsupportedModel if the adapter is not one of this base, brings more or less than its
+    config says, or gives other logits when it is merged.
+    """
+    from peft import PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+
+    what = f"The {kind(adapter)} {adapter.where}"
+    of = f"put onto its base {adapter.base}"
+    model.name_or_path = model.name_or_path or adapter.base
+    with said(what, adapter.where):
+        tensors = load_file(_weights(adapter))
+        config = PeftConfig.from_pretrained(adapter.where)
+        config.inference_mode = True
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of peft's, to transformers
+                wrapped = PeftModel(model, config)
+        except ValueError as error:
+            raise UnsupportedModel(f"{what} could not be {of}: {error}") from error
+        wanted = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+        lacking = sorted(set(wanted) - set(tensors))
+        beyond = sorted(set(tensors) - set(wanted))
+        if lacking or beyond:
+            n, way = (lacking, "not in its file") if lacking else (beyond, "not of that model")
+            raise UnsupportedModel(
+                f"{what} cannot be {of}: {len(n)} of its tensors are {way}, such as {n[0]}. Take "
+                "the base that it was trained on, or merge it where it was trained "
+                "(merge_and_unload of peft) and give that folder."
+            )
+        other = next((n for n in wanted if wanted[n].shape != tensors[n].shape), None)
+        if other is not None:
+            raise UnsupportedModel(
+                f"{what} cannot be {of}: {other} is {tuple(tensors[other].shape)}, where this base "
+                f"needs {tuple(wanted[other].shape)}. Take the base that it was trained on."
+            )
+        set_peft_model_state_dict(wrapped, tensors)
+        wrapped.eval()
+        before = _logits(wrapped, model)
+        merged: Any = wrapped.merge_and_unload()
+        _check_same(before, _logits(merged, merged), what)
+        _check_tied(merged, what)
+    if hasattr(merged, "peft_config"):
+        del merged.peft_config  # it is an ordinary model again, also when it is saved
+        merged._hf_peft_config_loaded = False
+    return merged  # type: ignore[no-any-return]
+
+
+def adapter_revision(base: str, adapter: Adapter) -> str:
+    """Which weights a base of a revision has become by an adapter."""
+    digest = hashlib.sha256(base.encode())
+    digest.update(repr(sorted((k, repr(v)) for k, v in adapter.config.items())).encode())
+    digest.update(_weights(adapter).read_bytes())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _weights(adapter: Adapter) -> Path:
+    file = stored_file(adapter.where, WEIGHTS)
+    if file is not None:
+        return file
+    from huggingface_hub import hf_hub_download
+
+    with said(f"The {kind(adapter)} {adapter.where!r}", adapter.where):
+        return Path(hf_hub_download(adapter.where, WEIGHTS))
+
+
+@torch.no_grad()
+def _logits(model: Any, base: PreTrainedModel) -> Tensor:
+    """Next-token logits on a few tokens, [1, tokens, vocabulary]."""
+    ids = torch.arange(min(8, base.config.vocab_size), device=base.device)[None]
+    found: Tensor = model(input_ids=ids).logits
+    return found.clone()
+
+
+def _check_same(before: Tensor, after: Tensor, what: str) -> None:
+    allowed = AGREE.get(before.dtype, 0.1) * max(1.0, float(before.abs().max()))
+    off = float((before - after).abs().max())
+    if not off <= allowed:
+        raise UnsupportedModel(
+            f"{what} gives other logits when it is merged into its base (by {off:.3g}), so it is "
+            "more than a change of weights and cannot be used here."
+        )
+
+
+def _check_tied(model: PreTrainedModel, what: str) -> None:
+    ends: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
+    tied = model.config.tie_word_embeddings and None not in ends
+    if tied and not torch.equal(ends[0].weight, ends[1].weight):
+        raise UnsupportedModel(
+            f"{what} changes the embedding or the output layer alone, which are one matrix in its "
+            "base. Merge it where it was trained, save it with tie_word_embeddings: false, and "
+            "give that folder."
+        )

@@ -1,0 +1,101 @@
+"""What goes wrong in the libraries below when a model is loaded, as a sentence of ours.
+
+Each says what was asked, what is true, and what to do; the library's own exception stays its cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+
+from ctviz.errors import CtvizError, MissingModel, UnsupportedModel
+from ctviz.models.memory import is_out_of_memory
+from ctviz.models.stored import is_folder
+
+__all__ = ["explained", "said"]
+
+
+@contextmanager
+def said(what: str, where: str) -> Iterator[None]:
+    """Raise whatever goes wrong inside as an error of ours; running out of memory stays as it is.
+
+    ``what``: as a sentence begins, such as "The model 'gpt2'"; ``where``: its folder or hub id.
+    """
+    try:
+        yield
+    except CtvizError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error) or isinstance(error, MemoryError):
+            raise
+        raise explained(error, what, where) from error
+
+
+def explained(error: BaseException, what: str, where: str) -> MissingModel | UnsupportedModel:
+    """An exception of transformers, huggingface_hub, safetensors or peft as an error of ours."""
+    causes = list(_causes(error))
+    if not is_folder(where):
+        if any(isinstance(each, GatedRepoError) or _gated(each) for each in causes):
+            return MissingModel(
+                f"{what} is gated: the hub gives it to those who have accepted its licence. Accept "
+                f"it at https://huggingface.co/{where}, then run `hf auth login` here (or set "
+                "HF_TOKEN)."
+            )
+        unreachable = any(
+            isinstance(each, OfflineModeIsEnabled | ConnectionError | TimeoutError)
+            or (isinstance(each, LocalEntryNotFoundError) and not _answered(causes))
+            for each in causes
+        )
+        if unreachable:
+            return MissingModel(
+                f"{what} is not on this machine, and the hub (huggingface.co) cannot be reached "
+                "from here. The first time it needs a network; or give a folder that holds the "
+                "model."
+            )
+        if any(isinstance(each, RepositoryNotFoundError | HFValidationError) for each in causes):
+            return MissingModel(
+                f"{what} is not at the hub, or it is private. Look at "
+                f"https://huggingface.co/{where}; for a private one run `hf auth login` here."
+            )
+        if any(isinstance(each, EntryNotFoundError) for each in causes):
+            return MissingModel(f"{what} could not be loaded: {_first(error)}")
+    if isinstance(error, OSError):
+        return MissingModel(f"{what} could not be loaded: {_first(error)}")
+    if isinstance(error, ImportError):
+        return UnsupportedModel(
+            f"{what} could not be loaded, since it needs what is not installed here: "
+            f"{_first(error)}"
+        )
+    name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    return UnsupportedModel(f"{what} could not be loaded: {name}{_first(error)}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _gated(error: BaseException) -> bool:
+    return isinstance(error, OSError) and "gated repo" in str(error)
+
+
+def _answered(causes: list[BaseException]) -> bool:
+    """Whether the hub has answered, if with a refusal."""
+    return any(isinstance(each, RepositoryNotFoundError) for each in causes)
+
+
+def _first(error: BaseException) -> str:
+    """The first line of what a library says, as a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    line = lines[0].strip()
+    return line if line.endswith((".", "!", "?")) else f"{line.rstrip(':;,')}."

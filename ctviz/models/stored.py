@@ -1,0 +1,39 @@
+"""Files of a model folder, or of a hub model in the hub's cache on this machine, without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["is_folder", "stored_file", "stored_json"]
+
+
+def is_folder(where: str) -> bool:
+    """Whether a model's place is a folder here; else it is a hub id."""
+    return Path(where).expanduser().is_dir()
+
+
+def stored_file(where: str, name: str) -> Path | None:
+    """A file of a model folder, or of a hub id in the hub's cache; None if it is not there."""
+    if is_folder(where):
+        file = Path(where).expanduser() / name
+        return file if file.is_file() else None
+    if where.startswith(("/", ".", "~")) or where.count("/") > 1:  # a folder that is not there
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(where, name)
+    return Path(found) if isinstance(found, str) else None
+
+
+def stored_json(where: str, name: str) -> dict[str, Any]:
+    """What a JSON file of a model says; empty if it is not there or cannot be read."""
+    file = stored_file(where, name)
+    if file is None:
+        return {}
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
