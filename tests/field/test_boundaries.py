@@ -201,7 +201,8 @@ class TestTwoBeginnings:
         notes = check(name, sentencepiece(), longest=64).notes
         (note,) = (note for note in notes if "twice" in note)
         assert note.startswith("1 prompt begins with <s> twice")
-        assert check(name, sentencepiece(bos=False), longest=64).notes == ()
+        once = check(name, sentencepiece(bos=False), longest=64).notes
+        assert not any("twice" in note for note in once)
 
     def test_discovery_and_tuning_say_it(self, tmp_path, caplog):
         folder = llama_folder(tmp_path / "model", sentencepiece())
