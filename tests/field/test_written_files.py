@@ -15,6 +15,7 @@ from ctviz.tasks import find_task, located_task
 from ctviz.tasks.batch import encode
 from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files import open_file
+from ctviz.tasks.files.check import check
 from tests.field.written import (
     NOUNS,
     PAIRS,
@@ -199,6 +200,16 @@ class TestTokenIds:
         name = f"{table_file(tmp_path / 'a.csv', rows)}?answer=correct_idx&foil=other"
         assert "correct_idx holds nothing but whole numbers" in problems(name)[0]
         assert "a.csv?answer=correct_idx&foil=other&ids=MODEL" in problems(name)[0]
+
+    def test_a_mended_file_needs_no_word_on_its_ids(self, tmp_path):
+        name = self.eap_ig(tmp_path / "a.csv")
+        rows = [{"clean": f"The {noun} =", "answer": 318, "foil": 200} for noun in NOUNS]
+        numbers = jsonl_file(tmp_path / "n.jsonl", [{**row, "verbatim": True} for row in rows])
+        for told in (f"{name}?ids=tiny", f"{numbers}?ids=none"):
+            out = tmp_path / f"{'ab'[told.endswith('none')]}.jsonl"
+            check(told, TINY, longest=64).write_fixed(out, {"drop"})
+            assert pairs(str(out)) == pairs(told)
+            assert not problems(str(out))
 
     def test_sums_are_answered_with_numbers(self, tmp_path):
         rows = [

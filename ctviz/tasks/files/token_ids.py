@@ -57,8 +57,9 @@ def unclear(
     """What to ask of numbers where words are meant; "" if it is clear what they are.
 
     It is in a file in which most prompts have numbers as well, unless the file's own name for a
-    column (``names``) is one of token ids, and where texts of one or two digits stand in a file
-    that tells text from numbers (``typed``). ``told`` is the file's name up to ``ids=``.
+    column (``names``) is one of token ids; and in a file that tells text from numbers (``typed``)
+    for texts of one or two digits, or that are to be taken verbatim. ``told`` is the file's name up
+    to ``ids=``.
     """
     whole = [own for own in whole_columns(rows) if not (typed and _is_text(rows, own))]
     prompts = [str(row.get("clean") or row.get("prompt") or "") for row in rows]
@@ -77,8 +78,10 @@ def unclear(
 
 
 def _is_text(rows: Sequence[Mapping[str, Any]], own: str) -> bool:
-    values = [row[own] for row in rows if not is_absent(row.get(own))]
-    return all(isinstance(value, str) and len(value) <= 2 for value in values)
+    given = [row for row in rows if not is_absent(row.get(own))]
+    return all(
+        isinstance(row[own], str) and (len(row[own]) <= 2 or row.get("verbatim")) for row in given
+    )
 
 
 class Ids:
