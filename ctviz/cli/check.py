@@ -62,7 +62,7 @@ def _result(report: Report, options: argparse.Namespace) -> dict[str, Any]:
     sizes = Counter(each.split for each in report.checked if each.problem is None)
     return {
         "file": options.file,
-        "format": report.opened.format.key,
+        "format": report.format,
         "model": options.model,
         "good": report.good,
         "splits": {split: sizes[split] for split in SPLITS},
@@ -78,7 +78,7 @@ def _lines(report: Report, result: dict[str, Any]) -> list[str]:
     sizes = ", ".join(f"{n:,} {split}" for split, n in result["splits"].items())
     found = counted(len(report.problems), "problem") if report.problems else "nothing wrong"
     lines = [
-        f"{result['file']}: {report.opened.format.title}, "
+        f"{result['file']}: {report.title}, "
         f"{counted(report.good, 'good example')} ({sizes}), {found}"
     ]
     for problem in report.problems:

@@ -132,7 +132,7 @@ def discover_command(options: argparse.Namespace) -> int:
         found = f"strongest by {result['method']}: score ± standard error, in units of the metric"
     lines = [
         *circuit_lines(result),
-        *([f"pairs left out, as their tokens do not match: {dropped}"] if dropped else []),
+        *([f"pairs left out: {dropped}; the first: {result['first_dropped']}"] if dropped else []),
         found,
         *(
             f"  {signed(row['score'])}{give_or_take(row['error'])}  {row['edge']}"

@@ -118,6 +118,7 @@ def find(loaded: Loaded, search: Search) -> tuple[Found, Batch]:
         "select": search.select,
         "tau": search.tau,
         "examples_dropped": len(chosen.dropped),
+        "first_dropped": chosen.first_dropped,
         "n_edges": graph.n_edges,
         "n_circuit_edges": circuit.n_edges,
         "largest_score": float(np.abs(scores.values).max()),

@@ -62,7 +62,7 @@ def main() -> None:
             report = show_file(own, task, model)
             if report and not report.problems:
                 paired = has_counterfactuals(each.example for each in report.checked)
-                _show_judgement(report.opened.grade)
+                _show_judgement(report.grade)
         ready = bool(own and report and show_problems(own, task, report))
     else:
         with right:

@@ -142,6 +142,11 @@ class Fitting:
     pairs: tuple[Pair, ...]
     dropped: tuple[tuple[Pair, str], ...]
 
+    @property
+    def first_dropped(self) -> str:
+        """The first of ``dropped`` in words; empty if there is none."""
+        return f"{self.dropped[0][0].clean!r}: {self.dropped[0][1]}" if self.dropped else ""
+
 
 def fitting(
     pairs: Sequence[Pair],
@@ -171,19 +176,20 @@ def fitting(
             dropped.append((pair, reason))
         else:
             kept.append(pair)
+    found = Fitting(tuple(kept), tuple(dropped))
     if not kept:
-        if pairs and not any(tokens.prompt(pair.clean) for pair, _ in dropped):
+        if pairs and not any(tokens.continuation("", pair.clean) for pair, _ in dropped):
             raise BadTask(
                 f"The tokenizer makes no tokens of any of {len(dropped)} prompts, the first of "
-                f"them {dropped[0][0].clean!r}: it has a vocabulary of {_size(tokenizer)}. Give "
-                "the tokenizer that belongs to the model."
+                f"them {dropped[0][0].clean!r}: it has a vocabulary of "
+                f"{counted(len(tokenizer), 'token')}. Give the tokenizer that belongs to the model."
             )
-        first = f" First: {dropped[0][0].clean!r}: {dropped[0][1]}." if dropped else ""
+        first = f" First: {found.first_dropped}." if dropped else ""
         raise BadTask(
             f"None of {len(dropped)} pairs fits this model's tokenizer: clean and corrupt must "
             f"have the same number of tokens, and answer and foil must differ in one.{first}"
         )
-    return Fitting(tuple(kept), tuple(dropped))
+    return found
 
 
 def encode(
@@ -242,27 +248,23 @@ def _sides(tokens: Tokens, pair: Pair, parts: Cut) -> tuple[list[int], list[int]
     for texts, own in ((pair.answers, parts.answer), (pair.foils, parts.foil)):
         found = {own[0]}
         for text in texts:
-            if tokens.boundary_problem(pair.clean, text, "answer"):
-                return [], [], tokens.boundary_problem(pair.clean, text, f"answer {text!r}")
+            if wrong := tokens.boundary_problem(pair.clean, text, f"continuation {text!r}"):
+                return [], [], wrong
             ids = tokens.continuation(pair.clean, text)
             if ids[:at] != parts.shared or len(ids) == at:
                 return [], [], f"{text!r} does not begin as {pair.answer!r} and {pair.foil!r} do"
             found.add(ids[at])
         begins.append(found)
-    right, wrong = (sorted(begins[k] - begins[1 - k]) for k in (0, 1))
-    if not right or not wrong:
+    good, bad = (sorted(begins[k] - begins[1 - k]) for k in (0, 1))
+    if not good or not bad:
         return [], [], "the tokens that begin right and wrong answers are the same"
-    return right, wrong, ""
+    return good, bad, ""
 
 
 def _rows(ids: list[list[int]]) -> Tensor:
     """int64 [example, k], IGNORED at the end of shorter ones."""
     most = max(map(len, ids))
     return torch.tensor([each + [IGNORED] * (most - len(each)) for each in ids])
-
-
-def _size(tokenizer: PreTrainedTokenizerBase) -> str:
-    return counted(len(tokenizer), "token")
 
 
 def padded(prompts: list[list[int]], tokenizer: PreTrainedTokenizerBase) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ctviz import paths
+from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
 from ctviz.runs.config import TuneConfig
 from ctviz.tasks import TASKS, Task
@@ -45,7 +46,7 @@ class Retention:
         self._loaded, self._config = loaded, config
         self._tokens = Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
         self._prompts = [
-            torch.tensor([self._tokens.prompt(text)], device=loaded.anatomy.device)
+            torch.tensor([self._ids(text)], device=loaded.anatomy.device)
             for text in neutral_texts(config.retention_prompts)
         ]
         self._untuned = [self._distribution(ids) for ids in self._prompts]
@@ -97,6 +98,13 @@ class Retention:
             tokens += ids.shape[1] - 1
         return math.exp(min(total / tokens, LARGEST))
 
+    def _ids(self, text: str) -> list[int]:
+        """The tokens of a text; raises BadTask if the model has no embedding for one of them."""
+        ids = self._tokens.prompt(text)
+        if wrong := self._tokens.id_problem(ids, "text"):
+            raise BadTask(f"Retention is measured on {text[:80]!r}, but {wrong}.")
+        return ids
+
     def _places(self, ids: Tensor) -> Tensor:
         return torch.arange(ids.shape[1] - 1, device=ids.device)[None]
 
@@ -109,7 +117,7 @@ class Retention:
         text = (paths.data() / "english" / "general.txt").read_text(encoding="utf-8")
         windows = []
         for passage in text.strip().split("\n\n"):
-            ids = self._tokens.prompt(" ".join(passage.split()))
+            ids = self._ids(" ".join(passage.split()))
             windows += [ids[at : at + size] for at in range(0, len(ids), size)]
         return [torch.tensor([w], device=anatomy.device) for w in windows if len(w) > 1]
 

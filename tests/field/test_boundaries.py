@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
 import ctviz
@@ -200,7 +200,7 @@ class TestTwoBeginnings:
         name = jsonl(tmp_path / "a.jsonl", [as_row(self.TWICE), as_row(PAIRS[1])])
         notes = check(name, sentencepiece(), longest=64).notes
         (note,) = (note for note in notes if "twice" in note)
-        assert note.startswith("1 prompt begins with <s> twice")
+        assert note.startswith("2 prompts begin with <s> twice")
         once = check(name, sentencepiece(bos=False), longest=64).notes
         assert not any("twice" in note for note in once)
 
@@ -227,7 +227,8 @@ def test_a_foil_that_goes_on_is_noted_as_an_answer_is(tmp_path):
     ]
     notes = " ".join(check(jsonl(tmp_path / "a.jsonl", rows), byte_level(), longest=64).notes)
     assert "In 1 example the answer has more tokens after the one" in notes
-    assert "In 2 examples the foil has more tokens after the one" in notes
+    assert "In 2 examples the foil has more tokens after the one that is compared" in notes
+    assert "such as ' ' of ' zzz'" in notes
 
 
 class TestIdsWithoutEmbedding:
@@ -269,6 +270,7 @@ class TestIdsWithoutEmbedding:
         rows = [{**as_row(pair), "split": "dev"} for pair in (bad, *PAIRS)]
         found = ctviz.discover(str(folder), jsonl(tmp_path / "b.jsonl", rows), edges=10)
         assert (found.about["examples"], found.about["examples_dropped"]) == (3, 1)
+        assert "the token '<|user|>' with the id" in found.about["first_dropped"]
 
 
 class TestOneTokenizer:
@@ -298,8 +300,17 @@ class TestOneTokenizer:
         assert result["problems"] == []
         assert result["preview"][0]["prompt"] == ["The", " key"]
 
-    def test_a_tokenizer_without_tokens_is_named(self):
-        empty = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
+    @pytest.mark.parametrize("bos", [True, False])
+    def test_a_tokenizer_without_words_is_named(self, bos):
+        rust = Tokenizer(models.BPE())
+        rust.add_special_tokens(["<s>"])
+        if bos:
+            rust.post_processor = processors.TemplateProcessing(
+                single="<s> $A", special_tokens=[("<s>", 0)]
+            )
+        empty = PreTrainedTokenizerFast(tokenizer_object=rust)
         loaded = load(llama(400), tokenizer=empty)
-        with pytest.raises(BadTask, match=r"makes no tokens of any of .* a vocabulary of 0 tokens"):
+        with pytest.raises(
+            BadTask, match=r"makes no tokens of any of .* a vocabulary of 1 token\."
+        ):
             ctviz.discover(loaded, "sva", edges=10)

@@ -12,7 +12,7 @@ from ctviz.inspection.probe import read_probe
 from ctviz.inspection.prompt import own_prompt
 from ctviz.inspection.reading import top_tokens
 from ctviz.models.loading import load
-from ctviz.serving import engine
+from ctviz.serving.engine import ANSWERS
 from ctviz.tasks.example import Pair
 from ctviz.tasks.token_text import token_text
 from tests.field.tokenizers import byte_level, llama, llama_folder, sentencepiece
@@ -80,7 +80,7 @@ def test_every_place_that_shows_tokens_shows_bytes(make, tmp_path, capsys):
     main(["check", jsonl(tmp_path / "a.jsonl", rows), "--model", str(folder), "--json"])
     (preview,) = json.loads(capsys.readouterr().out)["preview"]
     texts += [*probe.tokens, *preview["prompt"], *preview["answer"]]
-    report = engine.check_file(str(tmp_path / "a.jsonl"), str(folder))
+    report = ANSWERS["check_file"](str(tmp_path / "a.jsonl"), str(folder))
     texts += report.previews[0].prompt
     assert not [text for text in texts if "\ufffd" in text]
     assert "<0xAC>" in "".join(report.previews[0].prompt)

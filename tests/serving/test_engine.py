@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from ctviz import paths
-from ctviz.errors import EngineFailed
+from ctviz.errors import EngineFailed, MissingModel
 from ctviz.inspection.answers import ModelAtStep, PreparedPrompt
 from ctviz.inspection.prompt import own_prompt
 from ctviz.inspection.reading import read_node, with_answer
@@ -27,6 +27,7 @@ from ctviz.runs import open_run
 from ctviz.serving.client import Engine
 from ctviz.serving.engine import ANSWERS, serve
 from ctviz.tuning.stored_weights import model_at
+from tests.written_files import jsonl, pairs
 
 SAMPLE = paths.shipped_runs() / "sample-sva-flip"
 LIVE, FIRST = (ModelAtStep(str(SAMPLE), step, ()) for step in (60, 0))
@@ -234,3 +235,26 @@ def test_it_ends_when_the_page_does():
     while running(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not running(pid)
+
+
+@pytest.mark.slow
+def test_a_check_is_answered_without_torch_in_the_page(tmp_path):
+    """The page has the report and what it mends, and no tokenizer."""
+    rows = [*pairs(12), {"clean": "One key", "corrupt": "One", "answer": "is", "foil": "are"}]
+    file = jsonl(tmp_path / "a.jsonl", rows)
+    code = (
+        "import sys; from pathlib import Path; from ctviz.serving.client import Engine\n"
+        "engine = Engine(); report = engine.ask('check_file', sys.argv[1], 'tiny')\n"
+        "print(len(report.problems), report.good, *report.previews[0].answer, sep=',')\n"
+        "print(report.write_fixed(Path(sys.argv[2]), {'drop'}))\n"
+        "print([m for m in ('torch', 'transformers') if m in sys.modules]); engine.close()"
+    )
+    arguments = [sys.executable, "-c", code, file, str(tmp_path / "b.jsonl")]
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    assert done.stdout.split("\n")[:3] == ["1,12, are", "12", "[]"]
+
+
+def test_a_model_that_is_not_here_is_named_by_the_check(tmp_path):
+    file = jsonl(tmp_path / "a.jsonl", pairs(3))
+    with pytest.raises(MissingModel, match="nobody/nothing is not on this machine"):
+        ANSWERS["check_file"](file, "nobody/nothing")

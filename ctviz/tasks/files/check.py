@@ -12,7 +12,7 @@ from typing import get_args
 from ctviz.errors import BadTask, RunExists, UnknownName
 from ctviz.files import write_bytes
 from ctviz.tasks.example import Example, Pair
-from ctviz.tasks.files import OpenFile, divided, open_file
+from ctviz.tasks.files import divided, open_file
 from ctviz.tasks.files.columns import as_columns
 from ctviz.tasks.files.rows import Fix, Problem, counted
 from ctviz.tasks.task import Split
@@ -69,10 +69,17 @@ class _Checked:
 class Report:
     """What a check found: ``problems`` in the order of the lines, and what else is to be said.
 
-    ``previews`` are the first examples without a problem.
+    Plain values, so that another process can answer it. ``format`` and ``title``: the file's, see
+    `ctviz.tasks.files.rows.Format`. ``grade``: a key of `ctviz.tasks.task.GRADES`. ``divided``:
+    whether the file says which examples belong to a split, or stay together in one. ``previews``
+    are the first examples without a problem.
     """
 
-    opened: OpenFile
+    file: Path
+    format: str
+    title: str
+    grade: str
+    divided: bool
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     previews: tuple[Preview, ...]
@@ -109,15 +116,14 @@ class Report:
             raise RunExists(f"{path} is there already. Name another file.")
         columns = [as_columns(row.example) for row in rows]
         splits = tuple(row.split for row in rows)
-        parsed = self.opened.parsed
-        told = bool(parsed.splits or parsed.keys)  # else what is left is divided anew
-        if told and divided([row.example.prompt for row in rows]) != splits:
+        # where the file says nothing of splits, what is left is divided anew
+        if self.divided and divided([row.example.prompt for row in rows]) != splits:
             columns = [
                 {**each, "split": split} for each, split in zip(columns, splits, strict=True)
             ]
         usual = "choice" if all(row.example.choices for row in rows) else "span"
-        if self.opened.grade != usual:
-            columns = [{**each, "grade": self.opened.grade} for each in columns]
+        if self.grade != usual:
+            columns = [{**each, "grade": self.grade} for each in columns]
         lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in columns)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, "".join(lines).encode())
@@ -137,7 +143,7 @@ class Report:
             where = f"line {left[0].line}: " if left[0].line else ""
             solve = " The fix drop leaves them out." if all(each.fix for each in left) else ""
             raise BadTask(
-                f"{self.opened.file}: {counted(len(left), 'problem')} would be left. First: {where}"
+                f"{self.file}: {counted(len(left), 'problem')} would be left. First: {where}"
                 f"{left[0].text}.{solve}"
             )
         rows: dict[Example, _Checked] = {}
@@ -147,7 +153,7 @@ class Report:
             elif "pad" in how and row.padded is not None:
                 rows.setdefault(row.padded, replace(row, example=row.padded))
         if not rows:
-            raise BadTask(f"{self.opened.file}: no example would be left.")
+            raise BadTask(f"{self.file}: no example would be left.")
         return list(rows.values())
 
 
@@ -173,7 +179,11 @@ def check(
     ]
     problems += [row.problem for row in checked if row.problem is not None]
     return Report(
-        opened=opened,
+        file=opened.file,
+        format=opened.format.key,
+        title=opened.format.title,
+        grade=opened.grade,
+        divided=bool(parsed.splits or parsed.keys),
         problems=tuple(sorted(problems, key=lambda problem: problem.line)),
         notes=(*opened.notes, *_notes(checked, tokens)),
         previews=tuple(
@@ -237,14 +247,15 @@ def _padded(example: Example, parts: Cut, tokens: Tokens) -> Example | None:
     )
     after = tokens.cut(padded)
     same = len(after.clean) == len(after.corrupt) == max(len(parts.clean), len(parts.corrupt))
-    return replace(example, pair=padded) if same else None
+    return replace(example, pair=padded) if same and not pair_problem(after) else None
 
 
 def _notes(checked: tuple[_Checked, ...], tokens: Tokens) -> Iterator[str]:
     rows = [row for row in checked if row.problem is None]
     parts = [row.parts for row in rows if row.parts is not None]
     prompts = {row.example.prompt for row in rows}
-    prompts |= {row.example.pair.clean for row in rows if row.example.pair is not None}
+    pairs = [row.example.pair for row in rows if row.example.pair is not None]
+    prompts |= {text for pair in pairs for text in (pair.clean, pair.corrupt)}
     if note := twice_note(tokens, prompts):
         yield note
     shared = sum(bool(each.shared) for each in parts)
@@ -253,13 +264,15 @@ def _notes(checked: tuple[_Checked, ...], tokens: Tokens) -> Iterator[str]:
             f"In {counted(shared, 'example')} answer and foil begin with the same tokens for "
             "this model; those count to the prompt, and the next ones are compared."
         )
-    for name, later in (
-        ("answer", sum(len(each.answer) > 1 for each in parts)),
-        ("foil", sum(len(each.foil) > 1 for each in parts)),
-    ):
+    for name in ("answer", "foil"):
+        said = [getattr(pair, name) for pair in pairs]
+        cuts = [getattr(each, name) for each in parts]
+        later = [(text, ids) for text, ids in zip(said, cuts, strict=True) if len(ids) > 1]
         if later:
+            text, ids = later[0]
             rest = ", tuning teaches them" if name == "answer" else ""
             yield (
-                f"In {counted(later, 'example')} the {name} has more tokens after the one that is "
-                f"compared; discovery does not look at them{rest}."
+                f"In {counted(len(later), 'example')} the {name} has more tokens after the one "
+                f"that is compared, such as {tokens.text(ids[0])!r} of {text!r}; discovery does "
+                f"not look at them{rest}."
             )
