@@ -276,7 +276,7 @@ def _few(opened: OpenFile) -> Iterator[str]:
     where = (
         f" Where nothing is trained (discover, evaluate, curve, audit), it is halved instead: "
         f"{halves.size('train'):,} to find a circuit on and {halves.size('dev'):,} to judge it on."
-        if halves.in_halves
+        if halves.in_halves and halves.size("train")
         else ""
     )
     yield (
