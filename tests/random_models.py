@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from ctviz.models.families import FAMILIES
-from ctviz.tasks.batch import Batch
+from ctviz.tasks.batch import IGNORED, Batch
 
-__all__ = ["SPECIMENS", "VOCABULARY", "random_batch", "random_model"]
+__all__ = ["SPECIMENS", "VOCABULARY", "random_batch", "random_model", "with_masses"]
 
 VOCABULARY = 97
 SPECIMENS = {
@@ -46,3 +48,11 @@ def random_batch(*, examples: int = 5, seed: int = 1, answers: int = 1) -> Batch
         answer=answer,
         foil=(answer[:, -1] + 1 + draw(examples) % 90) % VOCABULARY,
     )
+
+
+def with_masses(batch: Batch) -> Batch:
+    """The same with several right and wrong tokens, not equally many for each example."""
+    right = torch.stack([batch.answer[:, -1], (batch.answer[:, -1] + 30) % VOCABULARY], dim=1)
+    wrong = torch.stack([(batch.foil + k) % VOCABULARY for k in (0, 2, 50)], dim=1)
+    right[1, 1] = wrong[2, 1] = IGNORED
+    return replace(batch, right=right, wrong=wrong)

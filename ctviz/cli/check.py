@@ -11,7 +11,7 @@ from typing import Any
 from ctviz.cli.options import Commands, add_command
 from ctviz.cli.output import answer, quiet_libraries
 from ctviz.errors import BadTask, CtvizError
-from ctviz.tasks import find_task
+from ctviz.tasks import Task, find_task
 from ctviz.tasks.files.check import FIXES, HELPS, Preview, Report, check
 from ctviz.tasks.files.rows import counted
 from ctviz.tasks.task import SPLITS
@@ -19,7 +19,7 @@ from ctviz.tasks.task import SPLITS
 
 def add_commands(commands: Commands) -> None:
     check = add_command(commands, "check", check_command, "Check a file of your own, and mend it.")
-    check.add_argument("file", metavar="FILE[?column=theirs&...]", help="JSONL, JSON or CSV")
+    check.add_argument("file", metavar="FILE[?column=theirs&...]", help="JSONL, JSON, CSV, ...")
     check.add_argument("--model", default="tiny", help="whose tokenizer reads it (tiny)")
     check.add_argument("--fix", metavar="OUT.jsonl", help="write a mended file")
     check.add_argument("--how", metavar="drop,pad", help="ways to mend: drop, pad or both (drop)")
@@ -52,7 +52,7 @@ def check_command(options: argparse.Namespace) -> int:
             "how": sorted(how),
         }
     clean = bool(options.fix) or not report.problems
-    result["unusable"] = _unusable(usable) if clean else ""
+    result["untunable"], result["unusable"] = _unusable(usable) if clean else ("", "")
     result["usable"] = clean and not result["unusable"]
     answer(options, result, "\n".join(_lines(report, result)))
     return 0 if result["usable"] else 1
@@ -99,6 +99,8 @@ def _lines(report: Report, result: dict[str, Any]) -> list[str]:
         lines += _offers(report)
     if result["unusable"]:
         lines.append(f"cannot be used yet: {result['unusable']}")
+    elif result["untunable"]:
+        lines.append(f"can be discovered on, but not tuned on: {result['untunable']}")
     return lines
 
 
@@ -129,11 +131,20 @@ def _offers(report: Report) -> list[str]:
     return lines
 
 
-def _unusable(name: str) -> str:
-    """Why a file without a problem can still not be used: a split without an example."""
+def _unusable(name: str) -> tuple[str, str]:
+    """Why a file without a problem can still not be tuned on, and why it cannot be used at all.
+
+    That is a split without an example.
+    """
+    task = find_task(name)
+    wrong = _empty(task)
+    return wrong, _empty(task.untrained()) if wrong else ""
+
+
+def _empty(task: Task) -> str:
     try:
         for split in SPLITS:
-            find_task(name).examples(1, split=split)
+            task.examples(1, split=split)
     except BadTask as error:
         return str(error)
     return ""

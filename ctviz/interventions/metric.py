@@ -36,6 +36,11 @@ def check_batch(anatomy: Anatomy, batch: Batch, metric: Metric) -> None:
         ("corrupt prompt", batch.corrupt),
         ("answer", answers),
         ("foil", batch.foil[:, None]),
+        *(
+            (what, ids.masked_fill(ids == IGNORED, 0))
+            for what, ids in (("right answer", batch.right), ("wrong answer", batch.wrong))
+            if ids is not None
+        ),
     ):
         wrong = ((ids < 0) | (ids >= vocabulary)).any(dim=1)
         if bool(wrong.any()):
@@ -65,9 +70,11 @@ class BatchMetric:
     """A metric of a batch, read off final hidden states.
 
     ``logit_difference``: logit(answer) - logit(foil). ``probability_difference``: p(answer) -
-    p(foil). ``log_probability``: log p(answer | prompt) in nats, summed over the answer's tokens
-    (the negative of its cross-entropy). ``kl``: -KL(clean run || this run) of the next token in
-    nats, which is 0 for the clean run itself and negative otherwise.
+    p(foil), or where a pair has several of them the sum of p over all right answers less that over
+    all wrong ones (Hanna et al. 2023, arXiv 2305.00586). ``log_probability``: log p(answer |
+    prompt) in nats, summed over the answer's tokens (the negative of its cross-entropy). ``kl``:
+    -KL(clean run || this run) of the next token in nats, which is 0 for the clean run itself and
+    negative otherwise.
     """
 
     def __init__(self, anatomy: Anatomy, batch: Batch, metric: Metric) -> None:
@@ -92,7 +99,9 @@ class BatchMetric:
             return logits[rows, -1, answer[:, -1]] - logits[rows, -1, foil]
         if self.metric == "probability_difference":
             p = logits[:, -1].softmax(dim=-1)
-            return p[rows, answer[:, -1]] - p[rows, foil]
+            if batch.right is None or batch.wrong is None:
+                return p[rows, answer[:, -1]] - p[rows, foil]
+            return _mass(p, batch.right.repeat(copies, 1)) - _mass(p, batch.wrong.repeat(copies, 1))
         log_p = logits.log_softmax(dim=-1)
         if self.metric == "log_probability":
             real = answer != IGNORED
@@ -106,3 +115,10 @@ class BatchMetric:
         """[example, n, vocabulary] where answers are predicted, at least in float32."""
         logits = self.anatomy.logits_at(hidden, self.batch.positions.repeat(copies, 1))
         return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _mass(p: Tensor, ids: Tensor) -> Tensor:
+    """[example, vocabulary], [example, k] -> [example]: the sum over the ids that are none of
+    IGNORED."""
+    each = p.gather(-1, ids.clamp(min=0))
+    return torch.where(ids != IGNORED, each, 0.0).sum(dim=1)

@@ -21,7 +21,7 @@ from ctviz.pages.prompts import plain, preview_html
 from ctviz.pages.session import engine
 from ctviz.tasks import find_task
 from ctviz.tasks.example import Example
-from ctviz.tasks.files import LARGEST
+from ctviz.tasks.files import ENDINGS, LARGEST
 from ctviz.tasks.files.check import FIXES, HELPS, Report
 from ctviz.tasks.files.columns import OWN
 from ctviz.tasks.files.rows import counted
@@ -37,14 +37,17 @@ __all__ = [
     "show_problems",
 ]
 
-ENDINGS = ["jsonl", "json", "csv", "txt", "txt.dev", "txt.test"]
-FORMS = "One example a line (JSONL; JSON and CSV do as well), in one of three forms:"
+FORMS = (
+    "One example a line (JSONL; JSON, CSV, TSV, Parquet and Excel do as well), in one of three "
+    "forms:"
+)
 SAMPLE = """{"clean": "The keys", "corrupt": "The key", "answer": "are", "foil": "is"}
 {"text": "The keys are here.", "answer": "are", "foil": "is"}
 {"prompt": "2 + 2 =", "target": "4"}"""
 GOOD_FOR = (
     "`corrupt` may be missing. The last form has nothing to compare, so the probability of the "
-    "target stands for it. Original files of WinoBias, GSM8K and SQuAD are recognized."
+    "target stands for it. Files of WinoBias, GSM8K, SQuAD, BLiMP, CrowS-Pairs, StereoSet, MIB, "
+    "EAP-IG and auto-circuit, and chat messages, are recognized."
 )
 
 
@@ -102,7 +105,7 @@ def ask_for_file() -> tuple[UploadedFile | None, str]:
     """Upload and columns; returns the file in use and the name of the task that it makes."""
     given = st.file_uploader(
         "File",
-        type=ENDINGS,
+        type=list(ENDINGS),
         key="upload",
         on_change=lambda: st.session_state.pop("own", None),
         max_upload_size=LARGEST // 1_000_000,
@@ -123,7 +126,7 @@ def ask_for_file() -> tuple[UploadedFile | None, str]:
         placeholder="text=clean_text&answer=clean_verbs",
         key="columns",
         persist_state="session",
-        help="OURS=THEIRS, joined by &. Ours: "
+        help="OURS=THEIRS, joined by &; ids=MODEL reads token ids of a model as words. Ours: "
         + "; ".join(f"**{name}** {plain(text)}" for name, text in OWN.items()),
     )
     columns = columns.strip().lstrip("?")

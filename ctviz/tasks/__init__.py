@@ -22,7 +22,7 @@ from ctviz.tasks import (
     word_problems,
 )
 from ctviz.tasks.example import Example, Pair
-from ctviz.tasks.files import file_task, is_file
+from ctviz.tasks.files import file_task, is_file, refuse_ending
 from ctviz.tasks.task import GRADES, Split, Task
 
 __all__ = [
@@ -58,8 +58,14 @@ TASKS: dict[str, Task] = {
 def located_task(name: str) -> str:
     """A task's name as it can be stored: a file's from the root, with its columns; others as they
     are."""
-    file, question, columns = name.partition("?")
-    return f"{absolute(file)}{question}{columns}" if is_file(name) else name
+    if not is_file(name):
+        return name
+    file, question, said = name.partition("?")
+    parts = [
+        f"ids={absolute(part[4:])}" if part.startswith("ids=") and "/" in part else part
+        for part in said.split("&")
+    ]
+    return f"{absolute(file)}{question}{'&'.join(parts)}"
 
 
 def find_task(name: str) -> Task:
@@ -69,6 +75,7 @@ def find_task(name: str) -> Task:
     """
     if is_file(name):
         return file_task(name)
+    refuse_ending(name)
     key, _, level = name.partition(":")
     if key not in TASKS:
         raise UnknownName("task", key, TASKS)

@@ -30,7 +30,9 @@ class Batch:
     (answers shorter than n have IGNORED in front). Of an answer of several tokens, all but the last
     therefore stand at the end of both prompts. ``foil``: int64 [example], a token that should not
     come where the answer's last one does. ``first``: int64 [example], the position of each prompt's
-    first token, or None if all begin at 0.
+    first token, or None if all begin at 0. ``right``, ``wrong``: int64 [example, k], all tokens
+    that may come there and all that may not, IGNORED where there are fewer than k; None where
+    answer and foil are all there are.
 
     Raises BadTask, naming the example, for prompts of different shape, for a row of nothing but
     padding and for an answer that would be predicted in front of its prompt.
@@ -42,6 +44,8 @@ class Batch:
     answer: Tensor
     foil: Tensor
     first: Tensor | None = None
+    right: Tensor | None = None
+    wrong: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.clean.shape != self.corrupt.shape:
@@ -108,6 +112,8 @@ class Batch:
             answer=self.answer[rows],
             foil=self.foil[rows],
             first=None if self.first is None else self.first[rows],
+            right=None if self.right is None else self.right[rows],
+            wrong=None if self.wrong is None else self.wrong[rows],
         )
 
     def split(self, size: int) -> Iterator[Batch]:
@@ -124,6 +130,8 @@ class Batch:
             answer=self.answer.to(device),
             foil=self.foil.to(device),
             first=None if self.first is None else self.first.to(device),
+            right=None if self.right is None else self.right.to(device),
+            wrong=None if self.wrong is None else self.wrong.to(device),
         )
 
 
@@ -160,7 +168,10 @@ def fitting(
     for pair in pairs:
         if limit is not None and len(kept) == limit:
             break
-        reason = problem(tokens.cut(pair), metric, longest)
+        parts = tokens.cut(pair)
+        reason = problem(parts, metric, longest)
+        if not reason and metric == "probability_difference":
+            reason = _sides(tokens, pair, parts)[2]
         if reason:
             dropped.append((pair, reason))
         else:
@@ -193,8 +204,10 @@ def encode(
     Clean and corrupt prompts must have the same number of tokens. Answer and foil are compared at
     the first token in which they differ: the tokens that they begin with alike are put at the end
     of both prompts, those that come later are left out. For the metric ``log_probability`` the
-    answer has all its tokens, and the foil is not looked at. ``vocabulary`` is the number of tokens
-    for which the model has embeddings. Raises BadTask, naming the first pair that breaks this.
+    answer has all its tokens, and the foil is not looked at; for ``probability_difference`` all
+    answers and foils of a pair count, each by the token there. ``vocabulary`` is the number of
+    tokens for which the model has embeddings. Raises BadTask, naming the first pair that breaks
+    this.
     """
     tokens = Tokens(tokenizer, vocabulary)
     if not pairs:
@@ -203,6 +216,12 @@ def encode(
     for index, (pair, parts) in enumerate(zip(pairs, cuts, strict=True)):
         if reason := problem(parts, metric):
             raise BadTask(f"Pair {index} ({pair.clean!r}): {reason}.")
+    sides = None
+    if metric == "probability_difference" and any(pair.answers or pair.foils for pair in pairs):
+        sides = [_sides(tokens, pair, parts) for pair, parts in zip(pairs, cuts, strict=True)]
+        for index, (pair, (_, _, reason)) in enumerate(zip(pairs, sides, strict=True)):
+            if reason:
+                raise BadTask(f"Pair {index} ({pair.clean!r}): {reason}.")
     goals = [_goal(parts, metric) for parts in cuts]
     clean = [parts.clean + goal.shared for parts, goal in zip(cuts, goals, strict=True)]
     corrupt = [parts.corrupt + goal.shared for parts, goal in zip(cuts, goals, strict=True)]
@@ -213,7 +232,39 @@ def encode(
         last=torch.tensor([len(prompt) - 1 for prompt in clean]),
         answer=torch.tensor([[IGNORED] * (longest - len(g.answer)) + g.answer for g in goals]),
         foil=torch.tensor([goal.foil for goal in goals]),
+        right=_rows([right for right, _, _ in sides]) if sides else None,
+        wrong=_rows([wrong for _, wrong, _ in sides]) if sides else None,
     )
+
+
+def _sides(tokens: Tokens, pair: Pair, parts: Cut) -> tuple[list[int], list[int], str]:
+    """The tokens that begin a right answer of a pair, those that begin a wrong one, and why they
+    cannot be told apart, empty if they can.
+
+    A token that begins both says nothing and is left out.
+    """
+    at = len(parts.shared)
+    begins: list[set[int]] = []
+    for texts, own in ((pair.answers, parts.answer), (pair.foils, parts.foil)):
+        found = {own[0]}
+        for text in texts:
+            if wrong := tokens.boundary_problem(pair.clean, text, f"continuation {text!r}"):
+                return [], [], wrong
+            ids = tokens.continuation(pair.clean, text)
+            if ids[:at] != parts.shared or len(ids) == at:
+                return [], [], f"{text!r} does not begin as {pair.answer!r} and {pair.foil!r} do"
+            found.add(ids[at])
+        begins.append(found)
+    good, bad = (sorted(begins[k] - begins[1 - k]) for k in (0, 1))
+    if not good or not bad:
+        return [], [], "the tokens that begin right and wrong answers are the same"
+    return good, bad, ""
+
+
+def _rows(ids: list[list[int]]) -> Tensor:
+    """int64 [example, k], IGNORED at the end of shorter ones."""
+    most = max(map(len, ids))
+    return torch.tensor([each + [IGNORED] * (most - len(each)) for each in ids])
 
 
 def padded(prompts: list[list[int]], tokenizer: PreTrainedTokenizerBase) -> Tensor:

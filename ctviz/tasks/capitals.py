@@ -55,11 +55,13 @@ _PATTERNS = {
         "The capital of {} is the city of",
         "The capital city of {} is called",
         "The government of {} is in the city of",
+        "The name of the capital of {} is",
     ),
     "country": (
         "The city of {} is the capital of",
         "Everybody knows that {} is the capital of",
         "People who live in {} live in the capital of",
+        "The city called {} is the capital of",
     ),
 }
 

@@ -13,13 +13,17 @@ class Pair:
 
     ``answer`` and ``foil`` are continuations of ``clean`` with their leading space: the metric is
     logit(answer) - logit(foil) after ``clean``, at the first token in which the two differ. On
-    ``corrupt`` their roles are swapped.
+    ``corrupt`` their roles are swapped. Where more than one continuation is right, ``answers`` and
+    ``foils`` are all that are right after ``clean`` and all that are wrong: what the metric
+    ``probability_difference`` takes the mass of.
     """
 
     clean: str
     corrupt: str
     answer: str
     foil: str
+    answers: tuple[str, ...] = ()
+    foils: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def _named(rng: random.Random, split: Split, level: str) -> Example:
-    """A person, and the pronoun that goes with the name; as many women as men.
+    """A person, and the pronoun that goes with the name.
 
     The counterfactual prompt has a name of the other gender. No name begins the sentence, since
     many vocabularies have one token for a name only after a space.
@@ -169,7 +169,7 @@ TASKS: tuple[Task, ...] = (
             "counterfactual prompt the name is a man's: “John lost the key because”. This is what "
             "a model should still know after its bias about occupations is gone."
         ),
-        source=Generated(_named),
+        source=Generated(_named, targets=2),
         levels=(
             Level("subject", "“she” or “he”"),
             Level("own", "“her” or “his”"),

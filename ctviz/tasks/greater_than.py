@@ -43,7 +43,11 @@ def _later(rng: random.Random, split: Split, level: str) -> Example:
         other = replace(item, start=rng.randint(2, foil // 10 * 10 - 1))
         if _split_of(other) in ("train", split):
             break
-    return Example.of(Pair(item.prompt, other.prompt, f"{answer:02d}", f"{foil:02d}"))
+    later = tuple(f"{year:02d}" for year in range(item.start + 1, 100))
+    earlier = tuple(f"{year:02d}" for year in range(item.start + 1))
+    return Example.of(
+        Pair(item.prompt, other.prompt, f"{answer:02d}", f"{foil:02d}", later, earlier)
+    )
 
 
 TASKS: tuple[Task, ...] = (
@@ -56,7 +60,10 @@ TASKS: tuple[Task, ...] = (
         explanation=(
             "“The war lasted from 1752 to 17” must go on with two digits greater than 52: “81”, "
             "not “34”. The tens alone decide, for models that write one digit after the other. In "
-            "the counterfactual prompt the first year is so early, “1721”, that both are right."
+            "the counterfactual prompt the first year is so early, “1721”, that both are right. "
+            "The metric probability_difference is that of Hanna et al. (2023): the probability of "
+            "all later years less that of all others, each at its first token; a token that "
+            "begins both, as the tens of the first year do, is left out."
         ),
         source=Generated(_later),
         shared="the sentence patterns and nouns; no combination of noun, century and first year",

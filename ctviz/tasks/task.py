@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
@@ -10,10 +11,23 @@ from typing import Literal, Protocol, get_args
 from ctviz.errors import BadTask, OutOfRange, UnknownName
 from ctviz.tasks.example import Example, Pair
 
-__all__ = ["GRADES", "SPLITS", "Generated", "Grade", "Kind", "Level", "Source", "Split", "Task"]
+__all__ = [
+    "FEW",
+    "GRADES",
+    "SPLITS",
+    "Generated",
+    "Grade",
+    "Kind",
+    "Level",
+    "Source",
+    "Split",
+    "Task",
+]
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+FEW = 8
+"""Examples below which a mean says little."""
 Kind = Literal["grammar", "bias", "mathematics", "logic", "reading", "classic", "known", "own"]
 
 
@@ -59,23 +73,69 @@ class Source(Protocol):
         """At most ``n`` different examples; the same arguments, the same examples."""
         ...
 
+    def size(self, split: Split | None) -> int | None:
+        """How many examples a split has, or all of them; None where they are made up as needed."""
+        ...
+
+    def untrained(self) -> Source:
+        """The same examples, divided as they may be where nothing is trained."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """Examples that a function draws: ``draw(rng, split, level)``."""
+    """Examples that a function draws: ``draw(rng, split, level)``.
+
+    No prompt comes twice with the same target, and a prompt that comes with another target comes
+    after all new ones: the errors of means count examples as independent, which the same prompt
+    with another foil is not. Of each of ``targets`` different ones there are equally many, as long
+    as there are prompts; 0 leaves them to chance.
+    """
 
     draw: Callable[[random.Random, Split, str], Example]
     text: str = "generated"
+    targets: int = 0
 
     def examples(self, name: str, level: str, n: int, split: Split, seed: int) -> list[Example]:
         """As for every `Source`; fewer than ``n`` if there are no more."""
         rng = random.Random(f"{name} {level} {split} {seed}")
-        found: dict[Example, None] = {}
-        for _ in range(20 * n):
-            found.setdefault(self.draw(rng, split, level))
-            if len(found) == n:
-                break
-        return list(found)
+        most = -(-n // self.targets) if self.targets else n  # of one target
+        new: dict[str, Example] = {}
+        again: dict[tuple[str, str], Example] = {}
+        times: Counter[str] = Counter()
+        since = 0  # draws without a new prompt
+        while len(new) < n and since <= 100 + 10 * len(new):
+            example = self.draw(rng, split, level)
+            since += 1
+            first = new.get(example.prompt)
+            if first is None and times[example.target] < most:
+                new[example.prompt] = example
+                times[example.target] += 1
+                since = 0
+            elif first is not None and example.target != first.target:
+                again.setdefault((example.prompt, example.target), example)
+        if self.targets and len(new) < n:
+            return self._even(list(new.values()), min(times.values()))
+        return [*new.values(), *again.values()][:n]
+
+    @staticmethod
+    def _even(examples: list[Example], most: int) -> list[Example]:
+        """Those of each target that come first, at most ``most``."""
+        times: Counter[str] = Counter()
+        kept = []
+        for example in examples:
+            times[example.target] += 1
+            if times[example.target] <= most:
+                kept.append(example)
+        return kept
+
+    def size(self, split: Split | None) -> int | None:
+        """None: they are drawn as needed."""
+        return None
+
+    def untrained(self) -> Generated:
+        """The same: the splits have words of their own."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +215,23 @@ class Task:
             raise OutOfRange("examples", n, 1, None)
         return self.source.examples(self.key, self.level, n, split, seed)
 
+    def size(self, split: Split | None = None) -> int | None:
+        """How many examples a split of a file has, or the whole file; None if they are drawn."""
+        return self.source.size(split)
+
+    def untrained(self) -> Task:
+        """The same task where nothing is trained, so that little has to be held back.
+
+        A small file without splits of its own is divided into two halves: train to find something
+        on, dev to judge it on, and test is dev. Anything else stays as it is.
+        """
+        return replace(self, source=self.source.untrained())
+
     def pairs(self, n: int, *, split: Split, seed: int = 0) -> list[Pair]:
-        """The pairs of ``n`` examples; raises BadTask if they have none."""
+        """The pairs of ``n`` examples, each clean prompt once; raises BadTask if they have none."""
         examples = self.examples(n, split=split, seed=seed)
-        found = [example.pair for example in examples if example.pair is not None]
+        every = [example.pair for example in examples if example.pair is not None]
+        found = list({pair.clean: pair for pair in reversed(every)}.values())[::-1]
         if not found:
             raise BadTask(
                 f"The examples of {self.key} have no counterfactual pairs (clean, corrupt, answer, "

@@ -199,7 +199,7 @@ def pair_problem(
     if not answer:
         return "the answer has no tokens"
     length = max(len(parts.clean), len(parts.corrupt)) + len(answer) - 1
-    if metric == "logit_difference":
+    if metric != "log_probability":
         if parts.foil_wrong:
             return parts.foil_wrong
         if not parts.shared and not parts.foil:

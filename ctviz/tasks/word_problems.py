@@ -75,13 +75,17 @@ class _Story:
         return all(2 <= result < 100 for result in self.results)
 
     def _said(self, text: str, n: int) -> str:
-        female = self.person.gender == "female"
+        """A sentence with its number; the name again where a pronoun could mean either person."""
+        name, female = self.person.text, self.person.gender == "female"
+        either = self.other.gender == self.person.gender and any(
+            "{Other}" in step.text for step in self.steps
+        )
         return text.format(
             n=n,
-            She="She" if female else "He",
-            she="she" if female else "he",
-            her="her" if female else "him",
-            Person=self.person.text,
+            She=name if either else "She" if female else "He",
+            she=name if either else "she" if female else "he",
+            her=name if either else "her" if female else "him",
+            Person=name,
             Other=self.other.text,
             things=self.thing.plural,
         )

@@ -25,7 +25,7 @@ from ctviz.models.families import FAMILIES
 from ctviz.models.hooks import hooked
 from ctviz.models.writes import run_writes, source_outputs
 from ctviz.tasks.batch import IGNORED, Batch
-from tests.random_models import random_batch, random_model
+from tests.random_models import random_batch, random_model, with_masses
 
 pytestmark = pytest.mark.usefixtures("double_throughout")
 
@@ -109,6 +109,17 @@ def test_score_is_the_derivative_of_each_metric(anatomy, metric, answers):
     scale = np.abs(scores).max()
     for row, column in np.argwhere(random_circuit(anatomy.graph, 20, seed=4).mask):
         found = derivative(anatomy, batch, corrupt, metric, row, column)
+        assert found == pytest.approx(scores[row, column], abs=2e-6 * scale)
+
+
+@pytest.mark.parametrize("anatomy", ["gpt2", "gemma2"], indirect=True)
+def test_score_is_the_derivative_of_a_difference_of_masses(anatomy):
+    batch = with_masses(random_batch())
+    scores = attribute(anatomy, batch, metric="probability_difference").values
+    corrupt = corrupt_writes(anatomy, batch, "counterfactual", None)
+    scale = np.abs(scores).max()
+    for row, column in np.argwhere(random_circuit(anatomy.graph, 20, seed=4).mask):
+        found = derivative(anatomy, batch, corrupt, "probability_difference", row, column)
         assert found == pytest.approx(scores[row, column], abs=2e-6 * scale)
 
 

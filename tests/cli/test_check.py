@@ -121,8 +121,12 @@ def test_targets_alone_are_previewed_without_a_foil(tmp_path, capsys):
 
 
 def test_a_file_that_cannot_be_divided_is_not_usable(tmp_path, capsys):
-    assert main(["check", write(tmp_path / "few.jsonl", rows(3))]) == 1
-    assert "at least 10 different prompts" in capsys.readouterr().out
+    assert main(["check", write(tmp_path / "one.jsonl", rows(1))]) == 1
+    assert "cannot be used yet: None of the 1 example" in capsys.readouterr().out
+    assert main(["check", write(tmp_path / "few.jsonl", rows(3))]) == 0
+    said = capsys.readouterr().out
+    assert "can be discovered on, but not tuned on" in said
+    assert "at least 10 different prompts" in said
 
 
 @pytest.mark.parametrize(

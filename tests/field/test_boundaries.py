@@ -198,9 +198,11 @@ class TestTwoBeginnings:
 
     def test_the_check_says_how_many_prompts_begin_twice(self, tmp_path):
         name = jsonl(tmp_path / "a.jsonl", [as_row(self.TWICE), as_row(PAIRS[1])])
-        (note,) = check(name, sentencepiece(), longest=64).notes
+        notes = check(name, sentencepiece(), longest=64).notes
+        (note,) = (note for note in notes if "twice" in note)
         assert note.startswith("2 prompts begin with <s> twice")
-        assert check(name, sentencepiece(bos=False), longest=64).notes == ()
+        once = check(name, sentencepiece(bos=False), longest=64).notes
+        assert not any("twice" in note for note in once)
 
     def test_discovery_and_tuning_say_it(self, tmp_path, caplog):
         folder = llama_folder(tmp_path / "model", sentencepiece())

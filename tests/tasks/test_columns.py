@@ -11,6 +11,7 @@ from ctviz.errors import BadTask
 from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files import columns, file_task, open_file
 from ctviz.tasks.files.columns import as_columns
+from ctviz.tasks.files.content import Content
 from tests.written_files import examples, jsonl, pairs, problems
 
 
@@ -103,7 +104,8 @@ class TestExamplesAsColumns:
     def test_every_example_can_be_written_as_columns(self, tmp_path, example):
         columns_of = as_columns(example)
         grade = {} if example.choices else {"grade": "span"}
-        parsed = columns.read(tmp_path / "a.jsonl", json.dumps({**columns_of, **grade}), {})
+        content = Content(tmp_path / "a.jsonl", json.dumps({**columns_of, **grade}))
+        parsed = columns.read(content, columns.Reading())
         assert parsed.problems == ()
         assert [found for _, found in parsed.examples] == [example]
 

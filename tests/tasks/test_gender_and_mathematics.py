@@ -56,13 +56,15 @@ def words(text: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", [t for t in LEVELS if t != ONE_DIGIT], ids=level_of)
-def test_there_are_enough_examples(task):
-    assert len(task.examples(1500, split="train")) == 1500
+def test_there_are_enough_examples_and_each_prompt_comes_once(task):
+    # test has one man's name, so there are fewer pronouns
+    least = {"pronoun": 250, "pronoun:own": 150, "pronoun:self": 80}.get(task.name, 300)
+    assert len({example.prompt for example in task.examples(1500, split="train")}) == 1500
     for split in ("dev", "test"):
         examples = task.examples(300, split=split)
-        assert len(set(examples)) == 300
-        # A draw may take the same prompt with another counterfactual or target, but not often.
-        assert len({example.prompt for example in examples}) > 150
+        prompts = {example.prompt for example in examples}
+        assert len(prompts) == len(examples)
+        assert least <= len(examples) <= 300
 
 
 @pytest.mark.slow
@@ -149,11 +151,14 @@ def test_both_pronouns_are_taught_equally_often_whatever_the_occupation():
             assert 0.45 < stereotypical / len(own) < 0.55
 
 
-def test_the_same_prompt_comes_with_either_pronoun():
+def test_the_same_prompt_comes_with_either_pronoun_after_all_new_ones():
+    examples = BIAS.examples(2000, split="dev")
     targets: dict[str, set[str]] = {}
-    for example in BIAS.examples(2000, split="dev"):
+    for example in examples:
         targets.setdefault(example.prompt, set()).add(example.target)
     assert Counter(map(len, targets.values()))[2] > 100
+    assert len({example.prompt for example in examples[: len(targets)]}) == len(targets)
+    assert len({(e.prompt, e.target) for e in examples}) == len(examples)
 
 
 @pytest.mark.parametrize("level", [level.key for level in BIAS.levels])
@@ -185,8 +190,9 @@ def test_a_name_decides_its_pronoun(level, forms):
         assert (example.target in female) == (NAMED[name] == "female")
         assert NAMED[name] != NAMED[other]
         assert not example.prompt.startswith(name)
+    # As many women as men, also where a split has few names of men and so few prompts.
     share = sum(example.target in female for example in examples) / len(examples)
-    assert 0.4 < share < 0.6
+    assert share == 0.5
 
 
 # ------------------------------------------------------------------------ sums
@@ -251,17 +257,17 @@ def test_levels_of_sums_are_what_they_say():
 EFFECTS = [
     (r"\w+ has (\d+) (?:piles|rows|sets) of (\d+) \w+\.", lambda have, m, n: m * n),
     (r"\w+ has (\d+) \w+\.", lambda have, n: n),
-    (r"(?:She|He) (?:buys|finds|gets) (\d+) more\.", lambda have, n: have + n),
-    (r"\w+ gives (?:her|him) (\d+) more\.", lambda have, n: have + n),
-    (r"(?:She|He) (?:loses|sells) (\d+)\.", lambda have, n: have - n),
-    (r"(?:She|He) gives (\d+) to \w+\.", lambda have, n: have - n),
+    (r"\w+ (?:buys|finds|gets) (\d+) more\.", lambda have, n: have + n),
+    (r"\w+ gives \w+ (\d+) more\.", lambda have, n: have + n),
+    (r"\w+ (?:loses|sells) (\d+)\.", lambda have, n: have - n),
+    (r"\w+ gives (\d+) to \w+\.", lambda have, n: have - n),
     (r"\w+ borrows (\d+)\.", lambda have, n: have - n),
     (r"\w+ has (\d+)\. How many \w+ do they have together\?", lambda have, n: have + n),
     (
         r"(\d+) people share them equally\. How many \w+ does each of them get\?",
         lambda have, n: have / n,
     ),
-    (r"How many \w+ does (?:she|he) have now\?", lambda have: have),
+    (r"How many \w+ does \w+ have now\?", lambda have: have),
 ]
 
 
@@ -296,6 +302,22 @@ def test_word_problems_are_answered_rightly_in_as_many_steps_as_the_level_says(l
         assert last_number(example.target) == example.accepted[0]
         endings[question.split()[-1]] += 1
     assert set(endings) == {"now?", "together?", "get?"}
+
+
+@pytest.mark.parametrize("level", each_level(STORIES, slow="3"))
+def test_a_pronoun_of_a_story_can_mean_one_person_only(level):
+    seen = Counter()
+    for example in drawn(STORIES.at(level)):
+        text = example.pair.clean
+        people = list(dict.fromkeys(word for word in words(text) if word in NAMED))
+        said = {word.lower() for word in words(text)} & {"she", "her", "he", "him"}
+        alike = len(people) == 2 and NAMED[people[0]] == NAMED[people[1]]
+        seen[alike] += 1
+        assert not (alike and said), text
+        assert said <= ({"she", "her"} if NAMED[people[0]] == "female" else {"he", "him"})
+        asked = re.search(r"does (\w+) have now", text)
+        assert asked is None or asked[1] in (people[0], "she", "he")
+    assert min(seen[True], seen[False]) > 50
 
 
 @pytest.mark.parametrize("level", each_level(STORIES, slow="3"))

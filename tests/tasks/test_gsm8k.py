@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from ctviz.tasks.files import gsm8k
+from ctviz.tasks.files import open_file
+from ctviz.tasks.files.gsm8k import LAYOUT
 
 GSM = {
     "question": "A shelf holds 12 jars.\nHalf of them\tare empty. How many are full?",
@@ -17,7 +18,10 @@ GSM = {
 def test_gsm8k_becomes_a_question_and_a_worked_answer_on_one_line(tmp_path):
     other = {"question": "What does it cost?", "answer": "It costs a lot.\n#### $1,250.00"}
     text = f"\ufeff{json.dumps(GSM)}\n\n{json.dumps(other)}\n"
-    parsed = gsm8k.FORMAT.read(tmp_path / "train.jsonl", text)
+    (tmp_path / "train.jsonl").write_text(text, encoding="utf-8")
+    opened = open_file(str(tmp_path / "train.jsonl"))
+    parsed = opened.parsed
+    assert (opened.format.key, opened.grade) == ("gsm8k", "exact")
     assert not parsed.problems
     (one, first), (three, third) = parsed.examples
     assert (one, three) == (1, 3)
@@ -37,8 +41,8 @@ def test_gsm8k_becomes_a_question_and_a_worked_answer_on_one_line(tmp_path):
     ("line", "said"),
     [
         ("nothing", "not valid JSON"),
-        ("[" * 100_000, "not valid JSON"),
-        ("[1]", "not an object"),
+        ("[" * 100_000, "not readable as JSON"),
+        ("[1]", "a JSON object is needed"),
         ('{"answer": "#### 1"}', 'no "question"'),
         ('{"question": "Q"}', 'no "answer"'),
         ('{"question": "", "answer": "#### 1"}', '"question" is ""'),
@@ -52,15 +56,17 @@ def test_gsm8k_becomes_a_question_and_a_worked_answer_on_one_line(tmp_path):
 )
 def test_a_malformed_line_of_gsm8k_is_named(tmp_path, line, said):
     text = f"{json.dumps(GSM)}\n{line}\n"
-    parsed = gsm8k.FORMAT.read(tmp_path / "train.jsonl", text)
+    (tmp_path / "train.jsonl").write_text(text, encoding="utf-8")
+    opened = open_file(str(tmp_path / "train.jsonl"))
+    parsed = opened.parsed
+    assert (opened.format.key, opened.grade) == ("gsm8k", "exact")
     assert [number for number, _ in parsed.examples] == [1]
     (problem,) = parsed.problems
     assert problem.line == 2
     assert said in problem.text
 
 
-def test_it_is_recognized_by_its_first_line():
-    recognized = gsm8k.FORMAT.recognizes
-    assert recognized(json.dumps(GSM))
-    for text in ("", '{"prompt": "a"}', '{"question": "Q", "answer": "an old bridge"}'):
-        assert not recognized(text)
+def test_it_is_recognized_by_its_result():
+    assert LAYOUT.recognizes(GSM)
+    for row in ({}, {"prompt": "a"}, {"question": "Q", "answer": "an old bridge"}):
+        assert not LAYOUT.recognizes(row)

@@ -71,11 +71,12 @@ def asked_both_ways(example: Example) -> list[tuple[str, str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ALL, ids=OF_LEVEL)
 def test_sizes(task: Task):
-    few = task.key == "capital-country"
-    for split, expected in (("train", 1500), ("dev", 300), ("test", 300)):
-        examples = task.examples(expected, split=split)
-        assert len(examples) == expected
-        assert len({example.prompt for example in examples}) >= (45 if few else expected // 2)
+    # Four sentences about each of 51, 17 and 24 countries or capitals; no prompt comes twice.
+    few = {"train": 204, "dev": 68, "test": 96} if task.key == "capital-country" else {}
+    for split, asked in (("train", 1500), ("dev", 300), ("test", 300)):
+        examples = task.examples(asked, split=split)
+        assert len({example.prompt for example in examples}) == len(examples)
+        assert len(examples) == few.get(split, asked)
     assert task.examples(40, split="dev", seed=3) == task.examples(40, split="dev", seed=3)
     assert task.examples(40, split="dev", seed=3) != task.examples(40, split="dev", seed=4)
 
@@ -87,7 +88,7 @@ PATTERNS = {
         took along home but with brought arrived Where did come go What take leave When Who
         no answer""",
     "capital-country": """The capital city of is the called government in Everybody knows that
-        People who live""",
+        People who live name""",
     "docstring": """def self param""",
 }
 

@@ -5,8 +5,8 @@ A name is a file, optionally with the file's names for our columns (`ctviz.tasks
     data/pairs.jsonl
     verbs.csv?text=sentence&answer=right&foil=wrong
 
-JSONL, JSON, CSV and the original files of WinoBias, GSM8K and SQuAD can be read. `file_task` takes
-a file only if every line of it is good; `ctviz.tasks.files.check` says what is wrong with one.
+What other tools write is recognized where its layout is unmistakable. `file_task` takes a file only
+if every line of it is good; `ctviz.tasks.files.check` says what is wrong with one.
 """
 
 from __future__ import annotations
@@ -17,24 +17,36 @@ import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctviz.errors import BadTask, UnknownName
 from ctviz.tasks.example import Example
 from ctviz.tasks.files import columns
-from ctviz.tasks.files.parsing import text_of
-from ctviz.tasks.files.rows import Format, Parsed, counted
-from ctviz.tasks.task import SPLITS, Split, Task
+from ctviz.tasks.files.content import ENDINGS, content_of
+from ctviz.tasks.files.rows import Document, Format, Layout, Parsed, counted
+from ctviz.tasks.task import FEW, SPLITS, Split, Task
 
-__all__ = ["FileSource", "OpenFile", "divided", "file_task", "is_file", "open_file", "path_of"]
+__all__ = [
+    "ENDINGS",
+    "FileSource",
+    "OpenFile",
+    "divided",
+    "file_task",
+    "halved",
+    "is_file",
+    "open_file",
+    "path_of",
+    "refuse_ending",
+]
 
 LARGEST = 50_000_000  # bytes
 BEGINNING = 20_000  # characters that tell a format
 SHOWN = 3  # problems in an error message
 FEWEST = 10  # prompts that can be divided into three splits
-_ENDING = re.compile(r"\.(jsonl|json|csv|txt|txt\.dev|txt\.test)$", re.IGNORECASE)
+ENOUGH = 64  # examples of a split, more of which discovery does not ask for by itself
+_ENDING = re.compile(rf"\.({'|'.join(map(re.escape, ENDINGS))})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +62,16 @@ class OpenFile:
     format: Format
     parsed: Parsed
     splits: tuple[Split, ...]
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """A text for each example; those that share it stay in one split."""
+        return self.parsed.keys or [example.prompt for _, example in self.parsed.examples]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of its examples: those of ``parsed``, and on how few numbers rest."""
+        return (*self.parsed.notes, *_few(self), *_repeated(self))
 
     @property
     def grade(self) -> str:
@@ -87,34 +109,62 @@ class OpenFile:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """The examples of a file: those of a split in an order that the seed decides."""
+    """The examples of a file: those of a split in an order that the seed decides.
+
+    With ``in_halves`` they are divided by `halved` instead of by `OpenFile.splits`, and test is the
+    half that dev is.
+    """
 
     opened: OpenFile
+    in_halves: bool = False
 
     @property
     def text(self) -> str:
         """The file, and how much is in it."""
-        sizes = Counter(self.opened.splits)
-        listed = ", ".join(f"{sizes[split]:,} {split}" for split in SPLITS)
+        listed = ", ".join(f"{self.size(split):,} {split}" for split in SPLITS)
         return f"{self.opened.file.name}: {listed}"
 
+    def size(self, split: Split | None) -> int:
+        """How many examples a split has, or the whole file."""
+        return len(self._of(split))
+
+    def untrained(self) -> FileSource:
+        """In halves, if the file names no splits and one of them would be small."""
+        opened = self.opened
+        small = any(self.size(split) < ENOUGH for split in SPLITS)
+        return replace(self, in_halves=small and not opened.parsed.splits)
+
     def examples(self, name: str, level: str, n: int, split: Split, seed: int) -> list[Example]:
-        """As for every source; raises BadTask if the split is empty."""
-        rows = zip(self.opened.parsed.examples, self.opened.splits, strict=True)
-        found = list({example: None for (_, example), part in rows if part == split})
+        """As for every source, a prompt that was there already last.
+
+        Raises BadTask if the split is empty.
+        """
+        found = self._of(split)
         if not found:
-            total = len(self.opened.splits)
+            opened = self.opened
+            what = (
+                f"Its column split must name some lines {split}."
+                if opened.parsed.splits
+                else "Give it at least two different prompts."
+                if self.in_halves
+                else f"Give it at least {FEWEST} different prompts, or a column split with "
+                f"{', '.join(SPLITS)}."
+            )
             raise BadTask(
-                f"None of the {counted(total, 'example')} of {self.opened.file} is in {split}. "
-                + (
-                    f"Its column split must name some lines {split}."
-                    if self.opened.parsed.splits
-                    else f"Give it at least {FEWEST} different prompts, or a column split with "
-                    f"{', '.join(SPLITS)}."
-                )
+                f"None of the {counted(len(opened.splits), 'example')} of {opened.file} is in "
+                f"{split}. {what}"
             )
         random.Random(f"{split} {seed}").shuffle(found)
-        return found[:n]
+        first = {example.prompt: example for example in reversed(found)}
+        return sorted(found, key=lambda example: first[example.prompt] is not example)[:n]
+
+    def _of(self, split: Split | None) -> list[Example]:
+        """The examples of a split, or all of them."""
+        opened = self.opened
+        splits = halved(opened.keys) if self.in_halves else opened.splits
+        asked = "dev" if self.in_halves and split == "test" else split
+        rows = zip(opened.parsed.examples, splits, strict=True)
+        return list({row[1]: None for row, part in rows if asked in (None, part)})
 
 
 def is_file(name: str) -> bool:
@@ -127,17 +177,33 @@ def path_of(name: str) -> Path:
     return Path(name.partition("?")[0]).expanduser()
 
 
+def refuse_ending(name: str) -> None:
+    """Raise BadTask for a file that is there but ends as none that is read."""
+    file = path_of(name)
+    if is_file(name) or not file.is_file():
+        return
+    endings = ", ".join(f".{ending}" for ending in ENDINGS)
+    packed = file.suffix.lower() in (".gz", ".bz2", ".xz", ".zst", ".zip")
+    what = "Unpack it" if packed else "Save it in one of these, or rename it"
+    raise BadTask(
+        f"{file} is a file, but its ending {file.suffix or '(none)'} is not one that is read: "
+        f"{endings}. {what}."
+    )
+
+
 def open_file(name: str) -> OpenFile:
     """Read a file, good lines and bad ones.
 
     The format is the first that recognizes the file, or named columns, which it always is if the
     name says what columns are called. Raises BadTask for a file that cannot be read as text
-    (missing, a folder, empty, binary, not UTF-8, larger than 50 MB) and UnknownName for a column
-    that is not one of ours; all else is in the problems.
+    (missing, a folder, another ending, empty, binary, not UTF-8, larger than 50 MB), UnknownName
+    for a column that is not one of ours, and what `ctviz.models.reader.open_reader` raises for
+    the model of ``ids``; all else is in the problems.
     """
     mapping, file = _mapping(name, name.partition("?")[2]), path_of(name)
     if file.is_dir():
         raise BadTask(f"{file} is a folder, not a file.")
+    refuse_ending(name)
     if not file.is_file():
         beside = sorted(f.name for f in file.parent.glob("*") if is_file(f.name))
         near = difflib.get_close_matches(file.name, beside, n=3, cutoff=0.5)
@@ -161,7 +227,7 @@ def file_task(name: str) -> Task:
     opened.refuse_problems()
     form = opened.format
     count = len(opened.parsed.examples)
-    notes = f" {' '.join(opened.parsed.notes)}" if opened.parsed.notes else ""
+    notes = f" {' '.join(opened.notes)}" if opened.notes else ""
     return Task(
         key=_slug(opened.file),
         title=f"{form.title}: {opened.file.name}",
@@ -201,28 +267,101 @@ def divided(keys: Sequence[str]) -> tuple[Split, ...]:
     return tuple(part[key] for key in keys)
 
 
+def _few(opened: OpenFile) -> Iterator[str]:
+    source = FileSource(opened)
+    if not opened.parsed.examples or min(source.size(split) for split in SPLITS) >= FEW:
+        return
+    held = ", ".join(f"{source.size(split):,} in {split}" for split in SPLITS)
+    halves = source.untrained()
+    where = (
+        f" Where nothing is trained (discover, evaluate, curve, audit), it is halved instead: "
+        f"{halves.size('train'):,} to find a circuit on and {halves.size('dev'):,} to judge it on."
+        if halves.in_halves and halves.size("train")
+        else ""
+    )
+    yield (
+        f"Few examples: of {source.size(None):,} there are {held}, and a mean over fewer than "
+        f"{FEW} says little.{where}"
+    )
+
+
+def _repeated(opened: OpenFile) -> Iterator[str]:
+    prompts = Counter(example.prompt for _, example in opened.parsed.examples)
+    again = prompts.total() - len(prompts)
+    if again:
+        yield (
+            f"{counted(again, 'example has', 'examples have')} the prompt of another one. A "
+            "circuit is found and judged on each prompt once; tuning takes all of them."
+        )
+
+
+def halved(keys: Sequence[str]) -> tuple[Split, ...]:
+    """The split of each key where nothing is trained: half of them train, half of them dev.
+
+    A key is in one split, and which one a hash decides; of an odd number the one more is in dev.
+    """
+    times = Counter(keys)
+    ranked = sorted(times, key=lambda key: (_share(key), key))
+    part: dict[str, Split] = {}
+    taken = 0
+    for key in ranked:
+        part[key] = "train" if taken + times[key] <= len(keys) // 2 else "dev"
+        taken += times[key] if part[key] == "train" else 0
+    if len(part) > 1 and "train" not in part.values():
+        part[ranked[0]] = "train"
+    return tuple(part[key] for key in keys)
+
+
 @functools.lru_cache(maxsize=4)
 def _opened(
     name: str, file: Path, mapping: tuple[tuple[str, str], ...], stamp: tuple[int, int]
 ) -> OpenFile:
     """The file as it was at ``stamp``, time of change and size."""
-    text = text_of(file)
-    known = () if mapping else _formats()
-    form = next((each for each in known if each.recognizes(text[:BEGINNING])), None)
-    if form is None:
-        parsed = columns.read(file, text, dict(mapping))
-        form = _columns_format(parsed)
+    content, given = content_of(file), dict(mapping)
+    ids = given.pop("ids", "")
+    known = () if given else _documents()
+    document = next((each for each in known if each.recognizes(content.text[:BEGINNING])), None)
+    form: Format
+    if document is not None:
+        form, parsed = document, document.read(file, content.text)
     else:
-        parsed = form.read(file, text)
-    keys = parsed.keys or [example.prompt for _, example in parsed.examples]
-    return OpenFile(name, file, form, parsed, parsed.splits or divided(keys))
+        known_rows = () if given else _layouts()
+        layout = next((each for each in known_rows if each.recognizes(content.first)), None)
+        parsed = columns.read(content, columns.Reading(given, layout, ids))
+        form = layout or _columns_format(parsed)
+    opened = OpenFile(name, file, form, parsed, parsed.splits)
+    return opened if parsed.splits else replace(opened, splits=divided(opened.keys))
 
 
-def _formats() -> tuple[Format, ...]:
-    """The formats that are recognized, in the order in which they are asked."""
-    from ctviz.tasks.files import gsm8k, squad, winobias
+def _documents() -> tuple[Document, ...]:
+    """The formats with a text of their own, in the order in which they are asked."""
+    from ctviz.tasks.files import squad, winobias
 
-    return (winobias.FORMAT, gsm8k.FORMAT, squad.FORMAT)
+    return (winobias.FORMAT, squad.FORMAT)
+
+
+def _layouts() -> tuple[Layout, ...]:
+    """The layouts of rows that are recognized, in the order in which they are asked."""
+    from ctviz.tasks.files import (
+        auto_circuit,
+        chat,
+        gsm8k,
+        mib,
+        minimal_pairs,
+        squad,
+        stereoset,
+    )
+
+    return (
+        auto_circuit.LAYOUT,
+        mib.LAYOUT,
+        gsm8k.LAYOUT,
+        squad.ROWS,
+        chat.LAYOUT,
+        minimal_pairs.BLIMP,
+        minimal_pairs.CROWS_PAIRS,
+        stereoset.LAYOUT,
+    )
 
 
 def _columns_format(parsed: Parsed) -> Format:
@@ -240,8 +379,6 @@ def _columns_format(parsed: Parsed) -> Format:
             if pairs
             else "A file of your own: after each prompt, the model is taught the target."
         ),
-        recognizes=lambda text: True,
-        read=lambda file, text: columns.read(file, text, {}),
     )
 
 
@@ -249,12 +386,16 @@ def _mapping(name: str, query: str) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         own, equals, theirs = part.partition("=")
-        if own not in columns.OWN:
+        if own not in columns.OWN and own != "ids":
             raise UnknownName(
-                "column", own, columns.OWN, hint="After ? stands OURS=THEIRS, joined by &."
+                "column",
+                own,
+                columns.OWN,
+                hint="After ? stands OURS=THEIRS, joined by &, or ids=MODEL for token ids.",
             )
         if not equals or not theirs:
-            raise BadTask(f"{name}: after {own}= the name of a column of the file is missing.")
+            what = "a model" if own == "ids" else "a column of the file"
+            raise BadTask(f"{name}: after {own}= the name of {what} is missing.")
         if own in found:
             raise BadTask(f"{name}: {own} is given twice.")
         found[own] = theirs

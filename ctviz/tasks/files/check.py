@@ -185,7 +185,7 @@ def check(
         grade=opened.grade,
         divided=bool(parsed.splits or parsed.keys),
         problems=tuple(sorted(problems, key=lambda problem: problem.line)),
-        notes=(*parsed.notes, *_notes(checked, tokens)),
+        notes=(*opened.notes, *_notes(checked, tokens)),
         previews=tuple(
             itertools.islice((_preview(row, tokens) for row in checked if not row.problem), SHOWN)
         ),

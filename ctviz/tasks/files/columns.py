@@ -1,4 +1,4 @@
-"""Files of one's own with named columns: JSONL, a list in JSON, or CSV with a header.
+"""Files of one's own with named columns: JSONL, JSON, CSV, a Parquet file or an Excel workbook.
 
 Three layouts, told apart by their columns::
 
@@ -19,19 +19,28 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ctviz.tasks.example import Example, Pair
+from ctviz.tasks.files import eap_ig
 from ctviz.tasks.files.alignment import pairs_in
-from ctviz.tasks.files.parsing import Row, rows_of, whole_characters
-from ctviz.tasks.files.rows import BadLine, Parsed, Problem, counted
+from ctviz.tasks.files.content import Content
+from ctviz.tasks.files.parsing import whole_characters
+from ctviz.tasks.files.rows import BadLine, Layout, Parsed, Problem, counted
+from ctviz.tasks.files.token_ids import (
+    ABSENT,
+    NONE,
+    Ids,
+    is_absent,
+    unclear,
+    whole_columns,
+)
 from ctviz.tasks.spacing import takes_space
 from ctviz.tasks.task import GRADES, SPLITS, Split
 
-__all__ = ["OWN", "as_columns", "read"]
+__all__ = ["OWN", "Reading", "as_columns", "read"]
 
 OWN: dict[str, str] = {
     "clean": "the prompt",
@@ -49,6 +58,15 @@ OWN: dict[str, str] = {
     "verbatim": "true: put in no spaces and no line breaks",
 }
 _LAYOUTS = (("clean", "answer", "foil"), ("text", "answer", "foil"), ("prompt", "target"))
+# What others call our columns.
+_CALLED: dict[str, tuple[str, ...]] = {
+    "corrupt": ("corrupted", "counterfactual", "corrupted_prompt", "counterfactual_prompt"),
+    "answer": ("correct", "right", "good", "correct_answer", "label"),
+    "foil": ("incorrect", "wrong", "bad", "wrong_answer", "incorrect_answer", "distractor"),
+    "text": ("sentence",),
+    "prompt": ("question", "instruction", "input", "query"),
+    "target": ("completion", "output", "response", "answer", "label"),
+}
 _PAIR = ("clean", "corrupt", "answer", "foil")
 
 _JOINING = "=([{<\"'“‘„«-–/\\_@#$€£^~*+"  # after these, text often goes on without a space
@@ -57,26 +75,113 @@ _SUFFIXES = frozenset(["ing", "ed", "es", "s", "er", "est", "ly", "ness", "ment"
 Choice = TypeVar("Choice", bound=str)
 
 
-def read(file: Path, text: str, mapping: Mapping[str, str]) -> Parsed:
-    """The examples of a file; ``mapping`` gives the file's names for our columns.
-
-    Raises nothing: a file without the columns that are needed has a problem at line 0.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file's rows are read: ``mapping`` gives its names for our columns, ``layout`` makes
+    rows of another tool into ours, ``ids`` says what numbers are (`ctviz.tasks.files.token_ids`).
     """
-    rows = list(rows_of(file, text))
-    columns = list(dict.fromkeys(name for row in rows for name in row.values))
-    problems = [Problem(row.line, row.problem) for row in rows if row.problem]
-    if not columns:
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    layout: Layout | None = None
+    ids: str = ""
+
+    def told(self, content: Content) -> str:
+        """The file's name with what is said behind it, as far as one more word can follow."""
+        said = [f"{own}={theirs}" for own, theirs in self.mapping.items()]
+        return f"{content.file.name}?{''.join(f'{each}&' for each in said)}"
+
+
+def read(content: Content, how: Reading) -> Parsed:
+    """The examples of a file.
+
+    A file without the columns that are needed has a problem at line 0. Raises what
+    `ctviz.models.reader.open_reader` raises where ids are a model's.
+    """
+    problems = [Problem(row.line, row.problem) for row in content.rows if row.problem]
+    names = content.columns
+    if not names:
         return Parsed((), tuple(problems) or (Problem(0, "It holds no examples."),))
-    layout, wrong = _layout(file, columns, mapping)
-    if wrong:
-        return Parsed((), (Problem(0, wrong),))
-    theirs = {own: mapping.get(own, own) for own in OWN}
-    present = {own: name for own, name in theirs.items() if name in columns}
-    collected = _Collected(layout, present, problems)
-    for row in rows:
-        if not row.problem:
-            collected.add(row)
+    notes = list(content.notes)
+    present: dict[str, str] = {}
+    kind: tuple[str, ...] = _LAYOUTS[0]
+    if how.layout is None:
+        known = {own: name for own, name in eap_ig.names(names).items() if own not in names}
+        mapping = {**known, **how.mapping}
+        kind, wrong = _layout(content, names, mapping)
+        if wrong:
+            return Parsed((), (Problem(0, wrong),))
+        theirs = {own: mapping.get(own, own) for own in OWN}
+        present = {own: name for own, name in theirs.items() if name in names}
+        notes += _mapped(kind, present, how.mapping)
+    else:
+        notes += how.layout.notes([row.values for row in content.rows if not row.problem])
+    lines: list[tuple[int, Mapping[str, Any]]] = []
+    for row in content.rows:
+        if row.problem:
+            continue
+        try:
+            lines.append((row.line, _values(row.values, present, how.layout)))
+        except BadLine as error:
+            problems.append(Problem(row.line, str(error)))
+    if kind[0] != "text":  # there, answers are words of the sentence
+        values = [each for _, each in lines]
+        asked = unclear(values, present, how.told(content), typed=content.typed)
+        if asked and not how.ids:
+            return Parsed((), (Problem(0, asked),))
+        notes += _numbers(values, how.ids)
+    together = how.layout.together if how.layout else lambda example: example.prompt
+    collected = _Collected(kind, problems, notes, together)
+    ids = Ids(how.ids) if how.ids not in ("", NONE) else None
+    for line, each in lines:
+        collected.add(line, each, ids)
     return collected.parsed()
+
+
+def _values(
+    row: Mapping[str, Any], present: Mapping[str, str], layout: Layout | None
+) -> Mapping[str, Any]:
+    """A row by our columns, None for a value that is none; raises BadLine for a text that says so.
+
+    What is to be taken verbatim may be such a text.
+    """
+    if layout is None:
+        values = {own: row.get(name) for own, name in present.items()}
+    else:
+        values = {"grade": layout.grade, **layout.columns(row)}
+        values |= {"split": row["split"]} if "split" in row else {}
+    values = {
+        own: value if value == "" or not is_absent(value) else None for own, value in values.items()
+    }
+    for own, value in values.items():
+        absent = isinstance(value, str) and value in ABSENT
+        if absent and own != "verbatim" and not _truth("verbatim", values.get("verbatim")):
+            raise BadLine(
+                f"{own} is {value!r}, which stands for a missing value; if that word is meant, put "
+                "a space in front, or say verbatim"
+            )
+    return values
+
+
+def _mapped(
+    kind: tuple[str, ...], present: Mapping[str, str], asked: Mapping[str, str]
+) -> Iterator[str]:
+    """A note on names that were taken for ours without being asked to."""
+    taken = [
+        f"{name} as {own}"
+        for own, name in present.items()
+        if own != name and own not in asked and own in ("corrupt", *kind)
+    ]
+    if taken:
+        yield f"Read as EAP-IG names its columns: {', '.join(taken)}."
+
+
+def _numbers(values: Sequence[Mapping[str, Any]], ids: str) -> Iterator[str]:
+    """A note on columns of numbers."""
+    whole = " and ".join(whole_columns(values))
+    if whole and ids in ("", NONE):
+        yield f"The numbers in {whole} are taken as what is to be said, not as token ids."
+    elif whole:
+        yield f"The numbers in {whole} are read as token ids of {ids}."
 
 
 def as_columns(example: Example) -> dict[str, Any]:
@@ -143,11 +248,12 @@ class _Counts:
 
 @dataclass(slots=True)
 class _Collected:
-    """The examples of the lines so far: ``present`` has the file's names for our columns."""
+    """The examples of the lines so far, of one of `_LAYOUTS`."""
 
     layout: tuple[str, ...]
-    present: Mapping[str, str]
     problems: list[Problem]
+    notes: list[str]
+    together: Callable[[Example], str]
     found: list[tuple[int, Example]] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -157,29 +263,29 @@ class _Collected:
     seen: set[Example] = field(default_factory=set)
     again: int = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, line: int, values: Mapping[str, Any], ids: Ids | None) -> None:
         """Read a line; what is wrong with it goes to the problems."""
-        values = {own: row.values.get(name) for own, name in self.present.items()}
         try:
+            values = ids.words(values) if ids else values
             split = _one_of("split", values, SPLITS)
             grade = _one_of("grade", values, GRADES)
-            examples = self._examples(values, row.line)
+            examples = self._examples(values, line)
             if not examples:
                 return
-            same = self.lines.setdefault(tuple(examples), row.line)
-            if same != row.line:
+            same = self.lines.setdefault(tuple(examples), line)
+            if same != line:
                 raise BadLine(f"same as line {same}")
         except BadLine as error:
-            self.problems.append(Problem(row.line, str(error)))
+            self.problems.append(Problem(line, str(error)))
             return
-        self.grades.setdefault(grade or "", row.line)
+        self.grades.setdefault(grade or "", line)
         for example in examples:
             if example in self.seen:
                 self.again += 1
                 continue
             self.seen.add(example)
-            self.found.append((row.line, example))
-            self.keys.append(examples[0].prompt)
+            self.found.append((line, example))
+            self.keys.append(self.together(examples[0]))
             if split:
                 self.splits.append(split)
 
@@ -191,7 +297,7 @@ class _Collected:
         return Parsed(
             examples=tuple(self.found),
             problems=tuple(sorted(self.problems, key=lambda problem: problem.line)),
-            notes=tuple(_notes(self.found, self.counts, self.again, grade)),
+            notes=(*self.notes, *_notes(self.found, self.counts, self.again, grade)),
             splits=tuple(self.splits),
             keys=tuple(self.keys),
             grade=grade,
@@ -218,7 +324,7 @@ class _Collected:
             which = ", ".join(f"{grade} (line {line})" for grade, line in self.grades.items())
             yield f"All lines must have the same grade, but there are {which}."
         elif chosen < len(self.found) and (
-            grade in ("choice", "bias") or (chosen and "grade" not in self.present)
+            grade in ("choice", "bias") or (chosen and not any(self.grades))
         ):
             yield (
                 f"Only {chosen:,} of {len(self.found):,} examples have choices: give all of them "
@@ -230,7 +336,7 @@ class _Collected:
 
 
 def _layout(
-    file: Path, columns: Sequence[str], mapping: Mapping[str, str]
+    content: Content, columns: Sequence[str], mapping: Mapping[str, str]
 ) -> tuple[tuple[str, ...], str]:
     """The layout of a file with these columns, or what is missing."""
     listed = ", ".join(columns[:20]) + (" ..." if len(columns) > 20 else "")
@@ -245,17 +351,35 @@ def _layout(
     for layout in layouts:
         if have.issuperset(layout):
             return layout, ""
-    like = {own: difflib.get_close_matches(own, columns, n=1, cutoff=0.5) for own in OWN}
-    nearest = min(layouts, key=lambda layout: sum(1 - 2 * bool(like[own]) for own in layout))
-    offers = [f"{own}={(like[own] or ['COLUMN'])[0]}" for own in nearest if own not in have]
-    needed = " or ".join(", ".join(layout) for layout in _LAYOUTS)
-    header = (
-        " (of a CSV file, the first line must name them)" if file.suffix.lower() == ".csv" else ""
+    if unusable := eap_ig.missing(columns):
+        return (), f"Its columns are {listed}. {unusable}."
+    free = [name for name in columns if name not in OWN and name not in mapping.values()]
+    like = {own: _alike(own, free) for own in OWN if own not in have}
+    nearest = min(
+        layouts,
+        key=lambda layout: sum(1 - 2 * bool(like[own]) for own in layout if own not in have),
     )
+    offers = [f"{own}={name}" for own, name in mapping.items()]
+    for own in (*nearest, *(("corrupt",) if "corrupt" not in nearest else ())):
+        if own in have or (own == "corrupt" and (nearest == _LAYOUTS[2] or not like[own])):
+            continue
+        name = next((name for name in like[own] if name in free), "")
+        offers.append(f"{own}={name or 'COLUMN'}")
+        free = [each for each in free if each != name]
+    needed = " or ".join(", ".join(layout) for layout in _LAYOUTS)
+    table = content.file.suffix.lower() in (".csv", ".tsv", ".xlsx")
+    header = " (the first line must name them)" if table else ""
     return (), (
         f"Its columns are {listed}; needed are {needed}{header}. If they have other names, say "
-        f"which: {file.name}?{'&'.join(offers)}"
+        f"which: {content.file.name}?{'&'.join(offers)}"
     )
+
+
+def _alike(own: str, columns: Sequence[str]) -> list[str]:
+    """The columns that may be one of ours by their name, the likeliest first."""
+    called = [name for name in _CALLED.get(own, ()) if name in columns]
+    near = difflib.get_close_matches(own, columns, n=3, cutoff=0.6)
+    return list(dict.fromkeys([*called, *near]))
 
 
 def _one_of(own: str, values: Mapping[str, Any], allowed: Collection[Choice]) -> Choice | None:
@@ -273,10 +397,10 @@ def _one_of(own: str, values: Mapping[str, Any], allowed: Collection[Choice]) ->
 
 def _string(own: str, value: Any) -> str:
     """A text that says something."""
-    if value is None:
+    if value is None or (isinstance(value, float) and is_absent(value)):
         raise BadLine(f"{own} is missing")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
+        value = str(int(value) if float(value).is_integer() else value)
     if not isinstance(value, str):
         raise BadLine(f"{own} is {json.dumps(value)[:40]}, but must be text")
     if not value.strip():

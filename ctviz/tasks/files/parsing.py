@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ctviz.errors import BadTask
+from ctviz.tasks.files.objects import rows_in
 from ctviz.tasks.files.rows import BadLine, Problem
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "read_each",
     "rows_of",
     "text_in",
-    "text_of",
     "whole_characters",
 ]
 
@@ -44,27 +43,6 @@ class Row:
     line: int
     values: Mapping[str, Any]
     problem: str = ""
-
-
-def text_of(file: Path) -> str:
-    """The text of a file; raises BadTask if it cannot be read as text that says something."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise BadTask(f"{file} cannot be read: {error.strerror}.") from error
-    if b"\0" in content:
-        raise BadTask(f"{file} is not a text file in UTF-8: it holds zero bytes.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise BadTask(
-            f"{file} is not in UTF-8: byte {error.start:,}, on line {line:,}, is no character. "
-            "Save it as UTF-8."
-        ) from None
-    if not text.strip():
-        raise BadTask(f"{file} is empty.")
-    return text
 
 
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
@@ -109,7 +87,7 @@ def json_record(line: str, having: str) -> dict[str, Any]:
     return record
 
 
-def text_in(record: dict[str, Any], field: str) -> str:
+def text_in(record: Mapping[str, Any], field: str) -> str:
     """The text of a field, "" where there is none; raises BadLine for anything but a text."""
     value = record.get(field, "")
     if not isinstance(value, str):
@@ -128,29 +106,44 @@ def whole_characters(text: str) -> bool:
     return True
 
 
-def rows_of(file: Path, text: str) -> Iterator[Row]:
-    """The rows of a file of any kind; what is no row comes as one with a problem."""
+def rows_of(file: Path, text: str) -> tuple[Iterable[Row], str]:
+    """The rows of a text of any kind, and what is to be said of them.
+
+    What is no row comes as one with a problem.
+    """
     begin = text.lstrip()[:1]
-    if file.suffix.lower() == ".csv":
-        return _csv_rows(text)
+    if file.suffix.lower() in (".csv", ".tsv"):
+        return _csv_rows(text, "\t" if file.suffix.lower() == ".tsv" else ""), ""
     if begin == "[":
-        return _list_rows(text)
+        return _list_rows(text), ""
     if begin == "{":
-        return (
-            iter([Row(0, {}, whole)]) if (whole := _one_object(file, text)) else _jsonl_rows(text)
-        )
-    return iter([Row(0, {}, "It holds neither JSON objects, one a line, nor a list of them.")])
+        return _object_rows(text)
+    return [Row(0, {}, "It holds neither JSON objects, one a line, nor a list of them.")], ""
 
 
-def _one_object(file: Path, text: str) -> str:
-    """What is wrong with a .json file that is one object over many lines; empty if it is not."""
-    if file.suffix.lower() != ".json" or "\n" not in text.strip():
-        return ""
+def _object_rows(text: str) -> tuple[Iterable[Row], str]:
+    """The rows of a text that begins with an object: one a line, or all of them in one object."""
+    lines = sum(1 for _ in lines_of(text))
+    if lines > 1 and _loaded(first_line(text)) is not None:
+        return _jsonl_rows(text), ""
+    content = _loaded(text)
+    if not isinstance(content, dict):
+        return _jsonl_rows(text), ""
+    rows, note = rows_in(content)
+    if rows:
+        return [Row(number, row) for number, row in enumerate(rows, start=1)], note
+    if lines == 1:
+        return _jsonl_rows(text), ""
+    whole = "It is one JSON object; needed is a list of objects, or one object a line."
+    return [Row(0, {}, whole)], ""
+
+
+def _loaded(text: str) -> Any:
+    """What a text says in JSON; None if it is not valid."""
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):  # one object a line, then
-        return ""
-    return "It is one JSON object; needed is a list of objects, or one object a line."
+        return json.loads(text.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _row(line: int, size: int, value: Any) -> Row:
@@ -209,10 +202,14 @@ def _list_rows(text: str) -> Iterator[Row]:
         yield Row(line, {}, f"not valid JSON: {wrong}; nothing after it was read")
 
 
-def _csv_rows(text: str) -> Iterator[Row]:
-    """The records of a CSV file with the line on which each begins; , ; or tab between cells."""
+def _csv_rows(text: str, between: str) -> Iterator[Row]:
+    """The records of a CSV file with the line on which each begins.
+
+    Without ``between``, a comma, semicolon or tab stands between cells: the one that the header has
+    most of.
+    """
     header_line = text.lstrip().partition("\n")[0]
-    between = max(",;\t", key=header_line.count)
+    between = between or max(",;\t", key=header_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
     header: list[str] | None = None
     line = 1

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ctviz.tasks.example import Example
 from ctviz.tasks.task import Kind, Split
 
-__all__ = ["BadLine", "Fix", "Format", "Parsed", "Problem", "counted"]
+__all__ = [
+    "BadLine",
+    "Document",
+    "Fix",
+    "Format",
+    "Layout",
+    "Parsed",
+    "Problem",
+    "counted",
+]
 
 Fix = Literal["", "drop", "pad"]
 
@@ -50,14 +59,9 @@ class Parsed:
     grade: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A kind of file that can be read as a task.
-
-    ``recognizes(text)`` looks at the beginning of a file (some thousand characters); ``read(file,
-    text)`` reads all of it and raises nothing: what is wrong is in the problems. The other fields
-    are those of `ctviz.tasks.task.Task`.
-    """
+    """A kind of file that can be read as a task: what is said of it, as in `Task`."""
 
     key: str
     title: str
@@ -66,8 +70,33 @@ class Format:
     metric: str
     aim: str
     explanation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document(Format):
+    """A format with a text of its own.
+
+    ``recognizes(text)`` looks at the beginning of a file (some thousand characters); ``read(file,
+    text)`` reads all of it and raises nothing: what is wrong is in the problems.
+    """
+
     recognizes: Callable[[str], bool]
     read: Callable[[Path, str], Parsed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout(Format):
+    """A format of rows, however they are written, that another tool gives names of its own.
+
+    ``recognizes`` looks at the first row; ``columns`` makes a row into one with the columns of
+    `ctviz.tasks.files.columns`, or raises BadLine. ``notes`` says what is to be said of all rows.
+    Examples of which ``together`` gives the same stay in one split.
+    """
+
+    recognizes: Callable[[Mapping[str, Any]], bool]
+    columns: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    notes: Callable[[Sequence[Mapping[str, Any]]], Iterable[str]] = lambda rows: ()
+    together: Callable[[Example], str] = lambda example: example.prompt
 
 
 def counted(n: int, one: str, many: str = "") -> str:

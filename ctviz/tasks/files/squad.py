@@ -1,19 +1,22 @@
-"""Questions on passages in the JSON of SQuAD 2.0 (Rajpurkar et al. 2018, arXiv 1806.03822)."""
+"""Questions on passages: SQuAD 2.0 (Rajpurkar et al. 2018, arXiv 1806.03822).
+
+Its own JSON, and the rows that the library ``datasets`` makes of it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ctviz.tasks.answers import NO_ANSWER
 from ctviz.tasks.example import Example
 from ctviz.tasks.files.parsing import read_each, whole_characters
-from ctviz.tasks.files.rows import BadLine, Format, Parsed, Problem
+from ctviz.tasks.files.rows import BadLine, Document, Layout, Parsed, Problem
 from ctviz.tasks.reading import framed
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "ROWS"]
 
 
 def _recognizes(text: str) -> bool:
@@ -38,8 +41,12 @@ def _read(file: Path, text: str) -> Parsed:
     examples, problems = read_each(enumerate(_questions(content["data"]), start=1), _example)
     if not examples and not problems:
         problems.append(Problem(0, f"{file.name} has no questions"))
-    passages = tuple(example.prompt.partition("\n")[0] for _, example in examples)
+    passages = tuple(_passage(example) for _, example in examples)
     return Parsed(tuple(examples), tuple(problems), keys=passages)
+
+
+def _passage(example: Example) -> str:
+    return example.prompt.partition("\n")[0]
 
 
 def _questions(articles: list[Any]) -> Iterator[tuple[Any, Any]]:
@@ -90,18 +97,57 @@ def _text(value: Any, what: str) -> str:
     return " ".join(value.split())
 
 
-FORMAT = Format(
+def _is_row(row: Mapping[str, Any]) -> bool:
+    answers = row.get("answers")
+    return {"context", "question"} <= set(row) and isinstance(answers, dict) and "text" in answers
+
+
+def _columns(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row's columns: its ``answers`` are lists, and empty ones where there is no answer."""
+    answers = row.get("answers")
+    texts = answers.get("text") if isinstance(answers, dict) else None
+    if not isinstance(texts, list):
+        raise BadLine('there is no list "text" in "answers"')
+    entry = {"question": row.get("question"), "is_impossible": not texts}
+    example = _example((row.get("context"), {**entry, "answers": [{"text": t} for t in texts]}))
+    return {
+        "prompt": example.prompt,
+        "target": example.target,
+        "accepted": list(example.accepted),
+        "group": example.group,
+        "verbatim": True,
+    }
+
+
+_SAID: dict[str, Any] = {
+    "title": "SQuAD 2.0",
+    "kind": "reading",
+    "grade": "span",
+    "metric": "log p(answer)",
+    "aim": "answer with words of the passage, or “no answer” where it does not say",
+}
+_EXPLANATION = (
+    "The prompt is “Passage: … Question: … Answer:”, each on a line, and the first answer of the "
+    "file is taught; all of them count as right. Where the file says that there is none, it is “no "
+    "answer”."
+)
+
+FORMAT = Document(
     key="squad",
-    title="SQuAD 2.0",
-    kind="reading",
-    grade="span",
-    metric="log p(answer)",
-    aim="answer with words of the passage, or “no answer” where it does not say",
-    explanation=(
-        "Questions on passages from a file in the JSON of SQuAD 2.0. The prompt is “Passage: … "
-        "Question: … Answer:”, each on a line, and the first answer of the file is taught; all of "
-        "them count as right. Where the file says that there is none, it is “no answer”."
-    ),
+    explanation=f"Questions on passages from a file in the JSON of SQuAD 2.0. {_EXPLANATION}",
     recognizes=_recognizes,
     read=_read,
+    **_SAID,
+)
+
+ROWS = Layout(
+    key="squad-rows",
+    explanation=(
+        "Questions on passages, a row each with “context”, “question” and “answers”, as the "
+        f"library datasets writes SQuAD. {_EXPLANATION}"
+    ),
+    recognizes=_is_row,
+    columns=_columns,
+    together=_passage,
+    **_SAID,
 )

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files.parsing import first_line, json_record, lines_of, read_each, text_in
-from ctviz.tasks.files.rows import BadLine, Format, Parsed, Problem, counted
+from ctviz.tasks.files.rows import BadLine, Document, Parsed, Problem, counted
 
 __all__ = ["FORMAT"]
 
@@ -320,7 +320,7 @@ def _notes(guessed: int, alone: int) -> Iterator[str]:
         )
 
 
-FORMAT = Format(
+FORMAT = Document(
     key="winobias",
     title="WinoBias",
     kind="bias",
