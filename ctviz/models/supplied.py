@@ -200,21 +200,31 @@ def _lacking(model: PreTrainedModel, missing: list[str], file: str, names: Seque
             f"{said} If the model's output layer is its embedding, set tie_word_embeddings to true "
             "in config.json; else save the model again with its output layer."
         )
-    common = _common(names)
-    without = {name.removeprefix(common) for name in names}
-    fit = sum(name in without for name in _needed(model))
-    if common and fit:
+    common, fit = _best_prefix(_needed(model), names)
+    if common:
         return (
             f"{said} Every name in the file begins with {common!r}; without it, {fit} of {total} "
             "fit. Save the model itself, not what it is wrapped in."
         )
-    if names and not set(names) & set(_parameters(model)) and fit == 0:
+    if names and not set(names) & set(_parameters(model)):
         return (
             f"{said} The names in the file are such as {names[0]}: config.json, or what the model "
             "was wrapped in when it was saved, does not fit these weights. Take the config.json "
             "that belongs to them, or save the model itself."
         )
     return f"{said} Save, copy or download the model again."
+
+
+def _best_prefix(needed: Sequence[str], names: Sequence[str]) -> tuple[str, int]:
+    """What all names of a file begin with such that most fit without it, and how many do."""
+    parts = _common(names).split(".")[:-1]
+    tried = []
+    for count in range(1, len(parts) + 1):
+        prefix = "".join(f"{part}." for part in parts[:count])
+        without = {name.removeprefix(prefix) for name in names}
+        tried.append((sum(name in without for name in needed), prefix))
+    fit, prefix = max(tried, default=(0, ""))
+    return (prefix, fit) if fit else ("", 0)
 
 
 def _block_paths(model: PreTrainedModel) -> tuple[str, ...]:
