@@ -115,13 +115,13 @@ def test_a_missing_weight_is_refused_by_name(tmp_path, parts, said):
 def test_a_prefix_that_is_not_all_that_is_wrong(tmp_path):
     folder = without(tiny_copy(tmp_path / "m"), "h.3.attn")
     renamed(folder, "_orig_mod.{}".format)
-    with pytest.raises(UnsupportedModel, match="begins with '_orig_mod.'; without it, 48 of 52"):
+    with pytest.raises(UnsupportedModel, match=r"begins with '_orig_mod.'; without it, 48 of 52"):
         load(folder)
 
 
 def test_an_output_layer_that_is_missing(tmp_path):
     folder = tiny_copy(tmp_path / "m", tie_word_embeddings=False)
-    with pytest.raises(UnsupportedModel, match="lm_head.weight.*set tie_word_embeddings to true"):
+    with pytest.raises(UnsupportedModel, match=r"lm_head.weight.*set tie_word_embeddings to true"):
         load(folder)
 
 
@@ -186,7 +186,7 @@ def test_a_vocabulary_that_does_not_fit(tmp_path):
 
 
 def test_another_width(tmp_path):
-    with pytest.raises(UnsupportedModel, match="12 of the 53 tensors .* another shape"):
+    with pytest.raises(UnsupportedModel, match=r"12 of the 53 tensors .* another shape"):
         load(tiny_copy(tmp_path / "m", n_inner=256))
 
 
