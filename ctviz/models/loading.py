@@ -156,7 +156,7 @@ def _from_name(
         reader = _tokenizer(tokenizer)
     else:
         reader, notes = _own_tokenizer(name, place), notes + place.notes
-    with said(f"The model {name!r}", place.weights):
+    with said(_model(name, place), place.weights):
         model, more = _weights(place, config, dtype)
     model.to(device_place)  # type: ignore[arg-type]
     model.eval()
@@ -164,18 +164,22 @@ def _from_name(
     return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, (*notes, *more))
 
 
+def _model(name: str, place: Place) -> str:
+    """What a sentence on a model's weights begins with."""
+    return f"The model {place.weights if place.adapter else name!r}"
+
+
 def _config(name: str, place: Place) -> tuple[Any, tuple[str, ...]]:
     """A model's config, and what of it is not followed; all that it can tell is looked at here."""
-    where, adapter = place.weights, place.adapter
-    if adapter:
-        with _needing_base(adapter):
-            bring_configs(where)
-    check_files(where)
-    family = stored_json(where, "config.json").get("model_type")
-    if isinstance(family, str):
-        _check_family(family, name)
-    with said(f"The model {name!r}", where):
-        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+    where = place.weights
+    with _needing_base(place.adapter):
+        bring_configs(where)
+        check_files(where)
+        family = stored_json(where, "config.json").get("model_type")
+        if isinstance(family, str):
+            _check_family(family, name)
+        with said(_model(name, place), where):
+            config = AutoConfig.from_pretrained(where, trust_remote_code=False)
     _check_family(config.model_type, name)
     packed = getattr(config, "quantization_config", None) or getattr(
         config, "compression_config", None
@@ -208,7 +212,9 @@ def _weights(
         return load_weights(place.weights, config, dtype)
     with _needing_base(adapter):
         model, notes = load_weights(place.weights, config, dtype, alone=is_folder(place.weights))
-    note = f"{adapter.where} is a {kind(adapter)}: it was merged into its base, {adapter.base}."
+    lies = f" ({place.weights})" if place.weights != adapter.base else ""
+    what = f"{adapter.where} is a {kind(adapter)}"
+    note = f"{what}: it was merged into its base, {adapter.base}{lies}."
     if not adapter.beside or Path(place.weights).samefile(adapter.where):
         return merge_adapter(model, adapter), (*notes, note)
     own, _ = load_weights(adapter.where, config, dtype, alone=True)
@@ -235,11 +241,13 @@ def _distance(one: PreTrainedModel, other: PreTrainedModel) -> float:
 
 
 @contextmanager
-def _needing_base(adapter: Adapter) -> Iterator[None]:
+def _needing_base(adapter: Adapter | None) -> Iterator[None]:
     """Say of a base that is missing that it is the base of an adapter."""
     try:
         yield
     except MissingModel as error:
+        if adapter is None:
+            raise
         raise MissingModel(
             f"{adapter.where} is a {kind(adapter)} of {adapter.base}, which is not at hand. "
             f"{error} If it lies elsewhere, write its folder or hub id into adapter_config.json, "
