@@ -21,7 +21,7 @@ from ctviz.models.families import FAMILIES
 from ctviz.models.fetching import bring_configs, fetch
 from ctviz.models.known import KNOWN, located_model, resolve
 from ctviz.models.places import Adapter, Place, kind, place_of, tokenizer_place
-from ctviz.models.stored import is_folder, stored_file, stored_json
+from ctviz.models.stored import hub_commit, is_folder, stored_file, stored_json
 from ctviz.models.supplied import check_finite, load_weights
 from ctviz.models.weight_files import check_files
 
@@ -160,13 +160,14 @@ def _from_name(
         model, more = _weights(place, config, dtype)
     model.to(device_place)  # type: ignore[arg-type]
     model.eval()
-    revision = _revision(place, model)
+    revision = _revision(place)
     return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, (*notes, *more))
 
 
 def _model(name: str, place: Place) -> str:
     """What a sentence on a model's weights begins with."""
-    return f"The model {place.weights if place.adapter else name!r}"
+    own = is_folder(place.weights) and not place.adapter
+    return f"The model {(name if own else place.weights)!r}"
 
 
 def _config(name: str, place: Place) -> tuple[Any, tuple[str, ...]]:
@@ -390,10 +391,9 @@ def _fingerprint(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _revision(place: Place, model: PreTrainedModel) -> str:
+def _revision(place: Place) -> str:
     """Which weights a model has that was loaded from a place."""
-    commit = getattr(model.config, "_commit_hash", None)
-    revision = str(commit) if commit and not is_folder(place.weights) else _files(place.weights)
+    revision = hub_commit(place.weights) or _files(place.weights)
     return adapter_revision(revision, place.adapter) if place.adapter else revision
 
 
