@@ -160,7 +160,7 @@ def _from_name(
         model, more = _weights(place, config, dtype)
     model.to(device_place)  # type: ignore[arg-type]
     model.eval()
-    revision = _revision(place)
+    revision = _revision(place, model)
     return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, (*notes, *more))
 
 
@@ -391,9 +391,10 @@ def _fingerprint(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _revision(place: Place) -> str:
+def _revision(place: Place, model: PreTrainedModel) -> str:
     """Which weights a model has that was loaded from a place."""
-    revision = hub_commit(place.weights) or _files(place.weights)
+    where = place.weights
+    revision = hub_commit(where) or (_files(where) if is_folder(where) else _tensors(model))
     return adapter_revision(revision, place.adapter) if place.adapter else revision
 
 

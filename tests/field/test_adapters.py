@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ctviz.cli import main
 from ctviz.errors import MissingExtra, MissingModel, UnsupportedModel
-from ctviz.models import context
 from ctviz.models.loading import load
 from ctviz.models.places import place_of
+from ctviz.models.stored import stored_json
 from tests.field.models import (
     TINY,
     adapter,
@@ -120,7 +120,8 @@ def test_a_base_by_its_hub_id_that_ctviz_has_fetched_otherwise(tmp_path, monkeyp
 
 def test_what_is_asked_without_torch_is_asked_of_the_base(tmp_path):
     folder = adapter(tmp_path / "a", TINY, **C_ATTN)
-    assert context.context_of(str(folder)) == 64
+    about = stored_json(place_of(str(folder)).weights, "config.json")
+    assert (about["n_positions"], about["vocab_size"]) == (64, 1829)
 
 
 def test_a_base_that_is_not_at_hand_is_named(tmp_path, monkeypatch, capsys):
