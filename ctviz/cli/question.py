@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctviz.circuits.choices import ABLATIONS, ATTRIBUTIONS, METRICS
 from ctviz.cli.options import add_device, seed
-from ctviz.cli.output import give_or_take, report, signed
+from ctviz.cli.output import give_or_take, signed
 
 if TYPE_CHECKING:
     from ctviz.models.loading import Loaded
@@ -75,15 +75,7 @@ def add_tau(made: argparse.ArgumentParser) -> None:
 def load_model(options: argparse.Namespace) -> Loaded:
     from ctviz.models.loading import load
 
-    loaded = load(options.model, device=options.device, dtype=options.dtype)
-    say_notes(loaded)
-    return loaded
-
-
-def say_notes(loaded: Loaded) -> None:
-    """What was done on loading a model that one may not expect, to standard error."""
-    for note in loaded.notes:
-        report(f"note: {note}")
+    return load(options.model, device=options.device, dtype=options.dtype)
 
 
 def asked_question(options: argparse.Namespace) -> dict[str, Any]:

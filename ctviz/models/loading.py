@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from ctviz.models.supplied import check_finite, load_weights
 from ctviz.models.weight_files import check_files
 
 __all__ = ["Loaded", "check_stored", "load", "pick_device"]
+
+log = logging.getLogger(__name__)
 
 FLOAT_ATTENTION = ("eager", "sdpa", None)  # what runs anywhere, in float32
 ROUNDING = 1e-2  # of the largest weight: bfloat16 has 2^-8
@@ -122,14 +125,17 @@ def load(
 
     A model in memory is taken as it is and not copied. It is put into evaluation mode, and moved
     or converted only if a ``device`` or ``dtype`` is asked for; whether its parameters ask for
-    gradients is left as it is. Its revision is a hash of its tensors now: whoever changes them
-    later loads it again. A hand-made model is built first if it is not stored yet, which takes no
-    time to speak of.
+    gradients is left as it is. Its revision is a hash of its tensors. A hand-made model is built
+    first if it is not stored yet, which takes no time to speak of.
 
-    Raises UnknownName (a name, device or dtype), MissingModel (weights or tokenizer not on this
-    machine or not reachable) and UnsupportedModel (a family without a table, before any weights
-    are read; a model in memory that has no tokenizer, is spread over devices or is not one of
-    transformers).
+    A LoRA adapter is merged onto its base. Every weight has to come from the files; what was done
+    that one may not expect is in ``notes``, and logged as a warning.
+
+    Raises UnknownName (a name, device or dtype), MissingModel (weights, tokenizer or an adapter's
+    base not on this machine or not reachable), MissingExtra (an adapter without peft) and
+    UnsupportedModel (a family without a table or quantized weights, before any are read; weights
+    that no file supplies or that are not finite; a model in memory that has no tokenizer, is spread
+    over devices or is not one of transformers).
     """
     number = _dtype(dtype)
     if isinstance(model, str | os.PathLike):
@@ -161,7 +167,10 @@ def _from_name(
     model.to(device_place)  # type: ignore[arg-type]
     model.eval()
     revision = _revision(place, model)
-    return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, (*notes, *more))
+    notes = (*notes, *more)
+    for note in notes:
+        log.warning("note: %s", note)
+    return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, notes)
 
 
 def _model(name: str, place: Place) -> str:
@@ -182,6 +191,7 @@ def _config(name: str, place: Place) -> tuple[Any, tuple[str, ...]]:
         with said(_model(name, place), where):
             config = AutoConfig.from_pretrained(where, trust_remote_code=False)
     _check_family(config.model_type, name)
+    what = where if place.adapter else name
     packed = getattr(config, "quantization_config", None) or getattr(
         config, "compression_config", None
     )
@@ -189,7 +199,7 @@ def _config(name: str, place: Place) -> tuple[Any, tuple[str, ...]]:
         about = packed if isinstance(packed, dict) else packed.to_dict()
         how = about.get("quant_method") or about.get("format") or "an unnamed method"
         raise UnsupportedModel(
-            f"The weights of {name} are quantized ({how}, by quantization_config in its "
+            f"The weights of {what} are quantized ({how}, by quantization_config in its "
             "config.json), and ctviz reads and changes weights in floating point. Take the "
             "original checkpoint, or dequantize this one and save it (model.dequantize() of "
             "transformers)."

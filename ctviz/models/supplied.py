@@ -60,6 +60,13 @@ def load_weights(
             f"Every name in {_called(files)} begins with {prefix!r}, which was taken off: so they "
             "are those of the model.",
         )
+    elif _missing(model, info) and (part := _part(model, names)):
+        tensors = {_taken_out(name, part): value for name, value in _read(files).items()}
+        model, info = _from_tensors(config, tensors, dtype)
+        notes = (
+            f"Names in {_called(files)} hold the part {part!r}, which was taken out: so they are "
+            "those of the model.",
+        )
     notes += check_supplied(model, info, _called(files) or where, names)
     check_finite(model)
     return model, notes
@@ -169,6 +176,28 @@ def _prefix(model: PreTrainedModel, names: Sequence[str]) -> str:
     # with or without the name of the base model in front: the shorter does for both
     shortest = min(found, key=len, default="")
     return shortest if all(each in (shortest, shortest + inner) for each in found) else ""
+
+
+def _part(model: PreTrainedModel, names: Sequence[str]) -> str:
+    """The one part between dots without which the names of a file are those of the model, each
+    still another one; "" if there is none. Wrappers of single modules leave it.
+    """
+    needed, here = _needed(model), set(names)
+    wanted = next((name.split(".") for name in needed if name not in here), [])
+    found = set()
+    for name in names:
+        more = {part for part in name.split(".") if part not in wanted}
+        if len(more) != 1 or _taken_out(name, *more).split(".") != wanted:
+            continue
+        [part] = more
+        shorter = [_taken_out(each, part) for each in names]
+        if len(set(shorter)) == len(names) and set(needed) <= set(shorter):
+            found.add(part)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _taken_out(name: str, part: str) -> str:
+    return ".".join(each for each in name.split(".") if each != part)
 
 
 def _misshapen(model: PreTrainedModel, info: dict[str, Any], file: str) -> str:

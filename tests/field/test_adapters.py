@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import warnings
 from pathlib import Path
@@ -274,9 +275,18 @@ def test_without_peft(tmp_path, monkeypatch):
         load(folder)
 
 
-def test_the_command_line_runs_it_and_says_so(tmp_path, capsys):
+def test_a_base_that_is_quantized_is_named(tmp_path):
+    base = tiny_copy(tmp_path / "base")
+    folder = adapter(tmp_path / "a", base, **C_ATTN)
+    set_config(base, quantization_config={"quant_method": "bitsandbytes"})
+    with pytest.raises(UnsupportedModel, match=r"weights of .*/base are quantized"):
+        load(folder)
+
+
+def test_the_command_line_runs_it_and_says_so(tmp_path, capsys, caplog):
     folder = adapter(tmp_path / "a", TINY, **C_ATTN)
     command = ["discover", "--model", str(folder), "--task", "sva", "--examples", "4"]
     assert main([*command, "--out", str(tmp_path / "o"), "--json"]) == 0
-    assert "note: " in (said := capsys.readouterr()).err
-    assert "is a LoRA adapter: it was merged into its base" in said.err
+    [note] = json.loads(capsys.readouterr().out)["notes"]
+    assert "is a LoRA adapter: it was merged into its base" in note
+    assert f"note: {note}" in caplog.messages

@@ -13,14 +13,17 @@ import pytest
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from ctviz.cli import main
-from ctviz.errors import CtvizError, MissingModel, UnknownName
+from ctviz.errors import CtvizError, DamagedRun, MissingModel, UnknownName
 from ctviz.models.families import FAMILIES
 from ctviz.models.fetching import fetch
 from ctviz.models.known import KNOWN, located_model, resolve
 from ctviz.models.loading import load
 from ctviz.pages import session
+from ctviz.runs import open_run
+from ctviz.tuning.stored_weights import untuned_model
 from tests.field.models import TINY, measured, tiny_copy
 from tests.opened_pages import open_page, said
+from tests.written_runs import write_run
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -185,3 +188,18 @@ def test_the_page_offers_them_with_what_they_need(tmp_path, monkeypatch):
     assert "to be accepted at the hub first" in text
     assert "(https://huggingface.co/google/gemma-2-2b)" in text
     assert not app.button[-1].disabled
+
+
+def test_a_run_of_before_hub_models_had_a_revision_still_opens(cache, tmp_path):
+    put_into_the_cache(cache, "openai-community/gpt2")
+    run = write_run(tmp_path / "r", "tiny", model="gpt2")
+    file = run.folder / "run.json"
+    about = json.loads(file.read_text())
+    for revision, opens in (("sha256:e3b0c44298fc1c14", True), (COMMIT, True), ("other", False)):
+        file.write_text(json.dumps(about | {"model": {"name": "gpt2", "revision": revision}}))
+        again = open_run(str(run.folder))
+        if opens:
+            assert untuned_model(again).revision == COMMIT
+        else:
+            with pytest.raises(DamagedRun, match="was tuned from gpt2 at other"):
+                untuned_model(again)

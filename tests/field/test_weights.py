@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,37 @@ def test_a_prefix_in_shards_of_an_untied_model(tmp_path):
     assert measured(loaded) == pytest.approx(metric_of(model, loaded.tokenizer), abs=1e-4)
 
 
+@pytest.mark.parametrize("part", ["_fsdp_wrapped_module", "_orig_mod"])
+def test_a_part_within_the_names_is_taken_out_and_said(tmp_path, part):
+    """Wrappers of single modules: of each block here, and of the model within its output layer."""
+    folder = llama(tmp_path / "m")
+    right = metric_of(
+        AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(TINY)
+    )
+
+    def wrapped(name: str) -> str:
+        name = re.sub(r"^model\.", f"model.{part}.", name)
+        return re.sub(r"layers\.(\d+)\.", rf"layers.\1.{part}.", name)
+
+    loaded = load(renamed(folder, wrapped))
+    assert measured(loaded) == pytest.approx(right, abs=1e-4)
+    [note] = loaded.notes
+    assert f"hold the part {part!r}" in note
+
+
+def test_an_adapter_that_was_saved_within_its_base_is_refused(tmp_path):
+    """All of a wrapped model, factors beside base: names that no model of transformers has."""
+
+    def wrapped(name: str) -> str:
+        return "base_model.model." + name.replace("c_attn.", "c_attn.base_layer.")
+
+    folder = renamed(tiny_copy(tmp_path / "m"), wrapped)
+    factors = {"base_model.model.transformer.h.0.attn.c_attn.lora_A.default.weight": torch.ones(2)}
+    change_weights(folder, lambda w: w | factors)
+    with pytest.raises(UnsupportedModel, match="of the 52 weights"):
+        load(folder)
+
+
 def test_two_wrapped_copies_are_not_chosen_from(tmp_path):
     folder = change_weights(
         tiny_copy(tmp_path / "m"),
@@ -82,14 +114,13 @@ def test_two_wrapped_copies_are_not_chosen_from(tmp_path):
         load(folder)
 
 
-def test_the_command_line_has_the_right_metric_and_the_note(tmp_path, capsys):
+def test_the_command_line_has_the_right_metric_and_the_note(tmp_path, capsys, caplog):
     def metric(model: Path) -> float:
         out = str(tmp_path / f"out-{model.name}")
         command = ["discover", "--model", str(model), "--task", "sva", "--examples", "8"]
         assert main([*command, "--out", out, "--json"]) == 0
-        said = capsys.readouterr()
-        found = json.loads(said.out)
-        assert all(f"note: {note}" in said.err for note in found["notes"])
+        found = json.loads(capsys.readouterr().out)
+        assert all(f"note: {note}" in caplog.messages for note in found["notes"])
         assert bool(found["notes"]) == (model.name != "sound")
         return found["metric_clean"]
 
