@@ -8,7 +8,8 @@ of every name, as torch.compile and other wrappers leave it: that is taken off, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,20 +54,13 @@ def load_weights(
         )
         files = weight_files(where)
     names = [name for file in files for name in tensor_names(file)]
-    if _missing(model, info) and (prefix := _prefix(model, names)):
-        tensors = {name.removeprefix(prefix): value for name, value in _read(files).items()}
-        model, info = _from_tensors(config, tensors, dtype)
-        notes = (
-            f"Every name in {_called(files)} begins with {prefix!r}, which was taken off: so they "
-            "are those of the model.",
-        )
-    elif _missing(model, info) and (part := _part(model, names)):
-        tensors = {_taken_out(name, part): value for name, value in _read(files).items()}
-        model, info = _from_tensors(config, tensors, dtype)
-        notes = (
-            f"Names in {_called(files)} hold the part {part!r}, which was taken out: so they are "
-            "those of the model.",
-        )
+    if _missing(model, info):
+        for short, note in _unwrapped(model, names, _called(files)):
+            tensors = {short[name]: value for name, value in _read(files).items()}
+            other, found = _from_tensors(config, tensors, dtype)
+            if not _missing(other, found):
+                model, info, notes = other, found, (note,)
+                break
     notes += check_supplied(model, info, _called(files) or where, names)
     check_finite(model)
     return model, notes
@@ -160,38 +154,53 @@ def _needed(model: PreTrainedModel) -> list[str]:
     return [name for name in _parameters(model) if name not in tied]
 
 
+def _unwrapped(
+    model: PreTrainedModel, names: Sequence[str], file: str
+) -> Iterator[tuple[dict[str, str], str]]:
+    """Ways to read a file's names as a model's: the names without their wrapper, and a note."""
+    if prefix := _prefix(model, names):
+        yield (
+            {name: name.removeprefix(prefix) for name in names},
+            f"The names of the weights in {file} begin with {prefix!r}, which was taken off: so "
+            "they are those of the model.",
+        )
+    if part := _part(model, names):
+        yield (
+            {name: _taken_out(name, part) for name in names},
+            f"Names in {file} hold the part {part!r}, which was taken out: so they are those of "
+            "the model.",
+        )
+
+
 def _prefix(model: PreTrainedModel, names: Sequence[str]) -> str:
-    """The one prefix without which the names of a file are all those of the model; "" if there is
-    none, or more than one such.
+    """The one prefix without which most names of a file are those of the model; "" if there is
+    none, or more than one such. Files may name a matrix otherwise than the model does.
     """
-    here, needed = set(names), _needed(model)
+    needed = _needed(model)
     inner = f"{model.base_model_prefix}."
-    found = set()
-    for wanted in (needed, [name.removeprefix(inner) for name in needed]):
-        fits = [name for name in names if name.endswith(f".{wanted[0]}")]
-        for prefix in {name.removesuffix(wanted[0]) for name in fits}:
-            if all(prefix + name in here for name in wanted):
-                found.add(prefix)
-    found.discard("")
-    # with or without the name of the base model in front: the shorter does for both
-    shortest = min(found, key=len, default="")
-    return shortest if all(each in (shortest, shortest + inner) for each in found) else ""
+    known = {*needed, *(name.removeprefix(inner) for name in needed)}
+    fits: Counter[str] = Counter()
+    for name in names:
+        starts = [at + 1 for at, letter in enumerate(name) if letter == "."]
+        fits.update({name[:at] for at in starts if name[at:] in known})
+    most = max(fits.values(), default=0)
+    best = sorted((prefix for prefix, count in fits.items() if count == most), key=len)
+    if 2 * most < len(needed) or best[-1] not in (best[0], best[0] + inner) or len(best) > 2:
+        return ""
+    return best[0]
 
 
 def _part(model: PreTrainedModel, names: Sequence[str]) -> str:
-    """The one part between dots without which the names of a file are those of the model, each
+    """The one part between dots without which most names of a file are those of the model, each
     still another one; "" if there is none. Wrappers of single modules leave it.
     """
-    needed, here = _needed(model), set(names)
-    wanted = next((name.split(".") for name in needed if name not in here), [])
+    needed, here = set(_needed(model)), set(names)
+    usual = {part for name in needed for part in name.split(".")}
     found = set()
-    for name in names:
-        more = {part for part in name.split(".") if part not in wanted}
-        if len(more) != 1 or _taken_out(name, *more).split(".") != wanted:
-            continue
-        [part] = more
-        shorter = [_taken_out(each, part) for each in names]
-        if len(set(shorter)) == len(names) and set(needed) <= set(shorter):
+    for part in {part for name in names for part in name.split(".")} - usual:
+        short = {_taken_out(name, part) for name in names}
+        more = len(short & needed) - len(here & needed)
+        if len(short) == len(names) and more > 0 and 2 * len(short & needed) >= len(needed):
             found.add(part)
     return found.pop() if len(found) == 1 else ""
 

@@ -26,6 +26,7 @@ from tests.field.models import (
     tiny_copy,
     without,
 )
+from tests.random_models import SPECIMENS, random_model
 
 
 @pytest.fixture(scope="module")
@@ -367,3 +368,25 @@ def test_eager_attention_is_left_as_it_is(tmp_path, right):
     loaded = load(tiny_copy(tmp_path / "m", attn_implementation="eager"))
     assert loaded.notes == ()
     assert measured(loaded) == pytest.approx(right, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(SPECIMENS))
+def test_a_sound_model_of_each_family_loads_without_a_note(tmp_path, name):
+    """No buffer or tied matrix of any family is taken for something missing or too much."""
+    model = random_model(name)
+    model.save_pretrained(tmp_path / "m")
+    loaded = load(tmp_path / "m", tokenizer="tiny", dtype="float64")
+    assert loaded.notes == ()
+    ids = torch.arange(6)[None]
+    assert torch.allclose(loaded.model(ids).logits, model.double()(ids).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(SPECIMENS))
+def test_each_family_behind_a_prefix(tmp_path, name):
+    model = random_model(name)
+    model.save_pretrained(tmp_path / "m")
+    renamed(tmp_path / "m", "_orig_mod.{}".format)
+    loaded = load(tmp_path / "m", tokenizer="tiny", dtype="float64")
+    assert "'_orig_mod.'" in loaded.notes[0]
+    ids = torch.arange(6)[None]
+    assert torch.allclose(loaded.model(ids).logits, model.double()(ids).logits, atol=1e-5)
