@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ctviz.circuits.choices import ABLATIONS, ATTRIBUTIONS, METRICS, PATH_ENDS, RANDOM_KINDS
 from ctviz.circuits.random_circuits import RANDOM_NAMES
 from ctviz.cli.options import add_device, seed
-from ctviz.cli.output import give_or_take, report, signed
+from ctviz.cli.output import give_or_take, signed
 from ctviz.tasks.files.rows import counted
 
 if TYPE_CHECKING:
@@ -106,15 +106,7 @@ def asked_method(options: argparse.Namespace) -> dict[str, Any]:
 def load_model(options: argparse.Namespace) -> Loaded:
     from ctviz.models.loading import load
 
-    loaded = load(options.model, device=options.device, dtype=options.dtype)
-    say_notes(loaded)
-    return loaded
-
-
-def say_notes(loaded: Loaded) -> None:
-    """What was done on loading a model that one may not expect, to standard error."""
-    for note in loaded.notes:
-        report(f"note: {note}")
+    return load(options.model, device=options.device, dtype=options.dtype)
 
 
 def asked_question(options: argparse.Namespace) -> dict[str, Any]:

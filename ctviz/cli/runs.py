@@ -12,7 +12,6 @@ from ctviz.circuits.selection import check_edges
 from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
 from ctviz.cli.options import Commands, add_command, seed
 from ctviz.cli.output import answer, quiet_libraries
-from ctviz.cli.question import say_notes
 from ctviz.cli.settings import UNASKED, add_settings, asked_settings, usual
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.runs import Run, list_runs, open_run
@@ -65,7 +64,6 @@ def tune_command(options: argparse.Namespace) -> int:
     from ctviz.models.loading import load
 
     loaded = load(config.model, device=config.device)
-    say_notes(loaded)
     check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
     name = f"{task.slug}-{Path(config.model).name.lower()}-{config.method}"
     if resumed:

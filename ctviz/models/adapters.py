@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +75,7 @@ def merge_adapter(model: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
         config = PeftConfig.from_pretrained(adapter.where)
         config.inference_mode = True
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # of peft's, to transformers
+            with _quiet():
                 wrapped = PeftModel(model, config)
         except ValueError as error:
             raise UnsupportedModel(f"{what} could not be {of}: {error}") from error
@@ -97,13 +98,22 @@ def merge_adapter(model: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
         set_peft_model_state_dict(wrapped, tensors)
         wrapped.eval()
         before = _logits(wrapped, model)
-        merged: Any = wrapped.merge_and_unload()
+        with _quiet():
+            merged: Any = wrapped.merge_and_unload()
         _check_same(before, _logits(merged, merged), what)
-        _check_tied(merged, what)
-    if hasattr(merged, "peft_config"):
-        del merged.peft_config  # it is an ordinary model again, also when it is saved
-        merged._hf_peft_config_loaded = False
+    merged.__dict__.pop("peft_config", None)  # it is an ordinary model again, also when saved
+    ends = merged.get_input_embeddings(), merged.get_output_embeddings()
+    if not torch.equal(ends[0].weight, ends[1].weight):
+        merged.config.tie_word_embeddings = False  # the adapter has changed one of them
     return merged  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what peft and transformers warn of, which is seen to here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def adapter_revision(base: str, adapter: Adapter) -> str:
@@ -139,15 +149,4 @@ def _check_same(before: Tensor, after: Tensor, what: str) -> None:
         raise UnsupportedModel(
             f"{what} gives other logits when it is merged into its base (by {off:.3g}), so it is "
             "more than a change of weights and cannot be used here."
-        )
-
-
-def _check_tied(model: PreTrainedModel, what: str) -> None:
-    ends: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
-    tied = model.config.tie_word_embeddings and None not in ends
-    if tied and not torch.equal(ends[0].weight, ends[1].weight):
-        raise UnsupportedModel(
-            f"{what} changes the embedding or the output layer alone, which are one matrix in its "
-            "base. Merge it where it was trained, save it with tie_word_embeddings: false, and "
-            "give that folder."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +22,13 @@ from ctviz.models.families import FAMILIES
 from ctviz.models.fetching import bring_configs, fetch
 from ctviz.models.known import KNOWN, located_model, resolve
 from ctviz.models.places import Adapter, Place, kind, place_of, tokenizer_place
-from ctviz.models.stored import is_folder, stored_file, stored_json
+from ctviz.models.stored import hub_commit, is_folder, stored_file, stored_json
 from ctviz.models.supplied import check_finite, load_weights
 from ctviz.models.weight_files import check_files
 
 __all__ = ["Loaded", "check_stored", "load", "own_tokenizer", "pick_device"]
+
+log = logging.getLogger(__name__)
 
 FLOAT_ATTENTION = ("eager", "sdpa", None)  # what runs anywhere, in float32
 ROUNDING = 1e-2  # of the largest weight: bfloat16 has 2^-8
@@ -122,14 +125,17 @@ def load(
 
     A model in memory is taken as it is and not copied. It is put into evaluation mode, and moved
     or converted only if a ``device`` or ``dtype`` is asked for; whether its parameters ask for
-    gradients is left as it is. Its revision is a hash of its tensors now: whoever changes them
-    later loads it again. A hand-made model is built first if it is not stored yet, which takes no
-    time to speak of.
+    gradients is left as it is. Its revision is a hash of its tensors. A hand-made model is built
+    first if it is not stored yet, which takes no time to speak of.
 
-    Raises UnknownName (a name, device or dtype), MissingModel (weights or tokenizer not on this
-    machine or not reachable) and UnsupportedModel (a family without a table, before any weights
-    are read; a model in memory that has no tokenizer, is spread over devices or is not one of
-    transformers).
+    A LoRA adapter is merged onto its base. Every weight has to come from the files; what was done
+    that one may not expect is in ``notes``, and logged as a warning.
+
+    Raises UnknownName (a name, device or dtype), MissingModel (weights, tokenizer or an adapter's
+    base not on this machine or not reachable), MissingExtra (an adapter without peft) and
+    UnsupportedModel (a family without a table or quantized weights, before any are read; weights
+    that no file supplies or that are not finite; a model in memory that has no tokenizer, is spread
+    over devices or is not one of transformers).
     """
     number = _dtype(dtype)
     if isinstance(model, str | os.PathLike):
@@ -156,27 +162,36 @@ def _from_name(
         reader = _tokenizer(tokenizer)
     else:
         reader, notes = own_tokenizer(name, place), notes + place.notes
-    with said(f"The model {name!r}", place.weights):
+    with said(_model(name, place), place.weights):
         model, more = _weights(place, config, dtype)
     model.to(device_place)  # type: ignore[arg-type]
     model.eval()
     revision = _revision(place, model)
-    return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, (*notes, *more))
+    notes = (*notes, *more)
+    for note in notes:
+        log.warning("note: %s", note)
+    return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, notes)
+
+
+def _model(name: str, place: Place) -> str:
+    """What a sentence on a model's weights begins with."""
+    own = is_folder(place.weights) and not place.adapter
+    return f"The model {(name if own else place.weights)!r}"
 
 
 def _config(name: str, place: Place) -> tuple[Any, tuple[str, ...]]:
     """A model's config, and what of it is not followed; all that it can tell is looked at here."""
-    where, adapter = place.weights, place.adapter
-    if adapter:
-        with _needing_base(adapter):
-            bring_configs(where)
-    check_files(where)
-    family = stored_json(where, "config.json").get("model_type")
-    if isinstance(family, str):
-        _check_family(family, name)
-    with said(f"The model {name!r}", where):
-        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+    where = place.weights
+    with _needing_base(place.adapter):
+        bring_configs(where)
+        check_files(where)
+        family = stored_json(where, "config.json").get("model_type")
+        if isinstance(family, str):
+            _check_family(family, name)
+        with said(_model(name, place), where):
+            config = AutoConfig.from_pretrained(where, trust_remote_code=False)
     _check_family(config.model_type, name)
+    what = where if place.adapter else name
     packed = getattr(config, "quantization_config", None) or getattr(
         config, "compression_config", None
     )
@@ -184,7 +199,7 @@ def _config(name: str, place: Place) -> tuple[Any, tuple[str, ...]]:
         about = packed if isinstance(packed, dict) else packed.to_dict()
         how = about.get("quant_method") or about.get("format") or "an unnamed method"
         raise UnsupportedModel(
-            f"The weights of {name} are quantized ({how}, by quantization_config in its "
+            f"The weights of {what} are quantized ({how}, by quantization_config in its "
             "config.json), and ctviz reads and changes weights in floating point. Take the "
             "original checkpoint, or dequantize this one and save it (model.dequantize() of "
             "transformers)."
@@ -208,7 +223,9 @@ def _weights(
         return load_weights(place.weights, config, dtype)
     with _needing_base(adapter):
         model, notes = load_weights(place.weights, config, dtype, alone=is_folder(place.weights))
-    note = f"{adapter.where} is a {kind(adapter)}: it was merged into its base, {adapter.base}."
+    lies = f" ({place.weights})" if place.weights != adapter.base else ""
+    what = f"{adapter.where} is a {kind(adapter)}"
+    note = f"{what}: it was merged into its base, {adapter.base}{lies}."
     if not adapter.beside or Path(place.weights).samefile(adapter.where):
         return merge_adapter(model, adapter), (*notes, note)
     own, _ = load_weights(adapter.where, config, dtype, alone=True)
@@ -235,11 +252,13 @@ def _distance(one: PreTrainedModel, other: PreTrainedModel) -> float:
 
 
 @contextmanager
-def _needing_base(adapter: Adapter) -> Iterator[None]:
+def _needing_base(adapter: Adapter | None) -> Iterator[None]:
     """Say of a base that is missing that it is the base of an adapter."""
     try:
         yield
     except MissingModel as error:
+        if adapter is None:
+            raise
         raise MissingModel(
             f"{adapter.where} is a {kind(adapter)} of {adapter.base}, which is not at hand. "
             f"{error} If it lies elsewhere, write its folder or hub id into adapter_config.json, "
@@ -391,8 +410,8 @@ def _fingerprint(model: torch.nn.Module) -> str:
 
 def _revision(place: Place, model: PreTrainedModel) -> str:
     """Which weights a model has that was loaded from a place."""
-    commit = getattr(model.config, "_commit_hash", None)
-    revision = str(commit) if commit and not is_folder(place.weights) else _files(place.weights)
+    where = place.weights
+    revision = hub_commit(where) or (_files(where) if is_folder(where) else _tensors(model))
     return adapter_revision(revision, place.adapter) if place.adapter else revision
 
 

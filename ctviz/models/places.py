@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ctviz.errors import CtvizError, MissingModel, UnsupportedModel
-from ctviz.models.known import KNOWN, resolve
+from ctviz.models.known import KNOWN, located_model, resolve
 from ctviz.models.stored import is_folder, stored_file, stored_json
 
 __all__ = ["Adapter", "Place", "place_of", "tokenizer_place"]
@@ -104,9 +104,10 @@ def _base_place(adapter: Adapter) -> str:
     for known in KNOWN.values():
         if base == known.hub and not known.of_hub and known.stored:
             return str(known.folder)
-    beside = Path(adapter.where).expanduser() / base
-    if is_folder(adapter.where) and not Path(base).expanduser().is_dir() and beside.is_dir():
-        base = str(beside)
+    if is_folder(adapter.where) and base not in KNOWN:
+        # a relative name means the same wherever this runs: seen from the adapter, if it can be
+        beside = Path(adapter.where).expanduser().resolve() / base
+        base = str(beside.resolve()) if beside.is_dir() else located_model(base)
     try:
         found = resolve(base)
     except CtvizError as error:

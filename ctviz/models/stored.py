@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_folder", "stored_file", "stored_json"]
+__all__ = ["hub_commit", "is_folder", "stored_file", "stored_json"]
 
 
 def is_folder(where: str) -> bool:
@@ -25,6 +25,14 @@ def stored_file(where: str, name: str) -> Path | None:
 
     found = try_to_load_from_cache(where, name)
     return Path(found) if isinstance(found, str) else None
+
+
+def hub_commit(where: str) -> str | None:
+    """Which commit of a hub's model is in the cache; None for a folder and what is not there."""
+    file = None if is_folder(where) else stored_file(where, "config.json")
+    if file is None or file.parent.parent.name != "snapshots":
+        return None
+    return file.parent.name
 
 
 def stored_json(where: str, name: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ of every name, as torch.compile and other wrappers leave it: that is taken off, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,13 +54,13 @@ def load_weights(
         )
         files = weight_files(where)
     names = [name for file in files for name in tensor_names(file)]
-    if _missing(model, info) and (prefix := _prefix(model, names)):
-        tensors = {name.removeprefix(prefix): value for name, value in _read(files).items()}
-        model, info = _from_tensors(config, tensors, dtype)
-        notes = (
-            f"Every name in {_called(files)} begins with {prefix!r}, which was taken off: so they "
-            "are those of the model.",
-        )
+    if _missing(model, info):
+        for short, note in _unwrapped(model, names, _called(files)):
+            tensors = {short[name]: value for name, value in _read(files).items()}
+            other, found = _from_tensors(config, tensors, dtype)
+            if not _missing(other, found):
+                model, info, notes = other, found, (note,)
+                break
     notes += check_supplied(model, info, _called(files) or where, names)
     check_finite(model)
     return model, notes
@@ -153,22 +154,59 @@ def _needed(model: PreTrainedModel) -> list[str]:
     return [name for name in _parameters(model) if name not in tied]
 
 
+def _unwrapped(
+    model: PreTrainedModel, names: Sequence[str], file: str
+) -> Iterator[tuple[dict[str, str], str]]:
+    """Ways to read a file's names as a model's: the names without their wrapper, and a note."""
+    if prefix := _prefix(model, names):
+        yield (
+            {name: name.removeprefix(prefix) for name in names},
+            f"The names of the weights in {file} begin with {prefix!r}, which was taken off: so "
+            "they are those of the model.",
+        )
+    if part := _part(model, names):
+        yield (
+            {name: _taken_out(name, part) for name in names},
+            f"Names in {file} hold the part {part!r}, which was taken out: so they are those of "
+            "the model.",
+        )
+
+
 def _prefix(model: PreTrainedModel, names: Sequence[str]) -> str:
-    """The one prefix without which the names of a file are all those of the model; "" if there is
-    none, or more than one such.
+    """The one prefix without which most names of a file are those of the model; "" if there is
+    none, or more than one such. Files may name a matrix otherwise than the model does.
     """
-    here, needed = set(names), _needed(model)
+    needed = _needed(model)
     inner = f"{model.base_model_prefix}."
+    known = {*needed, *(name.removeprefix(inner) for name in needed)}
+    fits: Counter[str] = Counter()
+    for name in names:
+        starts = [at + 1 for at, letter in enumerate(name) if letter == "."]
+        fits.update({name[:at] for at in starts if name[at:] in known})
+    most = max(fits.values(), default=0)
+    best = sorted((prefix for prefix, count in fits.items() if count == most), key=len)
+    if 2 * most < len(needed) or best[-1] not in (best[0], best[0] + inner) or len(best) > 2:
+        return ""
+    return best[0]
+
+
+def _part(model: PreTrainedModel, names: Sequence[str]) -> str:
+    """The one part between dots without which most names of a file are those of the model, each
+    still another one; "" if there is none. Wrappers of single modules leave it.
+    """
+    needed, here = set(_needed(model)), set(names)
+    usual = {part for name in needed for part in name.split(".")}
     found = set()
-    for wanted in (needed, [name.removeprefix(inner) for name in needed]):
-        fits = [name for name in names if name.endswith(f".{wanted[0]}")]
-        for prefix in {name.removesuffix(wanted[0]) for name in fits}:
-            if all(prefix + name in here for name in wanted):
-                found.add(prefix)
-    found.discard("")
-    # with or without the name of the base model in front: the shorter does for both
-    shortest = min(found, key=len, default="")
-    return shortest if all(each in (shortest, shortest + inner) for each in found) else ""
+    for part in {part for name in names for part in name.split(".")} - usual:
+        short = {_taken_out(name, part) for name in names}
+        more = len(short & needed) - len(here & needed)
+        if len(short) == len(names) and more > 0 and 2 * len(short & needed) >= len(needed):
+            found.add(part)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _taken_out(name: str, part: str) -> str:
+    return ".".join(each for each in name.split(".") if each != part)
 
 
 def _misshapen(model: PreTrainedModel, info: dict[str, Any], file: str) -> str:
@@ -200,21 +238,31 @@ def _lacking(model: PreTrainedModel, missing: list[str], file: str, names: Seque
             f"{said} If the model's output layer is its embedding, set tie_word_embeddings to true "
             "in config.json; else save the model again with its output layer."
         )
-    common = _common(names)
-    without = {name.removeprefix(common) for name in names}
-    fit = sum(name in without for name in _needed(model))
-    if common and fit:
+    common, fit = _best_prefix(_needed(model), names)
+    if common:
         return (
             f"{said} Every name in the file begins with {common!r}; without it, {fit} of {total} "
             "fit. Save the model itself, not what it is wrapped in."
         )
-    if names and not set(names) & set(_parameters(model)) and fit == 0:
+    if names and not set(names) & set(_parameters(model)):
         return (
             f"{said} The names in the file are such as {names[0]}: config.json, or what the model "
             "was wrapped in when it was saved, does not fit these weights. Take the config.json "
             "that belongs to them, or save the model itself."
         )
     return f"{said} Save, copy or download the model again."
+
+
+def _best_prefix(needed: Sequence[str], names: Sequence[str]) -> tuple[str, int]:
+    """What all names of a file begin with such that most fit without it, and how many do."""
+    parts = _common(names).split(".")[:-1]
+    tried = []
+    for count in range(1, len(parts) + 1):
+        prefix = "".join(f"{part}." for part in parts[:count])
+        without = {name.removeprefix(prefix) for name in names}
+        tried.append((sum(name in without for name in needed), prefix))
+    fit, prefix = max(tried, default=(0, ""))
+    return (prefix, fit) if fit else ("", 0)
 
 
 def _block_paths(model: PreTrainedModel) -> tuple[str, ...]:

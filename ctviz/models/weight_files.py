@@ -30,7 +30,7 @@ def weight_files(where: str) -> list[Path]:
     """The files that hold the weights of a folder's model, or of a hub's in this machine's cache.
 
     Raises MissingModel, for a folder, if there are none, if some of them are missing, cut off or
-    git-lfs pointers; and UnsupportedModel for other formats. Of a hub's model, what is there.
+    git-lfs pointers, or of another format. Of a hub's model, what is there.
     """
     single = stored_file(where, SINGLE)
     if single is not None:
@@ -126,7 +126,7 @@ def _pointer(file: Path) -> str:
     )
 
 
-def _other_format(folder: Path) -> MissingModel | UnsupportedModel:
+def _other_format(folder: Path) -> MissingModel:
     """Why a folder without the files of safetensors cannot be loaded, and what to do."""
     found = sorted(
         file.name
@@ -147,14 +147,14 @@ def _other_format(folder: Path) -> MissingModel | UnsupportedModel:
     weights = [n for n in pickled if n.split(".")[0] not in ("training_args", "optimizer")]
     weights = [name for name in weights if not name.startswith(("rng_state", "scheduler"))]
     if weights:
-        return UnsupportedModel(
+        return MissingModel(
             f"{folder} has its weights as {weights[0]}, a pickle, which can run code when it is "
             "opened; only safetensors are read. If you trust it: in Python, "
             f"AutoModelForCausalLM.from_pretrained({str(folder)!r}, use_safetensors=False)"
             ".save_pretrained(FOLDER), then use FOLDER with the tokenizer's files beside."
         )
     if packed := sorted(file.name for file in folder.glob("*.gguf")):
-        return UnsupportedModel(
+        return MissingModel(
             f"{folder} has its weights as {packed[0]}, which are quantized. ctviz changes weights "
             "in floating point: take the original checkpoint as safetensors."
         )

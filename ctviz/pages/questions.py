@@ -19,7 +19,7 @@ from ctviz.inspection.answers import (
     Prompt,
     PromptReading,
 )
-from ctviz.models.known import resolve
+from ctviz.models.places import place_of
 from ctviz.pages.session import engine
 from ctviz.runs import Run
 from ctviz.runs.weights import weights_of
@@ -51,12 +51,14 @@ def model_at_step(run: Run, step: int) -> ModelAtStep:
 
 
 def _written_in(model: str) -> tuple[tuple[str, tuple[int, int] | None], ...]:
-    """What lies in the folder of a model, and when it was written; nothing for a hub's."""
+    """What lies in the folders of a model, and when it was written; nothing for a hub's."""
     try:
-        folder = Path(resolve(model))
+        place = place_of(model)
     except CtvizError:  # it is asked for all the same, and says what is wrong
         return ()
-    return tuple((file.name, written(file)) for file in sorted(folder.glob("*")))
+    folders = (place.weights, *([place.adapter.where] if place.adapter else []))
+    files = (file for folder in folders for file in sorted(Path(folder).glob("*")))
+    return tuple((file.name, written(file)) for file in files)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

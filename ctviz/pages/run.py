@@ -194,7 +194,9 @@ def _model_label(key: str) -> str:
     if key == OTHER:
         return OTHER
     known = KNOWN[key]
-    return known.title if known.ready else f"{known.title}: not fetched"
+    if known.ready:
+        return known.title
+    return f"{known.title}: {'from the hub' if known.of_hub else 'not fetched'}"
 
 
 def _task_label(key: str) -> str:
@@ -206,7 +208,14 @@ def _task_label(key: str) -> str:
 
 def _expectation(model: str, method: Method, steps: int) -> None:
     """How long a run of so many steps takes, by the last one of its model and method here."""
-    if model in KNOWN and not KNOWN[model].ready:
+    known = KNOWN.get(model)
+    if known and known.of_hub and not known.ready:
+        page = f" [The model's page](https://huggingface.co/{known.hub})." if known.gated else ""
+        st.info(
+            plain(f"It comes from the hub when the run starts: {known.terms}.") + page,
+            icon=":material/download:",
+        )
+    elif known and not known.ready:
         st.warning(
             f"The weights of {model} are not on this machine. Run `ctviz models fetch {model}` "
             "once, then come back."

@@ -15,12 +15,14 @@ from ctviz.runs.weights import kept_steps, weights_of
 
 __all__ = ["model_at", "put_in", "untuned_model"]
 
+UNNAMED = "sha256:e3b0c44298fc1c14"  # of no file: what older versions said of any hub model
+
 
 def untuned_model(run: Run, *, device: str = "auto") -> Loaded:
     """The model that a run was tuned from; raises DamagedRun if it is no longer the one it was."""
     loaded = load(run.config.model, device=device)
     about = run.about.get("model", {})
-    if about.get("revision") != loaded.revision:
+    if about.get("revision") not in (loaded.revision, UNNAMED):
         raise DamagedRun(
             f"{run.id} was tuned from {about.get('name')} at {about.get('revision')}, but the "
             f"model of that name is now {loaded.revision}."

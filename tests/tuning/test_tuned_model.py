@@ -96,7 +96,7 @@ def test_what_changed_is_what_makes_the_untuned_model_the_tuned_one(finished, tm
     about = json.loads((tmp_path / "m" / "changed.json").read_text())
     assert about["tensors"] == [n for n in parameters if n in differ]
     assert about["model"]["name"] == "tiny"
-    assert about["model"]["revision"] == loaded.revision
+    assert about["model"]["revision"] == loaded.origin
     assert (about["run"], about["step"]) == (method, 4)
 
 
