@@ -187,7 +187,7 @@ def evaluate(
     ablation: Ablation = "counterfactual",
     examples: int = 64,
     seed: int = 0,
-    split: Split = "test",
+    split: Split | None = None,
     draws: int = 5,
     random: RandomKind = "connected",
     minimality: bool = False,
@@ -195,7 +195,7 @@ def evaluate(
     """Run a circuit alone, all outside of it corrupted, and everything but the circuit.
 
     ``circuit``: one that `discover` found, a `Circuit` (bool [source, slot]), or a file in EAP-IG's
-    JSON. ``examples``: pairs of ``split``; by default test pairs, since `discover` scores edges on
+    JSON. ``examples``: pairs of ``split``; None: test pairs, since `discover` scores edges on
     train pairs and judges the circuit on dev pairs. ``draws``: random circuits of the size to
     compare with, of a kind (``random``: "connected", "degrees" or "uniform").
     ``minimality`` also measures what is lost without each edge; a run for each.

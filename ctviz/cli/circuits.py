@@ -77,10 +77,9 @@ def add_commands(commands: Commands) -> None:
     add_random(evaluate)
     evaluate.add_argument(
         "--split",
-        default="test",
         choices=SPLITS,
         help="the examples to test on; discover scores edges on train pairs and judges the circuit "
-        "on dev pairs (test)",
+        "on dev pairs (test, or dev for a file without test lines)",
     )
     evaluate.add_argument(
         "--minimality", action="store_true", help="what is lost without each edge; a run for each"
@@ -138,14 +137,14 @@ def discover_command(options: argparse.Namespace) -> int:
         options, f"discover-{task.slug}-{Path(options.model).name.lower()}"
     ) as folder:
         result = discover(loaded, search, folder, eap_json=options.eap_json)
-    dropped = result["examples_dropped"]
+    dropped, split = result["examples_dropped"], result["scored_split"]
     if result["n_circuit_edges"] == 0:
         found = f"nothing: the largest |score| is {result['largest_score']:.3g}"
     else:
         found = "strongest edges: score ± standard error, in units of the metric"
     lines = [
         *circuit_lines(result),
-        f"found on {counted(result['scored_examples'], 'train pair')}, by {result['method']}",
+        f"found on {counted(result['scored_examples'], f'{split} pair')}, by {result['method']}",
         *agreement_line(result),
         *([f"pairs left out: {dropped}; the first: {result['first_dropped']}"] if dropped else []),
         found,
@@ -174,10 +173,6 @@ def evaluate_command(options: argparse.Namespace) -> int:
         f"completeness: all other edges carry {result['completeness']:z.3f}"
         f"{give_or_take(result['completeness_error'])} (0: nothing is left out)",
     ]
-    if result["in_sample"]:
-        lines.insert(
-            1, f"in sample: it was found on {result['split']} pairs, so take these with caution"
-        )
     if result["joined"]:
         lines.append(
             f"{counted(result['joined'], 'shared edge')} of heads that share keys or values: "

@@ -10,6 +10,7 @@ from ctviz.circuits.random_circuits import RANDOM_NAMES
 from ctviz.cli.options import add_device, seed
 from ctviz.cli.output import give_or_take, signed
 from ctviz.tasks.files.rows import counted
+from ctviz.tasks.task import FEW
 
 if TYPE_CHECKING:
     from ctviz.models.loading import Loaded
@@ -148,7 +149,10 @@ def agreement_line(result: dict[str, Any]) -> list[str]:
 def circuit_lines(result: dict[str, Any]) -> list[str]:
     error = result["faithfulness_error"]
     low, high = result["random_range"]
-    draws, pairs = result["draws"], counted(result["examples"], f"{result['split']} pair")
+    draws, n, split = result["draws"], result["examples"], result["split"]
+    pairs = counted(n, f"{split} pair")
+    if result["file_examples"] is not None:
+        pairs = f"{n:,} of {counted(result['file_examples'], 'example')} ({split})"
     others = f"{draws} {RANDOM_NAMES[result['random']][draws == 1]}"
     lines = [
         f"{result['n_circuit_edges']} of {result['n_edges']:,} edges of {result['model']}, "
@@ -159,6 +163,12 @@ def circuit_lines(result: dict[str, Any]) -> list[str]:
     ]
     if result["n_circuit_edges"] and result["faithfulness"] - 2 * (error or 0.0) <= high:
         lines.append("  so the circuit is no better than a random one, as far as these pairs say")
+    if result["in_sample"]:
+        lines.append(
+            f"  in sample: the circuit was found on {split} pairs too, so others may say less"
+        )
+    if n < FEW:
+        lines.append(f"  from {counted(n, 'pair')}: a mean over fewer than {FEW} says little")
     if error is not None and error > UNSURE:
         lines.append("  but clean and corrupt hardly differ here, so shares of it say little")
     return lines

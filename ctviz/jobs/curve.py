@@ -42,7 +42,9 @@ def curve(
     areas: list[dict[str, Any]] = []
     for question in questions:
         task = question.task
-        (train, _), (dev, _) = (question.pairs(loaded, split) for split in ("train", "dev"))
+        (train, _), (dev, _) = (
+            question.pairs(loaded, s) for s in (question.found_on, question.judged_on)
+        )
         evaluation = question.evaluation(loaded, dev)
         found: list[tuple[str, dict[str, float]]] = []
         for method in methods:

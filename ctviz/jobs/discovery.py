@@ -23,11 +23,9 @@ from ctviz.jobs.question import Question, carried, plain
 from ctviz.models.loading import Loaded
 from ctviz.paths import absolute
 from ctviz.tasks.batch import Batch
-from ctviz.tasks.task import Split
 
 __all__ = ["Found", "Search", "discover", "find", "measured", "write_found", "write_scores"]
 
-FOUND_ON: Split = "train"  # a circuit is judged on pairs of another split
 FOUND = (  # of ``about``, what goes with a circuit's file
     "model",
     "revision",
@@ -130,11 +128,11 @@ def discover(
 
 
 def find(loaded: Loaded, search: Search) -> Found:
-    """Score every edge on train pairs and choose the circuit."""
+    """Score every edge on one split's pairs and choose the circuit."""
     started = time.perf_counter()
     graph = loaded.anatomy.graph
     search.check(loaded)  # all that can be is said before anything is computed
-    batch, chosen = search.pairs(loaded, FOUND_ON)
+    batch, chosen = search.pairs(loaded, search.found_on)
     trial, scores = search.scores(loaded, batch)
     scored = time.perf_counter() - started
     circuit = search.circuit(scores)
@@ -147,7 +145,7 @@ def find(loaded: Loaded, search: Search) -> Found:
         **search.about(loaded, examples=0),
         "method": trial.method,
         "agreement": trial.about(),
-        "scored_split": FOUND_ON,
+        "scored_split": search.found_on,
         "scored_examples": len(batch),
         "select": search.select,
         "tau": search.tau,
@@ -169,10 +167,11 @@ def measured(found: Found, loaded: Loaded, search: Search) -> Found:
     Raises UndefinedMetric where clean and corrupt do not differ.
     """
     started, about = time.perf_counter(), found.about
-    batch, chosen = search.pairs(loaded, search.split)
+    batch, chosen = search.pairs(loaded, search.judged_on)
     share = search.compared(search.evaluation(loaded, batch), found.circuit)
     more = {
         "examples": len(batch),
+        "in_sample": search.judged_on == search.found_on,
         "examples_dropped": about["examples_dropped"] + len(chosen.dropped),
         "first_dropped": about["first_dropped"] or chosen.first_dropped,
         "seconds": round(about["seconds"] + time.perf_counter() - started, 4),

@@ -39,7 +39,7 @@ def evaluate(
             f"{name} is a circuit of a model with {_shape(circuit)}, but {loaded.name} has "
             f"{_shape(Circuit(graph, graph.exists))}."
         )
-    batch, _ = question.pairs(loaded, question.split)
+    batch, _ = question.pairs(loaded, question.judged_on)
     evaluation = question.evaluation(loaded, batch)
     found = question.compared(evaluation, circuit)
     rest = evaluation.completeness(circuit)
@@ -70,7 +70,7 @@ def _in_sample(file: StoredCircuit, question: Question) -> bool | None:
     if file.found_on is None:
         return None
     found = file.found_on.get("task"), file.found_on.get("scored_split")
-    return found == (located_task(question.task), question.split)
+    return found == (located_task(question.task), question.judged_on)
 
 
 def _shape(circuit: Circuit) -> str:

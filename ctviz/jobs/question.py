@@ -15,12 +15,12 @@ from ctviz.models.loading import Loaded
 from ctviz.tasks import find_task, located_task
 from ctviz.tasks.batch import Batch, Fitting
 from ctviz.tasks.fitting import encode_task
-from ctviz.tasks.task import Split
+from ctviz.tasks.task import Split, Task
 
 __all__ = ["Question", "carried", "plain"]
 
 METRIC_WORDS = {
-    "probability_difference": "p(answer) - p(foil)",
+    "probability_difference": "p(right answers) - p(wrong ones)",
     "log_probability": "log p(answer), in nats",
     "kl": "-KL(clean run || this run), in nats",
 }
@@ -31,7 +31,9 @@ class Question:
     """What a model is asked: a task, its metric, what corrupting is, and on how many pairs.
 
     ``examples`` pairs of a split are drawn with ``seed``: a circuit is judged on those of
-    ``split``, and never on the ones that it was found on. ``draws`` random circuits (or sets of
+    ``split``, None being test, and found on train pairs. A small file without splits of its own is
+    halved, since nothing is trained here; where a file has no pairs of a split, those of another
+    one do, which is said. ``draws`` random circuits (or sets of
     edges) are drawn with ``seed`` too, of a kind (``random``, see
     `ctviz.circuits.random_circuits`). Raises OutOfRange without a draw: nothing is said of a
     circuit that is not said of random ones too.
@@ -42,7 +44,7 @@ class Question:
     ablation: Ablation = "counterfactual"
     examples: int = 64
     seed: int = 0
-    split: Split = "dev"
+    split: Split | None = "dev"
     draws: int = 5
     random: RandomKind = "connected"
 
@@ -50,11 +52,30 @@ class Question:
         if self.draws < 1:
             raise OutOfRange("draws", self.draws, 1, None)
 
+    @property
+    def source(self) -> Task:
+        """The task, with its examples divided as is right where nothing is trained."""
+        return find_task(self.task).untrained()
+
+    @property
+    def found_on(self) -> Split:
+        """The split that edges are scored on."""
+        return self._with_examples("train", "dev", "test")
+
+    @property
+    def judged_on(self) -> Split:
+        """The split that a circuit is judged on."""
+        return self._with_examples(self.split or "test", "dev", "test", "train")
+
+    def _with_examples(self, *splits: Split) -> Split:
+        """The first of these splits of which there is anything."""
+        source = self.source
+        return next((split for split in splits if source.size(split) != 0), splits[0])
+
     def pairs(self, loaded: Loaded, split: Split) -> tuple[Batch, Fitting]:
         """Pairs of a split in this model's tokens, and which examples they are."""
-        return encode_task(
-            loaded, self.task, self.examples, split=split, seed=self.seed, metric=self.metric
-        )
+        n, seed, metric = self.examples, self.seed, self.metric
+        return encode_task(loaded, self.source, n, split=split, seed=seed, metric=metric)
 
     def evaluation(self, loaded: Loaded, batch: Batch) -> Evaluation:
         """What circuits are measured with on these pairs."""
@@ -77,7 +98,8 @@ class Question:
             "seed": self.seed,
             "draws": self.draws,
             "random": self.random,
-            "split": self.split,
+            "split": self.judged_on,
+            "file_examples": self.source.size(),
             "examples": examples,
         }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ctviz.circuits.choices import Metric
 from ctviz.errors import BadTask, OutOfRange
 from ctviz.models.loading import Loaded
-from ctviz.tasks import Example, Split, Task, find_task
+from ctviz.tasks import Example, Split, Task
 from ctviz.tasks.batch import Batch, Fitting, encode, fitting, problem
 from ctviz.tasks.tokens import Tokens, text_problem, twice_note
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 def encode_task(
     loaded: Loaded,
-    name: str,
+    task: Task,
     n: int,
     *,
     split: Split,
@@ -32,7 +32,7 @@ def encode_task(
     """
     if n < 1:
         raise OutOfRange("examples", n, 1, None)
-    pairs = find_task(name).pairs(2 * n, split=split, seed=seed)
+    pairs = task.pairs(2 * n, split=split, seed=seed)
     anatomy, tokenizer = loaded.anatomy, loaded.tokenizer
     known = {"longest": anatomy.context, "vocabulary": anatomy.vocabulary}
     chosen = fitting(pairs, tokenizer, metric=metric, limit=n, **known)

@@ -12,6 +12,7 @@ from ctviz import paths
 from ctviz.attribution.attribute import attribute
 from ctviz.errors import MissingModel, UnknownName, UnsupportedModel
 from ctviz.models.loading import Loaded, load
+from ctviz.tasks import find_task
 from ctviz.tasks.fitting import encode_task
 
 
@@ -28,7 +29,7 @@ def bare(tiny: Loaded, tmp_path: Path) -> Path:
 
 
 def scores(loaded: Loaded) -> torch.Tensor:
-    batch, _ = encode_task(loaded, "sva", 4, split="dev", seed=0)
+    batch, _ = encode_task(loaded, find_task("sva"), 4, split="dev", seed=0)
     return torch.from_numpy(attribute(loaded.anatomy, batch).values)
 
 

@@ -16,6 +16,7 @@ from ctviz.models.known import KNOWN
 from ctviz.models.loading import load
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Snapshot, StepRecord
+from ctviz.tasks import find_task
 from ctviz.tasks.fitting import encode_task
 from ctviz.tuning.loop import Tuning
 
@@ -50,7 +51,7 @@ def test_it_completes_english(loaded, prompt, expected):
 
 def test_its_circuit_carries_agreement_and_the_identities_hold(loaded):
     anatomy = loaded.anatomy
-    batch, _ = encode_task(loaded, "sva", 8, split="dev", seed=0)
+    batch, _ = encode_task(loaded, find_task("sva"), 8, split="dev", seed=0)
     clean = metric_of_model(anatomy, batch)
     assert clean.mean() > 0.5
     full = Circuit(anatomy.graph, anatomy.graph.exists.copy())
