@@ -215,7 +215,7 @@ def curve_command(options: argparse.Namespace) -> int:
     ]
     lines += [
         f"  {row['task']:10} {row['method']:8} CPR {signed(row['cpr'])}  CMD {row['cmd']:.3f}"
-        f"  {row['examples']} dev pairs"
+        f"  {row['examples']} {row['split']} pairs, scores from {row['found_on']} pairs"
         for row in result["areas"]
     ]
     lines += [f"figure: {result['figure']}", f"table: {result['table']}"]

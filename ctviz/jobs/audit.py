@@ -28,7 +28,8 @@ def audit(
     incoming_edges(loaded.anatomy.graph, node)
     if estimator not in ("circuit", "mass"):
         raise UnknownName("estimator", estimator, ("circuit", "mass"))
-    (train, _), (dev, _) = (search.pairs(loaded, s) for s in (search.found_on, search.judged_on))
+    train, _ = search.pairs(loaded, search.found_on)
+    dev, _ = search.pairs(loaded, search.judged_on)
     trial, scores = search.scores(loaded, train)
     if estimator == "mass":
         redundancy = mass_redundancy(scores, tau=search.tau)

@@ -42,9 +42,8 @@ def curve(
     areas: list[dict[str, Any]] = []
     for question in questions:
         task = question.task
-        (train, _), (dev, _) = (
-            question.pairs(loaded, s) for s in (question.found_on, question.judged_on)
-        )
+        train, _ = question.pairs(loaded, question.found_on)
+        dev, _ = question.pairs(loaded, question.judged_on)
         evaluation = question.evaluation(loaded, dev)
         found: list[tuple[str, dict[str, float]]] = []
         for method in methods:
@@ -70,7 +69,8 @@ def curve(
             frames.append(_rows(random[-1], task, "random", "random", draw=draw))
         cpr, cmd = (float(np.mean([getattr(each, n) for each in random])) for n in ("cpr", "cmd"))
         found.append(("random", {"cpr": cpr, "cmd": cmd}))
-        areas += [{"task": task, "method": m, "examples": len(dev), **area} for m, area in found]
+        on = {"examples": len(dev), "split": question.judged_on, "found_on": question.found_on}
+        areas += [{"task": task, "method": m, **on, **area} for m, area in found]
         table = pd.concat(frames, ignore_index=True)  # after each task: a later one may fail
         write_bytes(folder / "curves.csv", table.to_csv(index=False).encode())
     metric, ablation = question.metric, question.ablation
