@@ -96,6 +96,12 @@ def add_commands(commands: Commands) -> None:
         choices=ATTRIBUTIONS,
         help=METHOD_HELP + "; may be given several times (eap and eap-ig)",
     )
+    curve.add_argument(
+        "--each-head",
+        action="store_true",
+        help="give each head keys and values of its own, as MIB counts the edges of a model whose "
+        "heads share them",
+    )
     add_metric(curve, examples=32)
     add_draws(curve)
     add_out(curve, NOTHING_OVERWRITTEN)
@@ -207,6 +213,7 @@ def curve_command(options: argparse.Namespace) -> int:
             questions,
             folder,
             methods=list(dict.fromkeys(options.method or usual)),
+            each_head=options.each_head,
             progress=report,
         )
     lines = [
@@ -218,6 +225,11 @@ def curve_command(options: argparse.Namespace) -> int:
         f"  {row['examples']} {row['split']} pairs, scores from {row['found_on']} pairs"
         for row in result["areas"]
     ]
+    if result["shared_slots"]:
+        lines.append(
+            f"heads share keys and values here: each of the {result['n_edges']:,} edges into a "
+            "shared slot counts once; MIB's numbers are those of --each-head"
+        )
     lines += [f"figure: {result['figure']}", f"table: {result['table']}"]
     return answer(options, result, "\n".join(lines))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ctviz.interventions.curve import Curve, curve_of_random, curve_of_scores
 from ctviz.jobs.curve_figure import draw_curves
 from ctviz.jobs.question import Question
 from ctviz.models.loading import Loaded
+from ctviz.models.ungrouped import ungrouped
 from ctviz.paths import absolute
 
 __all__ = ["curve"]
@@ -28,16 +30,21 @@ def curve(
     folder: Path,
     *,
     methods: Sequence[Attribution] = ("eap", "eap-ig"),
+    each_head: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Curves of faithfulness over circuit sizes, of each method beside random circuits.
 
-    ``questions``: one a task, the same but for the task.
+    ``questions``: one a task, the same but for the task. ``each_head`` takes the model with keys
+    and values of each head (`ctviz.models.ungrouped`): where heads share these, sizes of circuits,
+    CPR and CMD are then those of tools that know no shared slots.
     Scores come from train pairs, faithfulness from dev pairs. ``folder`` gets ``curves.csv`` (one
     row a task, method, selection and size), ``curves.json`` (what is returned) and the figure as
     ``curves.svg`` and ``curves.png``. Raises MissingExtra without what draws it.
     """
     need("pictures", "The figure of the curves")
+    if each_head:
+        loaded = replace(loaded, anatomy=ungrouped(loaded.anatomy))
     frames: list[pd.DataFrame] = []
     areas: list[dict[str, Any]] = []
     for question in questions:
@@ -79,6 +86,8 @@ def curve(
         write_bytes(folder / f"curves.{suffix}", draw_curves(table, areas, suffix, title=title))
     result = {
         "model": loaded.name,
+        "n_edges": loaded.anatomy.graph.n_edges,
+        "shared_slots": loaded.anatomy.graph.kv_heads != loaded.anatomy.graph.n_heads,
         "revision": loaded.revision,
         "notes": list(loaded.notes),
         "metric_name": metric,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from ctviz.circuits.eap_json import save_eap_json
 from ctviz.circuits.redundancy import check_tau, circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, NodeScores, Scores
 from ctviz.circuits.selection import SELECTIONS, check_edges
-from ctviz.errors import OutOfRange, UndefinedMetric, UnknownName
+from ctviz.errors import CtvizError, OutOfRange, UndefinedMetric, UnknownName
 from ctviz.files import write_bytes, write_json, write_tensors
 from ctviz.jobs.question import Question, carried, plain
 from ctviz.models.loading import Loaded
+from ctviz.models.ungrouped import ungrouped
 from ctviz.paths import absolute
 from ctviz.tasks.batch import Batch
 
@@ -64,8 +67,9 @@ class Search(Question):
             raise UnknownName("selection", self.select, SELECTIONS)
         if self.select != "threshold":
             check_edges(loaded.anatomy.graph, self.edges, hint=f"({loaded.name})")
-        elif not 0 <= self.threshold < np.inf:
-            raise OutOfRange("threshold", self.threshold, 0, None, hint="It must be finite.")
+        elif not 0 < self.threshold < np.inf:
+            hint = "0 itself, which every edge has, is excluded."
+            raise OutOfRange("threshold", self.threshold, 0, None, hint=hint)
         check_tau(self.tau)
 
     def scores(self, loaded: Loaded, batch: Batch) -> tuple[Trial, Scores]:
@@ -86,7 +90,9 @@ class Found:
     """The scores of all edges on a task, and the circuit that was chosen from them.
 
     ``nodes``: what corrupting each node as a whole does, by the same method. ``about``: what was
-    asked and measured, in plain values; ``d_model`` is the model's.
+    asked and measured, in plain values; ``d_model`` is the model's. ``head_scores`` computes the
+    scores of the same model with keys and values of each head, float [source, slot of each head]
+    (`ctviz.models.ungrouped`); None where each head has its own.
     """
 
     scores: Scores
@@ -94,6 +100,7 @@ class Found:
     nodes: NodeScores
     d_model: int
     about: dict[str, Any]
+    head_scores: Callable[[], np.ndarray] | None = field(default=None, repr=False)
 
     @property
     def found_on(self) -> dict[str, Any]:
@@ -158,7 +165,32 @@ def find(loaded: Loaded, search: Search) -> Found:
         "seconds_scores": round(scored, 4),
         "seconds": round(time.perf_counter() - started, 4),
     }
-    return Found(scores, circuit, nodes, loaded.anatomy.d_model, about)
+    grouped = graph.kv_heads != graph.n_heads
+    each = partial(_head_scores, loaded, search, batch, about) if grouped else None
+    return Found(scores, circuit, nodes, loaded.anatomy.d_model, about, each)
+
+
+def _head_scores(
+    loaded: Loaded, search: Search, batch: Batch, about: Mapping[str, Any]
+) -> np.ndarray:
+    """The scores of a model with shared keys and values, head by head.
+
+    Raises CtvizError if the model is no longer the one that was asked.
+    """
+    if loaded.revision != about["revision"]:
+        raise CtvizError(
+            f"{loaded.name} has changed since its circuit was found, so its scores head by head "
+            "can no longer be computed. Discover again."
+        )
+    found = attribute(
+        ungrouped(loaded.anatomy),
+        batch,
+        method=about["method"],
+        ablation=search.ablation,
+        metric=search.metric,
+        end=search.end,
+    )
+    return found.values
 
 
 def measured(found: Found, loaded: Loaded, search: Search) -> Found:
@@ -196,6 +228,7 @@ def write_scores(found: Found, folder: Path, *, eap_json: bool = False) -> None:
             circuit,
             d_model=found.d_model,
             found_on=found.found_on,
+            ungrouped=found.head_scores() if found.head_scores else None,
         )
 
 
