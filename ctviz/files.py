@@ -106,10 +106,19 @@ def written(file: Path) -> tuple[int, int] | None:
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    """Write a safetensors file at once; ``about`` goes into its header, each value as JSON."""
-    header = {key: json.dumps(value, ensure_ascii=False) for key, value in about.items()}
+    """Write a safetensors file at once; ``about`` goes into its header, each value as JSON.
+
+    The same tensors and the same header are the same bytes.
+    """
+    told = {key: json.dumps(value, ensure_ascii=False) for key, value in about.items()}
     whole = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
-    write_bytes(path, save(whole, metadata=header))
+    content = save(whole, metadata=told)
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])  # its metadata are in no order
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    sorted_header = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    sorted_header += b" " * (-len(sorted_header) % 8)
+    write_bytes(path, len(sorted_header).to_bytes(8, "little") + sorted_header + content[end:])
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

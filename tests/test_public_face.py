@@ -139,8 +139,9 @@ def test_saving_writes_what_the_command_writes_once(found: Any, tmp_path: Path, 
     with pytest.raises(RunExists):
         found.save(folder)
     for again in (folder / "circuit.json", str(folder / "circuit.json"), found, found.circuit):
-        tested = ctviz.evaluate(model, "sva", again, examples=8, draws=2)
+        tested = ctviz.evaluate(model, "sva", again, examples=8, draws=2, split="dev")
         assert tested.faithfulness == pytest.approx(found.faithfulness, abs=1e-6)
+    assert ctviz.evaluate(model, "sva", found, examples=8, draws=2).about["in_sample"] is False
     assert repr(tested).startswith("<Evaluated: 30 of 479 edges of tiny, sva; faithfulness ")
 
 

@@ -201,10 +201,11 @@ def measured(found: Found, loaded: Loaded, search: Search) -> Found:
     started, about = time.perf_counter(), found.about
     batch, chosen = search.pairs(loaded, search.judged_on)
     share = search.compared(search.evaluation(loaded, batch), found.circuit)
+    same = search.judged_on == search.found_on
     more = {
         "examples": len(batch),
-        "in_sample": search.judged_on == search.found_on,
-        "examples_dropped": about["examples_dropped"] + len(chosen.dropped),
+        "in_sample": same,
+        "examples_dropped": about["examples_dropped"] + (0 if same else len(chosen.dropped)),
         "first_dropped": about["first_dropped"] or chosen.first_dropped,
         "seconds": round(about["seconds"] + time.perf_counter() - started, 4),
     }

@@ -324,7 +324,7 @@ def test_a_small_batch_that_does_not_fit_is_discovered_on_in_parts(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["grade", "metric_of_model", "faithfulness"])
+@pytest.mark.parametrize("where", ["grade", "metric_of_model", "Evaluation"])
 def test_out_of_memory_elsewhere_is_explained_and_not_a_crash(tmp_path, monkeypatch, where):
     def failing(*arguments, **options):
         raise ON_THE_GPU

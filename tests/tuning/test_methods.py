@@ -160,7 +160,7 @@ def watch_discovery(monkeypatch, **changes) -> tuple[list[int], Tuning, list]:
     run, steps = tuning(**changes), []
 
     def counting(anatomy, pairs, **options):
-        if pairs is not run.dataset.dev_pairs:
+        if pairs is not run.dataset.score_pairs:
             steps.append(run.step + 1)
         return attribute(anatomy, pairs, **options)
 
@@ -331,7 +331,7 @@ def test_a_snapshot_of_an_adapted_model_is_one_of_the_merged_model(tmp_path):
         for name, parameter in merged_model.model.named_parameters():
             parameter.copy_(kept.pop(f"model.{name}"))
     assert not kept
-    scores = attribute(merged_model.anatomy, dataset.dev_pairs)
+    scores = attribute(merged_model.anatomy, dataset.score_pairs)
     np.testing.assert_array_equal(scores.values, last.scores)
 
 
