@@ -36,6 +36,9 @@ class _Rows(NamedTuple):
 class Retention:
     """Remembers what the untuned model does, and measures what is left of it.
 
+    The model is asked when something is measured first, or by `prepare`: it has to be the untuned
+    one then.
+
     ``perplexity``: of the general English that ships with ctviz, exp of the mean cross-entropy of
     its tokens, in windows; absent if the untuned model knows that no better than by guessing among
     the tokens of its vocabulary, as the bundled model does, which has never seen most of the words.
@@ -57,14 +60,30 @@ class Retention:
         self._loaded, self._config = loaded, config
         self._tokens = Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
         self._prompts = self._rows([self._ids(t) for t in neutral_texts(config.retention_prompts)])
-        self._untuned = [self._distribution(rows) for rows in self._prompts]
-        self._reads_english = self.perplexity(thorough=False) < loaded.model.config.vocab_size
-        asked = [key for key in config.other_tasks if key != task.key and key not in task.rivals]
-        self._others = {
+        self._task, self._known = task, others
+
+    def prepare(self) -> None:
+        """Ask the untuned model all that will be compared with; once, and before anything moves."""
+        _ = self._untuned, self._reads_english, self._others
+
+    @cached_property
+    def _untuned(self) -> list[Tensor]:
+        return [self._distribution(rows) for rows in self._prompts]
+
+    @cached_property
+    def _reads_english(self) -> bool:
+        return self.perplexity(thorough=False) < self._loaded.anatomy.vocabulary
+
+    @cached_property
+    def _others(self) -> dict[str, list[Example]]:
+        """The other tasks that are measured, with their examples."""
+        rivals = (self._task.key, *self._task.rivals)
+        asked = [key for key in self._config.other_tasks if key not in rivals]
+        return {
             key: examples
-            for key in (asked if others is None else others)
+            for key in (asked if self._known is None else self._known)
             if (examples := self._readable(key))
-            and (others is not None or self._above_chance(key, examples))
+            and (self._known is not None or self._above_chance(key, examples))
         }
 
     @property
@@ -72,11 +91,15 @@ class Retention:
         """The other tasks that are measured."""
         return tuple(self._others)
 
+    def quick(self) -> dict[str, float]:
+        """What costs least: the distance from the untuned model."""
+        return {"retention_kl": self.divergence()}
+
     def measure(self, *, thorough: bool = False) -> dict[str, float]:
         """The numbers, of the model as it is now; ``thorough``: on more text and more examples."""
         config = self._config
         n = config.retention_test_examples if thorough else config.retention_examples
-        found = {"retention_kl": self.divergence()}
+        found = self.quick()
         if self._reads_english:
             found["perplexity"] = self.perplexity(thorough)
         for task, examples in self._others.items():
