@@ -47,7 +47,7 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
         "examples": len(tuning.dataset.dev),
         "pairs": {
             "scored": len(tuning.dataset.score_pairs),
-            "judged": len(tuning.dataset.dev_pairs),
+            "judged": len(tuning.dataset.judged_pairs),
         },
         "train_examples": len(tuning.dataset.train),
         "left_out": len(tuning.dataset.left_out),

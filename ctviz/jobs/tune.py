@@ -244,6 +244,8 @@ class _Job:
         if step == 0 and self.config.discovers and (doubt := _no_better(metrics, self.config)):
             self.writer.notice(doubt)
         if self.grades is None:  # nothing has moved yet; a page has something to show by now
+            told = "measuring the untuned model"
+            self.writer.status("running", step=self.step, message=told)
             self.grades = tuning.test_grades()
             self._describe(tuning, before=self.grades)
         now = time.perf_counter()
