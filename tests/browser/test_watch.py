@@ -234,7 +234,9 @@ def test_every_curve_is_there_with_its_source(player: Player) -> None:
     first = player.page.evaluate(f"() => {shown}")
     assert first == ["metric", "faithfulness", "retention", "loss"]
     player.page.locator("[data-panel=metric] figcaption").hover()
-    player.says("Source: mean of logit(disagreeing verb) - logit(agreeing verb) over 32 dev examples")
+    player.says(
+        "Source: mean of logit(disagreeing verb) - logit(agreeing verb) over 32 dev examples"
+    )
     player.page.get_by_role("button", name="more", exact=True).click()
     more = player.page.evaluate(f"() => {shown}")
     assert more == ["grade", "others", "perplexity", "drift"]
