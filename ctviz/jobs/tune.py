@@ -168,6 +168,8 @@ class _Job:
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
         for note in loaded.notes:
             self.writer.notice(note)
+        told = f"reading {config.task}, and trying how edges are best scored"
+        self.writer.status("starting", message=told)
         others = self.baseline.others if self.baseline else None
         attribution = self.writer.attribution if self.checkpoint else None
         if self.baseline:
