@@ -73,6 +73,7 @@ def stepper(
         method=method,
         edges=EDGES[model],
         rediscover=rediscover,
+        attribution="eap",  # whose cost this is
         steps=100_000,
         snapshot_every=100_000,
         learning_rate=1e-6,  # stays where it is, so that each step does the same work
