@@ -239,10 +239,10 @@ def _from_memory(
             f"This {made} has parameters on the device meta, which hold no numbers. Load its "
             "weights first."
         )
-    check_finite(model)
     reader, notes = given_tokenizer(tokenizer)
     if dtype is not None:
         model.to(dtype)  # type: ignore[arg-type]
+    check_finite(model)
     if device != "auto":
         model.to(pick_device(device))  # type: ignore[arg-type]
     model.eval()

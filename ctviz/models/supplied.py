@@ -38,7 +38,7 @@ def load_weights(
 
     ``alone``: leave out an adapter that lies beside the weights, which transformers would apply.
     Raises UnsupportedModel if a weight is not in the files or is not finite, or if the files hold
-    more of the blocks than the config says, and what `weight_files` raises.
+    more of the model's parts than the config says, and what `weight_files` raises.
     """
     files = weight_files(where)
     notes: tuple[str, ...] = ()
@@ -95,11 +95,9 @@ def check_supplied(
     if missing := _missing(model, info):
         raise UnsupportedModel(_lacking(model, missing, file, names))
     extra = _unexpected(model, info["unexpected_keys"])
-    blocks = _block_paths(model)
-    inside = [name for name in extra if name.startswith(blocks)]
-    if inside:
+    if inside := [name for name in extra if _inside(model, name)]:
         raise UnsupportedModel(
-            f"{file} holds {_counted(inside)} of blocks that this {kind} model does not have: "
+            f"{file} holds {_counted(inside)} of parts of this {kind} model that it does not have: "
             f"{_some(inside)}. So config.json is not that of these weights, and what it "
             "describes would compute something else. Take the config.json that belongs to them."
         )
@@ -297,13 +295,16 @@ def _best_prefix(needed: Sequence[str], names: Sequence[str]) -> tuple[str, int]
     return (prefix, fit) if fit else ("", 0)
 
 
-def _block_paths(model: PreTrainedModel) -> tuple[str, ...]:
-    """What names of the blocks' tensors begin with, with and without the base model's name."""
-    family = FAMILIES.get(model.config.model_type)
-    if family is None:
-        return ()
-    path = f"{family.table(model.config).blocks}."
-    return path, path.removeprefix(f"{model.base_model_prefix}.")
+def _inside(model: PreTrainedModel, name: str) -> bool:
+    """Whether a tensor would belong to the blocks of a model, or to another module that it has."""
+    blocks = f"{FAMILIES[model.config.model_type].table(model.config).blocks}."
+    module, base = name.rpartition(".")[0], f"{model.base_model_prefix}."
+    parts = dict(model.named_modules())
+    return (
+        name.startswith((blocks, blocks.removeprefix(base)))
+        or module in parts
+        or (bool(module) and base + module in parts)
+    )
 
 
 def _common(names: Sequence[str]) -> str:

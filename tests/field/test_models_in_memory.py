@@ -147,6 +147,13 @@ class TestParts:
         with pytest.raises(UnsupportedModel, match=r"up_proj.weight are quantized \(torch.int8\)"):
             load(model, tokenizer=TOKENIZER)
 
+    def test_a_type_that_is_too_small(self, tmp_path):
+        model = AutoModelForCausalLM.from_pretrained(llama(tmp_path / "model"))
+        with torch.no_grad():
+            model.model.layers[0].mlp.up_proj.weight[0, 0] = 1e5  # float16 ends at 65,504
+        with pytest.raises(UnsupportedModel, match=r"up_proj.weight hold numbers that are not"):
+            load(model, tokenizer=TOKENIZER, dtype=torch.float16)
+
     def test_a_model_without_an_output_layer(self, tmp_path):
         bare = GPT2Model.from_pretrained(TINY)
         judge = LlamaForSequenceClassification.from_pretrained(llama(tmp_path / "model"))

@@ -186,13 +186,13 @@ def test_biases_that_the_config_does_not_have(tmp_path):
     """All that a Llama needs is there, but the model has biases too: it would compute without."""
     folder = llama(tmp_path / "m", attention_bias=True)
     set_config(folder, attention_bias=False)
-    with pytest.raises(UnsupportedModel, match=r"8 tensors of blocks .*k_proj.bias"):
+    with pytest.raises(UnsupportedModel, match=r"8 tensors of parts .*k_proj.bias"):
         load(folder)
 
 
 def test_more_layers_than_the_config_says(tmp_path):
     folder = set_config(llama(tmp_path / "m", layers=3), num_hidden_layers=2)
-    with pytest.raises(UnsupportedModel, match=r"9 tensors of blocks .*model.layers.2"):
+    with pytest.raises(UnsupportedModel, match=r"9 tensors of parts .*model.layers.2"):
         load(folder)
 
 
@@ -203,6 +203,14 @@ def test_a_further_head_is_a_note(tmp_path, right):
     [note] = loaded.notes
     assert note.startswith("2 tensors in ")
     assert "are not used: v_head.summary.bias, v_head.summary.weight" in note
+
+
+@pytest.mark.parametrize("name", ["lm_head.bias", "model.norm.bias", "norm.bias"])
+def test_a_part_that_has_more_than_the_config_says(tmp_path, name):
+    more = {name: torch.ones(32)}
+    folder = change_weights(llama(tmp_path / "m"), lambda w: w | more)
+    with pytest.raises(UnsupportedModel, match=f"holds 1 tensor of parts .*: {name}. So config"):
+        load(folder)
 
 
 def test_buffers_of_older_versions_are_none(tmp_path):
