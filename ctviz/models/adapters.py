@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,10 +99,10 @@ def merge_adapter(model: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
 
     what = f"The {kind(adapter)} {adapter.where}"
     of = f"put onto its base {adapter.base}"
-    rows = saved_vocabulary(adapter)
     model.name_or_path = model.name_or_path or adapter.base
     with said(what, adapter.where):
         tensors = load_file(_weights(adapter))
+        rows = _vocabulary({name: tensor.shape for name, tensor in tensors.items()})
         if rows is not None and rows != model.config.vocab_size:
             _resize(model, rows, tensors, what)
         config = PeftConfig.from_pretrained(adapter.where)
@@ -173,7 +173,12 @@ def saved_vocabulary(adapter: Adapter) -> int | None:
     """For how many tokens an adapter brings embeddings of its own, None if it brings none."""
     file = stored_file(adapter.where, WEIGHTS)
     heads = tensor_heads(file) if file is not None else {}
-    rows = {head["shape"][0] for name, head in heads.items() if EMBEDDINGS.search(name)}
+    return _vocabulary({name: head["shape"] for name, head in heads.items()})
+
+
+def _vocabulary(shapes: Mapping[str, Sequence[int]]) -> int | None:
+    """The rows of the embeddings among tensors of these shapes, None if there are none."""
+    rows = {shape[0] for name, shape in shapes.items() if EMBEDDINGS.search(name)}
     return max(rows, default=None)
 
 

@@ -135,9 +135,9 @@ def load(
 
     Raises UnknownName (a name, device or dtype), MissingModel (weights, tokenizer or an adapter's
     base not on this machine or not reachable), MissingExtra (an adapter without peft) and
-    UnsupportedModel (a family without a table or quantized weights, before any are read; weights
-    that no file supplies or that are not finite; a model in memory that has no tokenizer, is spread
-    over devices or is not one of transformers).
+    UnsupportedModel (a family without a table, a model that is not causal or quantized weights,
+    before any are read; weights that no file supplies or that are not finite; a model in memory
+    that has no tokenizer, is spread over devices, holds adapters or is not one of transformers).
     """
     number = _dtype(dtype)
     if isinstance(model, str | os.PathLike):
