@@ -69,6 +69,12 @@ def explained(error: BaseException, what: str, where: str) -> MissingModel | Uns
             )
         if any(isinstance(each, EntryNotFoundError) for each in causes):
             return MissingModel(f"{what} could not be loaded: {_first(error)}")
+    if "trust_remote_code" in str(error):
+        return UnsupportedModel(
+            f"{what} needs code of its own, which ctviz does not run. Where transformers has the "
+            "same under a name of its own, take auto_map out of the config and write that name "
+            "there (tokenizer_class of a tokenizer with a tokenizer.json: PreTrainedTokenizerFast)."
+        )
     if isinstance(error, OSError):
         return MissingModel(f"{what} could not be loaded: {_first(error)}")
     if isinstance(error, ImportError):

@@ -136,6 +136,18 @@ def test_neither_truncation_nor_padding_of_the_file_is_followed(tmp_path, settin
     assert Tokens(load(str(folder)).tokenizer).prompt("The keys") == right
 
 
+def test_a_tokenizer_with_code_of_its_own(tmp_path):
+    folder = llama_folder(tmp_path / "model", byte_level())
+    own = {"tokenizer_class": "Mine", "auto_map": {"AutoTokenizer": ["mine.Mine", None]}}
+    set_config(folder, "tokenizer_config.json", **own)
+    with pytest.raises(UnsupportedModel, match=r"needs code of its own.*PreTrainedTokenizerFast"):
+        load(str(folder))
+    set_config(
+        folder, "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", auto_map={}
+    )
+    assert load(str(folder)).notes == ()
+
+
 class TestDropout:
     def test_a_tokenizer_that_cuts_at_random_is_refused(self, tmp_path):
         folder = llama_folder(tmp_path / "model", byte_level())
