@@ -47,6 +47,7 @@ class FewWords:
     """A tokenizer of whole words and signs that puts nothing in front and has an end of text."""
 
     eos_token = "<end>"
+    unk_token_id = None
 
     def __init__(self) -> None:
         self.words: list[str] = []

@@ -37,7 +37,11 @@ def check_command(options: argparse.Namespace) -> int:
 
     reader = open_reader(options.model)
     report = check(
-        options.file, reader.tokenizer, longest=reader.longest, vocabulary=reader.vocabulary
+        options.file,
+        reader.tokenizer,
+        longest=reader.longest,
+        vocabulary=reader.vocabulary,
+        notes=reader.notes,
     )
     result = _result(report, options)
     usable = options.file

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
+from ctviz.models.mode import evaluating
 
 __all__ = ["attention_patterns", "eager_attention"]
 
@@ -35,12 +36,13 @@ def attention_patterns(
     hooks = [keep(layer) for layer in layers]
     # some modules return their pattern always, others when they are asked to
     asks = "output_attentions" in inspect.signature(hooks[0][0].forward).parameters
-    with eager_attention(anatomy), hooked(after=hooks):
+    with evaluating(anatomy.model), eager_attention(anatomy), hooked(after=hooks):
         output = anatomy.model.base_model(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             use_cache=False,
             output_attentions=asks,
+            return_dict=True,
         )
     far = (output.last_hidden_state - hidden).abs().max() / hidden.abs().max()
     if far > SAME[hidden.dtype.itemsize > 2]:

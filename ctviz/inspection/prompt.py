@@ -11,7 +11,7 @@ from ctviz.tasks import Pair
 from ctviz.tasks.batch import problem
 from ctviz.tasks.spacing import takes_space
 from ctviz.tasks.token_text import token_text
-from ctviz.tasks.tokens import Tokens, twice_note
+from ctviz.tasks.tokens import Tokens, prompt_notes
 
 __all__ = ["LONGEST", "own_prompt", "pair_prompt"]
 
@@ -37,7 +37,7 @@ def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -
         raise BadTask(f"{text[:80]!r}: {wrong}.")
     typed = {"answer": answer, "foil": foil}
     answer, foil = _spaced(tokens, text, answer, foil)
-    notes = [twice] if (twice := twice_note(tokens, [text])) else []
+    notes = list(prompt_notes(tokens, [text]))
     for name, read in (("answer", answer), ("foil", foil)):
         if read != typed[name]:
             notes.append(f"The {name} is read as {read!r}, with the space in front.")
@@ -56,13 +56,9 @@ def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -
             if len(cut) > 1
         ]
         return replace(pair_prompt(loaded, pair), notes=tuple(notes))
+    if answer and (wrong := tokens.continuation_problem(text, answer, "answer")):
+        raise BadTask(f"{text[:80]!r}: {wrong}.")
     said = tokens.continuation(text, answer)
-    if answer:
-        wrong = tokens.boundary_problem(text, answer, "answer")
-        if wrong := wrong or tokens.id_problem(said, "answer"):
-            raise BadTask(f"{text[:80]!r}: {wrong}.")
-        if not said:
-            raise BadTask(f"The answer {answer!r} has no tokens.")
     if len(said) > 1:
         notes.append(_several(tokens, answer, said, whole=True))
     made = _prompt(loaded, ids, said[0] if said else None, None, None)

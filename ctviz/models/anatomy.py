@@ -17,13 +17,16 @@ from transformers.pytorch_utils import Conv1D
 from ctviz.circuits.graph import Graph
 from ctviz.errors import UnsupportedModel
 from ctviz.models.activations import fused, written_out
+from ctviz.models.config import check_causal, check_family, longest
 from ctviz.models.families import FAMILIES, Table
 from ctviz.models.families.table import NormKind
+from ctviz.models.mode import evaluating
 from ctviz.models.workspace import Workspace
 
 __all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
 
 LinearModule: TypeAlias = nn.Linear | Conv1D
+PLAIN = ("torch.nn.", "transformers.pytorch_utils", "transformers.models.")  # modules of theirs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,18 +162,20 @@ class Block:
 class Anatomy:
     """A causal language model's blocks, norms and graph.
 
-    Raises UnsupportedModel if the model's family has no table, or if a module that the table names
-    is missing or of another kind than it says.
+    Raises UnsupportedModel if the model's family has no table, if it is not causal, or if a module
+    that the table names is missing or of another kind than it says.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
         config = model.config
-        family = FAMILIES.get(config.model_type)
-        if family is None:
+        check_family(config.model_type, f"This {type(model).__name__}")
+        check_causal(config, f"This {type(model).__name__}")
+        family = FAMILIES[config.model_type]
+        unembedding = model.get_output_embeddings()
+        if unembedding is None:
             raise UnsupportedModel(
-                f"The model is of the family {config.model_type!r}, which has no architecture "
-                f"table. Supported families: {', '.join(sorted(FAMILIES))}. CONTRIBUTING.md "
-                "says how to add one."
+                f"{type(model).__name__} has no unembedding, so it predicts no next token. Load "
+                "the model with AutoModelForCausalLM."
             )
         self.model = model
         self.workspace = Workspace()  # for whoever computes with the model, one at a time
@@ -187,10 +192,7 @@ class Anatomy:
             config.num_hidden_layers, n_heads, n_kv_heads, parallel=self.table.parallel
         )
         self.final_norm = self._norm(model, self.table.final_norm)
-        unembedding = model.get_output_embeddings()
-        if unembedding is None:
-            raise UnsupportedModel(f"{type(model).__name__} has no unembedding: not a causal LM.")
-        self.unembedding = cast(nn.Linear, unembedding)
+        self.unembedding = cast(nn.Linear, _plain(unembedding, "The unembedding"))
         self.blocks = [
             self._block(block)
             for block in cast(nn.ModuleList, self._module(model, self.table.blocks))
@@ -203,8 +205,8 @@ class Anatomy:
 
     @property
     def context(self) -> int | None:
-        """The most tokens that the model reads, None if its config does not say."""
-        return getattr(self.model.config, "max_position_embeddings", None)
+        """The most tokens that the model reads, see `ctviz.models.config.longest`."""
+        return longest(self.model.config)
 
     @property
     def vocabulary(self) -> int:
@@ -223,9 +225,13 @@ class Anatomy:
             place = torch.arange(ids.shape[1], device=ids.device) - first[:, None]
             seen = (place >= 0).to(ids.dtype)
             positions = place.clamp(min=0)
-        with fused(self._activations):
+        with fused(self._activations), evaluating(self.model):
             output = self.model.base_model(
-                input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False
+                input_ids=ids,
+                attention_mask=seen,
+                position_ids=positions,
+                use_cache=False,
+                return_dict=True,
             )
         return cast(Tensor, output.last_hidden_state)
 
@@ -300,13 +306,7 @@ class Anatomy:
         return [Projection(fused, tuple(chosen), d_head) for chosen in kinds]
 
     def _linear(self, block: nn.Module, path: str) -> LinearModule:
-        module = self._module(block, path)
-        if not isinstance(module, nn.Linear | Conv1D):
-            raise UnsupportedModel(
-                f"{path} is a {type(module).__name__}, not a Linear or Conv1D (a quantized model "
-                "cannot be tuned; load it in floating point)."
-            )
-        return module
+        return _plain(self._module(block, path), path)
 
     def _optional_norm(self, parent: nn.Module, path: str | None) -> Norm | None:
         return None if path is None else self._norm(parent, path)
@@ -321,6 +321,18 @@ class Anatomy:
                 f"{path} is a {named}, but the table of {self.family!r} expects a {kind} norm."
             )
         return Norm(module, kind)
+
+
+def _plain(module: nn.Module, path: str) -> LinearModule:
+    """A module that computes nothing but its weight times its input plus its bias."""
+    made = type(module)
+    if isinstance(module, nn.Linear | Conv1D) and made.__module__.startswith(PLAIN):
+        return module
+    raise UnsupportedModel(
+        f"{path} is a {made.__name__} of {made.__module__}, not a plain Linear or Conv1D, so its "
+        "weight is not all that it computes. Merge adapters into the weights first "
+        "(merge_and_unload of peft); load a quantized model in floating point."
+    )
 
 
 def _in_out(module: LinearModule) -> Tensor:

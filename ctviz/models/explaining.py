@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import transformers
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -68,6 +69,12 @@ def explained(error: BaseException, what: str, where: str) -> MissingModel | Uns
             )
         if any(isinstance(each, EntryNotFoundError) for each in causes):
             return MissingModel(f"{what} could not be loaded: {_first(error)}")
+    if "trust_remote_code" in str(error):
+        return UnsupportedModel(
+            f"{what} needs code of its own, which ctviz does not run. Where transformers has the "
+            "same under a name of its own, take auto_map out of the config and write that name "
+            "there (tokenizer_class of a tokenizer with a tokenizer.json: PreTrainedTokenizerFast)."
+        )
     if isinstance(error, OSError):
         return MissingModel(f"{what} could not be loaded: {_first(error)}")
     if isinstance(error, ImportError):
@@ -75,8 +82,13 @@ def explained(error: BaseException, what: str, where: str) -> MissingModel | Uns
             f"{what} could not be loaded, since it needs what is not installed here: "
             f"{_first(error)}"
         )
-    name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-    return UnsupportedModel(f"{what} could not be loaded: {name}{_first(error)}")
+    if isinstance(error, ValueError):
+        return UnsupportedModel(f"{what} could not be loaded: {_first(error)}")
+    return UnsupportedModel(
+        f"{what} could not be loaded: {type(error).__name__}: {_first(error)} Most likely a value "
+        "in its config.json is not one that transformers knows, or no config of such a model has "
+        f"(this is transformers {transformers.__version__})."
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -95,7 +107,10 @@ def _answered(causes: list[BaseException]) -> bool:
 
 
 def _first(error: BaseException) -> str:
-    """The first line of what a library says, as a sentence."""
+    """The first line of what a library says, and the next one where that announces it, as a
+    sentence."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     line = lines[0].strip()
+    if line.endswith(":") and len(lines) > 1:
+        line = f"{line} {lines[1].strip()}"
     return line if line.endswith((".", "!", "?")) else f"{line.rstrip(':;,')}."

@@ -195,12 +195,32 @@ def _at_the_hub(name: str, hub: str) -> str:
 def _no_model(folder: Path) -> str:
     """What a folder without a config is, as far as one can see, and what to do."""
     inner = sorted(
-        (each.parent for each in folder.glob("*/*config.json") if each.name in _CONFIGS),
-        key=lambda place: [int(part) if part.isdigit() else part for part in place.name.split("-")],
+        (
+            each.parent
+            for depth in ("*", "snapshots/*")  # of a folder of models, of one in the hub's cache
+            for each in folder.glob(f"{depth}/*config.json")
+            if each.name in _CONFIGS
+        ),
+        key=lambda place: [
+            (part.isdigit(), int(part) if part.isdigit() else 0, part)
+            for part in place.name.split("-")
+        ],
     )
     if inner:
-        names = list(dict.fromkeys(place.name for place in inner))
+        names = list(dict.fromkeys(str(place.relative_to(folder)) for place in inner))
         return f"it is not a model folder, but holds some: {', '.join(names[-5:])}. Give one."
+    if any((folder / each).is_symlink() for each in _CONFIGS):
+        return (
+            "there is only a link to a file that is not there. Copy what the links lead to "
+            "(cp -rL, rsync -L), or download the model again."
+        )
+    if any(folder.glob("*.gguf")):
+        return "a GGUF file alone is quantized. Take the original checkpoint, as safetensors."
+    if (folder / "params.json").is_file():
+        return (
+            "it holds a model in its makers' own layout (params.json). Take the same model in that "
+            "of transformers, which the hub has of most."
+        )
     return "it is not a model folder."
 
 

@@ -5,32 +5,34 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ctviz.errors import CtvizError, MissingModel, UnknownName, UnsupportedModel
-from ctviz.models.adapters import adapter_revision, check_adapter, merge_adapter
+from ctviz.errors import CtvizError, UnknownName, UnsupportedModel
+from ctviz.models.adapters import (
+    adapter_revision,
+    check_adapter,
+    merge_adapter,
+    needing_base,
+)
 from ctviz.models.anatomy import Anatomy
+from ctviz.models.config import model_said, read_config
 from ctviz.models.explaining import said
-from ctviz.models.families import FAMILIES
 from ctviz.models.fetching import bring_configs, fetch
 from ctviz.models.known import KNOWN, located_model, resolve
-from ctviz.models.places import Adapter, Place, kind, place_of, tokenizer_place
-from ctviz.models.stored import hub_commit, is_folder, stored_file, stored_json
+from ctviz.models.places import Place, kind, place_of
+from ctviz.models.stored import hub_commit, is_folder
 from ctviz.models.supplied import check_finite, load_weights
-from ctviz.models.weight_files import check_files
+from ctviz.models.tokenizer import given_tokenizer, own_tokenizer
 
-__all__ = ["Loaded", "check_stored", "load", "own_tokenizer", "pick_device"]
+__all__ = ["Loaded", "check_stored", "load", "pick_device"]
 
 log = logging.getLogger(__name__)
 
-FLOAT_ATTENTION = ("eager", "sdpa", None)  # what runs anywhere, in float32
 ROUNDING = 1e-2  # of the largest weight: bfloat16 has 2^-8
 
 
@@ -133,9 +135,9 @@ def load(
 
     Raises UnknownName (a name, device or dtype), MissingModel (weights, tokenizer or an adapter's
     base not on this machine or not reachable), MissingExtra (an adapter without peft) and
-    UnsupportedModel (a family without a table or quantized weights, before any are read; weights
-    that no file supplies or that are not finite; a model in memory that has no tokenizer, is spread
-    over devices or is not one of transformers).
+    UnsupportedModel (a family without a table, a model that is not causal or quantized weights,
+    before any are read; weights that no file supplies or that are not finite; a model in memory
+    that has no tokenizer, is spread over devices, holds adapters or is not one of transformers).
     """
     number = _dtype(dtype)
     if isinstance(model, str | os.PathLike):
@@ -156,62 +158,21 @@ def _from_name(
     bring_configs(resolve(name))
     place = place_of(name)
     if place.adapter:
-        check_adapter(place.adapter)
-    config, notes = _config(name, place)
+        check_adapter(place.adapter, place.weights)
+    config, notes = read_config(name, place)
     if tokenizer is not None:
-        reader = _tokenizer(tokenizer)
+        reader, read = given_tokenizer(tokenizer)
     else:
-        reader, notes = own_tokenizer(name, place), notes + place.notes
-    with said(_model(name, place), place.weights):
+        reader, read = own_tokenizer(name, place)
+    with said(model_said(name, place), place.weights):
         model, more = _weights(place, config, dtype)
     model.to(device_place)  # type: ignore[arg-type]
     model.eval()
     revision = _revision(place, model)
-    notes = (*notes, *more)
+    notes = (*notes, *read, *more)
     for note in notes:
         log.warning("note: %s", note)
     return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, notes)
-
-
-def _model(name: str, place: Place) -> str:
-    """What a sentence on a model's weights begins with."""
-    own = is_folder(place.weights) and not place.adapter
-    return f"The model {(name if own else place.weights)!r}"
-
-
-def _config(name: str, place: Place) -> tuple[Any, tuple[str, ...]]:
-    """A model's config, and what of it is not followed; all that it can tell is looked at here."""
-    where = place.weights
-    with _needing_base(place.adapter):
-        bring_configs(where)
-        check_files(where)
-        family = stored_json(where, "config.json").get("model_type")
-        if isinstance(family, str):
-            _check_family(family, name)
-        with said(_model(name, place), where):
-            config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-    _check_family(config.model_type, name)
-    what = where if place.adapter else name
-    packed = getattr(config, "quantization_config", None) or getattr(
-        config, "compression_config", None
-    )
-    if packed:
-        about = packed if isinstance(packed, dict) else packed.to_dict()
-        how = about.get("quant_method") or about.get("format") or "an unnamed method"
-        raise UnsupportedModel(
-            f"The weights of {what} are quantized ({how}, by quantization_config in its "
-            "config.json), and ctviz reads and changes weights in floating point. Take the "
-            "original checkpoint, or dequantize this one and save it (model.dequantize() of "
-            "transformers)."
-        )
-    attention = config._attn_implementation
-    if attention in FLOAT_ATTENTION:
-        return config, ()
-    config._attn_implementation = None
-    return config, (
-        f"The attention implementation that config.json asks for ({attention}) is not used; "
-        "that of torch computes the same.",
-    )
 
 
 def _weights(
@@ -221,7 +182,7 @@ def _weights(
     adapter = place.adapter
     if adapter is None:
         return load_weights(place.weights, config, dtype)
-    with _needing_base(adapter):
+    with needing_base(adapter):
         model, notes = load_weights(place.weights, config, dtype, alone=is_folder(place.weights))
     lies = f" ({place.weights})" if place.weights != adapter.base else ""
     what = f"{adapter.where} is a {kind(adapter)}"
@@ -251,21 +212,6 @@ def _distance(one: PreTrainedModel, other: PreTrainedModel) -> float:
     )
 
 
-@contextmanager
-def _needing_base(adapter: Adapter | None) -> Iterator[None]:
-    """Say of a base that is missing that it is the base of an adapter."""
-    try:
-        yield
-    except MissingModel as error:
-        if adapter is None:
-            raise
-        raise MissingModel(
-            f"{adapter.where} is a {kind(adapter)} of {adapter.base}, which is not at hand. "
-            f"{error} If it lies elsewhere, write its folder or hub id into adapter_config.json, "
-            "as base_model_name_or_path."
-        ) from error
-
-
 def _from_memory(
     model: PreTrainedModel,
     tokenizer: str | os.PathLike[str] | PreTrainedTokenizerBase | None,
@@ -278,7 +224,7 @@ def _from_memory(
             f"A model of type {made} cannot be taken. Give a name, a folder, a hub id, or a causal "
             "language model of transformers (with adapters merged into it)."
         )
-    _check_family(model.config.model_type, made)
+    anatomy = Anatomy(model)
     if tokenizer is None:
         raise UnsupportedModel(
             f"This {made} is in memory and comes without a tokenizer. Give it as tokenizer=: a "
@@ -293,85 +239,15 @@ def _from_memory(
             f"This {made} has parameters on the device meta, which hold no numbers. Load its "
             "weights first."
         )
-    check_finite(model)
-    reader = _tokenizer(tokenizer)
+    reader, notes = given_tokenizer(tokenizer)
     if dtype is not None:
         model.to(dtype)  # type: ignore[arg-type]
+    check_finite(model)
     if device != "auto":
         model.to(pick_device(device))  # type: ignore[arg-type]
     model.eval()
-    anatomy = Anatomy(model)
-    return Loaded(model.name_or_path or made, _tensors(model), model, reader, anatomy, False)
-
-
-def _check_family(found: str, name: str) -> None:
-    if found not in FAMILIES:
-        raise UnsupportedModel(
-            f"{name} is of the family {found!r}, which has no architecture table. "
-            f"Supported families: {', '.join(sorted(FAMILIES))}."
-        )
-
-
-def _tokenizer(
-    asked: str | os.PathLike[str] | PreTrainedTokenizerBase,
-) -> PreTrainedTokenizerBase:
-    if isinstance(asked, PreTrainedTokenizerBase):
-        return asked
-    if not isinstance(asked, str | os.PathLike):
-        raise UnsupportedModel(
-            f"A tokenizer of type {type(asked).__name__} cannot be taken. Give one of "
-            "transformers, or the name or folder of one."
-        )
-    name = os.fspath(asked)
-    folder = Path(name).expanduser()
-    elsewhere = folder.is_dir() and name not in KNOWN
-    where, _ = tokenizer_place(str(folder) if elsewhere else place_of(name).tokenizer or name)
-    return _read_tokenizer(name, where)
-
-
-def own_tokenizer(name: str, place: Place, *, offline: bool = False) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model, from where it lies; ``offline``: on this machine's disk.
-
-    Raises MissingModel, where there is none, and UnsupportedModel.
-    """
-    try:
-        return _read_tokenizer(name, place.tokenizer, offline=offline)
-    except _NoTokenizer as error:
-        about = stored_json(place.weights, "config.json").get("_name_or_path")
-        trained = f" ({about})" if about else ""
-        trainer = (
-            ": it is a Trainer's checkpoint, which was saved without one"
-            if stored_file(place.weights, "trainer_state.json")
-            else ""
-        )
-        raise MissingModel(
-            f"{name} has no tokenizer{trainer}. Copy the files of the tokenizer that it was "
-            f"trained with{trained} into the folder (tokenizer.json and tokenizer_config.json; "
-            "tokenizer.save_pretrained writes them), or in Python give it as tokenizer=."
-        ) from error
-
-
-class _NoTokenizer(MissingModel):
-    """There is no tokenizer where one was looked for."""
-
-
-def _read_tokenizer(
-    name: str, where: str | None, *, offline: bool = False
-) -> PreTrainedTokenizerBase:
-    missing = (
-        f"{where or name} has no tokenizer. Give one as tokenizer=: a tokenizer, or the name or "
-        "folder of one."
-    )
-    if where is None:
-        raise _NoTokenizer(missing)
-    check_files(where)
-    with said(f"The tokenizer {name!r}", where):
-        found = AutoTokenizer.from_pretrained(
-            where, trust_remote_code=False, local_files_only=offline
-        )
-    if len(found) <= len(found.all_special_tokens):  # transformers makes one up from nothing
-        raise _NoTokenizer(missing)
-    return cast(PreTrainedTokenizerBase, found)
+    name = model.name_or_path or made
+    return Loaded(name, _tensors(model), model, reader, anatomy, False, notes)
 
 
 def _dtype(asked: torch.dtype | str | None) -> torch.dtype | None:

@@ -20,11 +20,14 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, PreT
 
 from ctviz.errors import UnsupportedModel
 from ctviz.models.families import FAMILIES
-from ctviz.models.weight_files import tensor_names, weight_files
+from ctviz.models.weight_files import quantized, tensor_heads, weight_files
 
 __all__ = ["check_finite", "check_supplied", "load_weights"]
 
 SHOWN = 3  # names in a message
+PACKED = re.compile(  # what names of quantized weights and their scales end with
+    r"\.(q?weight_?(scale(_inv)?|packed|shape|format)|qweight|qzeros|scales|SCB|absmax|quant_map)$"
+)
 OLD_BUFFERS = re.compile(r"rotary_emb\.inv_freq$|\.(attn|attention|self_attn)\.(masked_)?bias$")
 
 
@@ -35,7 +38,7 @@ def load_weights(
 
     ``alone``: leave out an adapter that lies beside the weights, which transformers would apply.
     Raises UnsupportedModel if a weight is not in the files or is not finite, or if the files hold
-    more of the blocks than the config says, and what `weight_files` raises.
+    more of the model's parts than the config says, and what `weight_files` raises.
     """
     files = weight_files(where)
     notes: tuple[str, ...] = ()
@@ -53,7 +56,10 @@ def load_weights(
             ignore_mismatched_sizes=True,  # to name them below
         )
         files = weight_files(where)
-    names = [name for file in files for name in tensor_names(file)]
+    heads = {name: head for file in files for name, head in tensor_heads(file).items()}
+    types = {name: head["dtype"] for name, head in heads.items()}
+    names = list(types)
+    _check_float(model, types, _called(files))
     if _missing(model, info):
         for short, note in _unwrapped(model, names, _called(files)):
             tensors = {short[name]: value for name, value in _read(files).items()}
@@ -64,6 +70,15 @@ def load_weights(
     notes += check_supplied(model, info, _called(files) or where, names)
     check_finite(model)
     return model, notes
+
+
+def _check_float(model: PreTrainedModel, types: dict[str, str], file: str) -> None:
+    """Raise UnsupportedModel for weights that are whole numbers, or come with their scales."""
+    usual = {part for name in _parameters(model) for part in name.split(".")}
+    whole = [n for n, kind in types.items() if n.endswith(".weight") and kind[0] in "IU"]
+    packed = [n for n in types if PACKED.search(n) and n.rpartition(".")[2] not in usual]
+    if found := whole or packed:
+        raise quantized(f"Weights in {file}", f"it holds {_some(sorted(found))}")
 
 
 def check_supplied(
@@ -80,11 +95,9 @@ def check_supplied(
     if missing := _missing(model, info):
         raise UnsupportedModel(_lacking(model, missing, file, names))
     extra = _unexpected(model, info["unexpected_keys"])
-    blocks = _block_paths(model)
-    inside = [name for name in extra if name.startswith(blocks)]
-    if inside:
+    if inside := [name for name in extra if _inside(model, name)]:
         raise UnsupportedModel(
-            f"{file} holds {_counted(inside)} of blocks that this {kind} model does not have: "
+            f"{file} holds {_counted(inside)} of parts of this {kind} model that it does not have: "
             f"{_some(inside)}. So config.json is not that of these weights, and what it "
             "describes would compute something else. Take the config.json that belongs to them."
         )
@@ -95,16 +108,19 @@ def check_supplied(
 
 
 @torch.no_grad()
-def check_finite(model: PreTrainedModel) -> None:
-    """Raise UnsupportedModel, naming the tensor, if a weight is not a finite number."""
+def check_finite(model: PreTrainedModel, of: str = "") -> None:
+    """Raise UnsupportedModel, naming the tensor, if a weight is not a finite number in floating
+    point; ``of``: what else is to be said of the weights."""
     for name, weight in model.named_parameters():
+        if not weight.is_floating_point():
+            raise quantized(f"The weights in {name}", f"{weight.dtype}")
         if weight.numel() and weight.device.type != "meta":
             low, high = torch.aminmax(weight)
             if not bool(torch.isfinite(low) & torch.isfinite(high)):
                 raise UnsupportedModel(
-                    f"The weights in {name} hold numbers that are not finite (NaN or infinity), so "
-                    "nothing can be measured. The model was saved after it diverged, or in a type "
-                    "with too small a range: take an earlier checkpoint."
+                    f"The weights in {name}{of} hold numbers that are not finite (NaN or "
+                    "infinity), so nothing can be measured. The model was saved after it diverged, "
+                    "or in a type with too small a range: take an earlier checkpoint."
                 )
 
 
@@ -212,6 +228,14 @@ def _taken_out(name: str, part: str) -> str:
 def _misshapen(model: PreTrainedModel, info: dict[str, Any], file: str) -> str:
     found = sorted((key, tuple(have), tuple(want)) for key, have, want in info["mismatched_keys"])
     name, have, want = found[0]
+    empty = [key for key, have, _ in found if 0 in have]
+    if empty:
+        return (
+            f"{len(empty)} of the {len(_parameters(model))} tensors of {file} are empty, such as "
+            f"{empty[0]}: the model was saved while DeepSpeed (ZeRO-3) had its weights spread over "
+            "processes. Put them together from its checkpoint (zero_to_fp32.py), or save with "
+            "stage3_gather_16bit_weights_on_model_save."
+        )
     said = (
         f"{len(found)} of the {len(_parameters(model))} tensors of {file} have another shape than "
         f"config.json says: {name} is {have} in the file, {want} by the config."
@@ -232,6 +256,12 @@ def _lacking(model: PreTrainedModel, missing: list[str], file: str, names: Seque
         f"{len(missing)} of the {total} weights of this {kind} model are not in {file}: "
         f"{_some(missing)}{_under(missing)}. They would be random numbers."
     )
+    flat = next((n for n in names if "flat_param" in n), None)
+    if flat:
+        return (
+            f"{said} The file holds flat parameters of FSDP ({flat}), in which the weights are not "
+            "told apart. Save the model with its full state dict (FULL_STATE_DICT)."
+        )
     head = [n for n in _parameters(model) if n.startswith("lm_head.") or n == "embed_out.weight"]
     if set(missing) <= set(head):
         return (
@@ -265,13 +295,16 @@ def _best_prefix(needed: Sequence[str], names: Sequence[str]) -> tuple[str, int]
     return (prefix, fit) if fit else ("", 0)
 
 
-def _block_paths(model: PreTrainedModel) -> tuple[str, ...]:
-    """What names of the blocks' tensors begin with, with and without the base model's name."""
-    family = FAMILIES.get(model.config.model_type)
-    if family is None:
-        return ()
-    path = f"{family.table(model.config).blocks}."
-    return path, path.removeprefix(f"{model.base_model_prefix}.")
+def _inside(model: PreTrainedModel, name: str) -> bool:
+    """Whether a tensor would belong to the blocks of a model, or to another module that it has."""
+    blocks = f"{FAMILIES[model.config.model_type].table(model.config).blocks}."
+    module, base = name.rpartition(".")[0], f"{model.base_model_prefix}."
+    parts = dict(model.named_modules())
+    return (
+        name.startswith((blocks, blocks.removeprefix(base)))
+        or module in parts
+        or (bool(module) and base + module in parts)
+    )
 
 
 def _common(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ctviz.errors import MissingModel, UnsupportedModel
 from ctviz.models.stored import is_folder, stored_file, stored_json
 
-__all__ = ["check_files", "tensor_names", "weight_files"]
+__all__ = ["check_files", "quantized", "tensor_heads", "weight_files"]
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LFS = b"version https://git-lfs"
@@ -23,6 +23,38 @@ TEXTS = (
     "merges.txt",
 )
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+OTHERS = (  # what may lie in place of the weights: pattern, what it is, what to do
+    (
+        "*.gguf",
+        "weights that are quantized, where ctviz reads and changes weights in floating point",
+        "Take the original checkpoint as safetensors.",
+    ),
+    (
+        "global_step*",
+        "a checkpoint of DeepSpeed, in which the weights are spread over processes",
+        "Run the script zero_to_fp32.py beside it with --safe_serialization, into this folder.",
+    ),
+    (
+        "**/*.distcp",
+        "a checkpoint of FSDP, in which the weights are spread over processes",
+        f"Put them together with `accelerate merge-weights`, as {SINGLE} in this folder.",
+    ),
+    (
+        "tf_model*.h5",
+        "weights of TensorFlow",
+        "Take the same model as safetensors, which the hub has of most.",
+    ),
+    (
+        "flax_model*.msgpack",
+        "weights of Flax",
+        "Take the same model as safetensors, which the hub has of most.",
+    ),
+    (
+        "**/*.onnx",
+        "a model that was exported to ONNX, which cannot be looked into",
+        "Take the checkpoint that it was exported from.",
+    ),
+)
 LARGEST_HEADER = 100_000_000  # bytes, of the safetensors format
 
 
@@ -49,7 +81,7 @@ def weight_files(where: str) -> list[Path]:
     if not files and is_folder(where):
         raise _other_format(Path(where).expanduser())
     for file in files:
-        _header(file)
+        tensor_heads(file)
     return files
 
 
@@ -77,13 +109,10 @@ def check_files(where: str) -> None:
                 )
 
 
-def tensor_names(file: Path) -> list[str]:
-    """Names of the tensors in a safetensors file; raises MissingModel if it is not whole."""
-    return [name for name in _header(file) if name != "__metadata__"]
-
-
-def _header(file: Path) -> dict[str, Any]:
-    """What a safetensors file says of its tensors."""
+def tensor_heads(file: Path) -> dict[str, Any]:
+    """The tensors in a safetensors file by name, each with its ``dtype`` (as the format writes it,
+    such as ``F32``) and ``shape``; raises MissingModel if the file is not whole.
+    """
     size = file.stat().st_size
     with file.open("rb") as stream:
         begins = stream.read(len(LFS))
@@ -99,8 +128,8 @@ def _header(file: Path) -> dict[str, Any]:
     if len(text) < length:
         raise MissingModel(_cut_off(file, size, 8 + length))
     try:
-        header = json.loads(text)
-        ends = [about["data_offsets"][1] for n, about in header.items() if n != "__metadata__"]
+        header = {n: about for n, about in json.loads(text).items() if n != "__metadata__"}
+        ends = [about["data_offsets"][1] for about in header.values() if about["dtype"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise MissingModel(
             f"{file} is not a safetensors file: its header cannot be read. Copy or download it "
@@ -109,7 +138,16 @@ def _header(file: Path) -> dict[str, Any]:
     whole = 8 + length + max(ends, default=0)
     if size < whole:
         raise MissingModel(_cut_off(file, size, whole))
-    return dict(header)
+    return header
+
+
+def quantized(what: str, how: str) -> UnsupportedModel:
+    """That weights are quantized; ``what`` they are, ``how`` one knows."""
+    return UnsupportedModel(
+        f"{what} are quantized ({how}), and ctviz reads and changes weights in floating point. "
+        "Take the original checkpoint, or dequantize this one and save it (model.dequantize() of "
+        "transformers)."
+    )
 
 
 def _cut_off(file: Path, size: int, whole: int) -> str:
@@ -128,6 +166,19 @@ def _pointer(file: Path) -> str:
 
 def _other_format(folder: Path) -> MissingModel:
     """Why a folder without the files of safetensors cannot be loaded, and what to do."""
+    links = sorted(
+        each.name for each in folder.iterdir() if each.is_symlink() and not each.exists()
+    )
+    if links:
+        return MissingModel(
+            f"{links[0]} in {folder} is a link to a file that is not there, as copies of the hub's "
+            "cache have them. Copy what the links lead to (cp -rL, rsync -L), or download it again."
+        )
+    if (folder / INDEX).is_file():
+        return MissingModel(
+            f"{INDEX} in {folder} does not say which tensor is in which file. Copy or download it "
+            "again."
+        )
     found = sorted(
         file.name
         for file in folder.glob("*.safetensors")
@@ -153,11 +204,11 @@ def _other_format(folder: Path) -> MissingModel:
             f"AutoModelForCausalLM.from_pretrained({str(folder)!r}, use_safetensors=False)"
             ".save_pretrained(FOLDER), then use FOLDER with the tokenizer's files beside."
         )
-    if packed := sorted(file.name for file in folder.glob("*.gguf")):
-        return MissingModel(
-            f"{folder} has its weights as {packed[0]}, which are quantized. ctviz changes weights "
-            "in floating point: take the original checkpoint as safetensors."
-        )
+    for pattern, what, help_ in OTHERS:
+        if other := next((file for file in sorted(folder.glob(pattern))), None):
+            return MissingModel(
+                f"{folder} has no {SINGLE}, but {other.relative_to(folder)}: {what}. {help_}"
+            )
     return MissingModel(
         f"{folder} has a config.json but no weights ({SINGLE}). Copy or download them as well."
     )

@@ -58,7 +58,13 @@ def _dataset(first: ModelAtStep) -> Dataset:
 def check_file(name: str, model: str) -> Report:
     """The check of a file of examples for a model, see `ctviz.tasks.files.check.check`."""
     reader = open_reader(model)
-    return check(name, reader.tokenizer, longest=reader.longest, vocabulary=reader.vocabulary)
+    return check(
+        name,
+        reader.tokenizer,
+        longest=reader.longest,
+        vocabulary=reader.vocabulary,
+        notes=reader.notes,
+    )
 
 
 def load(*models: ModelAtStep) -> None:

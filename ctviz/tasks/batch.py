@@ -248,7 +248,7 @@ def _sides(tokens: Tokens, pair: Pair, parts: Cut) -> tuple[list[int], list[int]
     for texts, own in ((pair.answers, parts.answer), (pair.foils, parts.foil)):
         found = {own[0]}
         for text in texts:
-            if wrong := tokens.boundary_problem(pair.clean, text, f"continuation {text!r}"):
+            if wrong := tokens.continuation_problem(pair.clean, text, f"continuation {text!r}"):
                 return [], [], wrong
             ids = tokens.continuation(pair.clean, text)
             if ids[:at] != parts.shared or len(ids) == at:

@@ -10,7 +10,7 @@ from ctviz.errors import BadTask, OutOfRange
 from ctviz.models.loading import Loaded
 from ctviz.tasks import Example, Split, Task
 from ctviz.tasks.batch import Batch, Fitting, encode, fitting, problem
-from ctviz.tasks.tokens import Tokens, text_problem, twice_note
+from ctviz.tasks.tokens import Tokens, prompt_notes, text_problem
 
 __all__ = ["encode_task", "fitting_examples"]
 
@@ -28,7 +28,7 @@ def encode_task(
 ) -> tuple[Batch, Fitting]:
     """``n`` pairs of a task that fit the model's tokenizer (fewer if the task has no more).
 
-    Logs a warning of prompts that begin twice with the token that begins a text.
+    Logs what `ctviz.tasks.tokens.prompt_notes` says of them as a warning.
     """
     if n < 1:
         raise OutOfRange("examples", n, 1, None)
@@ -74,5 +74,5 @@ def fitting_examples(
 
 
 def _warn(tokens: Tokens, prompts: Iterable[str]) -> None:
-    if note := twice_note(tokens, dict.fromkeys(prompts)):
+    for note in prompt_notes(tokens, dict.fromkeys(prompts)):
         log.warning(note)

@@ -16,12 +16,15 @@ A task's grade (`ctviz.tasks.task.GRADES`) names what is computed here:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
+from transformers import GenerationConfig, PreTrainedModel
 
 from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
+from ctviz.models.mode import evaluating
 from ctviz.tasks.answers import exact_match, last_number, overlap
 from ctviz.tasks.example import Example
 from ctviz.tasks.task import Task
@@ -83,7 +86,7 @@ def log_probabilities(
         ids = tokens.prompt(prompt)
         parts = []
         for choice in choices:
-            if wrong := tokens.boundary_problem(prompt, choice, "choice"):
+            if wrong := tokens.continuation_problem(prompt, choice, "choice"):
                 raise BadTask(f"{prompt!r}: {wrong}")
             said = tokens.continuation(prompt, choice)
             row = rows.setdefault((*ids, *said[:-1]), len(rows))
@@ -136,17 +139,25 @@ def generate(loaded: Loaded, prompts: Sequence[str], longest: int) -> list[str]:
         room = longest if most is None else min(longest, most - width)
         if room < 1:
             continue  # no room for a single token: nothing is said
-        out = model.generate(  # type: ignore[operator]
-            rows.to(model.device),
-            attention_mask=real.to(model.device),
-            max_new_tokens=room,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            pad_token_id=pad,
-        )
+        with evaluating(model), _greedy(model, room, pad):
+            out = model.generate(  # type: ignore[operator]
+                rows.to(model.device), attention_mask=real.to(model.device)
+            )
         for row, ids_ in zip(chosen, out[:, width:].tolist(), strict=True):
             text = str(tokenizer.decode(ids_, skip_special_tokens=True))
             said[row] = text.partition("\n")[0]
     return said
+
+
+@contextmanager
+def _greedy(model: PreTrainedModel, tokens: int, pad: int) -> Iterator[None]:
+    """Let a model say what it finds likeliest, whatever its own settings ask for: they may punish
+    repetition, forbid words or draw at random."""
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        do_sample=False, max_new_tokens=tokens, pad_token_id=pad, eos_token_id=own.eos_token_id
+    )
+    try:
+        yield
+    finally:
+        model.generation_config = own

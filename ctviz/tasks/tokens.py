@@ -9,7 +9,7 @@ begin with those of the prompt, there is no boundary between the two, and the ex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from ctviz.tasks.files.rows import counted
 from ctviz.tasks.spacing import takes_space
 from ctviz.tasks.token_text import Decoder, token_text
 
-__all__ = ["Cut", "Tokenizer", "Tokens", "pair_problem", "text_problem", "twice_note"]
+__all__ = ["Cut", "Tokenizer", "Tokens", "pair_problem", "prompt_notes", "text_problem"]
 
 SHOWN = 4  # tokens that a message names
 PROBES = ("a", "The", "1")  # texts that show what a tokenizer puts around a text
@@ -31,6 +31,11 @@ class Tokenizer(Decoder, Protocol):
     @property
     def eos_token(self) -> Any:
         """The text of the token that ends a text; None if there is none."""
+        ...
+
+    @property
+    def unk_token_id(self) -> Any:
+        """The id that stands for all that has no token; None if there is none."""
         ...
 
     def __call__(self, text: Any, /, *, add_special_tokens: bool, verbose: bool) -> Any:
@@ -75,16 +80,36 @@ class Tokens:
         whole = self._ids(text, special=True)
         return whole[: len(whole) - self._around(text)[1]]
 
+    def words(self, text: str) -> list[int]:
+        """The ids of a prompt, without what the tokenizer puts in front of every text."""
+        return self.prompt(text)[self._around(text)[0] :]
+
     def continuation(self, prompt: str, text: str) -> list[int]:
-        """The ids of what comes after a prompt; none where `boundary_problem` has something."""
+        """The ids of what comes after a prompt; none where they cannot be divided."""
         before, whole = self.prompt(prompt), self.prompt(prompt + text)
         return whole[len(before) :] if whole[: len(before)] == before else []
 
-    def boundary_problem(self, prompt: str, text: str, what: str) -> str:
-        """Why a text has no tokens of its own after a prompt; empty if it has.
+    def continuation_problem(self, prompt: str, text: str, what: str) -> str:
+        """Why a text cannot be used after a prompt; empty if it can. ``what`` is its name.
 
-        ``what`` is its name.
+        It has to have tokens of its own, each with an embedding, and none that stands for whatever
+        the tokenizer does not know.
         """
+        if wrong := self._boundary_problem(prompt, text, what):
+            return wrong
+        ids = self.continuation(prompt, text)
+        if not ids:
+            return f"the {what} has no tokens"
+        if self.unknown(ids, text):
+            return (
+                f"the {what} has something that this tokenizer does not know, so it is read as "
+                f"{self.text(self.tokenizer.unk_token_id)!r}, like whatever else it does not know. "
+                "Use words that it knows"
+            )
+        return self.id_problem(ids, what)
+
+    def _boundary_problem(self, prompt: str, text: str, what: str) -> str:
+        """Why a text has no tokens of its own after a prompt; empty if it has."""
         before, whole = self.prompt(prompt), self.prompt(prompt + text)
         if whole[: len(before)] == before:
             return ""
@@ -115,6 +140,11 @@ class Tokens:
             "tokenizer that the model was trained with"
         )
 
+    def unknown(self, ids: Sequence[int], text: str) -> bool:
+        """Whether the tokenizer does not know a part of a text that it reads as these ids."""
+        unknown = self.tokenizer.unk_token_id
+        return unknown is not None and unknown in ids and self.text(unknown) not in text
+
     def doubled(self, text: str) -> str:
         """The special token with which a prompt begins twice, as its text begins with the one that
         the tokenizer puts in front by itself; empty if there is none."""
@@ -126,8 +156,10 @@ class Tokens:
         """The ids of a pair, divided where answer and foil part."""
         clean, corrupt = self.prompt(pair.clean), self.prompt(pair.corrupt)
         wrong = self.id_problem(clean, "prompt") or self.id_problem(corrupt, "counterfactual")
-        wrong = wrong or self._continuation_problem(pair, pair.answer, "answer")
-        foil_wrong = self._continuation_problem(pair, pair.foil, "foil")
+        if clean == corrupt and pair.clean != pair.corrupt:
+            wrong = "the prompt and its counterfactual are the same tokens"
+        wrong = wrong or self._pair_problem(pair, pair.answer, "answer")
+        foil_wrong = self._pair_problem(pair, pair.foil, "foil")
         answer = [] if wrong else self.continuation(pair.clean, pair.answer)
         foil = [] if foil_wrong else self.continuation(pair.clean, pair.foil)
         both = zip(answer, foil, strict=False)
@@ -165,18 +197,17 @@ class Tokens:
             return 0, 0
         return self._frame
 
-    def _continuation_problem(self, pair: Pair, text: str, what: str) -> str:
-        wrong = self.boundary_problem(pair.clean, text, what)
-        wrong = wrong or self.boundary_problem(pair.corrupt, text, what)
-        if wrong:
-            return wrong
+    def _pair_problem(self, pair: Pair, text: str, what: str) -> str:
+        for prompt in (pair.clean, pair.corrupt):
+            if wrong := self.continuation_problem(prompt, text, what):
+                return wrong
         said, other = (self.continuation(each, text) for each in (pair.clean, pair.corrupt))
-        if said != other:
-            return (
-                f"the {what} has the tokens {self._listed(said)} after the prompt, but "
-                f"{self._listed(other)} after its counterfactual"
-            )
-        return self.id_problem(said, what)
+        if said == other:
+            return ""
+        return (
+            f"the {what} has the tokens {self._listed(said)} after the prompt, but "
+            f"{self._listed(other)} after its counterfactual"
+        )
 
     def _listed(self, ids: Sequence[int]) -> str:
         names = "|".join(self.text(each) for each in ids[:SHOWN])
@@ -196,14 +227,10 @@ def pair_problem(
     if parts.wrong:
         return parts.wrong
     answer = parts.shared + parts.answer
-    if not answer:
-        return "the answer has no tokens"
     length = max(len(parts.clean), len(parts.corrupt)) + len(answer) - 1
     if metric != "log_probability":
         if parts.foil_wrong:
             return parts.foil_wrong
-        if not parts.shared and not parts.foil:
-            return "the foil has no tokens"
         if not parts.answer and not parts.foil:
             return "answer and foil are the same tokens"
         if not parts.answer or not parts.foil:
@@ -228,27 +255,30 @@ def text_problem(example: Example, tokens: Tokens, longest: int | None = None) -
         return wrong
     said = 0
     for what, text in (("target", example.target), *(("choice", each) for each in example.choices)):
-        if wrong := tokens.boundary_problem(example.prompt, text, what):
+        if wrong := tokens.continuation_problem(example.prompt, text, what):
             return wrong
-        ids = tokens.continuation(example.prompt, text)
-        if not ids:
-            return f"the {what} has no tokens"
-        if wrong := tokens.id_problem(ids, what):
-            return wrong
-        said = max(said, len(ids))
+        said = max(said, len(tokens.continuation(example.prompt, text)))
     length = len(prompt) + said
     if longest is not None and length > longest:
         return f"prompt and target have {length:,} tokens, but the model reads at most {longest:,}"
     return ""
 
 
-def twice_note(tokens: Tokens, prompts: Iterable[str]) -> str:
-    """That prompts begin twice with the token that begins a text; empty if none does."""
-    found = [token for prompt in prompts if (token := tokens.doubled(prompt))]
-    if not found:
-        return ""
-    return (
-        f"{counted(len(found), 'prompt begins', 'prompts begin')} with {found[0]} twice: this "
-        "tokenizer puts it in front of every text by itself. Leave it out of the text, or the "
-        "model reads both."
-    )
+def prompt_notes(tokens: Tokens, prompts: Iterable[str]) -> Iterator[str]:
+    """What is to be said of prompts: that some begin twice with the token that begins a text, and
+    that some have what the tokenizer does not know."""
+    prompts = tuple(prompts)
+    twice = [token for prompt in prompts if (token := tokens.doubled(prompt))]
+    if twice:
+        yield (
+            f"{counted(len(twice), 'prompt begins', 'prompts begin')} with {twice[0]} twice: this "
+            "tokenizer puts it in front of every text by itself. Leave it out of the text, or the "
+            "model reads both."
+        )
+    unknown = [prompt for prompt in prompts if tokens.unknown(tokens.words(prompt), prompt)]
+    if unknown:
+        yield (
+            f"{counted(len(unknown), 'prompt has', 'prompts have')} something that this tokenizer "
+            f"does not know and reads as {tokens.text(tokens.tokenizer.unk_token_id)!r}, such as "
+            f"{unknown[0][:80]!r}: the model sees no more of it."
+        )

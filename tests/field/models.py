@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from ctviz import paths
 from ctviz.models.loading import Loaded
 
 TINY = paths.data() / "tiny"
 WORDS = ("tokenizer.json", "tokenizer_config.json")
+TOKENIZER = AutoTokenizer.from_pretrained(TINY)
 PAIRS = (
     ("The key to the cabinets", " is", " are"),
     ("The keys to the cabinet", " are", " is"),

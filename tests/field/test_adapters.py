@@ -17,6 +17,7 @@ from ctviz.cli import main
 from ctviz.errors import MissingExtra, MissingModel, UnsupportedModel
 from ctviz.models.loading import load
 from ctviz.models.places import place_of
+from ctviz.models.reader import open_reader
 from ctviz.models.stored import stored_json
 from tests.field.models import (
     TINY,
@@ -239,7 +240,7 @@ def invoked_by_tokens(folder: Path) -> None:
     ("spoil", "said"),
     [
         (drop_a_factor, "1 of its tensors are not in its file, such as .*lora_A"),
-        (add_an_embedding, "1 of its tensors are not of that model, such as .*wte"),
+        (add_an_embedding, "1 of its tensors are not in its file, such as .*lm_head"),
         (as_a_pickle, "not there as safetensors .* is a pickle"),
         (cut_off, "adapter_model.safetensors is cut off"),
         (of_another_base, "could not be put onto its base .*llama.*c_attn"),
@@ -290,3 +291,95 @@ def test_the_command_line_runs_it_and_says_so(tmp_path, capsys, caplog):
     [note] = json.loads(capsys.readouterr().out)["notes"]
     assert "is a LoRA adapter: it was merged into its base" in note
     assert f"note: {note}" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("settings", "saved"),
+    [
+        ({}, True),
+        ({"modules_to_save": ["embed_tokens", "lm_head"]}, "auto"),
+        ({"target_modules": ["q_proj", "embed_tokens", "lm_head"]}, "auto"),
+    ],
+)
+def test_added_tokens_come_with_their_embeddings(tmp_path, settings, saved):
+    """A chat adapter: tokens were added and the embeddings resized before it was trained."""
+    from peft import LoraConfig, get_peft_model
+
+    base, folder = llama(tmp_path / "base"), tmp_path / "a"
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["<new>"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = AutoModelForCausalLM.from_pretrained(base)
+        model.resize_token_embeddings(len(tokenizer))
+        lora = LoraConfig(r=2, task_type="CAUSAL_LM", init_lora_weights=False, **settings)
+        wrapped = get_peft_model(model, lora).eval()
+        wrapped.save_pretrained(folder, save_embedding_layers=saved)
+    tokenizer.save_pretrained(folder)
+    set_config(folder, "adapter_config.json", base_model_name_or_path=str(base))
+    loaded = load(str(folder))
+    assert measured(loaded) == pytest.approx(metric_of(wrapped, tokenizer), abs=1e-4)
+    ids = tokenizer("The <new>", return_tensors="pt").input_ids
+    assert int(ids.max()) == 1829
+    with torch.no_grad():
+        right = wrapped(ids).logits[0, -1]
+        found = loaded.anatomy.unembedding(loaded.anatomy.hidden(ids))[0, -1]
+    assert torch.allclose(found, right, atol=1e-4)
+    assert loaded.anatomy.vocabulary == open_reader(str(folder)).vocabulary == 1830
+
+
+def test_added_tokens_with_half_of_what_they_need(tmp_path):
+    base = llama(tmp_path / "base")
+    wide = AutoModelForCausalLM.from_pretrained(base)
+    wide.resize_token_embeddings(1830, mean_resizing=False)
+    wide.save_pretrained(tmp_path / "wide")
+    folder = adapter(
+        tmp_path / "a", tmp_path / "wide", words=False, target_modules=["embed_tokens"]
+    )
+    set_config(folder, "adapter_config.json", base_model_name_or_path=str(base))
+    shutil.copy(base / "tokenizer.json", folder)
+    file = folder / "adapter_model.safetensors"
+    embedding = wide.get_input_embeddings().weight.detach().clone()
+    name = "base_model.model.model.embed_tokens.base_layer.weight"
+    save_file(load_file(file) | {name: embedding}, file, metadata={"format": "pt"})
+    with pytest.raises(UnsupportedModel, match=r"base with 1,830 tokens .* bring lm_head"):
+        load(str(folder))
+
+
+def test_added_tokens_without_embeddings_are_named(tmp_path):
+    base = llama(tmp_path / "base")
+    folder = adapter(tmp_path / "a", base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.save_pretrained(folder)
+    assert len(load(str(folder)).tokenizer) == 1830
+    assert open_reader(str(folder)).vocabulary == 1829
+
+
+@pytest.mark.parametrize("part", ["q_proj.lora_A", "v_proj.lora_B"])
+def test_an_adapter_that_diverged(tmp_path, part):
+    """Attention on a CPU can swallow a NaN in a query, so that no logit shows it."""
+    folder = adapter(tmp_path / "a", llama(tmp_path / "base"))
+    file = folder / "adapter_model.safetensors"
+    tensors = load_file(file)
+    tensors[f"base_model.model.model.layers.0.self_attn.{part}.weight"][0, 0] = float("nan")
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(UnsupportedModel, match=r"with the LoRA adapter .* are not finite"):
+        load(str(folder))
+
+
+def test_a_revision_of_the_base_that_is_not_the_latest(tmp_path):
+    folder = adapter(tmp_path / "a", llama(tmp_path / "base"))
+    changes = {"base_model_name_or_path": "somebody/model", "revision": "abc123"}
+    set_config(folder, "adapter_config.json", **changes)
+    with pytest.raises(UnsupportedModel, match=r"at the revision abc123.*hf download somebody"):
+        load(str(folder))
+
+
+def test_names_of_another_wrapper_are_shown(tmp_path):
+    folder = adapter(tmp_path / "a", llama(tmp_path / "base"))
+    file = folder / "adapter_model.safetensors"
+    tensors = {f"module.{name}": value for name, value in load_file(file).items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(UnsupportedModel, match=r"which holds module\.base_model"):
+        load(str(folder))

@@ -17,6 +17,7 @@ from ctviz.errors import MissingModel, UnsupportedModel
 from ctviz.models.loading import load
 from tests.field.models import (
     TINY,
+    TOKENIZER,
     change_weights,
     llama,
     measured,
@@ -185,13 +186,13 @@ def test_biases_that_the_config_does_not_have(tmp_path):
     """All that a Llama needs is there, but the model has biases too: it would compute without."""
     folder = llama(tmp_path / "m", attention_bias=True)
     set_config(folder, attention_bias=False)
-    with pytest.raises(UnsupportedModel, match=r"8 tensors of blocks .*k_proj.bias"):
+    with pytest.raises(UnsupportedModel, match=r"8 tensors of parts .*k_proj.bias"):
         load(folder)
 
 
 def test_more_layers_than_the_config_says(tmp_path):
     folder = set_config(llama(tmp_path / "m", layers=3), num_hidden_layers=2)
-    with pytest.raises(UnsupportedModel, match=r"9 tensors of blocks .*model.layers.2"):
+    with pytest.raises(UnsupportedModel, match=r"9 tensors of parts .*model.layers.2"):
         load(folder)
 
 
@@ -202,6 +203,14 @@ def test_a_further_head_is_a_note(tmp_path, right):
     [note] = loaded.notes
     assert note.startswith("2 tensors in ")
     assert "are not used: v_head.summary.bias, v_head.summary.weight" in note
+
+
+@pytest.mark.parametrize("name", ["lm_head.bias", "model.norm.bias", "norm.bias"])
+def test_a_part_that_has_more_than_the_config_says(tmp_path, name):
+    more = {name: torch.ones(32)}
+    folder = change_weights(llama(tmp_path / "m"), lambda w: w | more)
+    with pytest.raises(UnsupportedModel, match=f"holds 1 tensor of parts .*: {name}. So config"):
+        load(folder)
 
 
 def test_buffers_of_older_versions_are_none(tmp_path):
@@ -320,7 +329,7 @@ def no_kind(folder: Path) -> None:
         (gone, "has a config.json but no weights"),
         (other_name, "no model.safetensors, but model.fp16.safetensors.* rename it"),
         (pickle, "as pytorch_model.bin, a pickle.*use_safetensors=False"),
-        (gguf, r"as model.Q4_K.gguf, which are quantized"),
+        (gguf, r"but model.Q4_K.gguf: weights that are quantized"),
         (shard_gone, "lacks 1 of the 2 files .*: model-00002-of-00002.safetensors"),
         (index_gone, "has 2 safetensors files but no model.safetensors.index.json"),
         (no_json, "config.json is not a JSON object"),
@@ -390,3 +399,130 @@ def test_each_family_behind_a_prefix(tmp_path, name):
     assert "'_orig_mod.'" in loaded.notes[0]
     ids = torch.arange(6)[None]
     assert torch.allclose(loaded.model(ids).logits, model.double()(ids).logits, atol=1e-5)
+
+
+def packed_as_gptq(weights):
+    """AutoGPTQ's own files: no quantization_config, but whole numbers with their scales."""
+    found = {}
+    for name, value in weights.items():
+        if "proj" not in name:
+            found[name] = value
+            continue
+        start = name.removesuffix("weight")
+        found[f"{start}qweight"] = torch.zeros(4, value.shape[0], dtype=torch.int32)
+        found[f"{start}scales"] = torch.ones(1, value.shape[0])
+    return found
+
+
+QUANTIZED = {
+    "gptq": packed_as_gptq,
+    "int8": lambda w: {k: (100 * v).to(torch.int8) if "proj" in k else v for k, v in w.items()},
+    "fp8": lambda w: (
+        {k: v.to(torch.float8_e4m3fn) if "proj" in k else v for k, v in w.items()}
+        | {f"{k}_scale": torch.ones(1) for k in w if "proj" in k}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", QUANTIZED)
+def test_quantized_weights_that_no_config_tells_of(tmp_path, kind):
+    folder = change_weights(llama(tmp_path / "model"), QUANTIZED[kind])
+    with pytest.raises(UnsupportedModel, match=r"are quantized \(it holds model.layers.0"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("only_matrices", [True, False])
+def test_weights_that_were_spread_over_processes(tmp_path, only_matrices):
+    """As DeepSpeed's ZeRO-3 leaves them where nobody gathers them."""
+    folder = change_weights(
+        llama(tmp_path / "model"),
+        lambda w: {k: v if only_matrices and v.ndim < 2 else torch.zeros(0) for k, v in w.items()},
+    )
+    said = f"{16 if only_matrices else 21} of the 21 tensors .* are empty.*ZeRO-3.*zero_to_fp32.py"
+    with pytest.raises(UnsupportedModel, match=said):
+        load(str(folder))
+
+
+def test_a_flat_parameter_of_fsdp(tmp_path):
+    folder = change_weights(
+        llama(tmp_path / "model"),
+        lambda w: {"_fsdp_wrapped_module._flat_param": torch.cat([v.ravel() for v in w.values()])},
+    )
+    with pytest.raises(UnsupportedModel, match=r"flat parameters of FSDP.*FULL_STATE_DICT"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("global_step10/zero_pp_rank_0_mp_rank_00_model_states.pt", "DeepSpeed.*zero_to_fp32.py"),
+        ("pytorch_model_fsdp_0/__0_0.distcp", "FSDP.*accelerate merge-weights"),
+        ("tf_model.h5", "TensorFlow"),
+        ("flax_model.msgpack", "Flax"),
+        ("onnx/model.onnx", "exported to ONNX"),
+        ("model.safetensors.index.json", "does not say which tensor is in which file"),
+    ],
+)
+def test_what_lies_in_place_of_the_weights_is_named(tmp_path, name, said):
+    folder = llama(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("[]")
+    with pytest.raises(MissingModel, match=said):
+        load(str(folder))
+
+
+class TestLinks:
+    """A copy of the hub's cache has links to where the files themselves were not copied."""
+
+    def test_to_weights(self, tmp_path):
+        folder = llama(tmp_path / "model")
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors").symlink_to("../../blobs/abc")
+        with pytest.raises(MissingModel, match=r"model.safetensors in .* is a link .*cp -rL"):
+            load(str(folder))
+
+    def test_to_everything(self, tmp_path):
+        (tmp_path / "config.json").symlink_to("../../blobs/abc")
+        with pytest.raises(MissingModel, match="only a link to a file that is not there"):
+            load(str(tmp_path))
+
+    def test_the_folder_of_a_model_in_the_hubs_cache(self, tmp_path):
+        llama(tmp_path / "models--a--b" / "snapshots" / "abc123")
+        with pytest.raises(MissingModel, match="holds some: snapshots/abc123"):
+            load(str(tmp_path / "models--a--b"))
+
+    def test_checkpoints_with_and_without_a_number(self, tmp_path):
+        for name in ("checkpoint-20", "checkpoint-100", "checkpoint-best"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "config.json").write_text("{}")
+        said = "holds some: checkpoint-best, checkpoint-20, checkpoint-100"
+        with pytest.raises(MissingModel, match=said):
+            load(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("m.Q4.gguf", "GGUF file alone is quantized"), ("params.json", "its makers' own layout")],
+)
+def test_a_folder_in_another_layout(tmp_path, name, said):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(MissingModel, match=said):
+        load(str(tmp_path))
+
+
+class TestTies:
+    """An output layer that is, or is not, the embedding, whichever of the two was stored."""
+
+    def test_a_file_with_the_output_layer_only(self, tmp_path):
+        folder = llama(tmp_path / "model", tie_word_embeddings=True)
+        right = metric_of(AutoModelForCausalLM.from_pretrained(folder), TOKENIZER)
+        renamed(folder, lambda k: "lm_head.weight" if "embed_tokens" in k else k)
+        assert measured(load(str(folder))) == pytest.approx(right, abs=1e-5)
+
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    def test_a_config_that_says_tied_of_two_that_differ(self, tmp_path, prefix):
+        folder = llama(tmp_path / "model")
+        right = metric_of(AutoModelForCausalLM.from_pretrained(folder), TOKENIZER)
+        set_config(renamed(folder, lambda k: prefix + k), tie_word_embeddings=True)
+        assert measured(load(str(folder))) == pytest.approx(right, abs=1e-5)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-__all__ = ["byte_level", "llama", "llama_folder", "sentencepiece"]
+__all__ = [
+    "byte_level",
+    "change_file",
+    "llama",
+    "llama_folder",
+    "sentencepiece",
+    "words_only",
+]
 
 Prefix = Literal["normalizer", "metaspace"]
 WORDS = ("The", "key", "keys", "cabinet", "cabinets", "is", "are", "runs", "run", "on", "walk")
@@ -110,3 +118,18 @@ def _framed(rust: Tokenizer, front: str, back: str) -> None:
     if special:
         single = " ".join(filter(None, (front, "$A", back)))
         rust.post_processor = processors.TemplateProcessing(single=single, special_tokens=special)
+
+
+def words_only(*words: str) -> PreTrainedTokenizerFast:
+    """A token for each of a few words, and ``<unk>`` for all others."""
+    tokens = ["<unk>", "<eos>", *words]
+    rust = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, "<unk>"))
+    rust.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=rust, unk_token="<unk>", eos_token="<eos>")
+
+
+def change_file(folder: Path, **changes: Any) -> Path:
+    """Set entries of a folder's tokenizer.json."""
+    file = folder / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return folder

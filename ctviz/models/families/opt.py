@@ -17,6 +17,12 @@ def table(config: Any) -> Table:
             "This OPT model (OPT-350m) normalizes the residual stream itself after each sublayer, "
             "so what nodes write does not add up along it. Use another OPT size."
         )
+    if config.word_embed_proj_dim != config.hidden_size:
+        raise UnsupportedModel(
+            f"The embeddings of this OPT model are {config.word_embed_proj_dim} wide and its "
+            f"residual stream {config.hidden_size}, with a projection between the two that is no "
+            "node of a circuit. Use another OPT size."
+        )
     return Table(
         blocks="model.decoder.layers",
         final_norm="model.decoder.final_layer_norm",

@@ -16,7 +16,7 @@ from ctviz.tasks.files import divided, open_file
 from ctviz.tasks.files.columns import as_columns
 from ctviz.tasks.files.rows import Fix, Problem, counted
 from ctviz.tasks.task import Split
-from ctviz.tasks.tokens import Cut, Tokenizer, Tokens, pair_problem, text_problem, twice_note
+from ctviz.tasks.tokens import Cut, Tokenizer, Tokens, pair_problem, prompt_notes, text_problem
 
 __all__ = ["FIXES", "HELPS", "Preview", "Report", "check"]
 
@@ -158,15 +158,20 @@ class Report:
 
 
 def check(
-    name: str, tokenizer: Tokenizer, *, longest: int | None, vocabulary: int | None = None
+    name: str,
+    tokenizer: Tokenizer,
+    *,
+    longest: int | None,
+    vocabulary: int | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Report:
     """Read a file and try every example on a model's tokenizer.
 
     ``longest`` is the number of tokens that the model reads, None if that is not bounded;
     ``vocabulary`` the number of tokens for which it has an embedding, None if that is not known.
-    `ctviz.models.reader.open_reader` has all three of a model. Raises what
-    `ctviz.tasks.files.open_file` raises; whatever is wrong with the file's content is in the
-    report.
+    ``notes``: what is to be said of the tokenizer. `ctviz.models.reader.open_reader` has all of
+    these of a model. Raises what `ctviz.tasks.files.open_file` raises; whatever is wrong with the
+    file's content is in the report.
     """
     opened, tokens = open_file(name), Tokens(tokenizer, vocabulary)
     parsed = opened.parsed
@@ -185,7 +190,7 @@ def check(
         grade=opened.grade,
         divided=bool(parsed.splits or parsed.keys),
         problems=tuple(sorted(problems, key=lambda problem: problem.line)),
-        notes=(*opened.notes, *_notes(checked, tokens)),
+        notes=(*opened.notes, *notes, *_notes(checked, tokens)),
         previews=tuple(
             itertools.islice((_preview(row, tokens) for row in checked if not row.problem), SHOWN)
         ),
@@ -256,8 +261,7 @@ def _notes(checked: tuple[_Checked, ...], tokens: Tokens) -> Iterator[str]:
     prompts = {row.example.prompt for row in rows}
     pairs = [row.example.pair for row in rows if row.example.pair is not None]
     prompts |= {text for pair in pairs for text in (pair.clean, pair.corrupt)}
-    if note := twice_note(tokens, prompts):
-        yield note
+    yield from prompt_notes(tokens, sorted(prompts))
     shared = sum(bool(each.shared) for each in parts)
     if shared:
         yield (
