@@ -146,6 +146,15 @@ def agreement_line(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def in_sample_line(result: dict[str, Any]) -> list[str]:
+    """That something is judged on pairs on which it was found, if it is."""
+    if not result["in_sample"]:
+        return []
+    again, n = result["examples_in_sample"], result["examples"]
+    which = "these very pairs" if again in (None, n) else f"{again:,} of these {n:,} pairs too"
+    return [f"  in sample: it was found on {which}, so others may say less"]
+
+
 def circuit_lines(result: dict[str, Any]) -> list[str]:
     error = result["faithfulness_error"]
     low, high = result["random_range"]
@@ -161,12 +170,11 @@ def circuit_lines(result: dict[str, Any]) -> list[str]:
         f"faithfulness: {result['faithfulness']:z.3f}{give_or_take(error)} of the behaviour",
         f"{others}: {result['random_faithfulness']:z.3f} ({low:z.3f} to {high:z.3f})",
     ]
+    if not result["n_circuit_edges"]:
+        lines.append("  there is no edge in the circuit, so these numbers say nothing of one")
     if result["n_circuit_edges"] and result["faithfulness"] - 2 * (error or 0.0) <= high:
         lines.append("  so the circuit is no better than a random one, as far as these pairs say")
-    if result["in_sample"]:
-        lines.append(
-            f"  in sample: the circuit was found on {split} pairs too, so others may say less"
-        )
+    lines += in_sample_line(result)
     if n < FEW:
         lines.append(f"  from {counted(n, 'pair')}: a mean over fewer than {FEW} says little")
     if error is not None and error > UNSURE:
