@@ -44,6 +44,7 @@ def audit(
         **in_sample(chosen, [pair.fingerprint for pair in claimed.pairs]),
         "node": node,
         "method": trial.method,
+        "end": search.end if trial.method == "eap-ig" else None,
         "agreement": trial.about(),
         "estimator": found.estimator,
         "redundant": found.redundant,

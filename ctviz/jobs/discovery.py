@@ -34,6 +34,7 @@ FOUND = (  # of ``about``, what goes with a circuit's file
     "revision",
     "task",
     "method",
+    "end",
     "metric_name",
     "ablation",
     "scored_split",
@@ -153,6 +154,7 @@ def find(loaded: Loaded, search: Search) -> Found:
     about = {
         **search.about(loaded, examples=0),
         "method": trial.method,
+        "end": search.end if trial.method == "eap-ig" else None,
         "agreement": trial.about(),
         "scored_split": search.found_on,
         "scored_examples": len(batch),

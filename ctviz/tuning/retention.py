@@ -29,9 +29,9 @@ class Retention:
 
     ``perplexity``: of the general English that ships with ctviz, exp of the mean cross-entropy of
     its tokens, in windows; absent if the untuned model knows that no better than by guessing among
-    the tokens of its vocabulary, as the bundled model does, which has never seen most of the words.
-     ``retention_kl``: KL(untuned || model) in nats a token, mean over the
-    tokens of neutral prompts; 0 at step 0. ``other_accuracy``: mean accuracy on those of the
+    half of its tokens, as the bundled model does, which has never seen most of the words.
+    ``retention_kl``: KL(untuned || model) in nats a token, mean over the tokens of neutral prompts;
+    0 at step 0. ``other_accuracy``: mean accuracy on those of the
     config's ``other_tasks`` that the untuned model does better than by chance, as ``other.<task>``
     says for each; absent if there is none. ``others`` are these tasks, where they are known
     already.
@@ -52,7 +52,7 @@ class Retention:
             for text in neutral_texts(config.retention_prompts)
         ]
         self._untuned = [self._distribution(ids) for ids in self._prompts]
-        self._reads_english = self.perplexity(thorough=False) < loaded.model.config.vocab_size
+        self._reads_english = self.perplexity(thorough=False) < loaded.anatomy.vocabulary / 2
         asked = [key for key in config.other_tasks if key != task.key and key not in task.rivals]
         self._others = {
             key: examples

@@ -33,7 +33,7 @@ from ctviz.tasks.files.rows import counted
 from ctviz.views.packing import pack
 from ctviz.views.timeline import Curve, Probe, Timeline
 
-__all__ = ["RUNS", "packed", "read_once", "recorded", "score_source"]
+__all__ = ["RUNS", "packed", "random_circuits", "read_once", "recorded", "score_source"]
 
 SNAPSHOTS = 512  # kept as they were read
 RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
@@ -60,7 +60,13 @@ CURVES = (
     ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
     ("{judged_by}", "{judged_by}", "grade", "main", "the task's own grade on {examples}"),
     ("other_accuracy", "mean", "others", "main", "other tasks that the untuned model could do"),
-    ("perplexity", "on English text", "perplexity", "main", "on held-out text, at each snapshot"),
+    (
+        "perplexity",
+        "on English text",
+        "perplexity",
+        "main",
+        "on the English text that ships with ctviz, at each snapshot",
+    ),
     ("outside_moved", "parts", "drift", "main", DRIFT),
 )
 
@@ -128,7 +134,7 @@ def _state(
         "dev": judged,
         "examples": counted(about["examples"], "dev example"),
         "judged_by": about["task"].get("judged_by", "accuracy"),
-        "random": _randomly(config),
+        "random": random_circuits(config),
     }
     last = snapshots[-1].step if snapshots else -1
     curves = _curves(run.metrics(), last, words, _made_by(run.id, config))
@@ -184,8 +190,8 @@ def _agreement(about: Mapping[str, Any]) -> str:
     )
 
 
-def _randomly(config: TuneConfig) -> str:
-    """The random circuits of a snapshot."""
+def random_circuits(config: TuneConfig) -> str:
+    """The random circuits beside the circuit of a snapshot, in words."""
     return f"{config.draws} {RANDOM_NAMES[config.random][config.draws == 1]}"
 
 
@@ -226,12 +232,13 @@ def _timeline(now: _State) -> Timeline:
         split=_split(snapshots, graph, config.tau),
         quality=_quality(snapshots),
         ablation=config.ablation,
+        tau=config.tau,
         groups=now.groups,
         provenance={
             "scores": f"{source}; {made}{_agreement(about)}",
             "redundancy": f"from the scores and the circuit of this step, {scored}; {made}",
             "quality": f"measured by running the circuit alone on {judged}; {made}",
-            "random": _randomly(config),
+            "random": random_circuits(config),
             "probes": f"one prompt, run at every snapshot; {made}",
         },
     )
