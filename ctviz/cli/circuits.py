@@ -25,6 +25,7 @@ from ctviz.cli.question import (
     asked_method,
     asked_question,
     circuit_lines,
+    few_line,
     in_sample_line,
     load_model,
     metric_line,
@@ -203,9 +204,11 @@ def _origin(result: dict[str, Any]) -> list[str]:
         return ["found on: the file does not say, so these may be the very pairs"]
     n, split = about.get("scored_examples"), about.get("scored_split")
     pairs = f"{n} {split} pairs of {about.get('task')}" if n else f"{about.get('task')}"
-    at = f", at step {about['step']} of run {about['run']}" if "step" in about else ""
+    model = str(about.get("model"))
+    if about.get("step"):
+        model += f" tuned to step {about['step']} of run {about.get('run')}"
     by = f", by {about['method']}" if about.get("method") else ""
-    lines = [f"found on {pairs}, {about.get('model')}{at}{by}"]
+    lines = [f"found on {pairs}, {model}{by}"]
     if result["other_model"]:
         lines.append(
             f"  its weights were {about.get('revision')}, and these are {result['revision']}: "
@@ -246,6 +249,7 @@ def curve_command(options: argparse.Namespace) -> int:
         f"  {row['examples']} {row['split']} pairs, scores from {row['found_on']} pairs"
         for row in result["areas"]
     ]
+    lines += few_line(min(row["examples"] for row in result["areas"]))
     if any(row["in_sample"] for row in result["areas"]):
         lines.append("in sample: scores come from these very pairs, so others may say less")
     lines.append(
@@ -283,6 +287,7 @@ def audit_command(options: argparse.Namespace) -> int:
         f"{metric_line(result)}, on {counted(result['examples'], split + ' pair')}",
         f"claimed on {counted(result['scored_examples'], scored + ' pair')}, by {result['method']}",
         *in_sample_line(result),
+        *few_line(result["examples"]),
         *agreement_line(result),
         "share of the behaviour that is lost (0: none, 1: all of it) by corrupting",
     ]

@@ -55,10 +55,10 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         LessonStep(
             text=(
                 "*Would other edges do as well?* That is why the curve of faithfulness has a "
-                f"dashed line. It is the faithfulness of {facts.randomly}: "
+                f"dashed line. It is the faithfulness of [[random circuits|{facts.randomly}]]: "
                 f"{ratio(facts.metric('random_faithfulness', start))} at this step. The chip "
                 "above the graph puts the comparison into words, at steps where there is one to "
-                "make. ([[Random circuits]] of any edges often lead nowhere.)"
+                "make."
             ),
             view=View(step=start),
             until=Question(
