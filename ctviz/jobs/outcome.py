@@ -17,6 +17,7 @@ from ctviz.jobs.question import METRIC_WORDS
 from ctviz.models.loading import Loaded, load
 from ctviz.runs import Run
 from ctviz.runs.config import TuneConfig
+from ctviz.runs.measured import measured_on
 from ctviz.tasks import find_task
 from ctviz.tuning.loop import Tuning
 from ctviz.tuning.lora import is_adapter, merged, plain_name
@@ -92,6 +93,7 @@ def outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dic
         "judged_by": task.judged_by.name,
         "before": run.about["before"],
         "after": run.about["after"],
+        "metric_on": measured_on(run.about, config)[1],
         "metric_before": float(first["metric"]),
         "metric_after": float(last["metric"]),
         "dev_before": float(first[task.judged_by.name]),

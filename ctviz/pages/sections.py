@@ -26,6 +26,7 @@ from ctviz.pages.prompts import plain
 from ctviz.pages.questions import model_at_step, off_prompt_at, off_task_at
 from ctviz.runs import Run
 from ctviz.runs.snapshot import ProbeReading, Snapshot
+from ctviz.tasks.files.rows import counted
 from ctviz.views import inspection as views
 from ctviz.views.recorded import score_source
 
@@ -342,8 +343,9 @@ def _show_prompt(found: OnPrompt, shown: InspectedNode, compared: str) -> None:
 
 def _show_task(found: OnTask, shown: InspectedNode) -> None:
     error = "" if np.isnan(found.error) else f" ± {found.error:.2f}"
+    what = shown.run.about.get("pairs", {}).get("what", "pair")
     _before_after(
-        f"The task's metric, {found.examples} dev examples",
+        f"The task's metric, {counted(found.examples, f'dev {what}')}",
         found,
         error,
         help=f"{shown.source} Means over examples; ± is the standard error of the mean change.",

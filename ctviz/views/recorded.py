@@ -28,12 +28,20 @@ from ctviz.runs import Run
 from ctviz.runs.config import METHOD_NAMES, TuneConfig
 from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
+from ctviz.runs.measured import measured_on
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks.files.rows import counted
 from ctviz.views.packing import pack
 from ctviz.views.timeline import Curve, Probe, Timeline
 
-__all__ = ["RUNS", "packed", "random_circuits", "read_once", "recorded", "score_source"]
+__all__ = [
+    "RUNS",
+    "packed",
+    "random_circuits",
+    "read_once",
+    "recorded",
+    "score_source",
+]
 
 SNAPSHOTS = 512  # kept as they were read
 RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
@@ -128,7 +136,7 @@ def _state(
 ) -> _State:
     config, about = run.config, run.about
     snapshots = tuple(run.snapshots(damaged=damaged, read=read_once))
-    _, judged = _pairs(about, config)
+    _, judged = measured_on(about, config)
     words = {
         "metric": about["task"]["metric"],
         "dev": judged,
@@ -155,26 +163,11 @@ def _state(
     )
 
 
-def _pairs(about: Mapping[str, Any], config: TuneConfig) -> tuple[str, str]:
-    """On what edges were scored and circuits judged; runs of before this was kept counted the dev
-    examples, with or without a pair. Where a task has no pairs, it is prompts and their targets.
-    """
-    if "pairs" not in about:
-        both = counted(about["examples"], "dev example")
-        return both, both
-    pairs = about["pairs"]
-    what = pairs.get("what", "pair")
-    return (
-        counted(pairs["scored"], f"{config.scored_on} {what}"),
-        counted(pairs["judged"], f"dev {what}"),
-    )
-
-
 def score_source(about: Mapping[str, Any], config: TuneConfig) -> str:
     """What a run's edges were scored by, and on what; ``about`` is its ``run.json``."""
     integrated = about.get("attribution", {}).get("method") == "eap-ig"
     more = " with integrated gradients" if integrated else ""
-    scored, _ = _pairs(about, config)
+    scored, _ = measured_on(about, config)
     return f"edge attribution patching{more} on {scored}, {config.ablation} ablation"
 
 
@@ -202,7 +195,7 @@ def _made_by(run: str, config: TuneConfig) -> str:
 @lru_cache(maxsize=RUNS)
 def _timeline(now: _State) -> Timeline:
     snapshots, graph, config, about = now.snapshots, now.graph, now.config, now.about
-    count, (scored, judged) = len(snapshots), _pairs(about, config)
+    count, (scored, judged) = len(snapshots), measured_on(about, config)
     source = score_source(about, config)
     tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, len(graph.nodes))
     made = _made_by(now.run, config)

@@ -20,6 +20,8 @@ from ctviz.models.loading import load
 from ctviz.runs import Run, open_run
 from ctviz.runs.config import TuneConfig
 from ctviz.tuning.retention import Retention
+from ctviz.views.compare import examples_of, table
+from ctviz.views.compare_figures import draw_start
 from ctviz.views.compared import caveats, read_side
 from ctviz.views.recorded import packed, recorded, score_source
 from ctviz.views.view import View
@@ -77,6 +79,20 @@ class TestComparedRuns:
             assert way in said
         side = read_side(old, "A · x")
         assert "scored in different ways" not in " ".join(caveats([side, side]))
+
+
+def test_a_metric_counts_pairs_and_a_grade_examples(tmp_path):
+    """Some examples of a file may have no pair."""
+    run = write(tmp_path / "r")
+    content = json.loads((run.folder / "run.json").read_text())
+    content["pairs"] = {"scored": 5, "judged": 2, "what": "pair"}
+    (run.folder / "run.json").write_text(json.dumps(content))
+    side = read_side(Run(run.folder), "A · x")
+    found = table([side])
+    assert examples_of(found, "dev_pairs") == "2 dev pairs"
+    assert side.graded == "accuracy (3 dev)"
+    hover = " ".join(draw_start([side]).data[0].hovertext)
+    assert "edges scored on 5 train pairs, metric and faithfulness on 2 dev pairs" in hover
 
 
 class TestOlderRuns:
