@@ -53,6 +53,7 @@ bench: $(VENV)/.installed
 	  $(BIN)/ctviz bench attribution --shape $$shape --method eap-ig || exit 1; done
 	$(BIN)/ctviz bench scaling
 	for shape in tiny smollm2-135m; do $(BIN)/ctviz bench tuning --shape $$shape || exit 1; done
+	for shape in tiny smollm2-135m; do $(BIN)/ctviz bench run --shape $$shape || exit 1; done
 	$(BIN)/ctviz bench app
 	$(BIN)/ctviz bench player
 

@@ -21,7 +21,7 @@ from ctviz.tasks.batch import Batch
 __all__ = ["AGREES", "Agreement", "Trial", "try_methods"]
 
 NODES = 20  # that are patched exactly
-PAIRS = 16  # on which they are
+PAIRS = 8  # on which they are
 AGREES = 0.9  # a correlation with exact patching from which on eap is good enough
 
 

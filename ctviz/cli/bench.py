@@ -17,11 +17,11 @@ def add_commands(commands: Commands) -> None:
         "Measure this machine; results are ratios where they can be.",
     )
     bench.add_argument(
-        "what", choices=("attribution", "scaling", "tuning", "tasks", "app", "player")
+        "what", choices=("attribution", "scaling", "tuning", "run", "tasks", "app", "player")
     )
     bench.add_argument(
         "--shape",
-        help="tiny, smollm2-135m or gpt2-small (gpt2-small; tuning: smollm2-135m)",
+        help="tiny, smollm2-135m or gpt2-small (gpt2-small; tuning and run: smollm2-135m)",
     )
     bench.add_argument("--batch", type=int, default=16, help="prompts (16)")
     bench.add_argument("--tokens", type=int, default=16, help="tokens a prompt (16)")
@@ -46,12 +46,15 @@ def bench_command(options: argparse.Namespace) -> int:
     else:
         quiet_libraries()
         from ctviz.bench.attribution import bench_attribution
+        from ctviz.bench.run import bench_run
         from ctviz.bench.scaling import bench_scaling
         from ctviz.bench.tuning import bench_tuning
 
         shared = {"batch": options.batch, "tokens": options.tokens, "method": options.method}
         if options.what == "tuning":
             result = bench_tuning(options.shape or "smollm2-135m", device=options.device)
+        elif options.what == "run":
+            result = bench_run(options.shape or "smollm2-135m", device=options.device)
         elif options.what == "scaling":
             result = bench_scaling(**shared, device=options.device)
         else:

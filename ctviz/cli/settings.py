@@ -59,6 +59,7 @@ def add_settings(made: argparse.ArgumentParser) -> None:
     add("max_norm", "gradients are scaled down to this norm; 0: never", float)
     add("precision", "of the training step's matrix products; weights stay in float32")
     add("examples", "pairs that score the edges of a snapshot, and dev examples that judge it")
+    add("evaluate", "what snapshots measure beside scores and metric")
     add("snapshot_every", "steps between snapshots; 0: about 20 a run")
     add_device(made, default=UNASKED)
     made.add_argument(

@@ -24,9 +24,10 @@ COLUMNS = {
     "metrics": {
         "step": "training step; 0 is the untuned model",
         "metric": "mean of the task's metric over the dev pairs, higher is better",
-        "metric_corrupt": "the same with everything corrupted",
-        "faithfulness": "(m(circuit) - m(empty)) / (m(full) - m(empty))",
-        "faithfulness_error": "its standard error over the dev pairs",
+        "metric_corrupt": "the same with everything corrupted, over the pairs that judge the "
+        "circuit (pairs.judged)",
+        "faithfulness": "(m(circuit) - m(empty)) / (m(full) - m(empty)), over these pairs",
+        "faithfulness_error": "its standard error over these pairs",
         "random_faithfulness": "faithfulness of random circuits, mean over draws; their kind and "
         "number are random and draws in config",
         "random_low": "the lowest of them",

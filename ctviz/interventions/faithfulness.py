@@ -12,8 +12,9 @@ empty circuit under counterfactual ablation is the corrupt run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,8 +36,10 @@ from ctviz.tasks.batch import Batch
 __all__ = [
     "Evaluation",
     "Faithfulness",
+    "Part",
     "PatchedRun",
     "Share",
+    "corrupted",
     "metric_of_circuit",
     "metric_of_model",
 ]
@@ -115,26 +118,49 @@ def metric_of_circuit(
     *,
     ablation: Ablation = "counterfactual",
     metric: Metric = "logit_difference",
-    means: Writes | None = None,
+    parts: Sequence[Part] | None = None,
 ) -> np.ndarray:
     """Metric with every edge outside the circuit corrupted: float [example].
 
-    See `ctviz.interventions.ablation` for what corrupting means; ``means`` are those of
-    `source_means`, if they are at hand. Raises UndefinedMetric, naming the example, if one is not
-    finite.
+    See `ctviz.interventions.ablation` for what corrupting means; ``parts`` are those of `corrupted`
+    if they are at hand. Raises UndefinedMetric, naming the example, if one is not finite.
     """
-    check_batch(anatomy, batch, metric)
-    size = _examples_at_a_time(anatomy, batch)
-    if ablation == "mean" and means is None:
-        means = source_means(anatomy, batch, size)
     values = []
-    for part in batch.split(size):
-        run = PatchedRun(anatomy, part, circuit, corrupt_writes(anatomy, part, ablation, means))
-        metric_of = BatchMetric(anatomy, part, metric)
+    for part, corrupt, metric_of in parts or corrupted(anatomy, batch, ablation, metric):
+        run = PatchedRun(anatomy, part, circuit, corrupt)
         with hooked(before=run.before, after=run.after):
             values.append(metric_of(anatomy.hidden(part.clean, part.first)))
-        check_metric(values[-1], size * (len(values) - 1))
+        check_metric(values[-1], sum(map(len, values[:-1])))
     return torch.cat(values).cpu().double().numpy()
+
+
+@torch.no_grad()
+def corrupted(
+    anatomy: Anatomy,
+    batch: Batch,
+    ablation: Ablation = "counterfactual",
+    metric: Metric = "logit_difference",
+) -> Iterator[Part]:
+    """A batch in parts that can be patched at once, with what is the same for every circuit."""
+    check_batch(anatomy, batch, metric)
+    size = _examples_at_a_time(anatomy, batch)
+    means = source_means(anatomy, batch, size) if ablation == "mean" else None
+    for part in batch.split(size):
+        yield Part(
+            part,
+            corrupt_writes(anatomy, part, ablation, means),
+            BatchMetric(anatomy, part, metric),
+        )
+
+
+class Part(NamedTuple):
+    """Examples that are patched at once: what sources write when corrupted, None being zero, and
+    the metric of a run.
+    """
+
+    batch: Batch
+    corrupt: Writes | None
+    metric_of: BatchMetric
 
 
 class Evaluation:
@@ -156,8 +182,9 @@ class Evaluation:
         check_batch(anatomy, batch, metric)
         self.anatomy, self.batch = anatomy, batch
         self.graph, self.ablation, self.metric = anatomy.graph, ablation, metric
-        size = _examples_at_a_time(anatomy, batch)
-        self._means = source_means(anatomy, batch, size) if ablation == "mean" else None
+        self._parts: list[Part] | None = None
+        if _writes_of(anatomy, batch) <= PATCHED_RUN:  # else it is computed again for each circuit
+            self._parts = list(corrupted(anatomy, batch, ablation, metric))
         self.full = metric_of_model(anatomy, batch, metric=metric)
         if ablation == "counterfactual" and metric != "kl":  # that is the corrupt run itself
             self.empty = metric_of_model(anatomy, batch, metric=metric, corrupt=True)
@@ -181,7 +208,7 @@ class Evaluation:
             circuit,
             ablation=self.ablation,
             metric=self.metric,
-            means=self._means,
+            parts=self._parts,
         )
 
     def share(self, values: np.ndarray) -> Share:
@@ -257,6 +284,13 @@ def _examples_at_a_time(anatomy: Anatomy, batch: Batch) -> int:
     """How many examples are patched at a time: what all sources write for them is kept."""
     example = len(anatomy.graph.sources) * batch.clean.shape[1] * anatomy.d_model * 4
     return examples_at_a_time(example, room=PATCHED_RUN, most=len(batch))
+
+
+def _writes_of(anatomy: Anatomy, batch: Batch) -> int:
+    """Bytes of what a run of the batch writes, before heads are told apart."""
+    layers = anatomy.graph.n_layers
+    heads = anatomy.graph.n_heads * anatomy.d_head
+    return 4 * batch.clean.numel() * (anatomy.d_model * (1 + layers) + heads * layers)
 
 
 class PatchedRun:

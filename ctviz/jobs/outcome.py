@@ -50,7 +50,8 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
         "examples": len(data.dev),
         "pairs": {
             "scored": len(data.score_pairs),
-            "judged": len(data.dev_pairs),
+            "judged": len(data.judged_pairs),
+            "dev": len(data.dev_pairs),
             "what": "pair" if paired else "prompt",
             "prompts": list(data.scored),
         },
@@ -93,7 +94,7 @@ def outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dic
         "judged_by": task.judged_by.name,
         "before": run.about["before"],
         "after": run.about["after"],
-        "metric_on": measured_on(run.about, config)[1],
+        "metric_on": measured_on(run.about, config).metric,
         "metric_before": float(first["metric"]),
         "metric_after": float(last["metric"]),
         "dev_before": float(first[task.judged_by.name]),

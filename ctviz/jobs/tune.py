@@ -168,6 +168,8 @@ class _Job:
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
         for note in loaded.notes:
             self.writer.notice(note)
+        told = f"reading {config.task}, and trying how edges are best scored"
+        self.writer.status("starting", message=told)
         others = self.baseline.others if self.baseline else None
         attribution = self.writer.attribution if self.checkpoint else None
         if self.baseline:
@@ -244,6 +246,8 @@ class _Job:
         if step == 0 and self.config.discovers and (doubt := _no_better(metrics, self.config)):
             self.writer.notice(doubt)
         if self.grades is None:  # nothing has moved yet; a page has something to show by now
+            told = "measuring the untuned model"
+            self.writer.status("running", step=self.step, message=told)
             self.grades = tuning.test_grades()
             self._describe(tuning, before=self.grades)
         now = time.perf_counter()

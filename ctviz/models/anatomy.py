@@ -235,7 +235,11 @@ class Anatomy:
         [batch, position, d_model], int [batch, n] -> [batch, n, vocabulary]
         """
         rows = torch.arange(hidden.shape[0], device=hidden.device)[:, None]
-        logits = cast(Tensor, self.unembedding(hidden[rows, positions]))
+        return self.unembedded(hidden[rows, positions])
+
+    def unembedded(self, hidden: Tensor) -> Tensor:
+        """Next-token logits: [..., d_model] -> [..., vocabulary]."""
+        logits = cast(Tensor, self.unembedding(hidden))
         cap = self.table.softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import psutil
 import torch
 
 from ctviz.errors import CtvizError
+from ctviz.models.limits import available_memory
 
 __all__ = [
     "PATCHED_RUN",
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device (of the machine, for CPU and MPS)."""
+    """Bytes that are free on a device: of the memory of this process, for CPU and MPS."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return int(psutil.virtual_memory().available)
+    return available_memory()
 
 
 def workspace(device: torch.device) -> int:

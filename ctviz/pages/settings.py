@@ -26,7 +26,12 @@ CHOSEN = (
     "A few nodes of the untuned model are patched exactly. EAP is taken where it agrees with that, "
     "else EAP-IG, which costs five times as much"
 )
+MEASURED = (
+    "Quick: the circuit's faithfulness on a few pairs, and the distance from the untuned model. "
+    "Full: on all of them, and perplexity and other tasks. Before and after tuning all is measured"
+)
 TEXTS = {
+    "evaluate": {"none": "metric only", "quick": "quick", "full": "full"},
     "attribution": {"auto": "what a check chooses", "eap": "EAP", "eap-ig": "EAP-IG"},
     "select": {"top": "largest |score|", "threshold": "|score| above"},
     "edges_course": {"constant": "stays", "linear": "linear", "cosine": "cosine"},
@@ -115,6 +120,7 @@ def ask_settings(model: str, method: Method, *, paired: bool) -> dict[str, Any]:
     _training(form, method)
     form.heading("Recording")
     form.number("examples", "Examples to measure on", 2, 4096)
+    form.choice("evaluate", "Measure at snapshots", help_text=MEASURED)
     form.number("snapshot_every", "Steps per snapshot", 0, 100_000, "0: about 20 a run")
     form.number("seed", "Seed", 0, 2**31 - 1)
     return form.values

@@ -21,6 +21,7 @@ __all__ = [
     "METHOD_NAMES",
     "OTHER_TASKS",
     "PAPER",
+    "QUICK_PAIRS",
     "Method",
     "TuneConfig",
 ]
@@ -39,6 +40,7 @@ Choice = Literal["top", "threshold"]
 Course = Literal["constant", "linear", "cosine"]
 Objective = Literal["target", "text", "weighted"]
 Attributing = Literal["auto", "eap", "eap-ig"]
+Evaluating = Literal["none", "quick", "full"]
 Precision = Literal["float32", "bfloat16"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -53,6 +55,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "random": RANDOM_KINDS,
     "scored_on": SPLITS,
     "attribution": get_args(Attributing),
+    "evaluate": get_args(Evaluating),
 }
 OTHER_TASKS = ("sva", "ioi", "pronoun", "greater-than", "capital-country", "induction")
 
@@ -92,6 +95,11 @@ class TuneConfig:
     beside the circuit of a snapshot, of a kind (``random``, see
     `ctviz.circuits.random_circuits`). ``tau``: the share of a node's mass that it needs, see
     `ctviz.circuits.redundancy`. ``momentum`` is SGD's.
+
+    **Evaluation.** ``evaluate`` says what a snapshot measures beside the scores, the metric and the
+    task's grade: ``none`` nothing; ``quick`` the circuit's faithfulness on the first `QUICK_PAIRS`
+    dev pairs and the KL from the untuned model; ``full`` faithfulness on all dev pairs, and
+    perplexity and other tasks too. Before and after tuning all is measured in any case.
 
     **Retention** (see `ctviz.tuning.retention`): neutral prompts (``retention_prompts``), general
     English in windows of ``retention_window`` tokens, and ``other_tasks``. Snapshots measure it on
@@ -136,6 +144,7 @@ class TuneConfig:
     random: RandomKind = "connected"
     scored_on: Split = "train"
     attribution: Attributing = "auto"
+    evaluate: Evaluating = "quick"
     tau: float = 0.9
     momentum: float = 0.9
     retention_prompts: int = 24
@@ -288,8 +297,11 @@ FORMER: dict[str, Any] = {
     "random": "uniform",
     "scored_on": "dev",
     "attribution": "eap",
+    "evaluate": "full",
 }
 """What runs were made with before these were settings, where that is not the default of today."""
+
+QUICK_PAIRS = 8  # pairs on which a quick evaluation runs a circuit alone
 
 PAPER: dict[str, Any] = {
     "edges": 500,

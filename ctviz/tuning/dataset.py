@@ -10,7 +10,7 @@ import torch
 from ctviz.circuits.choices import Metric
 from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
-from ctviz.runs.config import TuneConfig
+from ctviz.runs.config import QUICK_PAIRS, TuneConfig
 from ctviz.tasks import Example, Pair, Task, find_task
 from ctviz.tasks.batch import Batch, encode
 from ctviz.tasks.fitting import fitting_examples
@@ -23,13 +23,13 @@ __all__ = ["Dataset", "make_dataset"]
 class Dataset:
     """Train texts with the pairs that circuits are discovered on; dev examples with theirs.
 
-    ``score_pairs`` score the edges at snapshots (``scored`` are their fingerprints) and
-    ``dev_pairs`` judge the circuit that comes of them. ``pair_row``: for each train example its row
-    in ``train_pairs``, -1 if it has no pair. ``metric`` is the logit difference, or log_probability
-    where the task has no pairs: then a pair is prompt and target, and corrupting is mean or zero
-    ablation. ``same``: whether every train text is a pair's clean prompt and then its answer, one
-    token, so that one run of the model does for both. ``left_out`` says why examples of the task
-    were not taken.
+    ``score_pairs`` score the edges at snapshots (``scored`` are their fingerprints); ``dev_pairs``
+    judge the model, and those of ``judged_pairs`` the circuit that comes of the scores.
+    ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
+    ``metric`` is the logit difference, or log_probability where the task has no pairs: then a pair
+    is prompt and target, and corrupting is mean or zero ablation. ``same``: whether every train
+    text is a pair's clean prompt and then its answer, one token, so that one run of the model does
+    for both. ``left_out`` says why examples of the task were not taken.
     """
 
     task: Task
@@ -41,6 +41,7 @@ class Dataset:
     scored: tuple[str, ...]
     dev: tuple[Example, ...]
     dev_pairs: Batch
+    judged_pairs: Batch
     probe_pairs: tuple[Pair, ...]
     left_out: tuple[str, ...]
     same: bool
@@ -79,6 +80,7 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     train_pairs = encode(pairs, tokenizer, metric=metric, vocabulary=vocabulary)
     score_batch = encode(score_pairs, tokenizer, metric=metric, vocabulary=vocabulary)
     dev_batch = encode(dev_pairs, tokenizer, metric=metric, vocabulary=vocabulary)
+    judged = dev_batch[:QUICK_PAIRS] if config.evaluate == "quick" else dev_batch
     return Dataset(
         task=task,
         metric=metric,
@@ -89,6 +91,7 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         scored=tuple(pair.fingerprint for pair in score_pairs),
         dev=tuple(dev),
         dev_pairs=dev_batch.to(device),
+        judged_pairs=judged.to(device),
         probe_pairs=_two_kinds(dev_pairs) if paired else (),
         left_out=tuple(left_out),
         same=_same(texts, train_pairs),

@@ -86,7 +86,6 @@ class Tuning:
         self.anatomy = anatomy = loaded.anatomy
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.dataset = make_dataset(loaded, config)
-        # of the model as it is now, untuned
         self.retention = Retention(loaded, self.dataset.task, config, others=others)
         self.attribution = dict(attribution or self._try_methods())
         for parameter in anatomy.model.parameters():
@@ -126,6 +125,7 @@ class Tuning:
         config = self.config
         if self.step == 0 and not self.begun:
             yield from self._with_notices(self.snapshot(0, None))
+        self.retention.prepare()  # whoever took the first snapshot may have done so
         meter = None if config.method == "full" else MotionMeter(self.anatomy, self.method.units)
         for step in range(self.step + 1, config.steps + 1):
             started = time.perf_counter()
@@ -291,6 +291,7 @@ class Tuning:
 
         Raises DamagedRun, before anything has changed, if the state is one of another model.
         """
+        self.retention.prepare()
         parameters = dict(self.anatomy.model.named_parameters())
         for name, parameter in parameters.items():
             if name not in state.model or state.model[name].shape != parameter.shape:

@@ -77,16 +77,20 @@ def _metrics(
     circuit: Circuit,
     step: int,
 ) -> dict[str, float]:
-    """Metric, grade, retention, and how much of the behaviour the circuit carries."""
+    """Metric and grade, and by the config's ``evaluate`` retention and how much of the behaviour
+    the circuit carries.
+    """
     each = metric_of_model(loaded.anatomy, dataset.dev_pairs, metric=dataset.metric)
     metrics = {
         "metric": float(each.mean()),
         **grade(loaded, dataset.task, dataset.dev),
-        **retention.measure(),
     }
+    if config.evaluate == "none":
+        return metrics
+    metrics |= retention.measure() if config.evaluate == "full" else retention.quick()
     try:
         evaluation = Evaluation(
-            loaded.anatomy, dataset.dev_pairs, ablation=config.ablation, metric=dataset.metric
+            loaded.anatomy, dataset.judged_pairs, ablation=config.ablation, metric=dataset.metric
         )
         found = evaluation.compare(
             circuit, seed=config.seed, draws=config.draws, kind=config.random, step=step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,10 +23,21 @@ from ctviz.tasks.tokens import Tokens, text_problem
 __all__ = ["Retention"]
 
 LARGEST = 700.0  # nats: more is no number
+AT_ONCE = 512  # tokens in one run of the model
+
+
+class _Rows(NamedTuple):
+    """Texts of token ids, int64 [text, position], and where they have a token, bool."""
+
+    ids: Tensor
+    real: Tensor
 
 
 class Retention:
     """Remembers what the untuned model does, and measures what is left of it.
+
+    The model is asked when something is measured first, or by `prepare`: it has to be the untuned
+    one then.
 
     ``perplexity``: of the general English that ships with ctviz, exp of the mean cross-entropy of
     its tokens, in windows; absent if the untuned model knows that no better than by guessing among
@@ -47,18 +59,31 @@ class Retention:
     ) -> None:
         self._loaded, self._config = loaded, config
         self._tokens = Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
-        self._prompts = [
-            torch.tensor([self._ids(text)], device=loaded.anatomy.device)
-            for text in neutral_texts(config.retention_prompts)
-        ]
-        self._untuned = [self._distribution(ids) for ids in self._prompts]
-        self._reads_english = self.perplexity(thorough=False) < loaded.anatomy.vocabulary / 2
-        asked = [key for key in config.other_tasks if key != task.key and key not in task.rivals]
-        self._others = {
+        self._prompts = self._rows([self._ids(t) for t in neutral_texts(config.retention_prompts)])
+        self._task, self._known = task, others
+
+    def prepare(self) -> None:
+        """Ask the untuned model all that will be compared with; once, and before anything moves."""
+        _ = self._untuned, self._reads_english, self._others
+
+    @cached_property
+    def _untuned(self) -> list[Tensor]:
+        return [self._distribution(rows) for rows in self._prompts]
+
+    @cached_property
+    def _reads_english(self) -> bool:
+        return self.perplexity(thorough=False) < self._loaded.anatomy.vocabulary / 2
+
+    @cached_property
+    def _others(self) -> dict[str, list[Example]]:
+        """The other tasks that are measured, with their examples."""
+        rivals = (self._task.key, *self._task.rivals)
+        asked = [key for key in self._config.other_tasks if key not in rivals]
+        return {
             key: examples
-            for key in (asked if others is None else others)
+            for key in (asked if self._known is None else self._known)
             if (examples := self._readable(key))
-            and (others is not None or self._above_chance(key, examples))
+            and (self._known is not None or self._above_chance(key, examples))
         }
 
     @property
@@ -66,11 +91,15 @@ class Retention:
         """The other tasks that are measured."""
         return tuple(self._others)
 
+    def quick(self) -> dict[str, float]:
+        """What costs least: the distance from the untuned model."""
+        return {"retention_kl": self.divergence()}
+
     def measure(self, *, thorough: bool = False) -> dict[str, float]:
         """The numbers, of the model as it is now; ``thorough``: on more text and more examples."""
         config = self._config
         n = config.retention_test_examples if thorough else config.retention_examples
-        found = {"retention_kl": self.divergence()}
+        found = self.quick()
         if self._reads_english:
             found["perplexity"] = self.perplexity(thorough)
         for task, examples in self._others.items():
@@ -84,10 +113,10 @@ class Retention:
     def divergence(self) -> float:
         """KL(untuned || model now) on neutral prompts, nats a token."""
         total = tokens = 0.0
-        for ids, before in zip(self._prompts, self._untuned, strict=True):
-            now = self._distribution(ids)
+        for rows, before in zip(self._prompts, self._untuned, strict=True):
+            now = self._distribution(rows)
             total += float((before.exp() * (before - now)).sum())
-            tokens += ids.shape[1]
+            tokens += len(before)
         return total / tokens
 
     @torch.no_grad()
@@ -95,12 +124,19 @@ class Retention:
         """Of general English."""
         anatomy, total, tokens = self._loaded.anatomy, 0.0, 0
         enough = self._config.retention_tokens
+        chosen: list[list[int]] = []
         for ids in self._windows:
-            if tokens and not thorough and tokens + ids.shape[1] > enough:
+            if chosen and not thorough and tokens + len(ids) > enough:
                 break
-            logits = anatomy.logits_at(anatomy.hidden(ids), self._places(ids))[0].float()
-            total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
-            tokens += ids.shape[1] - 1
+            chosen.append(ids)
+            tokens += len(ids) - 1
+        for rows in self._rows(chosen):
+            real = rows.real.clone()
+            real[:, -1] = False  # nothing follows the last position
+            real[:, :-1] &= rows.real[:, 1:]
+            said = anatomy.unembedded(anatomy.hidden(rows.ids)[real]).float()
+            follow = rows.ids[:, 1:][rows.real[:, 1:]]
+            total += float(torch.nn.functional.cross_entropy(said, follow, reduction="sum"))
         return math.exp(min(total / tokens, LARGEST))
 
     def _ids(self, text: str) -> list[int]:
@@ -110,12 +146,32 @@ class Retention:
             raise BadTask(f"Retention is measured on {text[:80]!r}, but {wrong}.")
         return ids
 
-    def _places(self, ids: Tensor) -> Tensor:
-        return torch.arange(ids.shape[1] - 1, device=ids.device)[None]
+    def _rows(self, texts: list[list[int]]) -> list[_Rows]:
+        """Texts of similar length together, as many as have `AT_ONCE` tokens."""
+        by_length = sorted(texts, key=len)
+        found, at = [], 0
+        while at < len(by_length):
+            # the longest of them decides how wide all are
+            n = max(
+                (
+                    n
+                    for n in range(1, len(by_length) - at + 1)
+                    if n * len(by_length[at + n - 1]) <= AT_ONCE
+                ),
+                default=1,
+            )
+            some = by_length[at : at + n]
+            width = len(some[-1])
+            ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in some])
+            real = torch.arange(width)[None] < torch.tensor([[len(text)] for text in some])
+            device = self._loaded.anatomy.device
+            found.append(_Rows(ids.to(device), real.to(device)))
+            at += n
+        return found
 
     @cached_property
-    def _windows(self) -> list[Tensor]:
-        """Passages in windows, each int64 [1, position]."""
+    def _windows(self) -> list[list[int]]:
+        """Passages in windows, as token ids."""
         anatomy = self._loaded.anatomy
         window = self._config.retention_window
         size = min(window, anatomy.context or window)
@@ -124,7 +180,7 @@ class Retention:
         for passage in text.strip().split("\n\n"):
             ids = self._ids(" ".join(passage.split()))
             windows += [ids[at : at + size] for at in range(0, len(ids), size)]
-        return [torch.tensor([w], device=anatomy.device) for w in windows if len(w) > 1]
+        return [w for w in windows if len(w) > 1]
 
     def _above_chance(self, key: str, examples: list[Example]) -> bool:
         """Whether the model does a task better than guessing would by two standard errors."""
@@ -143,7 +199,7 @@ class Retention:
         return [example for example in examples if not text_problem(example, self._tokens, longest)]
 
     @torch.no_grad()
-    def _distribution(self, ids: Tensor) -> Tensor:
+    def _distribution(self, rows: _Rows) -> Tensor:
+        """Log-probabilities of the next token after each token, [token, vocabulary]."""
         anatomy = self._loaded.anatomy
-        places_ = torch.arange(ids.shape[1], device=ids.device)[None]
-        return anatomy.logits_at(anatomy.hidden(ids), places_)[0].float().log_softmax(dim=-1)
+        return anatomy.unembedded(anatomy.hidden(rows.ids)[rows.real]).float().log_softmax(dim=-1)

@@ -216,7 +216,7 @@ def _row(side: Side) -> dict[str, Any]:
         if timeline is None
         else float(overlap(timeline.circuit[-1:], timeline.circuit[:1])[0]),
         "dev_examples": about.get("examples"),
-        "dev_pairs": about.get("pairs", {}).get("judged", about.get("examples")),
+        "dev_pairs": about.get("pairs", {}).get("dev", about.get("examples")),
         "test_examples": before.get("test_examples"),
         "run": run.id,
     }

@@ -204,12 +204,12 @@ def _laid_out(figure: go.Figure, *, height: int = 360) -> go.Figure:
 def _hover(side: Side, step: int, *lines: str) -> str:
     """What a point says of itself: the numbers, and where they come from."""
     config = side.run.config
-    scored, judged = measured_on(side.run.about, config)
+    on = measured_on(side.run.about, config)
     said = (
         f"{side.label}, step {step}",
         *lines,
         f"{METHOD_NAMES[config.method]}, seed {config.seed}",
-        f"edges scored on {scored}, metric and faithfulness on {judged}",
+        f"edges scored on {on.scored}, metric on {on.metric}, faithfulness on {on.judged}",
         f"run {side.run.id}",
     )
     return "<br>".join(_text(line) for line in said)

@@ -46,8 +46,8 @@ __all__ = [
 SNAPSHOTS = 512  # kept as they were read
 RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
 
-FAITHFUL = "share of the behaviour that the circuit alone carries, on {dev}"
-RANDOMLY = "the same share of {random}, mean, on {dev}"
+FAITHFUL = "share of the behaviour that the circuit alone carries, on {judged}"
+RANDOMLY = "the same share of {random}, mean, on {judged}"
 KL = "mean KL a token on neutral text, untuned model against this one, at each snapshot"
 DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
 
@@ -136,10 +136,11 @@ def _state(
 ) -> _State:
     config, about = run.config, run.about
     snapshots = tuple(run.snapshots(damaged=damaged, read=read_once))
-    _, judged = measured_on(about, config)
+    on = measured_on(about, config)
     words = {
         "metric": about["task"]["metric"],
-        "dev": judged,
+        "dev": on.metric,
+        "judged": on.judged,
         "examples": counted(about["examples"], "dev example"),
         "judged_by": about["task"].get("judged_by", "accuracy"),
         "random": random_circuits(config),
@@ -167,7 +168,7 @@ def score_source(about: Mapping[str, Any], config: TuneConfig) -> str:
     """What a run's edges were scored by, and on what; ``about`` is its ``run.json``."""
     integrated = about.get("attribution", {}).get("method") == "eap-ig"
     more = " with integrated gradients" if integrated else ""
-    scored, _ = measured_on(about, config)
+    scored = measured_on(about, config).scored
     return f"edge attribution patching{more} on {scored}, {config.ablation} ablation"
 
 
@@ -195,7 +196,7 @@ def _made_by(run: str, config: TuneConfig) -> str:
 @lru_cache(maxsize=RUNS)
 def _timeline(now: _State) -> Timeline:
     snapshots, graph, config, about = now.snapshots, now.graph, now.config, now.about
-    count, (scored, judged) = len(snapshots), measured_on(about, config)
+    count, on = len(snapshots), measured_on(about, config)
     source = score_source(about, config)
     tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, len(graph.nodes))
     made = _made_by(now.run, config)
@@ -229,8 +230,8 @@ def _timeline(now: _State) -> Timeline:
         groups=now.groups,
         provenance={
             "scores": f"{source}; {made}{_agreement(about)}",
-            "redundancy": f"from the scores and the circuit of this step, {scored}; {made}",
-            "quality": f"measured by running the circuit alone on {judged}; {made}",
+            "redundancy": f"from the scores and the circuit of this step, {on.scored}; {made}",
+            "quality": f"measured by running the circuit alone on {on.judged}; {made}",
             "random": random_circuits(config),
             "probes": f"one prompt, run at every snapshot; {made}",
         },

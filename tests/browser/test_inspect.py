@@ -63,6 +63,7 @@ def metric(player: Player, label: str) -> str:
 
 
 def query(player: Player) -> dict[str, str]:
+    player.page.wait_for_url("**?*")  # it is filled in once the page is there
     return dict(part.split("=") for part in player.page.url.partition("?")[2].split("&"))
 
 

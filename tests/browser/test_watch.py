@@ -184,7 +184,7 @@ def test_hovering_previews_and_leaving_undoes_it(player: Player) -> None:
     player.page.mouse.move(place["x"], place["y"])
     player.wait("hovered() === 'm3'")
     player.wait(f"drawn() < {everything}")
-    player.says("Source: step 0, from the scores and the circuit of this step, 32 dev pairs")
+    player.says("Source: step 0, from the scores and the circuit of this step, 32 dev examples")
     player.page.mouse.move(5, 5)
     player.wait(f"drawn() === {everything}")
     assert player.ask("selected()") is None
@@ -197,8 +197,8 @@ def test_the_chip_says_how_good_the_circuit_is_and_how_that_is_known(player: Pla
     assert f"carries {100 * faithful:.0f} %" in chip.inner_text()
     chip.focus()
     tip = player.page.locator(".cz-tip").inner_text()
-    assert "Random circuits of its size carry" in tip
-    assert "step 60, measured by running the circuit alone on 32 dev pairs" in tip
+    assert "0.0 %: 1 random circuit of its size, connected or not." in tip
+    assert "step 60, measured by running the circuit alone on 32 dev examples" in tip
     assert "run sample-sva-flip, circuit-tuning, seed 0" in tip
 
 
@@ -234,7 +234,9 @@ def test_every_curve_is_there_with_its_source(player: Player) -> None:
     first = player.page.evaluate(f"() => {shown}")
     assert first == ["metric", "faithfulness", "retention", "loss"]
     player.page.locator("[data-panel=metric] figcaption").hover()
-    player.says("Source: mean of logit(disagreeing verb) - logit(agreeing verb) over 32 dev pairs")
+    player.says(
+        "Source: mean of logit(disagreeing verb) - logit(agreeing verb) over 32 dev examples"
+    )
     player.page.get_by_role("button", name="more", exact=True).click()
     more = player.page.evaluate(f"() => {shown}")
     assert more == ["grade", "others", "perplexity", "drift"]

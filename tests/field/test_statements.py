@@ -85,14 +85,16 @@ def test_a_metric_counts_pairs_and_a_grade_examples(tmp_path):
     """Some examples of a file may have no pair."""
     run = write(tmp_path / "r")
     content = json.loads((run.folder / "run.json").read_text())
-    content["pairs"] = {"scored": 5, "judged": 2, "what": "pair"}
+    content["pairs"] = {"scored": 5, "judged": 1, "dev": 2, "what": "pair"}
     (run.folder / "run.json").write_text(json.dumps(content))
     side = read_side(Run(run.folder), "A · x")
     found = table([side])
     assert examples_of(found, "dev_pairs") == "2 dev pairs"
     assert side.graded == "accuracy (3 dev)"
     hover = " ".join(draw_start([side]).data[0].hovertext)
-    assert "edges scored on 5 train pairs, metric and faithfulness on 2 dev pairs" in hover
+    assert (
+        "edges scored on 5 train pairs, metric on 2 dev pairs, faithfulness on 1 dev pair" in hover
+    )
 
 
 class TestOlderRuns:

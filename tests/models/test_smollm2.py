@@ -72,6 +72,7 @@ def test_a_few_steps_move_it_towards_disagreement_and_nothing_else():
         examples=8,
         learning_rate=1e-4,
         snapshot_every=4,
+        other_tasks=("ioi",),
     )
     events = list(Tuning(load(NAME), config))
     first, last = (event for event in events if isinstance(event, Snapshot))

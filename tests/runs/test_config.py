@@ -22,6 +22,7 @@ ONCE_BUILT_IN = {
     "random": "uniform",
     "scored_on": "dev",
     "attribution": "eap",
+    "evaluate": "full",
     "tau": 0.9,
     "momentum": 0.9,
     "retention_prompts": 24,
