@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ctviz.jobs.discovery import Found, Search, find, measured, write_found, wri
 from ctviz.jobs.evaluate import evaluate as evaluate_circuit
 from ctviz.jobs.question import Question
 from ctviz.tasks import Split, find_task
+from ctviz.tasks.files.rows import counted
 from ctviz.views.timeline import Curve, Timeline
 
 __all__ = ["Discovery", "Evaluated", "discover", "evaluate"]
@@ -70,8 +72,7 @@ class Discovery(Found):
         return (
             f"<Discovery: {self.circuit.n_edges:,} of {about['n_edges']:,} edges of "
             f"{about['model']}, {about['task']}, {about['method']}; faithfulness "
-            f"{self.faithfulness:.3f} on {about['examples']} pairs (random "
-            f"{self.random_faithfulness:.3f})>"
+            f"{self.faithfulness:z.3f} on {_pairs(about)} (random {self.random_faithfulness:z.3f})>"
         )
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -121,8 +122,9 @@ class Evaluated:
         about = self.about
         return (
             f"<Evaluated: {about['n_circuit_edges']:,} of {about['n_edges']:,} edges of "
-            f"{about['model']}, {about['task']}; faithfulness {self.faithfulness:.3f} (random "
-            f"{about['random_faithfulness']:.3f}), completeness {self.completeness:.3f}>"
+            f"{about['model']}, {about['task']}; faithfulness {self.faithfulness:z.3f} on "
+            f"{_pairs(about)} (random {about['random_faithfulness']:z.3f}), completeness "
+            f"{self.completeness:z.3f}>"
         )
 
 
@@ -221,6 +223,12 @@ def evaluate(
         random=random,
     )
     return Evaluated(evaluate_circuit(loaded(model), question, circuit, minimality=minimality))
+
+
+def _pairs(about: Mapping[str, Any]) -> str:
+    """What a circuit is judged on."""
+    pairs = counted(about["examples"], f"{about['split']} pair")
+    return f"{pairs}, in sample" if about["in_sample"] else pairs
 
 
 def _origin(found: Found) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ def evaluate(
     """
     graph = loaded.anatomy.graph
     if isinstance(circuit, Path):
-        file = load_eap_json(circuit, n_kv_heads=graph.kv_heads)
+        file = load_eap_json(circuit)
+        theirs = file.circuit.graph
+        if theirs != graph and replace(graph, n_kv_heads=None) == theirs:  # slots of each head
+            file = load_eap_json(circuit, n_kv_heads=graph.kv_heads)
         name, circuit = str(circuit), file.circuit
     elif isinstance(circuit, Found):
         file = StoredCircuit(circuit.circuit, found_on=circuit.found_on)

@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
+import ctviz
 from ctviz.circuits.eap_json import load_eap_json, save_eap_json
 from ctviz.circuits.graph import Graph
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.cli import main
+from ctviz.errors import BadCircuitFile
 from ctviz.export import circuit_file
 from ctviz.jobs.discovery import Search, discover
 from ctviz.jobs.evaluate import evaluate
 from ctviz.jobs.question import Question
 from ctviz.models.loading import Loaded, load
 from ctviz.runs import Run
-from tests.field.models import tiny_copy
+from tests.field.models import llama, tiny_copy
 from tests.field.written import PAIRS, as_rows, jsonl_file
 from tests.small_runs import write
 
@@ -147,3 +149,23 @@ def test_equal_shares_of_a_group_are_called_so(tmp_path):
     scores = Scores(whole, whole.exists.astype("float32"))
     save_eap_json(tmp_path / "c.json", scores, Circuit(whole, whole.exists))
     assert "head_scores" not in json.loads((tmp_path / "c.json").read_text())
+
+
+@pytest.mark.parametrize(("layers", "heads"), [(12, 12), (4, 6), (3, 5)])
+def test_a_circuit_of_another_shape_is_called_by_its_own(tiny, tmp_path, layers, heads):
+    """Not by the key/value heads of the model in use, which the file says nothing of."""
+    graph = Graph(layers, heads)
+    scores = Scores(graph, graph.exists.astype("float32"))
+    save_eap_json(tmp_path / "c.json", scores, Circuit(graph, graph.exists))
+    with pytest.raises(BadCircuitFile, match=rf"with {layers} layers of {heads} heads, but tiny"):
+        asked(tiny, "sva", tmp_path / "c.json", examples=2)
+    grouped = load(str(llama(tmp_path / "llama")))
+    with pytest.raises(BadCircuitFile, match=rf"with {layers} layers of {heads} heads, but"):
+        asked(grouped, "sva", tmp_path / "c.json", examples=2)
+
+
+def test_one_line_is_called_in_sample_in_python_too(tmp_path):
+    name = jsonl_file(tmp_path / "one.jsonl", as_rows()[:1])
+    found = ctviz.discover("tiny", name, edges=9, draws=1, method="eap")
+    assert "on 1 dev pair, in sample (random" in repr(found)
+    assert "on 1 dev pair, in sample (random" in repr(ctviz.evaluate("tiny", name, found, draws=1))

@@ -93,6 +93,13 @@ class TestEndings:
         assert problems(name) == {4: "answer is missing"}
         assert "Of the workbook's 2 sheets the first, first, is read." in notes(name)
 
+    def test_an_empty_first_sheet_is_said_to_be_what_was_read(self, tmp_path):
+        lines = [list(ROWS[0]), *(list(row.values()) for row in ROWS)]
+        name = workbook(tmp_path / "a.xlsx", {"notes": [], "pairs": lines})
+        assert problems(name)[0] == (
+            "It holds no examples. Of the workbook's 2 sheets the first, notes, is read."
+        )
+
 
 class TestJson:
     @pytest.mark.parametrize("orient", ["columns", "index", "split", "records", "table"])

@@ -100,7 +100,8 @@ def read(content: Content, how: Reading) -> Parsed:
     problems = [Problem(row.line, row.problem) for row in content.rows if row.problem]
     names = content.columns
     if not names:
-        return Parsed((), tuple(problems) or (Problem(0, "It holds no examples."),))
+        nothing = " ".join(("It holds no examples.", *content.notes))
+        return Parsed((), tuple(problems) or (Problem(0, nothing),))
     notes = list(content.notes)
     present: dict[str, str] = {}
     kind: tuple[str, ...] = _LAYOUTS[0]
