@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 
 from ctviz import __version__
 from ctviz.api.words import AnyTask, Model, Name, as_task, loaded
-from ctviz.circuits.choices import Ablation, Attribution, Metric, RandomKind
+from ctviz.circuits.choices import Ablation, Attribution, Metric, PathEnd, RandomKind
 from ctviz.circuits.random_circuits import RANDOM_NAMES
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit
@@ -22,6 +23,7 @@ from ctviz.jobs.discovery import Found, Search, find, measured, write_found, wri
 from ctviz.jobs.evaluate import evaluate as evaluate_circuit
 from ctviz.jobs.question import Question
 from ctviz.tasks import Split, find_task
+from ctviz.tasks.files.rows import counted
 from ctviz.views.timeline import Curve, Timeline
 
 __all__ = ["Discovery", "Evaluated", "discover", "evaluate"]
@@ -39,7 +41,8 @@ class Discovery(Found):
 
     @property
     def faithfulness(self) -> float:
-        """Share of the behaviour that the circuit carries alone, over the dev pairs: 1 is all."""
+        """Share of the behaviour that the circuit carries alone, over the pairs of
+        ``about["split"]``, dev unless there are none: 1 is all."""
         return float(self.about["faithfulness"])
 
     @property
@@ -69,8 +72,7 @@ class Discovery(Found):
         return (
             f"<Discovery: {self.circuit.n_edges:,} of {about['n_edges']:,} edges of "
             f"{about['model']}, {about['task']}, {about['method']}; faithfulness "
-            f"{self.faithfulness:.3f} on {about['examples']} pairs (random "
-            f"{self.random_faithfulness:.3f})>"
+            f"{self.faithfulness:z.3f} on {_pairs(about)} (random {self.random_faithfulness:z.3f})>"
         )
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -120,8 +122,9 @@ class Evaluated:
         about = self.about
         return (
             f"<Evaluated: {about['n_circuit_edges']:,} of {about['n_edges']:,} edges of "
-            f"{about['model']}, {about['task']}; faithfulness {self.faithfulness:.3f} (random "
-            f"{about['random_faithfulness']:.3f}), completeness {self.completeness:.3f}>"
+            f"{about['model']}, {about['task']}; faithfulness {self.faithfulness:z.3f} on "
+            f"{_pairs(about)} (random {about['random_faithfulness']:z.3f}), completeness "
+            f"{self.completeness:z.3f}>"
         )
 
 
@@ -134,6 +137,7 @@ def discover(
     threshold: float = 0.0,
     prune: bool = False,
     method: Attribution | None = None,
+    end: PathEnd = "clean",
     metric: Metric = "logit_difference",
     ablation: Ablation = "counterfactual",
     examples: int = 64,
@@ -148,7 +152,9 @@ def discover(
     ``threshold``: the smallest \\|score\\|, in units of the metric (``select`` "threshold");
     ``prune`` drops edges on no path from input to logits. ``method``: "eap" estimates scores to
     first order, "eap-ig" along a path of inputs, "exact" corrupts each edge; None takes eap where
-    it agrees with exactly patching twenty nodes, else eap-ig (``about["agreement"]``).
+    it agrees with exactly patching twenty nodes, else eap-ig (``about["agreement"]``). ``end``:
+    which end of eap-ig's path is among its inputs, "clean" as in the paper or "corrupt" as in the
+    code of EAP-IG.
     ``examples``: train pairs that the edges are scored on, and as many dev pairs that the circuit
     is judged on; ``draws``: random circuits of the size to compare with, of a kind (``random``:
     "connected", "degrees" or "uniform", see `ctviz.circuits.random_circuits`).
@@ -167,6 +173,7 @@ def discover(
         threshold=threshold,
         prune=prune,
         method=method,
+        end=end,
         metric=metric,
         ablation=ablation,
         examples=examples,
@@ -218,6 +225,12 @@ def evaluate(
     return Evaluated(evaluate_circuit(loaded(model), question, circuit, minimality=minimality))
 
 
+def _pairs(about: Mapping[str, Any]) -> str:
+    """What a circuit is judged on."""
+    pairs = counted(about["examples"], f"{about['split']} pair")
+    return f"{pairs}, in sample" if about["in_sample"] else pairs
+
+
 def _origin(found: Found) -> str:
     about = found.about
     return f"{about['model']} ({about['revision']}) · {about['task']} · ctviz {__version__}"
@@ -231,6 +244,7 @@ def _still(found: Found) -> Timeline:
         "mass": mass_redundancy(found.scores, tau=about["tau"]),
     }
     error = found.scores.error
+    random = RANDOM_NAMES[about["random"]][about["draws"] == 1]
     faithful = [about["faithfulness"], about["random_faithfulness"], about["faithfulness_error"]]
     faithful += about["random_range"]
     start = np.zeros(1, dtype=int)
@@ -250,8 +264,8 @@ def _still(found: Found) -> Timeline:
         metric=about["metric"],
         state="finished",
         examples=about["examples"],
-        source=f"{about['method']} on {about['scored_examples']} train pairs, {about['ablation']} "
-        f"ablation, seed {about['seed']}",
+        source=f"{about['method']} on {about['scored_examples']} {about['scored_split']} pairs, "
+        f"{about['ablation']} ablation, seed {about['seed']}",
         graph=graph,
         n_edges=found.circuit.n_edges,
         steps=[0],
@@ -264,5 +278,6 @@ def _still(found: Found) -> Timeline:
         split={name: each.by_input()[None] for name, each in estimates.items()},
         quality=np.array([faithful], dtype=float),
         ablation=about["ablation"],
-        provenance={"random": f"{about['draws']} {RANDOM_NAMES[about['random']][0]}"},
+        tau=about["tau"],
+        provenance={"random": f"{about['draws']} {random}"},
     )

@@ -11,10 +11,11 @@ Older files have a plain ``true`` or ``false`` for each node and no ``d_model``.
 have a ``score`` and ``neurons``; only edges are read here.
 
 That format knows no shared key or value slots: it has one ``<k>`` and one ``<v>`` for each head.
-The edge into a shared slot is written once for each head of the group, each with an equal share of
-the score, so that their sum is the score. The key ``n_kv_heads`` in ``cfg``, which is ours and
-which EAP-IG carries along unread, says that they belong together again. Without it every head has
-its own.
+The edge into a shared slot is written once for each head of the group, with the score that it has
+for that head or, where this is not known, with an equal share of the score, so that their sum is
+the score; ``head_scores``, a key of ours, says which (``computed`` or ``equal shares``). The key
+``n_kv_heads`` in ``cfg``, which is ours as well and which EAP-IG carries along unread, says that
+they belong together again. Without it every head has its own.
 """
 
 from __future__ import annotations
@@ -114,6 +115,8 @@ def save_eap_json(
     }
     nodes = {n: {"in_graph": bool(x)} for n, x in zip(graph.nodes, written, strict=True)}
     content: dict[str, Any] = {"cfg": cfg, "nodes": nodes, "edges": edges}
+    if graph.kv_heads != graph.n_heads:
+        content["head_scores"] = "equal shares" if ungrouped is None else "computed"
     if found_on is not None:
         content["found_on"] = dict(found_on)
     write_bytes(path, json.dumps(content, allow_nan=False).encode())

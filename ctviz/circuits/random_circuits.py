@@ -26,6 +26,7 @@ from ctviz.circuits.selection import check_edges
 __all__ = ["RANDOM", "RANDOM_NAMES", "Seed", "connected_circuit", "random_circuit", "rewired"]
 
 Seed = int | Sequence[int]
+TRIES = 20  # to draw a connected circuit of just the size that is asked for
 EXCHANGES = 10  # tried for each edge; more change nothing that can be seen
 
 
@@ -48,6 +49,18 @@ def connected_circuit(graph: Graph, n_edges: int, *, seed: Seed) -> Circuit:
     """
     check_edges(graph, n_edges)
     rng = np.random.default_rng(seed)
+    for _ in range(TRIES):
+        mask, left = _grown(graph, n_edges, rng)
+        if not left:
+            break
+    else:
+        rest = np.flatnonzero(graph.exists & ~mask)
+        mask.ravel()[rng.choice(rest, size=left, replace=False)] = True
+    return Circuit(graph, mask)
+
+
+def _grown(graph: Graph, n_edges: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """Edges on paths from input to logits, bool [source, slot], and how many are missing yet."""
     n_sources = len(graph.sources)
     slots_of = [np.flatnonzero(graph.feeds[:, node]) for node in range(len(graph.nodes))]
     order = rng.random(graph.exists.shape)
@@ -88,10 +101,7 @@ def connected_circuit(graph: Graph, n_edges: int, *, seed: Seed) -> Circuit:
             if source:
                 reach(source)
         left -= len(edges)
-    if left:
-        rest = np.flatnonzero(graph.exists & ~mask)
-        mask.ravel()[rng.choice(rest, size=left, replace=False)] = True
-    return Circuit(graph, mask)
+    return mask, left
 
 
 def rewired(circuit: Circuit, *, seed: Seed) -> Circuit:

@@ -25,7 +25,7 @@ from ctviz.circuits.graph import Graph, kind_of, layer_of
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import OutOfRange
 
-__all__ = ["Redundancy", "check_tau", "circuit_redundancy", "mass_redundancy"]
+__all__ = ["Redundancy", "check_tau", "circuit_redundancy", "mass_name", "mass_redundancy"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +135,15 @@ def check_tau(tau: float) -> None:
     """Raises OutOfRange unless 0 < tau <= 1."""
     if not 0 < tau <= 1:
         raise OutOfRange("tau", tau, 0, 1, hint="0 itself is excluded.")
+
+
+def mass_name(tau: float) -> str:
+    """How pages and pictures call the estimator ``mass``.
+
+    >>> mass_name(0.9), mass_name(0.995)
+    ('mass 90 %', 'mass 99.5 %')
+    """
+    return f"mass {100 * tau:g} %"
 
 
 def mass_redundancy(scores: Scores, *, tau: float = 0.9) -> Redundancy:

@@ -56,7 +56,8 @@ def check_command(options: argparse.Namespace) -> int:
             "how": sorted(how),
         }
     clean = bool(options.fix) or not report.problems
-    result["untunable"], result["unusable"] = _unusable(usable) if clean else ("", "")
+    paired = any(each.example.pair for each in report.checked)
+    result["untunable"], result["unusable"] = _unusable(usable, paired) if clean else ("", "")
     result["usable"] = clean and not result["unusable"]
     answer(options, result, "\n".join(_lines(report, result)))
     return 0 if result["usable"] else 1
@@ -135,14 +136,15 @@ def _offers(report: Report) -> list[str]:
     return lines
 
 
-def _unusable(name: str) -> tuple[str, str]:
+def _unusable(name: str, paired: bool) -> tuple[str, str]:
     """Why a file without a problem can still not be tuned on, and why it cannot be used at all.
 
-    That is a split without an example.
+    That is a split without an example. Without pairs there is nothing but tuning.
     """
     task = find_task(name)
     wrong = _empty(task)
-    return wrong, _empty(task.untrained()) if wrong else ""
+    rest = task.untrained() if paired else task
+    return wrong, _empty(rest) if wrong else ""
 
 
 def _empty(task: Task) -> str:

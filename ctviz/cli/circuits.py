@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ctviz.circuits.choices import ATTRIBUTIONS, Attribution
 from ctviz.circuits.selection import SELECTIONS
@@ -24,6 +25,8 @@ from ctviz.cli.question import (
     asked_method,
     asked_question,
     circuit_lines,
+    few_line,
+    in_sample_line,
     load_model,
     metric_line,
 )
@@ -176,6 +179,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     result = evaluate(load_model(options), question, circuit, minimality=options.minimality)
     lines = [
         *circuit_lines(result),
+        *_origin(result),
         f"completeness: all other edges carry {result['completeness']:z.3f}"
         f"{give_or_take(result['completeness_error'])} (0: nothing is left out)",
     ]
@@ -191,6 +195,26 @@ def evaluate_command(options: argparse.Namespace) -> int:
             for row in result["minimality"]
         ]
     return answer(options, result, "\n".join(lines))
+
+
+def _origin(result: dict[str, Any]) -> list[str]:
+    """What a circuit was found on, as far as its file says so."""
+    about = result["found_on"]
+    if about is None:
+        return ["found on: the file does not say, so these may be the very pairs"]
+    n, split = about.get("scored_examples"), about.get("scored_split")
+    pairs = f"{n} {split} pairs of {about.get('task')}" if n else f"{about.get('task')}"
+    model = str(about.get("model"))
+    if about.get("step"):
+        model += f" tuned to step {about['step']} of run {about.get('run')}"
+    by = f", by {about['method']}" if about.get("method") else ""
+    lines = [f"found on {pairs}, {model}{by}"]
+    if result["other_model"]:
+        lines.append(
+            f"  its weights were {about.get('revision')}, and these are {result['revision']}: "
+            "another model, or a copy from elsewhere"
+        )
+    return lines
 
 
 def curve_command(options: argparse.Namespace) -> int:
@@ -225,6 +249,13 @@ def curve_command(options: argparse.Namespace) -> int:
         f"  {row['examples']} {row['split']} pairs, scores from {row['found_on']} pairs"
         for row in result["areas"]
     ]
+    lines += few_line(min(row["examples"] for row in result["areas"]))
+    if any(row["in_sample"] for row in result["areas"]):
+        lines.append("in sample: scores come from these very pairs, so others may say less")
+    lines.append(
+        f"random: mean of {counted(result['draws'], 'draw')} of any edges, pruned as all circuits "
+        "are, so that most of the small ones lead nowhere"
+    )
     if result["shared_slots"]:
         lines.append(
             f"heads share keys and values here: each of the {result['n_edges']:,} edges into a "
@@ -249,11 +280,14 @@ def audit_command(options: argparse.Namespace) -> int:
     )
     loaded = load_model(options)
     result = audit(loaded, search, estimator=options.estimator, node=options.node)
+    split, scored = result["split"], result["scored_split"]
     lines = [
         f"{result['node'] or 'all nodes'}, {result['estimator']}: {result['redundant']:,} incoming "
         f"edges redundant, {result['needed']:,} needed",
-        metric_line(result),
-        f"by {result['method']}",
+        f"{metric_line(result)}, on {counted(result['examples'], split + ' pair')}",
+        f"claimed on {counted(result['scored_examples'], scored + ' pair')}, by {result['method']}",
+        *in_sample_line(result),
+        *few_line(result["examples"]),
         *agreement_line(result),
         "share of the behaviour that is lost (0: none, 1: all of it) by corrupting",
     ]

@@ -220,6 +220,12 @@ def _contents(
                     f"{path} has no d_model, since the model's config is not on this machine; "
                     "EAP-IG's newer reader asks for it in cfg."
                 )
+            if circuit.shared:
+                notes.append(
+                    f"{path}: heads share keys or values here, and each is given an equal share of "
+                    "the score of an edge into them, which changes rankings. `ctviz discover "
+                    "--eap-json` writes the scores head by head."
+                )
         elif kind in ("csv", "parquet"):
             files = export.table_files(run, kind, damaged=damaged)  # type: ignore[arg-type]
             made += [(kind, path / name, content, None) for name, content in files.items()]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ctviz.models.loading import Loaded
 
 METHOD_HELP = "to first order, the same along a path of inputs, or by corrupting each edge"
+POOR = 0.5  # a correlation with exact patching below which scores say little
 UNSURE = 0.5  # a standard error of faithfulness from which on it is said to mean little
 
 
@@ -140,10 +141,31 @@ def agreement_line(result: dict[str, Any]) -> list[str]:
         f"{method} {'undefined' if value is None else f'{value:.2f}'}"
         for method, value in found["correlation"].items()
     ]
-    return [
+    lines = [
         f"correlation with exactly patching {found['nodes']} nodes on "
         f"{counted(found['pairs'], 'pair')}: {', '.join(each)}"
     ]
+    if (found["correlation"].get(found["method"]) or 0.0) < POOR:
+        lines.append(
+            f"  so scores by {found['method']} are a poor guide here; another method, metric or "
+            "ablation may do better"
+        )
+    return lines
+
+
+def in_sample_line(result: dict[str, Any]) -> list[str]:
+    """That something is judged on pairs on which it was found, if it is."""
+    if not result["in_sample"]:
+        return []
+    again, n = result["examples_in_sample"], result["examples"]
+    which = "these very pairs" if again in (None, n) else f"{again:,} of these {n:,} pairs too"
+    return [f"  in sample: it was found on {which}, so others may say less"]
+
+
+def few_line(n: int) -> list[str]:
+    """That a mean over ``n`` pairs says little, if it does."""
+    said = f"  from {counted(n, 'pair')}: a mean over fewer than {FEW} says little"
+    return [said] if n < FEW else []
 
 
 def circuit_lines(result: dict[str, Any]) -> list[str]:
@@ -161,14 +183,12 @@ def circuit_lines(result: dict[str, Any]) -> list[str]:
         f"faithfulness: {result['faithfulness']:z.3f}{give_or_take(error)} of the behaviour",
         f"{others}: {result['random_faithfulness']:z.3f} ({low:z.3f} to {high:z.3f})",
     ]
+    if not result["n_circuit_edges"]:
+        lines.append("  there is no edge in the circuit, so these numbers say nothing of one")
     if result["n_circuit_edges"] and result["faithfulness"] - 2 * (error or 0.0) <= high:
         lines.append("  so the circuit is no better than a random one, as far as these pairs say")
-    if result["in_sample"]:
-        lines.append(
-            f"  in sample: the circuit was found on {split} pairs too, so others may say less"
-        )
-    if n < FEW:
-        lines.append(f"  from {counted(n, 'pair')}: a mean over fewer than {FEW} says little")
+    lines += in_sample_line(result)
+    lines += few_line(n)
     if error is not None and error > UNSURE:
         lines.append("  but clean and corrupt hardly differ here, so shares of it say little")
     return lines

@@ -122,7 +122,7 @@ def _outcome_lines(result: dict[str, Any]) -> list[str]:
     judged, moved = result["judged_by"], result["max_outside_moved"]
     before, after = result["before"], result["after"]
     lines = [
-        f"metric on dev pairs: {result['metric_before']:+.3f} before, "
+        f"metric on {result['metric_on']}: {result['metric_before']:+.3f} before, "
         f"{result['metric_after']:+.3f} after {result['steps']} steps",
         f"{judged.replace('_', ' ')} on {before['test_examples']} test examples: "
         f"{before[judged]:.3f} before, {after[judged]:.3f} after",

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ctviz.circuits.graph import layer_of
+from ctviz.circuits.redundancy import mass_name
 from ctviz.export.scene import Scene
 from ctviz.export.sheet import INCHES, clean, number, panel, rgba, wrapped, write
 from ctviz.export.theme import Theme, legend_at
@@ -26,7 +27,6 @@ NAMES = {
     "loss": "Training loss",
     "retention": "Forgetting (KL from untuned)",
 }
-ESTIMATORS = {"circuit": "circuit", "mass": "mass 90 %"}
 
 
 class SidePanels:
@@ -44,7 +44,9 @@ class SidePanels:
     def _redundancy(self, figure: Figure, at: int) -> None:
         theme, view = self.theme, self.view
         words = {"qkv": "Redundancy of queries, keys, values", "steps": "Redundancy over steps"}
-        title = f"{words.get(view.heat, 'Node redundancy')} ({ESTIMATORS[view.estimator]})"
+        mass = mass_name(self.timeline.tau)
+        estimator = mass if view.estimator == "mass" else view.estimator
+        title = f"{words.get(view.heat, 'Node redundancy')} ({estimator})"
         write(figure, RIGHT, 0.853, title, 10, theme.text, room=WIDE, weight="bold")
         axes = panel(figure, (RIGHT, 0.515, WIDE, 0.322))
         if view.heat == "steps":

@@ -63,6 +63,8 @@ def origin(run: Run) -> dict[str, Any]:
             key: _short(value) if isinstance(value, str) else value for key, value in task.items()
         },
         "examples": about.get("examples"),
+        "attribution": about.get("attribution"),
+        "pairs": {k: v for k, v in about.get("pairs", {}).items() if k != "prompts"},
         "config": {
             **config,
             "model": _short(config["model"]),

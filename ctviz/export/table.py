@@ -24,14 +24,16 @@ COLUMNS = {
     "metrics": {
         "step": "training step; 0 is the untuned model",
         "metric": "mean of the task's metric over the dev pairs, higher is better",
-        "metric_corrupt": "the same with everything corrupted",
-        "faithfulness": "(m(circuit) - m(empty)) / (m(full) - m(empty))",
-        "faithfulness_error": "its standard error over the examples",
-        "random_faithfulness": "faithfulness of random circuits of the same size, mean",
+        "metric_corrupt": "the same with everything corrupted, over the pairs that judge the "
+        "circuit (pairs.judged)",
+        "faithfulness": "(m(circuit) - m(empty)) / (m(full) - m(empty)), over these pairs",
+        "faithfulness_error": "its standard error over these pairs",
+        "random_faithfulness": "faithfulness of random circuits, mean over draws; their kind and "
+        "number are random and draws in config",
         "random_low": "the lowest of them",
         "random_high": "the highest of them",
         "retention_kl": "KL from the untuned model on neutral text, nats a token",
-        "perplexity": "of general English",
+        "perplexity": "of general English; absent for a model that does not read it",
         "other_accuracy": "mean accuracy on other tasks that the untuned model could do",
         "loss": "training loss of the step",
         "outside_moved": "parts that the step did not own and that moved all the same",
@@ -46,7 +48,8 @@ COLUMNS = {
         "kind": "input, head, mlp or logits",
         "degree": "D, its incoming edges in the full graph",
         "redundancy_circuit": "(D - d) / D with d incoming edges in the circuit",
-        "redundancy_mass": "the same with the fewest edges that carry 90 % of its total |score|",
+        "redundancy_mass": "the same with the fewest edges that carry the share tau of its total "
+        "|score|; tau is in config",
         "in_circuit": "whether an edge of the circuit begins or arrives there",
     },
     "edges": {
@@ -54,9 +57,9 @@ COLUMNS = {
         "edge": "source->slot",
         "source": "the node that writes",
         "slot": "the input that reads: a node, with <q>, <k> or <v> for heads",
-        "score": "metric(clean) - metric(this edge alone corrupted), to first order; positive "
-        "supports the behaviour",
-        "error": "standard error of the score over the examples",
+        "score": "metric(clean) - metric(this edge alone corrupted), as attribution estimates it; "
+        "positive supports the behaviour",
+        "error": "standard error of the score over the pairs that it is a mean over",
         "in_circuit": "whether the edge is in the circuit at that step",
     },
     "dynamics": {

@@ -10,7 +10,7 @@ from ctviz.errors import UnknownName
 from ctviz.interventions.audit import audit as audit_claim
 from ctviz.interventions.audit import incoming_edges
 from ctviz.jobs.discovery import Search
-from ctviz.jobs.question import plain
+from ctviz.jobs.question import in_sample, plain
 from ctviz.models.loading import Loaded
 
 __all__ = ["audit"]
@@ -28,8 +28,8 @@ def audit(
     incoming_edges(loaded.anatomy.graph, node)
     if estimator not in ("circuit", "mass"):
         raise UnknownName("estimator", estimator, ("circuit", "mass"))
-    train, _ = search.pairs(loaded, search.found_on)
-    dev, _ = search.pairs(loaded, search.judged_on)
+    train, claimed = search.pairs(loaded, search.found_on)
+    dev, chosen = search.pairs(loaded, search.judged_on)
     trial, scores = search.scores(loaded, train)
     if estimator == "mass":
         redundancy = mass_redundancy(scores, tau=search.tau)
@@ -39,8 +39,12 @@ def audit(
     found = audit_claim(evaluation, redundancy, node, draws=search.draws, seed=search.seed)
     return {
         **search.about(loaded, examples=len(dev)),
+        "scored_split": search.found_on,
+        "scored_examples": len(train),
+        **in_sample(chosen, [pair.fingerprint for pair in claimed.pairs]),
         "node": node,
         "method": trial.method,
+        "end": search.end if trial.method == "eap-ig" else None,
         "agreement": trial.about(),
         "estimator": found.estimator,
         "redundant": found.redundant,

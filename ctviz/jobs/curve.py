@@ -16,7 +16,7 @@ from ctviz.extras import need
 from ctviz.files import write_bytes, write_json
 from ctviz.interventions.curve import Curve, curve_of_random, curve_of_scores
 from ctviz.jobs.curve_figure import draw_curves
-from ctviz.jobs.question import Question
+from ctviz.jobs.question import Question, in_sample
 from ctviz.models.loading import Loaded
 from ctviz.models.ungrouped import ungrouped
 from ctviz.paths import absolute
@@ -49,8 +49,8 @@ def curve(
     areas: list[dict[str, Any]] = []
     for question in questions:
         task = question.task
-        train, _ = question.pairs(loaded, question.found_on)
-        dev, _ = question.pairs(loaded, question.judged_on)
+        train, scored = question.pairs(loaded, question.found_on)
+        dev, chosen = question.pairs(loaded, question.judged_on)
         evaluation = question.evaluation(loaded, dev)
         found: list[tuple[str, dict[str, float]]] = []
         for method in methods:
@@ -76,7 +76,12 @@ def curve(
             frames.append(_rows(random[-1], task, "random", "random", draw=draw))
         cpr, cmd = (float(np.mean([getattr(each, n) for each in random])) for n in ("cpr", "cmd"))
         found.append(("random", {"cpr": cpr, "cmd": cmd}))
-        on = {"examples": len(dev), "split": question.judged_on, "found_on": question.found_on}
+        on = {
+            "examples": len(dev),
+            "split": question.judged_on,
+            "found_on": question.found_on,
+            **in_sample(chosen, [pair.fingerprint for pair in scored.pairs]),
+        }
         areas += [{"task": task, "method": m, **on, **area} for m, area in found]
         table = pd.concat(frames, ignore_index=True)  # after each task: a later one may fail
         write_bytes(folder / "curves.csv", table.to_csv(index=False).encode())
@@ -94,6 +99,8 @@ def curve(
         "ablation": ablation,
         "examples": question.examples,
         "draws": question.draws,
+        "random": "uniform",
+        "each_head": each_head,
         "seed": question.seed,
         "areas": areas,
         "figure": str(absolute(folder / "curves.svg")),

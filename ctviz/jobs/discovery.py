@@ -21,7 +21,7 @@ from ctviz.circuits.scores import Circuit, NodeScores, Scores
 from ctviz.circuits.selection import SELECTIONS, check_edges
 from ctviz.errors import CtvizError, OutOfRange, UndefinedMetric, UnknownName
 from ctviz.files import write_bytes, write_json, write_tensors
-from ctviz.jobs.question import Question, carried, plain
+from ctviz.jobs.question import Question, carried, in_sample, plain
 from ctviz.models.loading import Loaded
 from ctviz.models.ungrouped import ungrouped
 from ctviz.paths import absolute
@@ -34,6 +34,7 @@ FOUND = (  # of ``about``, what goes with a circuit's file
     "revision",
     "task",
     "method",
+    "end",
     "metric_name",
     "ablation",
     "scored_split",
@@ -90,8 +91,9 @@ class Found:
     """The scores of all edges on a task, and the circuit that was chosen from them.
 
     ``nodes``: what corrupting each node as a whole does, by the same method. ``about``: what was
-    asked and measured, in plain values; ``d_model`` is the model's. ``head_scores`` computes the
-    scores of the same model with keys and values of each head, float [source, slot of each head]
+    asked and measured, in plain values; ``d_model`` is the model's. ``prompts`` are the
+    fingerprints of the pairs that the edges were scored on. ``head_scores`` computes the scores of
+    the same model with keys and values of each head, float [source, slot of each head]
     (`ctviz.models.ungrouped`); None where each head has its own.
     """
 
@@ -100,12 +102,13 @@ class Found:
     nodes: NodeScores
     d_model: int
     about: dict[str, Any]
+    prompts: tuple[str, ...] = ()
     head_scores: Callable[[], np.ndarray] | None = field(default=None, repr=False)
 
     @property
     def found_on(self) -> dict[str, Any]:
         """The model, the task and the examples that the circuit was found on."""
-        return {name: self.about[name] for name in FOUND}
+        return {name: self.about[name] for name in FOUND} | {"prompts": list(self.prompts)}
 
     def frame(self) -> pd.DataFrame:
         """The circuit's edges, largest \\|score\\| first, with the columns of `Scores.frame`."""
@@ -151,6 +154,7 @@ def find(loaded: Loaded, search: Search) -> Found:
     about = {
         **search.about(loaded, examples=0),
         "method": trial.method,
+        "end": search.end if trial.method == "eap-ig" else None,
         "agreement": trial.about(),
         "scored_split": search.found_on,
         "scored_examples": len(batch),
@@ -167,7 +171,8 @@ def find(loaded: Loaded, search: Search) -> Found:
     }
     grouped = graph.kv_heads != graph.n_heads
     each = partial(_head_scores, loaded, search, batch, about) if grouped else None
-    return Found(scores, circuit, nodes, loaded.anatomy.d_model, about, each)
+    prompts = tuple(pair.fingerprint for pair in chosen.pairs)
+    return Found(scores, circuit, nodes, loaded.anatomy.d_model, about, prompts, each)
 
 
 def _head_scores(
@@ -204,7 +209,7 @@ def measured(found: Found, loaded: Loaded, search: Search) -> Found:
     same = search.judged_on == search.found_on
     more = {
         "examples": len(batch),
-        "in_sample": same,
+        **in_sample(chosen, found.prompts),
         "examples_dropped": about["examples_dropped"] + (0 if same else len(chosen.dropped)),
         "first_dropped": about["first_dropped"] or chosen.first_dropped,
         "seconds": round(about["seconds"] + time.perf_counter() - started, 4),

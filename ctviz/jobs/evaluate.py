@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from ctviz.circuits.eap_json import StoredCircuit, load_eap_json
 from ctviz.circuits.scores import Circuit
 from ctviz.errors import BadCircuitFile
 from ctviz.jobs.discovery import Found
-from ctviz.jobs.question import Question, carried, plain
+from ctviz.jobs.question import Question, carried, in_sample, plain
 from ctviz.models.loading import Loaded
 from ctviz.tasks import located_task
+from ctviz.tasks.batch import Fitting
 
 __all__ = ["evaluate"]
 
@@ -21,13 +23,18 @@ def evaluate(
 ) -> dict[str, Any]:
     """Faithfulness and completeness of a circuit, with minimality if asked for.
 
-    ``circuit`` may be a file in EAP-IG's JSON. The result says in ``in_sample`` whether these are
-    the very pairs on which it was found; None if nothing is known of that. Raises BadCircuitFile
-    for a file that cannot be read or is of a model of another shape.
+    ``circuit`` may be a file in EAP-IG's JSON. The result says in ``in_sample`` whether any of
+    these are pairs on which it was found, in ``examples_in_sample`` how many, and in
+    ``other_model`` whether it was found on another model or other weights; each is None if that is
+    not known. Raises BadCircuitFile for a file that cannot be read or is of a model of another
+    shape.
     """
     graph = loaded.anatomy.graph
     if isinstance(circuit, Path):
-        file = load_eap_json(circuit, n_kv_heads=graph.kv_heads)
+        file = load_eap_json(circuit)
+        theirs = file.circuit.graph
+        if theirs != graph and replace(graph, n_kv_heads=None) == theirs:  # slots of each head
+            file = load_eap_json(circuit, n_kv_heads=graph.kv_heads)
         name, circuit = str(circuit), file.circuit
     elif isinstance(circuit, Found):
         file = StoredCircuit(circuit.circuit, found_on=circuit.found_on)
@@ -39,15 +46,14 @@ def evaluate(
             f"{name} is a circuit of a model with {_shape(circuit)}, but {loaded.name} has "
             f"{_shape(Circuit(graph, graph.exists))}."
         )
-    batch, _ = question.pairs(loaded, question.judged_on)
+    batch, chosen = question.pairs(loaded, question.judged_on)
     evaluation = question.evaluation(loaded, batch)
     found = question.compared(evaluation, circuit)
     rest = evaluation.completeness(circuit)
     result: dict[str, Any] = {
         **question.about(loaded, examples=len(batch)),
         "circuit": name,
-        "found_on": None if file.found_on is None else dict(file.found_on),
-        "in_sample": _in_sample(file, question),
+        **_origin(file, question, loaded, chosen),
         "joined": file.joined,
         "n_edges": graph.n_edges,
         "n_circuit_edges": circuit.n_edges,
@@ -65,12 +71,25 @@ def evaluate(
     return result
 
 
-def _in_sample(file: StoredCircuit, question: Question) -> bool | None:
-    """Whether a circuit is tested on the split of the task on which it was found."""
-    if file.found_on is None:
-        return None
-    found = file.found_on.get("task"), file.found_on.get("scored_split")
-    return found == (located_task(question.task), question.judged_on)
+def _origin(
+    file: StoredCircuit, question: Question, loaded: Loaded, chosen: Fitting
+) -> dict[str, Any]:
+    """What a circuit was found on, and whether that is what it is tested on."""
+    about = file.found_on
+    if about is None:
+        names = ("found_on", "in_sample", "examples_in_sample", "other_model")
+        return dict.fromkeys(names)
+    prompts = about.get("prompts")
+    if isinstance(prompts, list) and prompts:
+        same = in_sample(chosen, [str(each) for each in prompts])
+    else:
+        where = about.get("task"), about.get("scored_split")
+        known = where == (located_task(question.task), question.judged_on)
+        same = {"in_sample": known, "examples_in_sample": None}
+    tuned = bool(about.get("step"))  # its weights have no revision of their own
+    other = None if tuned else about.get("revision") != loaded.revision
+    kept = {name: value for name, value in about.items() if name != "prompts"}
+    return {"found_on": kept, **same, "other_model": other}
 
 
 def _shape(circuit: Circuit) -> str:

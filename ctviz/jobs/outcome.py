@@ -13,9 +13,11 @@ import torch
 import transformers
 
 import ctviz
+from ctviz.jobs.question import METRIC_WORDS
 from ctviz.models.loading import Loaded, load
 from ctviz.runs import Run
 from ctviz.runs.config import TuneConfig
+from ctviz.runs.measured import measured_on
 from ctviz.tasks import find_task
 from ctviz.tuning.loop import Tuning
 from ctviz.tuning.lora import is_adapter, merged, plain_name
@@ -26,7 +28,8 @@ __all__ = ["about_run", "outcome", "weight_change"]
 def about_run(tuning: Tuning) -> dict[str, Any]:
     """What ``run.json`` says of the model, the task and the versions."""
     loaded = tuning.loaded
-    task = tuning.dataset.task
+    data, task = tuning.dataset, tuning.dataset.task
+    paired = data.metric == "logit_difference"
     return {
         "model": {
             "name": loaded.name,
@@ -39,18 +42,21 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
             "key": task.key,
             "name": task.name,
             "title": task.title,
-            "metric": task.metric,
+            "metric": task.metric if paired else METRIC_WORDS[data.metric],
             "judged_by": task.judged_by.name,
             "better": task.judged_by.better,
             "source": task.source.text,
         },
-        "examples": len(tuning.dataset.dev),
+        "examples": len(data.dev),
         "pairs": {
-            "scored": len(tuning.dataset.score_pairs),
-            "judged": len(tuning.dataset.judged_pairs),
+            "scored": len(data.score_pairs),
+            "judged": len(data.judged_pairs),
+            "dev": len(data.dev_pairs),
+            "what": "pair" if paired else "prompt",
+            "prompts": list(data.scored),
         },
-        "train_examples": len(tuning.dataset.train),
-        "left_out": len(tuning.dataset.left_out),
+        "train_examples": len(data.train),
+        "left_out": len(data.left_out),
         "attribution": tuning.attribution,
         "trainable": sum(unit.size for unit in tuning.method.units),
         "device": str(loaded.anatomy.device),
@@ -88,6 +94,7 @@ def outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dic
         "judged_by": task.judged_by.name,
         "before": run.about["before"],
         "after": run.about["after"],
+        "metric_on": measured_on(run.about, config).metric,
         "metric_before": float(first["metric"]),
         "metric_after": float(last["metric"]),
         "dev_before": float(first[task.judged_by.name]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from ctviz.tasks.batch import Batch, Fitting
 from ctviz.tasks.fitting import encode_task
 from ctviz.tasks.task import Split, Task
 
-__all__ = ["Question", "carried", "plain"]
+__all__ = ["METRIC_WORDS", "Question", "carried", "in_sample", "plain"]
 
 METRIC_WORDS = {
     "probability_difference": "p(right answers) - p(wrong ones)",
@@ -32,8 +33,8 @@ class Question:
 
     ``examples`` pairs of a split are drawn with ``seed``: a circuit is judged on those of
     ``split``, None being test, and found on train pairs. A small file without splits of its own is
-    halved, since nothing is trained here; where a file has no pairs of a split, those of another
-    one do, which is said. ``draws`` random circuits (or sets of
+    halved, since nothing is trained here, and test is dev; where a file has no pairs of a split,
+    those of another one do, which is said. ``draws`` random circuits (or sets of
     edges) are drawn with ``seed`` too, of a kind (``random``, see
     `ctviz.circuits.random_circuits`). Raises OutOfRange without a draw: nothing is said of a
     circuit that is not said of random ones too.
@@ -65,7 +66,10 @@ class Question:
     @property
     def judged_on(self) -> Split:
         """The split that a circuit is judged on."""
-        return self._with_examples(self.split or "test", "dev", "test", "train")
+        asked = self.split or "test"
+        if asked == "test" and self.source != find_task(self.task):  # halved: test is dev
+            asked = "dev"
+        return self._with_examples(asked, "dev", "test", "train")
 
     def _with_examples(self, *splits: Split) -> Split:
         """The first of these splits of which there is anything."""
@@ -116,6 +120,15 @@ def carried(found: Faithfulness) -> dict[str, Any]:
         "random_spread": plain(found.random_spread),
         "random_range": [found.random_low, found.random_high],
     }
+
+
+def in_sample(judged: Fitting, found_on: Collection[str]) -> dict[str, Any]:
+    """Whether a circuit is judged on pairs on which it was found, and on how many of them.
+
+    ``found_on`` are fingerprints of pairs.
+    """
+    again = sum(pair.fingerprint in found_on for pair in judged.pairs)
+    return {"in_sample": again > 0, "examples_in_sample": again}
 
 
 def plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from ctviz.errors import DamagedRun, UnknownName
 from ctviz.runs import Run
 from ctviz.runs.changes import NOISE_BAND, edge_states
 from ctviz.runs.snapshot import ProbeReading, Snapshot
+from ctviz.views.recorded import random_circuits
 
 __all__ = [
     "Facts",
@@ -48,6 +49,11 @@ class Facts:
         self.graph: Graph = graph
         self.steps = tuple(snapshot.step for snapshot in self.snapshots)
         self.first, self.last = self.steps[0], self.steps[-1]
+
+    @property
+    def randomly(self) -> str:
+        """The random circuits that the run compares with, in words."""
+        return random_circuits(self.run.config)
 
     @cached_property
     def _by_step(self) -> dict[int, Snapshot]:

@@ -55,7 +55,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         LessonStep(
             text=(
                 "*Would other edges do as well?* That is why the curve of faithfulness has a "
-                "dashed line. It is the faithfulness of [[random circuits]] of the same size: "
+                f"dashed line. It is the faithfulness of [[random circuits|{facts.randomly}]]: "
                 f"{ratio(facts.metric('random_faithfulness', start))} at this step. The chip "
                 "above the graph puts the comparison into words, at steps where there is one to "
                 "make."
@@ -123,7 +123,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "say that it is [[minimal]]: some edges may be there for nothing. And it depends "
                 "on the counterfactual: what is the same in both prompts cannot be seen.\n\n"
                 f"At the end of this run it is {span(end)}, beside "
-                f"{ratio(facts.metric('random_faithfulness', end))} for random circuits."
+                f"{ratio(facts.metric('random_faithfulness', end))} for {facts.randomly}."
             ),
             view=View(step=end),
         ),

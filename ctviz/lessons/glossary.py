@@ -130,7 +130,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         "circuit",
         "A set of edges that is said to carry a behaviour. Here: the edges of largest |score|, "
-        "as many as asked for.",
+        "as many as asked for or all above a threshold.",
         ("circuits",),
         "Wang et al. 2022, arXiv 2211.00593",
     ),
@@ -150,8 +150,8 @@ TERMS: tuple[Term, ...] = (
     Term(
         "metric",
         "What is measured of a prediction, higher is better. By default the logit difference; "
-        "also the difference of probabilities, the answer's log-probability, or -KL from the "
-        "clean run.",
+        "also the difference of probabilities (of all right answers less all wrong ones, where a "
+        "task names them), the answer's log-probability, or -KL from the clean run.",
         ("metrics",),
     ),
     Term(
@@ -182,8 +182,9 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         "EAP-IG",
-        "Attribution patching with gradients that are averaged over several inputs between the "
-        "corrupt and the clean one, for where one gradient is a poor guide.",
+        "Attribution patching with gradients that are averaged over five inputs on the way from "
+        "the corrupted to the clean one, for where one gradient is a poor guide. The clean one is "
+        "among them as in the paper, or the corrupted one as in the code of EAP-IG.",
         ("integrated gradients",),
         EAP_IG,
     ),
@@ -228,7 +229,8 @@ TERMS: tuple[Term, ...] = (
     Term(
         "random circuit",
         "As many edges as the circuit has, drawn at random: what faithfulness is to be compared "
-        "with.",
+        "with. Connected: each on a path from input to logits. By degrees: the circuit's own edges "
+        "exchanged, so that every node keeps their number. Uniform: any edges.",
         ("random circuits",),
     ),
     Term(
@@ -287,7 +289,8 @@ TERMS: tuple[Term, ...] = (
     Term(
         "node redundancy",
         "(D - d) / D of a node with D incoming edges. Estimator “circuit”: d of them lie in the "
-        "circuit. Estimator “mass 90 %”: d is the fewest that carry 90 % of its total |score|.",
+        "circuit. Estimator “mass 90 %”: d is the fewest that carry 90 % of its total |score| "
+        "(another share where tau is another).",
         ("redundancy", "redundant"),
         CIRCUIT_TUNING,
     ),
@@ -299,7 +302,8 @@ TERMS: tuple[Term, ...] = (
     Term(
         "audit",
         "The test of a claim of redundancy: corrupt exactly the edges that it calls redundant, "
-        "and look at what happens to the metric.",
+        "and look at what happens to the metric; half of them as well, drawn several times, since "
+        "effects may cancel.",
         ("audits", "audited"),
     ),
     # ------------------------------------------------------------------ tuning
@@ -363,8 +367,8 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         "retention",
-        "What tuning left of everything else: perplexity and KL divergence on general text, "
-        "accuracy on other tasks.",
+        "What tuning left of everything else: KL divergence on neutral prompts, perplexity of "
+        "general English where the model reads it, accuracy on other tasks that it could do.",
         (),
     ),
     Term(
@@ -386,7 +390,7 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         "accuracy",
-        "The share of examples on which the answer is preferred to the foil.",
+        "The share of examples on which the right choice is the likeliest of all choices.",
         (),
     ),
     # ------------------------------------------------------------------ looking inside

@@ -131,7 +131,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "what happens to the behaviour. This is an [[audit]]. Many small scores can add "
                 "up, and two edges can each be unneeded only as long as the other is there.\n\n"
                 "`ctviz audit --node m1` does it on a model at hand, beside random edges of the "
-                "same number."
+                "same number, and corrupts half of them as well, since effects may cancel."
             ),
             view=View(step=end),
         ),

@@ -96,8 +96,8 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "Does the circuit do the job alone? Feed everything outside of it the "
                 "counterfactual prompt, so that only its edges know the real sentence. Then this "
                 f"circuit keeps {percent(faithful)} of what the whole model does. "
-                f"{len(circuit)} edges drawn at random keep {percent(max(random, 0.0))}. This "
-                "is [[faithfulness]], and a later lesson is about it."
+                f"{len(circuit)} edges drawn at random keep {percent(max(random, 0.0))} "
+                f"({facts.randomly}). This is [[faithfulness]], and a later lesson is about it."
             ),
             view=View(step=start),
             until=Question(

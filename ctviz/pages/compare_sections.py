@@ -43,6 +43,7 @@ COLUMNS = {
     "grade": "grade is",
     "metric": "metric is",
     "dev_examples": "dev examples",
+    "dev_pairs": "dev pairs",
     "test_examples": "test examples",
     "run": "folder",
 }
@@ -52,14 +53,18 @@ HELPS = {
     "kl": "Nats a token from the untuned model on neutral prompts, when the run had ended.",
     "perplexity_change": "Change of the perplexity of general English, when the run had ended.",
     "others_after": "Mean accuracy on those tasks that the untuned model does above chance.",
-    "metric_after": "Task metric on dev examples at the last snapshot.",
+    "metric_after": "Task metric on dev pairs at the last snapshot (dev examples of a task without "
+    "pairs).",
     "overlap_with_start": "Overlap of the circuit at the last snapshot with that at the first.",
     "edges": "In the circuit, at the last snapshot.",
     "trained_fraction": "Share of the model's parameters that a step moved, mean over steps.",
     "seconds": "In training steps, without discovery for snapshots and without evaluation.",
 }
 SHARES = ("perplexity_change", "trained_fraction")
-WHOLE = ("edges", "trained_parameters", "steps", "seed", "dev_examples", "test_examples")
+WHOLE = (
+    *("edges", "trained_parameters", "steps", "seed"),
+    *("dev_examples", "dev_pairs", "test_examples"),
+)
 
 
 def show_changes(found: pd.DataFrame, title: str, step: int) -> None:
@@ -134,8 +139,8 @@ def show_table(sides: list[Side]) -> None:
     st.subheader("In numbers")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     titles = COLUMNS | {
-        "grade_after": f"grade ({compare.examples_of(found, 'test')})",
-        "metric_after": f"metric ({compare.examples_of(found, 'dev')})",
+        "grade_after": f"grade ({compare.examples_of(found, 'test_examples')})",
+        "metric_after": f"metric ({compare.examples_of(found, 'dev_pairs')})",
     }
     config = {}
     for name, label in titles.items():

@@ -165,6 +165,8 @@ def _circuit(run: Run, step: int, timeline: Timeline) -> None:
 
     finite = bool(np.isfinite(timeline.scores[timeline.steps.index(step)]).all())
     said = f"For EAP-IG and MIB, {timeline.graph.n_edges:,} edges"
+    if timeline.graph.kv_heads != timeline.graph.n_heads:
+        said += "; heads that share keys or values get equal shares of a score"
     _offer(
         "Circuit",
         f"{_file_name(run.id)}-step-{step}.json",

@@ -12,6 +12,7 @@ import streamlit as st
 
 from ctviz.circuits.choices import Ablation
 from ctviz.circuits.graph import Graph, kind_of
+from ctviz.circuits.redundancy import mass_name
 from ctviz.errors import CtvizError
 from ctviz.inspection.answers import (
     ModelAtStep,
@@ -25,6 +26,7 @@ from ctviz.pages.prompts import plain
 from ctviz.pages.questions import model_at_step, off_prompt_at, off_task_at
 from ctviz.runs import Run
 from ctviz.runs.snapshot import ProbeReading, Snapshot
+from ctviz.tasks.files.rows import counted
 from ctviz.views import inspection as views
 from ctviz.views.recorded import score_source
 
@@ -277,12 +279,13 @@ def _edges_section(shown: InspectedNode) -> None:
 
 
 def _redundancy_section(shown: InspectedNode) -> None:
-    examples = shown.run.about.get("examples", "?")
+    config = shown.run.config
     _section(
         REDUNDANCY,
-        f"Run {plain(shown.run.id)}, all snapshots, {examples} dev examples. (D - d) / D of the "
-        "node's D incoming edges. circuit: d are in the circuit; mass 90 %: the fewest that carry "
-        "90 % of their total |score|.",
+        f"Run {plain(shown.run.id)}, all snapshots, by {score_source(shown.run.about, config)}. "
+        f"(D - d) / D of the node's D incoming edges. circuit: d are in the circuit; "
+        f"{mass_name(config.tau)}: the fewest that carry {100 * config.tau:g} % of their total "
+        "|score|.",
     )
     index = shown.graph.node(shown.node)
     steps = [snapshot.step for snapshot in shown.snapshots]
@@ -290,7 +293,7 @@ def _redundancy_section(shown: InspectedNode) -> None:
         name: [float(snapshot.redundancy[name][index]) for snapshot in shown.snapshots]
         for name in ("circuit", "mass")
     }
-    figure = views.redundancy_curves(steps, values, shown.step)
+    figure = views.redundancy_curves(steps, values, shown.step, tau=config.tau)
     _plot(figure, f"Redundancy of {shown.node} over the run", key="inspect-redundancy")
 
 
@@ -340,8 +343,9 @@ def _show_prompt(found: OnPrompt, shown: InspectedNode, compared: str) -> None:
 
 def _show_task(found: OnTask, shown: InspectedNode) -> None:
     error = "" if np.isnan(found.error) else f" ± {found.error:.2f}"
+    what = shown.run.about.get("pairs", {}).get("what", "pair")
     _before_after(
-        f"The task's metric, {found.examples} dev examples",
+        f"The task's metric, {counted(found.examples, f'dev {what}')}",
         found,
         error,
         help=f"{shown.source} Means over examples; ± is the standard error of the mean change.",

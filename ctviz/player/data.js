@@ -159,6 +159,11 @@ function attentionReader(payload, T) {
 }
 
 /** Redundancy of a node between two snapshots; NaN where it is undefined at either. */
+/** How an estimator of redundancy is called: the mass with its share. */
+export function estimatorName(model, key) {
+  return key === "mass" ? model.mass : key;
+}
+
 export function shareAt(model, estimator, n, view) {
   const values = model.redundancy[estimator];
   if (!values || n >= model.N || !model.T) return NaN;

@@ -3,7 +3,7 @@
 
 import { h, prefersStill } from "./dom.js";
 import { change } from "./changes.js";
-import { shareAt, shortLabel, title } from "./data.js";
+import { estimatorName, shareAt, shortLabel, title } from "./data.js";
 import { EdgePainter } from "./edges.js";
 import { around, collapse, curves, extent, nearest, rowGap, stretch } from "./geometry.js";
 import look from "./look.js";
@@ -458,8 +458,7 @@ export function nodeLines(model, n, view) {
     const share = model.redundancy[key][view.shown * model.N + n];
     if (Number.isNaN(share)) continue;
     const d = Math.round((1 - share) * node.degree);
-    const label = key === "mass" ? "mass 90 %" : key;
-    lines.push(`redundancy (${label}) ${percent(share, 1)}: needs ${d} of ${node.degree} inputs`);
+    lines.push(`redundancy (${estimatorName(model, key)}) ${percent(share, 1)}: needs ${d} of ${node.degree} inputs`);
   }
   if (model.updated[view.shown * model.N + n]) lines.push("its parameters were updated at this step");
   if (model.provenance?.redundancy) {

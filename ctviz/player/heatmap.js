@@ -3,7 +3,7 @@
 // snapshots. Of two runs it shows the difference.
 
 import { fitCanvas, h, setText } from "./dom.js";
-import { title } from "./data.js";
+import { estimatorName, title } from "./data.js";
 import { nodeLines } from "./graph.js";
 import { Cells } from "./heatcells.js";
 import { Steps } from "./heatsteps.js";
@@ -13,8 +13,9 @@ import { legendAt } from "./scales.js";
 const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps" };
 const INPUTS = ["query", "key", "value"];
 const EXPLAIN = {
-  circuit: "Share of a node's incoming edges that lie outside the circuit.",
-  mass: "Share of a node's incoming edges not needed to carry 90 % of its total |score|.",
+  circuit: () => "Share of a node's incoming edges that lie outside the circuit.",
+  mass: (model) =>
+    `Share of a node's incoming edges not needed to carry ${model.mass.slice(5)} of its total |score|.`,
 };
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
@@ -74,7 +75,7 @@ export class Heatmap {
     }));
     this.toggle.replaceChildren(...model.estimators.map((key) =>
       h("button", {
-        type: "button", "data-key": key, text: estimatorName(key),
+        type: "button", "data-key": key, text: estimatorName(model, key),
         onclick: () => this.actions.estimator(key),
       })));
     this.legend.replaceChildren(...(model.other ? differenceLegend(model) : shareLegend()));
@@ -176,7 +177,7 @@ export class Heatmap {
     const { other } = this.model;
     const what = other ? `Difference: ${other.label} minus ${this.model.label}. ` : "";
     const order = heat === "qkv" ? " In each head: query, key, value." : "";
-    setText(this.explain, what + (EXPLAIN[view.estimator] ?? "") + order);
+    setText(this.explain, what + (EXPLAIN[view.estimator]?.(this.model) ?? "") + order);
     this.label();
   }
 
@@ -209,7 +210,7 @@ export class Heatmap {
     if (Number.isNaN(share)) return [];
     const degree = this.model.nodes[n].degree / 3; // query, key and value read the same sources
     const d = Math.round((1 - share) * degree);
-    const name = estimatorName(key);
+    const name = estimatorName(this.model, key);
     return [`redundancy (${name}) ${percent(share, 1)}: needs ${d} of ${degree} inputs`];
   }
 
@@ -221,7 +222,7 @@ export class Heatmap {
     if (Number.isNaN(here) && Number.isNaN(there)) return [];
     const { label } = model;
     return [
-      `redundancy (${estimatorName(key)})`,
+      `redundancy (${estimatorName(this.model, key)})`,
       `${label}: ${percent(here, 1)}, ${model.other.label}: ${percent(there, 1)}`,
     ];
   }
@@ -307,10 +308,6 @@ export class Heatmap {
 
 function whyNot(model) {
   return model.other ? "Known of one run, not of the difference of two" : "Not known of this run";
-}
-
-function estimatorName(key) {
-  return key === "mass" ? "mass 90 %" : key;
 }
 
 function ticks(places) {

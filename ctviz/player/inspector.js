@@ -1,14 +1,13 @@
 // One node at the shown step against the first: redundancy, edges, attention, effect on the output.
 
 import { AttentionMaps } from "./attention.js";
-import { title } from "./data.js";
+import { estimatorName, title } from "./data.js";
 import { h, iconButton, s } from "./dom.js";
 import { number, percent } from "./numbers.js";
 import { source } from "./tooltip.js";
 
 const CLOSE = ["M6.4 5L5 6.400 10.600 12 5 17.600 6.400 19 12 13.400 17.600 19 19 17.600 13.400 12 19 6.400 17.600 5 12 10.600z"];
 const SHORT = 4; // edges listed before "show all"
-const NAMES = { circuit: "circuit", mass: "mass 90 %" };
 
 export class Inspector {
   /** `actions`: select(n), add(n), link(), tooltip(lines, x, y), redraw(). */
@@ -88,7 +87,7 @@ export class Inspector {
         h("div", { class: "cz-spark-row" }, this.spark,
           h("div", { class: "cz-spark-key" },
             ...model.estimators.map((key, k) =>
-              h("span", { class: `cz-key-${k}` }, h("i"), h("span", { text: NAMES[key] ?? key }))))),
+              h("span", { class: `cz-key-${k}` }, h("i"), h("span", { text: estimatorName(model, key) }))))),
       );
       this.sparkline();
     }
@@ -179,7 +178,7 @@ export class Inspector {
         if (Number.isNaN(now)) continue;
         const start = model.redundancy[key][n];
         const d = Math.round((1 - now) * node.degree);
-        row(`Redundancy (${NAMES[key] ?? key})`, percent(now, 1),
+        row(`Redundancy (${estimatorName(model, key)})`, percent(now, 1),
           `needs ${d} of ${node.degree} inputs; ${percent(start, 1)} at step ${model.steps[0]}`);
       }
       if (!rows.length && node.kind !== "input") row("Redundancy", "–", "undefined");

@@ -73,8 +73,10 @@ function judged(model, t) {
   }
   lines.push(...from);
   const share = percent(faithful);
-  if (random !== null && faithful - 2 * (error ?? 0) <= Math.max(random + MARGIN, high ?? random)) {
-    return { grade: "poor", words: `no better than random circuits: carries ${share}`, lines };
+  const sure = faithful - 2 * (error ?? 0);
+  if (random !== null && sure <= Math.max(random + MARGIN, high ?? random)) {
+    const better = sure <= (high ?? random) ? "no better" : "hardly better";
+    return { grade: "poor", words: `${better} than random circuits: carries ${share}`, lines };
   }
   if (faithful > OVER) {
     return { grade: "fair", words: `carries ${share}: the rest of the model works against it`, lines };

@@ -55,6 +55,7 @@ from ctviz.runs.snapshot import ProbeReading, Snapshot, StepRecord
 __all__ = ["Run", "RunWriter", "State", "Status", "list_runs", "new_folder", "open_run"]
 
 SCHEMA = 1
+GUESSING = 300_000  # a perplexity that guessing among the tokens of any vocabulary does not reach
 State = Literal["starting", "running", "finished", "cancelled", "failed", "interrupted"]
 
 
@@ -283,6 +284,10 @@ class Run:
                 f"of ctviz reads schema {SCHEMA}."
             )
         check_about(self.folder / "run.json", about)
+        before, after = about.get("before") or {}, about.get("after") or {}
+        if is_finite(before.get("perplexity")) and before["perplexity"] > GUESSING:
+            for grades in (before, after):
+                grades.pop("perplexity", None)
         return about
 
     @cached_property
@@ -349,8 +354,9 @@ class Run:
         """One row a step, columns as in StepRecord and Snapshot.metrics; NaN where not measured.
 
         A line that is not whole JSON (the last one of a killed worker) or that names no step is
-        left out, and so is a value that is no finite number. Raises DamagedRun if the file cannot
-        be read at all.
+        left out, and so is a value that is no finite number, and the perplexity of English of a
+        model that does not read it, which older versions wrote. Raises DamagedRun if the file
+        cannot be read at all.
         """
         rows: dict[int, dict[str, Any]] = {}
         file = self.folder / "metrics.jsonl"
@@ -367,7 +373,10 @@ class Run:
                 rows.setdefault(values["step"], {}).update(
                     {k: v for k, v in values.items() if v is None or is_finite(v)}
                 )
-        return pd.DataFrame([rows[step] for step in sorted(rows)])
+        table = pd.DataFrame([rows[step] for step in sorted(rows)])
+        if "perplexity" in table and (table["perplexity"].dropna()[:1] > GUESSING).any():
+            return table.drop(columns="perplexity")
+        return table
 
     def dynamics(self) -> pd.DataFrame:
         """How the circuit changed: one row a snapshot, see `ctviz.runs.changes.dynamics`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 __all__ = ["Example", "Pair"]
@@ -24,6 +25,11 @@ class Pair:
     foil: str
     answers: tuple[str, ...] = ()
     foils: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve digits that stand for the clean prompt: to know it again without keeping it."""
+        return hashlib.sha256(self.clean.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,32 @@ __all__ = [
     "Source",
     "Split",
     "Task",
+    "split_of",
 ]
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+_CALLED: dict[str, Split] = {  # what others call them
+    "training": "train",
+    "validation": "dev",
+    "valid": "dev",
+    "val": "dev",
+    "development": "dev",
+    "testing": "test",
+}
 FEW = 8
 """Examples below which a mean says little."""
 Kind = Literal["grammar", "bias", "mathematics", "logic", "reading", "classic", "known", "own"]
+
+
+def split_of(name: str) -> Split | None:
+    """The split that a name means, also one that other tools use; None if it means none.
+
+    >>> split_of("validation"), split_of("Train"), split_of("all")
+    ('dev', 'train', None)
+    """
+    plain = name.strip().lower()
+    return next((split for split in SPLITS if split == plain), _CALLED.get(plain))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,13 +23,13 @@ __all__ = ["Dataset", "make_dataset"]
 class Dataset:
     """Train texts with the pairs that circuits are discovered on; dev examples with theirs.
 
-    ``score_pairs`` score the edges at snapshots; ``dev_pairs`` judge the model, and those of
-    ``judged_pairs`` the circuit that comes of the scores. ``pair_row``: for each train example its
-    row in ``train_pairs``, -1 if it has no pair. ``metric`` is the logit difference, or
-    log_probability where the task has no pairs: then a pair is prompt and target, and corrupting is
-    mean or zero ablation. ``same``: whether every train text is a pair's clean prompt and then its
-    answer, one token, so that one run of the model does for both. ``left_out`` says why examples of
-    the task were not taken.
+    ``score_pairs`` score the edges at snapshots (``scored`` are their fingerprints); ``dev_pairs``
+    judge the model, and those of ``judged_pairs`` the circuit that comes of the scores.
+    ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
+    ``metric`` is the logit difference, or log_probability where the task has no pairs: then a pair
+    is prompt and target, and corrupting is mean or zero ablation. ``same``: whether every train
+    text is a pair's clean prompt and then its answer, one token, so that one run of the model does
+    for both. ``left_out`` says why examples of the task were not taken.
     """
 
     task: Task
@@ -38,6 +38,7 @@ class Dataset:
     train_pairs: Batch
     pair_row: tuple[int, ...]
     score_pairs: Batch
+    scored: tuple[str, ...]
     dev: tuple[Example, ...]
     dev_pairs: Batch
     judged_pairs: Batch
@@ -87,6 +88,7 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         train_pairs=train_pairs.to(device),
         pair_row=tuple(rows),
         score_pairs=score_batch.to(device),
+        scored=tuple(pair.fingerprint for pair in score_pairs),
         dev=tuple(dev),
         dev_pairs=dev_batch.to(device),
         judged_pairs=judged.to(device),

@@ -41,9 +41,9 @@ class Retention:
 
     ``perplexity``: of the general English that ships with ctviz, exp of the mean cross-entropy of
     its tokens, in windows; absent if the untuned model knows that no better than by guessing among
-    the tokens of its vocabulary, as the bundled model does, which has never seen most of the words.
-     ``retention_kl``: KL(untuned || model) in nats a token, mean over the
-    tokens of neutral prompts; 0 at step 0. ``other_accuracy``: mean accuracy on those of the
+    half of its tokens, as the bundled model does, which has never seen most of the words.
+    ``retention_kl``: KL(untuned || model) in nats a token, mean over the tokens of neutral prompts;
+    0 at step 0. ``other_accuracy``: mean accuracy on those of the
     config's ``other_tasks`` that the untuned model does better than by chance, as ``other.<task>``
     says for each; absent if there is none. ``others`` are these tasks, where they are known
     already.
@@ -72,7 +72,7 @@ class Retention:
 
     @cached_property
     def _reads_english(self) -> bool:
-        return self.perplexity(thorough=False) < self._loaded.anatomy.vocabulary
+        return self.perplexity(thorough=False) < self._loaded.anatomy.vocabulary / 2
 
     @cached_property
     def _others(self) -> dict[str, list[Example]]:

@@ -163,7 +163,8 @@ def _both(one: str, other: str) -> str:
 def table(sides: Sequence[Side]) -> pd.DataFrame:
     """One row a run; what it did not get to, or did not measure, is missing.
 
-    ``metric_*`` is the mean over dev examples at the first and last snapshot; ``grade_*`` the
+    ``metric_*`` is the mean over dev pairs at the first and last snapshot (for a task without
+    pairs, over dev examples; ``dev_pairs`` are as many); ``grade_*`` the
     task's grade on test examples, ``kl`` (nats a token), ``perplexity_*`` and ``others_*`` what
     else changed, all three measured when the run ended. ``trained_parameters`` are those that a
     step moved and ``trained_fraction`` their share of the model, means over steps; ``seconds`` the
@@ -173,10 +174,10 @@ def table(sides: Sequence[Side]) -> pd.DataFrame:
     return pd.DataFrame([_row(side) for side in sides])
 
 
-def examples_of(found: pd.DataFrame, split: Literal["dev", "test"]) -> str:
+def examples_of(found: pd.DataFrame, what: Literal["dev_pairs", "test_examples"]) -> str:
     """On how many examples the numbers of a `table` are, in words, if it is the same for all."""
-    counts = found[f"{split}_examples"].dropna().unique()
-    return f"{counts[0]:,.0f} {split} examples" if len(counts) == 1 else f"{split} examples"
+    counts, said = found[what].dropna().unique(), what.replace("_", " ")
+    return f"{counts[0]:,.0f} {said}" if len(counts) == 1 else said
 
 
 def _row(side: Side) -> dict[str, Any]:
@@ -215,6 +216,7 @@ def _row(side: Side) -> dict[str, Any]:
         if timeline is None
         else float(overlap(timeline.circuit[-1:], timeline.circuit[:1])[0]),
         "dev_examples": about.get("examples"),
+        "dev_pairs": about.get("pairs", {}).get("dev", about.get("examples")),
         "test_examples": before.get("test_examples"),
         "run": run.id,
     }

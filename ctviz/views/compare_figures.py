@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from ctviz.look import look
 from ctviz.runs.config import METHOD_NAMES
+from ctviz.runs.measured import measured_on
 from ctviz.views.compared import Side, alike, clip, drawn, held, merged, overlap
 from ctviz.views.naming import task_name
 
@@ -202,12 +203,13 @@ def _laid_out(figure: go.Figure, *, height: int = 360) -> go.Figure:
 
 def _hover(side: Side, step: int, *lines: str) -> str:
     """What a point says of itself: the numbers, and where they come from."""
-    config, about = side.run.config, side.run.about
+    config = side.run.config
+    on = measured_on(side.run.about, config)
     said = (
         f"{side.label}, step {step}",
         *lines,
-        f"{METHOD_NAMES[config.method]}, seed {config.seed}, "
-        f"{about.get('examples', '?')} dev examples",
+        f"{METHOD_NAMES[config.method]}, seed {config.seed}",
+        f"edges scored on {on.scored}, metric on {on.metric}, faithfulness on {on.judged}",
         f"run {side.run.id}",
     )
     return "<br>".join(_text(line) for line in said)

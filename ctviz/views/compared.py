@@ -6,7 +6,7 @@ its last snapshot at or before it, and before its first as in that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +15,12 @@ from urllib.parse import quote, unquote
 import numpy as np
 import pandas as pd
 
+from ctviz.circuits.redundancy import mass_name
 from ctviz.errors import DamagedRun
 from ctviz.runs import Run
 from ctviz.runs.config import METHOD_NAMES
 from ctviz.views.naming import task_name
-from ctviz.views.recorded import recorded
+from ctviz.views.recorded import recorded, score_source
 from ctviz.views.timeline import Timeline
 
 __all__ = [
@@ -229,6 +230,7 @@ def caveats(sides: Sequence[Side]) -> list[str]:
         )
     elif len({side.run.about.get("examples") for side in drawn}) > 1:
         said.append("These runs were measured on different numbers of dev examples.")
+    said += _scored_otherwise(drawn)
     sizes = {int(side.timeline.circuit[-1].sum()) for side in drawn if side.timeline is not None}
     if len(shapes) == 1 and len(sizes) > 1 and max(sizes):
         said.append(
@@ -236,6 +238,23 @@ def caveats(sides: Sequence[Side]) -> list[str]:
             f"smallest and the largest overlap by no more than {min(sizes) / max(sizes):.2f}."
         )
     return said
+
+
+def _scored_otherwise(sides: Sequence[Side]) -> Iterator[str]:
+    """That the circuits of runs, or what is said of them, come about in different ways."""
+    ways = [score_source(side.run.about, side.run.config) for side in sides]
+    if len(set(ways)) > 1:
+        each = "; ".join(f"{letter(side)}: {way}" for side, way in zip(sides, ways, strict=True))
+        yield (
+            "Edges were scored in different ways, so that scores and circuits may differ for that "
+            f"reason alone. {each}."
+        )
+    shares = [side.run.config.tau for side in sides]
+    if len(set(shares)) > 1:
+        each = ", ".join(
+            f"{letter(side)} {mass_name(tau)}" for side, tau in zip(sides, shares, strict=True)
+        )
+        yield f"Redundancy by mass means another share in each: {each}."
 
 
 def drawn(side: Side) -> Timeline:

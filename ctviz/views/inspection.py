@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ctviz.circuits.graph import Graph, kind_of
+from ctviz.circuits.redundancy import mass_name
 from ctviz.look import look, rgb
 from ctviz.runs.snapshot import Snapshot
 
@@ -159,10 +160,13 @@ def _map(
 
 
 def redundancy_curves(
-    steps: Sequence[int], values: Mapping[str, Sequence[float]], step: int
+    steps: Sequence[int], values: Mapping[str, Sequence[float]], step: int, *, tau: float
 ) -> go.Figure:
-    """A node's redundancy by both estimators over the steps of a run, with a step marked."""
-    titles = {"circuit": "circuit", "mass": "mass 90 %"}
+    """A node's redundancy by both estimators over the steps of a run, with a step marked.
+
+    ``tau``: the share of its mass that a node needs.
+    """
+    titles = {"circuit": "circuit", "mass": mass_name(tau)}
     figure = go.Figure()
     for (name, line), colour, dash, symbol in zip(
         values.items(), (BLUE, ORANGE), ("solid", "dash"), ("circle", "square"), strict=True

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ctviz.circuits.graph import Graph, layer_of
+from ctviz.circuits.redundancy import mass_name
 from ctviz.runs.changes import NOISE_BAND
 from ctviz.views.encoding import (
     pack_attention,
@@ -72,6 +73,7 @@ def pack(
         "metric": timeline.metric,
         "state": timeline.state,
         "ablation": timeline.ablation,
+        "mass": mass_name(timeline.tau),
         "examples": int(timeline.examples),
         "source": timeline.source,
         "n_edges": int(timeline.n_edges),

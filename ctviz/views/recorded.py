@@ -28,18 +28,26 @@ from ctviz.runs import Run
 from ctviz.runs.config import METHOD_NAMES, TuneConfig
 from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
+from ctviz.runs.measured import measured_on
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks.files.rows import counted
 from ctviz.views.packing import pack
 from ctviz.views.timeline import Curve, Probe, Timeline
 
-__all__ = ["RUNS", "packed", "read_once", "recorded", "score_source"]
+__all__ = [
+    "RUNS",
+    "packed",
+    "random_circuits",
+    "read_once",
+    "recorded",
+    "score_source",
+]
 
 SNAPSHOTS = 512  # kept as they were read
 RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
 
-FAITHFUL = "share of the behaviour that the circuit alone carries, on {dev}"
-RANDOMLY = "the same share of {random}, mean, on {dev}"
+FAITHFUL = "share of the behaviour that the circuit alone carries, on {judged}"
+RANDOMLY = "the same share of {random}, mean, on {judged}"
 KL = "mean KL a token on neutral text, untuned model against this one, at each snapshot"
 DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
 
@@ -60,7 +68,13 @@ CURVES = (
     ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
     ("{judged_by}", "{judged_by}", "grade", "main", "the task's own grade on {examples}"),
     ("other_accuracy", "mean", "others", "main", "other tasks that the untuned model could do"),
-    ("perplexity", "on English text", "perplexity", "main", "on held-out text, at each snapshot"),
+    (
+        "perplexity",
+        "on English text",
+        "perplexity",
+        "main",
+        "on the English text that ships with ctviz, at each snapshot",
+    ),
     ("outside_moved", "parts", "drift", "main", DRIFT),
 )
 
@@ -122,13 +136,14 @@ def _state(
 ) -> _State:
     config, about = run.config, run.about
     snapshots = tuple(run.snapshots(damaged=damaged, read=read_once))
-    _, judged = _pairs(about, config)
+    on = measured_on(about, config)
     words = {
         "metric": about["task"]["metric"],
-        "dev": judged,
+        "dev": on.metric,
+        "judged": on.judged,
         "examples": counted(about["examples"], "dev example"),
         "judged_by": about["task"].get("judged_by", "accuracy"),
-        "random": _randomly(config),
+        "random": random_circuits(config),
     }
     last = snapshots[-1].step if snapshots else -1
     curves = _curves(run.metrics(), last, words, _made_by(run.id, config))
@@ -149,25 +164,11 @@ def _state(
     )
 
 
-def _pairs(about: Mapping[str, Any], config: TuneConfig) -> tuple[str, str]:
-    """On what edges were scored and circuits judged; runs of before this was kept counted the dev
-    examples, with or without a pair.
-    """
-    if "pairs" not in about:
-        both = counted(about["examples"], "dev example")
-        return both, both
-    pairs = about["pairs"]
-    return (
-        counted(pairs["scored"], f"{config.scored_on} pair"),
-        counted(pairs["judged"], "dev pair"),
-    )
-
-
 def score_source(about: Mapping[str, Any], config: TuneConfig) -> str:
     """What a run's edges were scored by, and on what; ``about`` is its ``run.json``."""
     integrated = about.get("attribution", {}).get("method") == "eap-ig"
     more = " with integrated gradients" if integrated else ""
-    scored, _ = _pairs(about, config)
+    scored = measured_on(about, config).scored
     return f"edge attribution patching{more} on {scored}, {config.ablation} ablation"
 
 
@@ -183,8 +184,8 @@ def _agreement(about: Mapping[str, Any]) -> str:
     )
 
 
-def _randomly(config: TuneConfig) -> str:
-    """The random circuits of a snapshot."""
+def random_circuits(config: TuneConfig) -> str:
+    """The random circuits beside the circuit of a snapshot, in words."""
     return f"{config.draws} {RANDOM_NAMES[config.random][config.draws == 1]}"
 
 
@@ -195,7 +196,7 @@ def _made_by(run: str, config: TuneConfig) -> str:
 @lru_cache(maxsize=RUNS)
 def _timeline(now: _State) -> Timeline:
     snapshots, graph, config, about = now.snapshots, now.graph, now.config, now.about
-    count, (scored, judged) = len(snapshots), _pairs(about, config)
+    count, on = len(snapshots), measured_on(about, config)
     source = score_source(about, config)
     tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, len(graph.nodes))
     made = _made_by(now.run, config)
@@ -225,12 +226,13 @@ def _timeline(now: _State) -> Timeline:
         split=_split(snapshots, graph, config.tau),
         quality=_quality(snapshots),
         ablation=config.ablation,
+        tau=config.tau,
         groups=now.groups,
         provenance={
             "scores": f"{source}; {made}{_agreement(about)}",
-            "redundancy": f"from the scores and the circuit of this step, {scored}; {made}",
-            "quality": f"measured by running the circuit alone on {judged}; {made}",
-            "random": _randomly(config),
+            "redundancy": f"from the scores and the circuit of this step, {on.scored}; {made}",
+            "quality": f"measured by running the circuit alone on {on.judged}; {made}",
+            "random": random_circuits(config),
             "probes": f"one prompt, run at every snapshot; {made}",
         },
     )

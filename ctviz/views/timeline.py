@@ -67,7 +67,8 @@ class Timeline:
     by estimator, the redundancy of each head's query, key and value; ``quality``: float [T, 5],
     faithfulness, that of random circuits of the size, the standard error of the first, and the
     lowest and the highest of the random ones; each None where it is not known. ``ablation`` says
-    what was corrupted how. ``groups``: named sets of nodes. ``provenance``: sentences that say
+    what was corrupted how, ``tau`` which share of its mass a node needs by the estimator ``mass``.
+    ``groups``: named sets of nodes. ``provenance``: sentences that say
     where numbers come from, by what they are (``scores``, ``redundancy``, ``quality``,
     ``probes``), and which random circuits those are (``random``).
     """
@@ -94,6 +95,7 @@ class Timeline:
     split: dict[str, np.ndarray] | None = None
     quality: np.ndarray | None = None
     ablation: Ablation = "counterfactual"
+    tau: float = 0.9
     groups: tuple[NodeGroup, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
 

@@ -239,7 +239,7 @@ def test_every_curve_is_there_with_its_source(player: Player) -> None:
     )
     player.page.get_by_role("button", name="more", exact=True).click()
     more = player.page.evaluate(f"() => {shown}")
-    assert more == ["grade", "others", "perplexity", "drift"]
+    assert more == ["grade", "others", "drift"]
     player.page.keyboard.press("Home")
     assert player.page.locator("[data-panel=drift] figcaption b").inner_text() in ("0", "–")
 

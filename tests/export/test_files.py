@@ -315,7 +315,7 @@ def test_csv_and_parquet_say_the_same(sample):
         assert said["rows"] == len(table)
         assert list(said["columns"]) == list(table.columns)
     assert about["tables"]["edges"]["columns"]["error"] == (
-        "standard error of the score over the examples"
+        "standard error of the score over the pairs that it is a mean over"
     )
     assert all(about["tables"]["dynamics"]["columns"].values())
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from transformers import AutoTokenizer
 
@@ -90,6 +92,13 @@ class TestEndings:
         assert [p.clean for p in pairs(name)] == ["The key"]
         assert problems(name) == {4: "answer is missing"}
         assert "Of the workbook's 2 sheets the first, first, is read." in notes(name)
+
+    def test_an_empty_first_sheet_is_said_to_be_what_was_read(self, tmp_path):
+        lines = [list(ROWS[0]), *(list(row.values()) for row in ROWS)]
+        name = workbook(tmp_path / "a.xlsx", {"notes": [], "pairs": lines})
+        assert problems(name)[0] == (
+            "It holds no examples. Of the workbook's 2 sheets the first, notes, is read."
+        )
 
 
 class TestJson:
@@ -527,3 +536,160 @@ class TestFewExamples:
         assert main(["check", name, "--json"]) == 0
         said = json.loads(capsys.readouterr().out)
         assert any("of 12 there are" in note for note in said["notes"])
+
+
+class TestTwice:
+    """Of a name that comes twice, only one value could be read."""
+
+    def test_in_the_header_of_a_table(self, tmp_path):
+        lines = [f"{p.clean},{p.corrupt},{p.answer},{p.foil}, was" for p in PAIRS]
+        name = tmp_path / "a.csv"
+        name.write_text("\n".join(["clean,corrupt,answer,foil,answer", *lines]))
+        book = [["clean", "answer", "foil", "answer"], ["The key", " is", " are", " was"]]
+        sheet = workbook(tmp_path / "a.xlsx", {"pairs": book})
+        table = pd.DataFrame(ROWS)
+        table.insert(4, "answer", " was", allow_duplicates=True)
+        with (tmp_path / "a.parquet").open("wb") as file:
+            columns = [pa.array(table.iloc[:, at]) for at in range(5)]
+            pq.write_table(pa.table(columns, names=list(table.columns)), file)
+        for each in (str(name), sheet, str(tmp_path / "a.parquet")):
+            assert "'answer' is there twice" in problems(each)[0]
+            assert not examples(each)
+
+    @pytest.mark.parametrize(("ending", "line"), [("jsonl", 24), ("json", 1)])
+    def test_in_an_object(self, tmp_path, ending, line):
+        twice = json.dumps(ROWS[0])[:-1] + ', "answer": " was"}'
+        rows = [*map(json.dumps, ROWS[1:]), twice]
+        text = "\n".join(rows) if ending == "jsonl" else f"[{twice}, {', '.join(rows)}]"
+        (tmp_path / f"a.{ending}").write_text(text)
+        assert "'answer' is there twice" in problems(str(tmp_path / f"a.{ending}"))[line]
+
+
+class TestSeparators:
+    @pytest.mark.parametrize("quote", ["", '"'])
+    def test_a_space_after_each_separator_is_no_part_of_a_prompt(self, tmp_path, quote):
+        rows = [list(ROWS[0]), *(list(map(str.strip, row.values())) for row in ROWS)]
+        text = "\n".join(", ".join(f"{quote}{cell}{quote}" for cell in row) for row in rows)
+        (tmp_path / "a.csv").write_text(text)
+        assert pairs(str(tmp_path / "a.csv")) == list(PAIRS)
+        assert "a space after each separator" in notes(str(tmp_path / "a.csv"))
+
+    @pytest.mark.parametrize("between", [";", "|", "\t"])
+    def test_it_is_looked_for_outside_of_quotes(self, tmp_path, between):
+        rows = [[*ROWS[0], '"a, b, c, d, e, f"'], *([*row.values(), "x"] for row in ROWS)]
+        (tmp_path / "a.csv").write_text("\n".join(between.join(row) for row in rows))
+        assert pairs(str(tmp_path / "a.csv")) == list(PAIRS)
+
+
+class TestSplits:
+    def test_names_of_other_tools(self, tmp_path):
+        called = ["training", "Train", "validation", "val", "valid", "TEST"]
+        rows = [{**row, "split": called[k % 6]} for k, row in enumerate(ROWS)]
+        name = jsonl_file(tmp_path / "a.jsonl", rows)
+        assert [find_task(name).size(split) for split in ("train", "dev", "test")] == [8, 12, 4]
+        assert "Lines of split validation are dev." in notes(name)
+        name = jsonl_file(tmp_path / "b.jsonl", [*rows, {**ROWS[0], "split": "all", "foil": " x"}])
+        assert "split is 'all', but must be train, dev, test" in problems(name)[25]
+
+    def test_an_object_of_splits(self, tmp_path):
+        held = {"train": ROWS[:12], "validation": ROWS[12:18], "test": ROWS[18:]}
+        name = json_file(tmp_path / "a.json", held)
+        assert pairs(name) == list(PAIRS)
+        assert [find_task(name).size(split) for split in held if split != "validation"] == [12, 6]
+
+    @pytest.mark.parametrize("orient", ["columns", "index"])
+    def test_the_index_of_pandas_may_have_names(self, tmp_path, orient):
+        pd.DataFrame(ROWS, index=list("abcdefghijklmnopqrstuvwx")).to_json(
+            tmp_path / "a.json", orient=orient
+        )
+        assert pairs(str(tmp_path / "a.json")) == list(PAIRS)
+
+
+class TestNumbersAsTheyArePrinted:
+    @pytest.mark.parametrize(
+        "written", ["{}.0", "tensor({})", "[{}]", "tensor([{}])", "array([{}], dtype=int64)"]
+    )
+    def test_ids_in_any_form(self, tmp_path, written):
+        rows = [
+            {
+                "clean": p.clean,
+                "corrupted": p.corrupt,
+                "correct_idx": written.format(token(p.answer)),
+                "incorrect_idx": written.format(token(p.foil)),
+            }
+            for p in PAIRS
+        ]
+        name = table_file(tmp_path / "a.csv", rows)
+        assert "correct_idx and incorrect_idx hold nothing but whole numbers" in problems(name)[0]
+        assert pairs(f"{name}?ids=tiny") == list(PAIRS)
+
+    def test_a_list_of_one_id(self, tmp_path):
+        rows = [{**row, "answer": [token(row["answer"])], "foil": [3]} for row in ROWS]
+        name = jsonl_file(tmp_path / "a.jsonl", rows)
+        assert "answer and foil hold nothing but whole numbers" in problems(name)[0]
+
+    def test_one_word_among_ids_makes_no_words_of_them(self, tmp_path):
+        rows = [
+            {"clean": p.clean, "corrupted": p.corrupt, "correct_idx": 318, "incorrect_idx": 389}
+            for p in PAIRS
+        ]
+        rows[0]["correct_idx"] = " is"
+        for every in (rows, [{**row, "correct_idx": " is"} for row in rows[:-1]] + rows[-1:]):
+            name = jsonl_file(tmp_path / f"{len(str(every))}.jsonl", every)
+            assert "correct_idx and incorrect_idx hold numbers" in problems(name)[0]
+
+    @pytest.mark.parametrize("number", [-1, 0.25, -0.5])
+    def test_numbers_that_are_no_ids_are_asked_about_and_never_made_words(self, tmp_path, number):
+        rows = [{**row, "answer": number} for row in ROWS]
+        name = jsonl_file(tmp_path / "a.jsonl", rows)
+        assert f"answer holds numbers, such as {number}" in problems(name)[0]
+        told = problems(f"{name}?ids=tiny")
+        assert told[1] == f"answer is {number}, which is no token's id"
+
+
+class TestChats:
+    def test_content_in_parts(self, tmp_path):
+        def message(role: str, *texts: str) -> dict[str, object]:
+            return {"role": role, "content": [{"type": "text", "text": text} for text in texts]}
+
+        good = {"messages": [message("user", "Where", "?"), message("assistant", "Here.")]}
+        seen = {"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]}
+        seen["messages"].append(message("assistant", "A cat."))
+        calls = {"messages": [message("user", "Add"), message("assistant", "3")]}
+        calls["messages"].insert(1, {"role": "assistant", "content": "", "tool_calls": [{}]})
+        name = jsonl_file(tmp_path / "a.jsonl", [good, seen, calls])
+        assert [(e.prompt, e.target) for e in examples(name)] == [
+            ("User: Where?\nAssistant:", " Here.\n")
+        ]
+        assert problems(name) == {
+            2: "a message of the user has a part that is no text (image)",
+            3: "a message calls a tool, which is no text",
+        }
+
+    def test_sharegpt(self, tmp_path):
+        rows = [
+            {"conversations": [{"from": "human", "value": noun}, {"from": "gpt", "value": "Yes."}]}
+            for noun in NOUNS
+        ]
+        assert examples(jsonl_file(tmp_path / "a.jsonl", rows))[1] == Example(
+            "User: hat\nAssistant:", " Yes.\n", accepted=("Yes.",)
+        )
+
+    def test_alpaca_keeps_its_input(self, tmp_path):
+        rows = [{"instruction": "Name it.", "input": noun, "output": "A thing."} for noun in NOUNS]
+        rows += [{"instruction": "Say hello.", "input": "", "output": "Hello."}]
+        found = examples(json_file(tmp_path / "a.json", rows))
+        assert found[0].prompt == "Instruction: Name it.\nInput: key\nOutput:"
+        assert (found[-1].prompt, found[-1].target) == (
+            "Instruction: Say hello.\nOutput:",
+            " Hello.\n",
+        )
+
+
+def test_targets_alone_are_said_to_be_for_tuning(tmp_path, capsys):
+    rows = [{"prompt": f"The {noun} is", "target": " old"} for noun in NOUNS[:6]]
+    name = jsonl_file(tmp_path / "a.jsonl", rows)
+    assert "so it is for tuning" in notes(name)
+    assert "halved" not in notes(name)
+    assert main(["check", name]) == 1
+    assert "cannot be used yet: None of the 6 examples" in capsys.readouterr().out

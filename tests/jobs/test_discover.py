@@ -212,7 +212,7 @@ def test_a_file_evaluates_to_what_was_discovered(task, ask, text):
     assert other["metric_clean"] != found["metric_clean"]
     assert "in sample" not in text("evaluate", str(file), *setting)
     said = text("evaluate", str(file), "--split", "train", *setting)
-    assert "in sample: the circuit was found on train pairs too" in said
+    assert "in sample: it was found on these very pairs" in said
 
 
 def test_a_shared_edge_survives_the_file(tmp_path, tiny):

@@ -141,7 +141,7 @@ class TestRefusals:
             ({"foil": "\ud800"}, "half a surrogate pair"),
             ({"verbatim": "perhaps"}, "must be true or false"),
             ({"choices": "are"}, "choices must be a list"),
-            ({"split": "training"}, "must be train, dev, test"),
+            ({"split": "all"}, "must be train, dev, test"),
         ],
     )
     def test_each_bad_line_says_why(self, tmp_path, change, wrong):

@@ -270,10 +270,16 @@ def test_scores_say_on_how_many_examples_they_are(pair: tuple[Side, Side]) -> No
         "B · accuracy (8 dev)",
     ]
     found = compare.table(pair)
-    assert compare.examples_of(found, "test") == "50 test examples"
-    assert compare.examples_of(found, "dev") == "8 dev examples"
-    assert compare.examples_of(found.assign(test_examples=[50, 100]), "test") == "test examples"
-    assert compare.examples_of(found.assign(test_examples=math.nan), "test") == "test examples"
+    assert compare.examples_of(found, "test_examples") == "50 test examples"
+    assert compare.examples_of(found, "dev_pairs") == "8 dev pairs"
+    assert (
+        compare.examples_of(found.assign(test_examples=[50, 100]), "test_examples")
+        == "test examples"
+    )
+    assert (
+        compare.examples_of(found.assign(test_examples=math.nan), "test_examples")
+        == "test examples"
+    )
     figure = figures.draw_tradeoff(pair, "grade", "step")
     assert figure.layout.annotations[0].text == "accuracy (8 dev) (higher is better)"
 

@@ -133,7 +133,7 @@ def test_a_long_prompt_is_shown_in_a_window():
 
 def test_redundancy_has_both_estimators_and_marks_the_step():
     values = {"circuit": [0.5, 0.75], "mass": [1.0, float("nan")]}
-    figure = redundancy_curves([0, 2], values, 2)
+    figure = redundancy_curves([0, 2], values, 2, tau=0.9)
     assert [line.name for line in figure.data] == ["circuit", "mass 90 %"]
     assert list(figure.data[0].y) == [0.5, 0.75]
     assert figure.layout.shapes[0].x0 == 2

@@ -273,10 +273,11 @@ def _few(opened: OpenFile) -> Iterator[str]:
         return
     held = ", ".join(f"{source.size(split):,} in {split}" for split in SPLITS)
     halves = source.untrained()
+    paired = any(example.pair for _, example in opened.parsed.examples)
     where = (
         f" Where nothing is trained (discover, evaluate, curve, audit), it is halved instead: "
         f"{halves.size('train'):,} to find a circuit on and {halves.size('dev'):,} to judge it on."
-        if halves.in_halves and halves.size("train")
+        if paired and halves.in_halves and halves.size("train")
         else ""
     )
     yield (
@@ -346,6 +347,7 @@ def _layouts() -> tuple[Layout, ...]:
         auto_circuit,
         chat,
         gsm8k,
+        instructions,
         mib,
         minimal_pairs,
         squad,
@@ -358,6 +360,7 @@ def _layouts() -> tuple[Layout, ...]:
         gsm8k.LAYOUT,
         squad.ROWS,
         chat.LAYOUT,
+        instructions.LAYOUT,
         minimal_pairs.BLIMP,
         minimal_pairs.CROWS_PAIRS,
         stereoset.LAYOUT,

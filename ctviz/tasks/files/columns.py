@@ -34,11 +34,11 @@ from ctviz.tasks.files.token_ids import (
     NONE,
     Ids,
     is_absent,
+    number_columns,
     unclear,
-    whole_columns,
 )
 from ctviz.tasks.spacing import takes_space
-from ctviz.tasks.task import GRADES, SPLITS, Split
+from ctviz.tasks.task import GRADES, SPLITS, Split, split_of
 
 __all__ = ["OWN", "Reading", "as_columns", "read"]
 
@@ -100,7 +100,8 @@ def read(content: Content, how: Reading) -> Parsed:
     problems = [Problem(row.line, row.problem) for row in content.rows if row.problem]
     names = content.columns
     if not names:
-        return Parsed((), tuple(problems) or (Problem(0, "It holds no examples."),))
+        nothing = " ".join(("It holds no examples.", *content.notes))
+        return Parsed((), tuple(problems) or (Problem(0, nothing),))
     notes = list(content.notes)
     present: dict[str, str] = {}
     kind: tuple[str, ...] = _LAYOUTS[0]
@@ -177,11 +178,11 @@ def _mapped(
 
 def _numbers(values: Sequence[Mapping[str, Any]], ids: str) -> Iterator[str]:
     """A note on columns of numbers."""
-    whole = " and ".join(whole_columns(values))
-    if whole and ids in ("", NONE):
-        yield f"The numbers in {whole} are taken as what is to be said, not as token ids."
-    elif whole:
-        yield f"The numbers in {whole} are read as token ids of {ids}."
+    numbers = " and ".join(number_columns(values))
+    if numbers and ids in ("", NONE):
+        yield f"The numbers in {numbers} are taken as what is to be said, not as token ids."
+    elif numbers:
+        yield f"The numbers in {numbers} are read as token ids of {ids}."
 
 
 def as_columns(example: Example) -> dict[str, Any]:
@@ -259,6 +260,7 @@ class _Collected:
     keys: list[str] = field(default_factory=list)
     counts: _Counts = field(default_factory=lambda: _Counts())
     grades: dict[str, int] = field(default_factory=dict)  # with the first line of each
+    called: dict[str, Split] = field(default_factory=dict)  # splits under other names
     lines: dict[tuple[Example, ...], int] = field(default_factory=dict)  # that give just these
     seen: set[Example] = field(default_factory=set)
     again: int = 0
@@ -267,7 +269,7 @@ class _Collected:
         """Read a line; what is wrong with it goes to the problems."""
         try:
             values = ids.words(values) if ids else values
-            split = _one_of("split", values, SPLITS)
+            split = self._split(values)
             grade = _one_of("grade", values, GRADES)
             examples = self._examples(values, line)
             if not examples:
@@ -289,6 +291,14 @@ class _Collected:
             if split:
                 self.splits.append(split)
 
+    def _split(self, values: Mapping[str, Any]) -> Split | None:
+        """A line's split, under whatever name; None if the file has no such column."""
+        named = values.get("split")
+        meant = split_of(named) if isinstance(named, str) else None
+        if meant and meant != named:
+            self.called.setdefault(str(named), meant)
+        return _one_of("split", {**values, "split": meant} if meant else values, SPLITS)
+
     def parsed(self) -> Parsed:
         """All of them, with what is wrong with the file as a whole."""
         chosen = sum(bool(example.choices) for _, example in self.found)
@@ -297,7 +307,11 @@ class _Collected:
         return Parsed(
             examples=tuple(self.found),
             problems=tuple(sorted(self.problems, key=lambda problem: problem.line)),
-            notes=(*self.notes, *_notes(self.found, self.counts, self.again, grade)),
+            notes=(
+                *self.notes,
+                *(f"Lines of split {theirs} are {ours}." for theirs, ours in self.called.items()),
+                *_notes(self.found, self.counts, self.again, grade),
+            ),
             splits=tuple(self.splits),
             keys=tuple(self.keys),
             grade=grade,
@@ -519,13 +533,14 @@ def _notes(
     same = sum(pair.clean == pair.corrupt for pair in pairs)
     if same:
         yield (
-            f"{same:,} of {counted(len(pairs), 'pair')} have no counterfactual prompt: corrupting "
-            "with it changes nothing there, so discover with mean or zero ablation."
+            f"{same:,} of {counted(len(pairs), 'pair')} {'has' if same == 1 else 'have'} no "
+            "counterfactual prompt: corrupting with it changes nothing there, so discover with "
+            "mean or zero ablation."
         )
     if found and not pairs:
         yield (
-            "No pairs: circuits are discovered on the log-probability of the target, by mean or "
-            "zero ablation."
+            "No pairs, so it is for tuning: circuits are then discovered on the log-probability of "
+            "the target, by mean or zero ablation. `ctviz discover` needs clean, answer and foil."
         )
     lines = sum("\n" in example.target.strip() for _, example in found)
     if grade in ("exact", "span") and lines:

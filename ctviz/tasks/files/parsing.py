@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "first_line",
     "json_record",
     "lines_of",
+    "once",
     "read_each",
     "rows_of",
     "text_in",
@@ -113,7 +115,7 @@ def rows_of(file: Path, text: str) -> tuple[Iterable[Row], str]:
     """
     begin = text.lstrip()[:1]
     if file.suffix.lower() in (".csv", ".tsv"):
-        return _csv_rows(text, "\t" if file.suffix.lower() == ".tsv" else ""), ""
+        return _csv_file(text, "\t" if file.suffix.lower() == ".tsv" else "")
     if begin == "[":
         return _list_rows(text), ""
     if begin == "{":
@@ -124,9 +126,15 @@ def rows_of(file: Path, text: str) -> tuple[Iterable[Row], str]:
 def _object_rows(text: str) -> tuple[Iterable[Row], str]:
     """The rows of a text that begins with an object: one a line, or all of them in one object."""
     lines = sum(1 for _ in lines_of(text))
-    if lines > 1 and _loaded(first_line(text)) is not None:
+    try:
+        if lines > 1 and _loaded(first_line(text)) is not None:
+            return _jsonl_rows(text), ""
+    except BadLine:
         return _jsonl_rows(text), ""
-    content = _loaded(text)
+    try:
+        content = _loaded(text)
+    except BadLine as error:
+        return [Row(0, {}, f"{str(error)[0].upper()}{str(error)[1:]}.")], ""
     if not isinstance(content, dict):
         return _jsonl_rows(text), ""
     rows, note = rows_in(content)
@@ -139,9 +147,11 @@ def _object_rows(text: str) -> tuple[Iterable[Row], str]:
 
 
 def _loaded(text: str) -> Any:
-    """What a text says in JSON; None if it is not valid."""
+    """What a text says in JSON; None if it is not valid. Raises BadLine where `once` does."""
     try:
-        return json.loads(text.lstrip("\ufeff"))
+        return json.loads(text.lstrip("\ufeff"), object_pairs_hook=_unique)
+    except BadLine:
+        raise
     except (ValueError, RecursionError):
         return None
 
@@ -154,13 +164,28 @@ def _row(line: int, size: int, value: Any) -> Row:
     return Row(line, value)
 
 
+def once(names: Iterable[str]) -> None:
+    """Raise BadLine for a name that comes twice: only one of its values could be read."""
+    twice = [name for name, times in Counter(names).items() if name and times > 1]
+    if twice:
+        raise BadLine(f"{twice[0]!r} is there twice, so it is not clear which one is meant")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which no name may come twice."""
+    once(name for name, _ in pairs)
+    return dict(pairs)
+
+
 def _jsonl_rows(text: str) -> Iterator[Row]:
     for line, content in lines_of(text):
         if len(content) > LONGEST:  # not worth parsing
             yield _row(line, len(content), {})
             continue
         try:
-            yield _row(line, len(content), json.loads(content))
+            yield _row(line, len(content), json.loads(content, object_pairs_hook=_unique))
+        except BadLine as error:
+            yield Row(line, {}, str(error))
         except json.JSONDecodeError as error:
             yield Row(line, {}, f"not valid JSON: {error.msg} at character {error.colno}")
         except (ValueError, RecursionError) as error:  # a huge number, too many brackets
@@ -169,7 +194,7 @@ def _jsonl_rows(text: str) -> Iterator[Row]:
 
 def _list_rows(text: str) -> Iterator[Row]:
     """The entries of a list with the line on which each begins."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=_unique)
     blank = re.compile(r"\s*")
     at = text.index("[") + 1
     line, counted = 1, 0
@@ -183,6 +208,9 @@ def _list_rows(text: str) -> Iterator[Row]:
             value, end = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
             yield Row(error.lineno, {}, f"not valid JSON: {error.msg}; nothing after it was read")
+            return
+        except BadLine as error:
+            yield Row(line, {}, f"{error}; nothing after it was read")
             return
         except (ValueError, RecursionError) as error:
             yield Row(line, {}, f"not readable as JSON: {error}; nothing after it was read")
@@ -202,15 +230,26 @@ def _list_rows(text: str) -> Iterator[Row]:
         yield Row(line, {}, f"not valid JSON: {wrong}; nothing after it was read")
 
 
-def _csv_rows(text: str, between: str) -> Iterator[Row]:
-    """The records of a CSV file with the line on which each begins.
+def _csv_file(text: str, between: str) -> tuple[Iterable[Row], str]:
+    """The rows of a CSV file, and what is to be said of its cells.
 
-    Without ``between``, a comma, semicolon or tab stands between cells: the one that the header has
-    most of.
+    Without ``between``, a comma, semicolon, tab or bar stands between cells: the one that the
+    header has most of. Where the header has a space after each, no cell begins with one.
     """
-    header_line = text.lstrip().partition("\n")[0]
-    between = between or max(",;\t", key=header_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
+    header = re.sub('"[^"]*"', "", text.lstrip().partition("\n")[0])
+    between = between or max(",;\t|", key=header.count)
+    spaced = 0 < header.count(between) == header.count(f"{between} ")
+    note = (
+        "The header has a space after each separator, so those at the beginning of cells are left "
+        "out."
+    )
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=between, strict=True, skipinitialspace=spaced)
+    return _csv_rows(reader), note if spaced else ""
+
+
+def _csv_rows(reader: Any) -> Iterator[Row]:
+    """The records of a CSV file with the line on which each begins."""
     header: list[str] | None = None
     line = 1
     while True:
@@ -226,6 +265,11 @@ def _csv_rows(text: str, between: str) -> Iterator[Row]:
             continue
         if header is None:
             header = [cell.strip() for cell in cells]
+            try:
+                once(header)
+            except BadLine as error:
+                yield Row(0, {}, f"In the header, {error}.")
+                return
             continue
         if len(cells) != len(header):
             yield Row(line, {}, f"{len(cells)} cells, but the header has {len(header)}")

@@ -11,7 +11,8 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from ctviz.errors import BadTask
-from ctviz.tasks.files.parsing import Row
+from ctviz.tasks.files.parsing import Row, once
+from ctviz.tasks.files.rows import BadLine
 
 __all__ = ["parquet_rows", "workbook_rows"]
 
@@ -26,7 +27,10 @@ def parquet_rows(file: Path) -> tuple[Row, ...]:
     import pyarrow.parquet as pq
 
     try:
+        once(pq.read_schema(file).names)
         table = pq.read_table(file)
+    except BadLine as error:
+        return (Row(0, {}, f"Of its columns, {error}."),)
     except (OSError, pa.ArrowException) as error:
         raise BadTask(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
     kept = [name for name in table.column_names if not re.fullmatch(r"__index_level_\d+__", name)]
@@ -67,6 +71,10 @@ def workbook_rows(file: Path) -> tuple[tuple[Row, ...], str]:
     if not filled:
         return (), note
     header = {column: str(name).strip() for column, name in filled[0][1].items() if name}
+    try:
+        once(header.values())
+    except BadLine as error:
+        return (Row(0, {}, f"In the header, {error}."),), note
     return tuple(
         Row(line, {name: row.get(column) for column, name in header.items()})
         for line, row in filled[1:]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ctviz.tasks.files.rows import BadLine
 
-__all__ = ["ABSENT", "NONE", "Ids", "is_absent", "is_whole", "unclear"]
+__all__ = ["ABSENT", "NONE", "Ids", "is_absent", "number_columns", "number_in", "unclear"]
 
 NONE: Final = "none"
 """What ``ids`` says where numbers are words."""
@@ -26,7 +26,13 @@ ABSENT: Final = frozenset(
 """How tools write that there is no value, or one that is no number."""
 _WORDS: Final = ("answer", "foil", "target")  # columns in which a word is meant
 _ID_NAME: Final = re.compile(r"(?:^|_)(?:idx|idxs|ids?|tokens?)$", re.IGNORECASE)
-_WHOLE: Final = re.compile(r"\d+(?:\.0+)?")
+_NUMBER: Final = r"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?"
+# as tools print one number: in a list, or as a tensor or an array
+_WRITTEN: Final = re.compile(
+    rf"({_NUMBER})|(?:(?:tensor|array)\()?\[? *({_NUMBER}) *\]?(?:, *\w+=[\w.:']+)*\)|"
+    rf"\[ *({_NUMBER}) *\]",
+    re.IGNORECASE,
+)
 
 
 def is_absent(value: Any) -> bool:
@@ -34,20 +40,33 @@ def is_absent(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
 
 
-def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number from 0 on, or a text that is nothing else."""
+def number_in(value: Any) -> float | None:
+    """The number that a value is, also one that is written as text or alone in a list; else None.
+
+    >>> number_in("318"), number_in("tensor(318)"), number_in([318.0]), number_in(" is")
+    (318.0, 318.0, 318.0, None)
+    """
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
     if isinstance(value, str):
-        return _WHOLE.fullmatch(value) is not None
+        found = _WRITTEN.fullmatch(value)
+        return float(next(filter(None, found.groups()))) if found else None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return value >= 0 and float(value).is_integer()
+        return None
+    return float(value)
 
 
-def whole_columns(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Those of our columns for words in which there is nothing but whole numbers."""
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number from 0 on, and so may be a token's id."""
+    number = number_in(value)
+    return number is not None and number >= 0 and number.is_integer()
+
+
+def number_columns(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Those of our columns for words of which most values are numbers."""
     for own in _WORDS:
         values = [row[own] for row in rows if not is_absent(row.get(own))]
-        if values and all(map(is_whole, values)):
+        if values and 2 * sum(number_in(value) is not None for value in values) > len(values):
             yield own
 
 
@@ -57,21 +76,30 @@ def unclear(
     """What to ask of numbers where words are meant; "" if it is clear what they are.
 
     It is in a file in which most prompts have numbers as well, unless the file's own name for a
-    column (``names``) is one of token ids; and in a file that tells text from numbers (``typed``)
-    for texts of one or two digits, or that are to be taken verbatim. ``told`` is the file's name up
-    to ``ids=``.
+    column (``names``) is one of token ids, of which one is then enough; and in a file that tells
+    text from numbers (``typed``) for texts of one or two digits, or that are to be taken verbatim.
+    ``told`` is the file's name up to ``ids=``.
     """
-    whole = [own for own in whole_columns(rows) if not (typed and _is_text(rows, own))]
+    numbers = {
+        own: [row[own] for row in rows if number_in(row.get(own)) is not None] for own in _WORDS
+    }
+    most = [own for own in number_columns(rows) if not (typed and _is_text(rows, own))]
     prompts = [str(row.get("clean") or row.get("prompt") or "") for row in rows]
     numeric = 2 * sum(bool(re.search(r"\d", prompt)) for prompt in prompts) >= len(prompts)
-    asked = [own for own in whole if not numeric or _ID_NAME.search(names.get(own, own))]
+    asked = [
+        own
+        for own in _WORDS
+        if (numbers[own] and _ID_NAME.search(names.get(own, own))) or (own in most and not numeric)
+    ]
     if not asked:
         return ""
     theirs = " and ".join(names.get(own, own) for own in asked)
-    example = next(row[asked[0]] for row in rows if not is_absent(row.get(asked[0])))
+    given = [row[own] for own in asked for row in rows if not is_absent(row.get(own))]
+    what = "nothing but whole numbers" if all(map(is_whole, given)) else "numbers"
     return (
-        f"{theirs} {'hold' if len(asked) > 1 else 'holds'} nothing but whole numbers, such as "
-        f"{example}, where words are meant. If they are token ids, say of which model's tokenizer: "
+        f"{theirs} {'hold' if len(asked) > 1 else 'holds'} {what}, such as "
+        f"{numbers[asked[0]][0]}, where words are meant. If they are token ids, say of which "
+        f"model's tokenizer: "
         f"{told}ids=MODEL (EAP-IG's own files are often made for gpt2). If the numbers themselves "
         f"are to be said: {told}ids={NONE}"
     )
@@ -101,12 +129,15 @@ class Ids:
 
         Raises BadLine unless the tokenizer makes exactly these ids of that text after the prompt.
         """
-        ids = [own for own in _WORDS if is_whole(values.get(own))]
+        ids = {own: n for own in _WORDS if (n := number_in(values.get(own))) is not None}
         if not ids:
             return values
+        for own, number in ids.items():
+            if not is_whole(number):
+                raise BadLine(f"{own} is {values[own]}, which is no token's id")
         prompt = values.get("clean") or values.get("prompt") or ""
         before = self._cut(str(prompt))
-        found = {own: self._text(own, int(float(values[own])), before, str(prompt)) for own in ids}
+        found = {own: self._text(own, int(n), before, str(prompt)) for own, n in ids.items()}
         return {**values, **found, "verbatim": True}
 
     def _cut(self, text: str) -> list[int]:
