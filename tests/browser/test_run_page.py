@@ -67,6 +67,7 @@ def method(player: Player, title: str) -> None:
 
 def settings(player: Player, **values: object) -> None:
     """Open the settings and type numbers into its fields, by their labels (_ for a space)."""
+    player.settle()  # while the page is drawn anew, what was there is there twice
     if not field(player, "Seed").is_visible():
         player.page.get_by_text("Settings", exact=True).click()
         field(player, "Seed").wait_for()
