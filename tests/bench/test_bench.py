@@ -12,6 +12,7 @@ from ctviz.attribution.attribute import attribute
 from ctviz.bench.abilities import bench_abilities, guessing
 from ctviz.bench.attribution import bench_attribution
 from ctviz.bench.memory import peak_memory
+from ctviz.bench.run import bench_run
 from ctviz.bench.scaling import bench_scaling, exponent
 from ctviz.bench.tuning import bench_tuning
 from ctviz.errors import CtvizError, UnknownName
@@ -96,6 +97,20 @@ def test_tuning_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) -> No
     assert result["run_steps"] == 3
     with pytest.raises(UnknownName, match="smollm2-135m"):
         bench_tuning("gpt2-small")
+
+
+@pytest.mark.slow
+def test_a_run_reports_what_a_person_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)
+    monkeypatch.setattr("ctviz.bench.run.STEPS", 4)
+    monkeypatch.setattr("ctviz.bench.run.SNAPSHOTS", 2)
+    result = bench_run("tiny", device="cpu")
+    assert (result["steps"], result["snapshots"], result["evaluate"]) == (4, 3, "quick")
+    assert 0 < result["first_snapshot_seconds"] < result["total_seconds"]
+    assert result["total_seconds"] >= result["steps_seconds"]
+    assert result["ratio_to_steps"] >= 1
+    with pytest.raises(UnknownName, match="smollm2-135m"):
+        bench_run("gpt2-small")
 
 
 @pytest.mark.slow
