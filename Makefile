@@ -32,7 +32,8 @@ fast: $(VENV)/.installed
 
 coverage: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 -m "not browser and not smollm2 and not wheel and not slow" --dist loadfile \
-	  --cov --cov-report= $(wildcard $(foreach part,$(PURE),tests/test_$(part).py tests/$(part)))
+	  --cov --cov-report= tests/field \
+	  $(wildcard $(foreach part,$(PURE),tests/test_$(part).py tests/$(part)))
 	for part in $(PURE); do \
 	  $(BIN)/coverage report --show-missing --skip-covered --fail-under=95 \
 	    --include="ctviz/$$part.py,ctviz/$$part/*" || exit 1; done
