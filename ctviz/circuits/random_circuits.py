@@ -23,7 +23,15 @@ from ctviz.circuits.graph import Graph
 from ctviz.circuits.scores import Circuit
 from ctviz.circuits.selection import check_edges
 
-__all__ = ["RANDOM", "RANDOM_NAMES", "Seed", "connected_circuit", "random_circuit", "rewired"]
+__all__ = [
+    "RANDOM",
+    "RANDOM_NAMES",
+    "Seed",
+    "beats_random",
+    "connected_circuit",
+    "random_circuit",
+    "rewired",
+]
 
 Seed = int | Sequence[int]
 TRIES = 20  # to draw a connected circuit of just the size that is asked for
@@ -138,3 +146,12 @@ RANDOM_NAMES: dict[RandomKind, tuple[str, str]] = {  # of several, of one
         "random circuit of its size, connected or not",
     ),
 }
+
+
+def beats_random(faithfulness: float, error: float | None, highest: float) -> bool:
+    """Whether a circuit carries more than the best of some random ones, by two standard errors.
+
+    ``error`` is NaN or None where it is not known, and counts as 0 then.
+    """
+    known = 0.0 if error is None or np.isnan(error) else error
+    return faithfulness - 2 * known > highest

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ctviz.circuits.choices import ABLATIONS, ATTRIBUTIONS, METRICS, PATH_ENDS, RANDOM_KINDS
-from ctviz.circuits.random_circuits import RANDOM_NAMES
+from ctviz.circuits.random_circuits import RANDOM_NAMES, beats_random
 from ctviz.cli.options import add_device, seed
 from ctviz.cli.output import give_or_take, signed
 from ctviz.tasks.files.rows import counted
@@ -185,7 +185,7 @@ def circuit_lines(result: dict[str, Any]) -> list[str]:
     ]
     if not result["n_circuit_edges"]:
         lines.append("  there is no edge in the circuit, so these numbers say nothing of one")
-    if result["n_circuit_edges"] and result["faithfulness"] - 2 * (error or 0.0) <= high:
+    elif not beats_random(result["faithfulness"], error, high):
         lines.append("  so the circuit is no better than a random one, as far as these pairs say")
     lines += in_sample_line(result)
     lines += few_line(n)

@@ -80,12 +80,6 @@ class Faithfulness:
     random_low: float
     random_high: float
 
-    @property
-    def beats_random(self) -> bool:
-        """Whether it carries more than every random circuit drawn, by two standard errors."""
-        error = 0.0 if np.isnan(self.error) else self.error
-        return self.faithfulness - 2 * error > self.random_high
-
 
 @torch.no_grad()
 def metric_of_model(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ctviz.circuits.random_circuits import beats_random
 from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError, RunExists, UndefinedMetric
 from ctviz.jobs.outcome import about_run, outcome, weight_change
@@ -276,12 +276,11 @@ def _no_better(metrics: dict[str, float], config: TuneConfig) -> str:
     """That the circuit to be tuned is no better than a random one, or ""."""
     if "random_high" not in metrics:
         return ""
-    error = metrics["faithfulness_error"]
-    sure = metrics["faithfulness"] - 2 * (0.0 if math.isnan(error) else error)
-    if sure > metrics["random_high"]:
+    share, error = metrics["faithfulness"], metrics["faithfulness_error"]
+    if beats_random(share, error, metrics["random_high"]):
         return ""
     return (
-        f"The circuit that is about to be tuned carries {metrics['faithfulness']:.2f} of the "
+        f"The circuit that is about to be tuned carries {share:.2f} of the "
         f"behaviour under {config.ablation} ablation, and random circuits of its size "
         f"{metrics['random_low']:.2f} to {metrics['random_high']:.2f}: it may not be what does the "
         "task. More edges, more examples or another ablation may find a better one."

@@ -7,6 +7,7 @@ import pytest
 from ctviz.circuits.graph import Graph
 from ctviz.circuits.random_circuits import (
     RANDOM,
+    beats_random,
     connected_circuit,
     random_circuit,
     rewired,
@@ -64,3 +65,10 @@ def test_a_size_that_cannot_be_is_refused(n):
 def test_seeds_of_several_numbers_are_told_apart():
     masks = [connected_circuit(GRAPHS[0], 50, seed=(0, 0, i)).mask for i in range(20)]
     assert len({mask.tobytes() for mask in masks}) == 20
+
+
+def test_a_circuit_beats_random_ones_only_beyond_its_error():
+    assert beats_random(0.5, 0.1, 0.29)
+    assert not beats_random(0.5, 0.1, 0.31)
+    assert beats_random(0.5, None, 0.49)
+    assert not beats_random(0.5, float("nan"), 0.5)
