@@ -50,8 +50,8 @@ def exact_edges(
             moved = delta[rows].flatten(0, 1)  # [copy * example, position, d_model]
             before, after = read_hooks(
                 anatomy,
-                lambda x, _, moved=moved: (x - moved)[None],  # type: ignore[misc]
-                columns=slice(column, column + 1),
+                column,
+                lambda x, moved=moved: x - moved,  # type: ignore[misc]
             )
             metric = _run(anatomy, batch, rows.stop - rows.start, metric_of, before, after)
             scores[:, rows, column] = clean[:, None] - metric

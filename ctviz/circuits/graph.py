@@ -140,6 +140,20 @@ class Graph:
         slots.append(Slot("logits", "logits", self.n_layers, 0, len(self.sources), ("logits",)))
         return tuple(slots)
 
+    def columns(self, layer: int) -> dict[str, slice]:
+        """Columns of a layer's slots, by kind: ``q``, ``k``, ``v`` and ``mlp``."""
+        start = layer * (self.n_heads + 2 * self.kv_heads + 1)
+        found = {}
+        for kind, width in (
+            ("q", self.n_heads),
+            ("k", self.kv_heads),
+            ("v", self.kv_heads),
+            ("mlp", 1),
+        ):
+            found[kind] = slice(start, start + width)
+            start += width
+        return found
+
     @functools.cached_property
     def slot_names(self) -> tuple[str, ...]:
         """Names of the slots, in column order."""

@@ -26,6 +26,7 @@ from typing import Literal
 import numpy as np
 
 from ctviz.circuits.graph import Graph
+from ctviz.circuits.paths import fed, useful
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import OutOfRange
 
@@ -118,25 +119,11 @@ def greedy_edges(
 
 
 def prune_dead_ends(circuit: Circuit) -> Circuit:
-    """Drop edges that lie on no path from ``input`` to ``logits``.
-
-    A head passes a path on from any of its slots to its output; a shared key or value slot passes
-    it on to every head of its group.
-    """
+    """Drop edges that lie on no path from ``input`` to ``logits``; see `ctviz.circuits.paths`."""
     graph, mask = circuit.graph, circuit.mask
-    n = len(graph.sources)
-    feeds = graph.feeds[:, :n]  # slots -> sources
-    fed: np.ndarray = np.zeros(n, dtype=bool)  # can be reached from input
-    fed[0] = True
-    for row in range(1, n):  # sources are in the order in which they are written
-        fed[row] = (mask[fed].any(axis=0) & feeds[:, row]).any()
-    useful = np.zeros(n, dtype=bool)  # reaches logits
-    for row in range(n - 1, -1, -1):
-        slots = mask[row]
-        useful[row] = slots[-1] or (feeds[slots] & useful).any()
-    slot_useful = np.asarray((feeds & useful).any(axis=1))
-    slot_useful[-1] = True
-    return Circuit(graph, mask & fed[:, None] & slot_useful[None, :])
+    ends = np.append(useful(graph, mask), True)  # by node: logits is the last
+    ahead = (graph.feeds & ends).any(axis=1)
+    return Circuit(graph, mask & fed(graph, mask)[:, None] & ahead)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,14 @@
-"""Run a circuit: the model with every edge outside it corrupted, and what that does to the metric.
+"""What a circuit carries: the metric with every edge outside it corrupted, between all and nothing.
 
-Each destination slot reads its own residual stream,
-
-    x_v = x - sum over u outside the circuit of (a_u - a_u,corrupt)
-
-with a_u what source u writes in this very run. A head's q, k and v slots of one layer therefore
-read different inputs through the same norm, and their projections are done head by head.
-Identities that follow, and that the tests hold the code to: the full circuit is the clean run; the
-empty circuit under counterfactual ablation is the corrupt run.
+How a circuit is run: `ctviz.interventions.circuit_runs`. Identities that the tests hold the code
+to: the full circuit is the clean run; the empty circuit under counterfactual ablation is the
+corrupt run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,27 +18,18 @@ from ctviz.circuits.choices import Ablation, Metric, RandomKind
 from ctviz.circuits.random_circuits import RANDOM
 from ctviz.circuits.scores import Circuit
 from ctviz.errors import UndefinedMetric
-from ctviz.interventions.ablation import corrupt_writes, source_means
+from ctviz.interventions.ablation import source_means
+from ctviz.interventions.circuit_runs import metrics_of_circuits
+from ctviz.interventions.corrupted import Corrupted, corrupted
 from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
-from ctviz.interventions.patching import read_hooks
-from ctviz.models.anatomy import Anatomy, Block
-from ctviz.models.hooks import Hook, hooked
+from ctviz.models.anatomy import Anatomy
 from ctviz.models.memory import PATCHED_RUN, examples_at_a_time
-from ctviz.models.writes import Writes, head_outputs, head_write_hooks, source_outputs
 from ctviz.tasks.batch import Batch
 
-__all__ = [
-    "Evaluation",
-    "Faithfulness",
-    "Part",
-    "PatchedRun",
-    "Share",
-    "corrupted",
-    "metric_of_circuit",
-    "metric_of_model",
-]
+__all__ = ["Evaluation", "Faithfulness", "Share", "metric_of_circuit", "metric_of_model"]
 
 SAME = 1e-6  # of the metric's size: what is closer than that to nothing has lost its digits
+TOGETHER = 32  # circuits that are asked about at a time
 SAME_KL = 1e-5  # nats: a run in float32 can seem as far as that from itself
 
 
@@ -104,7 +89,6 @@ def metric_of_model(
     return torch.cat(values).cpu().double().numpy()
 
 
-@torch.no_grad()
 def metric_of_circuit(
     anatomy: Anatomy,
     batch: Batch,
@@ -112,49 +96,40 @@ def metric_of_circuit(
     *,
     ablation: Ablation = "counterfactual",
     metric: Metric = "logit_difference",
-    parts: Sequence[Part] | None = None,
 ) -> np.ndarray:
     """Metric with every edge outside the circuit corrupted: float [example].
 
-    See `ctviz.interventions.ablation` for what corrupting means; ``parts`` are those of `corrupted`
-    if they are at hand. Raises UndefinedMetric, naming the example, if one is not finite.
+    See `ctviz.interventions.ablation` for what corrupting means. Raises UndefinedMetric, naming the
+    example, if one is not finite.
     """
-    values = []
-    for part, corrupt, metric_of in parts or corrupted(anatomy, batch, ablation, metric):
-        run = PatchedRun(anatomy, part, circuit, corrupt)
-        with hooked(before=run.before, after=run.after):
-            values.append(metric_of(anatomy.hidden(part.clean, part.first)))
-        check_metric(values[-1], sum(map(len, values[:-1])))
-    return torch.cat(values).cpu().double().numpy()
+    parts = _corrupted_parts(anatomy, batch, ablation, metric)
+    values: np.ndarray = _metrics(anatomy, parts, [circuit])[0]
+    return values
 
 
-@torch.no_grad()
-def corrupted(
-    anatomy: Anatomy,
-    batch: Batch,
-    ablation: Ablation = "counterfactual",
-    metric: Metric = "logit_difference",
-) -> Iterator[Part]:
+def _metrics(
+    anatomy: Anatomy, parts: Iterable[Corrupted], circuits: Sequence[Circuit]
+) -> np.ndarray:
+    """The metric under each circuit, float [circuit, example]."""
+    masks = [circuit.mask for circuit in circuits]
+    values: list[Tensor] = []
+    for part in parts:
+        values.append(metrics_of_circuits(anatomy, part, masks, room=PATCHED_RUN))
+        for each in values[-1]:
+            check_metric(each, sum(found.shape[1] for found in values[:-1]))
+    found: np.ndarray = torch.cat(values, dim=1).cpu().double().numpy()
+    return found
+
+
+def _corrupted_parts(
+    anatomy: Anatomy, batch: Batch, ablation: Ablation, metric: Metric
+) -> Iterator[Corrupted]:
     """A batch in parts that can be patched at once, with what is the same for every circuit."""
     check_batch(anatomy, batch, metric)
     size = _examples_at_a_time(anatomy, batch)
     means = source_means(anatomy, batch, size) if ablation == "mean" else None
     for part in batch.split(size):
-        yield Part(
-            part,
-            corrupt_writes(anatomy, part, ablation, means),
-            BatchMetric(anatomy, part, metric),
-        )
-
-
-class Part(NamedTuple):
-    """Examples that are patched at once: what sources write when corrupted, None being zero, and
-    the metric of a run.
-    """
-
-    batch: Batch
-    corrupt: Writes | None
-    metric_of: BatchMetric
+        yield corrupted(anatomy, part, BatchMetric(anatomy, part, metric), ablation, means)
 
 
 class Evaluation:
@@ -176,14 +151,11 @@ class Evaluation:
         check_batch(anatomy, batch, metric)
         self.anatomy, self.batch = anatomy, batch
         self.graph, self.ablation, self.metric = anatomy.graph, ablation, metric
-        self._parts: list[Part] | None = None
-        if _writes_of(anatomy, batch) <= PATCHED_RUN:  # else it is computed again for each circuit
-            self._parts = list(corrupted(anatomy, batch, ablation, metric))
+        self._kept: list[Corrupted] | None = None
         self.full = metric_of_model(anatomy, batch, metric=metric)
-        if ablation == "counterfactual" and metric != "kl":  # that is the corrupt run itself
-            self.empty = metric_of_model(anatomy, batch, metric=metric, corrupt=True)
-        else:
-            self.empty = self.run(Circuit(self.graph, np.zeros_like(self.graph.exists)))
+        if _kept_of(anatomy, batch) <= PATCHED_RUN:  # else it is computed again each time
+            self._kept = list(self._parts())
+        self.empty = self.run(Circuit(self.graph, np.zeros_like(self.graph.exists)))
         self.span = float(self.full.mean() - self.empty.mean())
         largest = float(np.abs([self.full, self.empty]).max())
         if abs(self.span) <= (SAME_KL if metric == "kl" else SAME * largest):
@@ -194,16 +166,19 @@ class Evaluation:
                 "another ablation or another metric."
             )
 
+    def _parts(self) -> Iterable[Corrupted]:
+        if self._kept is not None:
+            return self._kept
+        return _corrupted_parts(self.anatomy, self.batch, self.ablation, self.metric)
+
     def run(self, circuit: Circuit) -> np.ndarray:
         """The metric with everything outside a circuit corrupted, float [example]."""
-        return metric_of_circuit(
-            self.anatomy,
-            self.batch,
-            circuit,
-            ablation=self.ablation,
-            metric=self.metric,
-            parts=self._parts,
-        )
+        values: np.ndarray = self.runs([circuit])[0]
+        return values
+
+    def runs(self, circuits: Sequence[Circuit]) -> np.ndarray:
+        """The same for several circuits, which run together, float [circuit, example]."""
+        return _metrics(self.anatomy, self._parts(), circuits)
 
     def share(self, values: np.ndarray) -> Share:
         """What a run's metric, float [example], is between empty (0) and full (1)."""
@@ -231,14 +206,13 @@ class Evaluation:
 
         ``kind``: see `ctviz.circuits.random_circuits`. Another ``step`` draws other ones.
         """
-        inside = self.run(circuit)
+        drawn = [
+            RANDOM[kind](circuit, (seed, step, draw)) if circuit.n_edges else circuit
+            for draw in range(draws)
+        ]
+        inside, *rest = self.runs([circuit, *drawn])
         share = self.share(inside)
-        others = [0.0] * draws
-        if circuit.n_edges:
-            others = [
-                self.faithfulness(RANDOM[kind](circuit, (seed, step, draw))).value
-                for draw in range(draws)
-            ]
+        others = [self.share(values).value for values in rest]
         return Faithfulness(
             metric_full=float(self.full.mean()),
             metric_empty=float(self.empty.mean()),
@@ -265,12 +239,16 @@ class Evaluation:
         One run an edge. An edge near 0 could be left out. Wang et al. 2022, arXiv 2211.00593.
         """
         whole = self.run(circuit)
+        edges = np.argwhere(circuit.mask)
         found = {}
-        for row, column in np.argwhere(circuit.mask):
-            mask = circuit.mask.copy()
-            mask[row, column] = False
-            lost = whole - self.run(Circuit(self.graph, mask))
-            found[self.graph.edge_name(row, column)] = self.share(self.empty + lost)
+        for start in range(0, len(edges), TOGETHER):
+            some = edges[start : start + TOGETHER]
+            without = np.repeat(circuit.mask[None], len(some), axis=0)
+            without[np.arange(len(some)), some[:, 0], some[:, 1]] = False
+            each = self.runs([Circuit(self.graph, mask) for mask in without])
+            for (row, column), values in zip(some, each, strict=True):
+                share = self.share(self.empty + whole - values)
+                found[self.graph.edge_name(row, column)] = share
         return found
 
 
@@ -280,60 +258,9 @@ def _examples_at_a_time(anatomy: Anatomy, batch: Batch) -> int:
     return examples_at_a_time(example, room=PATCHED_RUN, most=len(batch))
 
 
-def _writes_of(anatomy: Anatomy, batch: Batch) -> int:
-    """Bytes of what a run of the batch writes, before heads are told apart."""
-    layers = anatomy.graph.n_layers
-    heads = anatomy.graph.n_heads * anatomy.d_head
-    return 4 * batch.clean.numel() * (anatomy.d_model * (1 + layers) + heads * layers)
-
-
-class PatchedRun:
-    """The hooks of one patched forward pass, and the source outputs seen so far in it.
-
-    ``before`` and ``after`` are for `ctviz.models.hooks.hooked`. ``outside`` [source, slot] is how
-    much of each edge is corrupted: 1 outside the circuit, 0 in it. ``corrupt``: what the sources
-    write instead; None: nothing.
-    """
-
-    def __init__(
-        self, anatomy: Anatomy, batch: Batch, circuit: Circuit, corrupt: Writes | None
-    ) -> None:
-        self.anatomy, graph = anatomy, anatomy.graph
-        outside = torch.from_numpy(graph.exists & ~circuit.mask)
-        self.outside = outside.to(anatomy.device, anatomy.model.dtype)  # [source, slot]
-        # difference[u] = a_u - a_u,corrupt, filled as the run writes; starts as -a_u,corrupt
-        shape = (len(graph.sources), batch.clean.numel(), anatomy.d_model)
-        if corrupt is None:
-            self.difference = self.outside.new_zeros(shape)
-        else:
-            self.difference = source_outputs(anatomy, corrupt).neg_()
-            if self.difference.shape != shape:  # means: one token that stands for all
-                self.difference = self.difference.expand(shape).clone()
-        patched, self.after = read_hooks(anatomy, self._read)
-        self.before: list[Hook] = [(anatomy.blocks[0].module, lambda x: self._write(0, x))]
-        for layer, block in enumerate(anatomy.blocks):
-            row = 1 + layer * (graph.n_heads + 1)
-            self.before += head_write_hooks(block, self._heads_writer(row, block))
-            self.after.append((block.mlp_write, self._writer(row + graph.n_heads)))
-        self.before += patched
-
-    def _write(self, row: int, output: Tensor) -> None:
-        self.difference[row] += output.view(self.difference[row].shape)
-
-    def _writer(self, row: int) -> Callable[[Tensor], None]:
-        return lambda output: self._write(row, output)
-
-    def _heads_writer(self, row: int, block: Block) -> Callable[[Tensor], None]:
-        heads = self.anatomy.graph.n_heads
-
-        def write(z: Tensor) -> None:
-            self.difference[row : row + heads] += head_outputs(z.flatten(0, 1), block, heads)
-
-        return write
-
-    def _read(self, x: Tensor, columns: slice) -> Tensor:
-        """The residual stream as read by some slots: [slot, example, position, d_model]."""
-        reach = self.anatomy.graph.slots[columns.start].n_sources
-        outside = self.outside[:reach, columns]
-        removed = outside.T @ self.difference[:reach].reshape(reach, -1)
-        return x - removed.view(-1, *x.shape)
+def _kept_of(anatomy: Anatomy, batch: Batch) -> int:
+    """Bytes of what is kept of a corrupted run of the batch."""
+    graph = anatomy.graph
+    heads, groups = graph.n_heads * anatomy.d_head, graph.kv_heads * anatomy.d_head
+    layer = 3 * anatomy.d_model + 2 * heads + 2 * groups  # two streams and the MLP's; z and q; k, v
+    return 4 * batch.clean.numel() * (2 * anatomy.d_model + graph.n_layers * layer)

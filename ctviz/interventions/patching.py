@@ -1,10 +1,9 @@
-"""Let each slot read a residual stream of its own: hooks on a running model."""
+"""Let one slot read another residual stream than the rest of the model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from ctviz.models.anatomy import Anatomy, Block
@@ -12,81 +11,46 @@ from ctviz.models.hooks import Hook
 
 __all__ = ["read_hooks"]
 
-Read = Callable[[Tensor, slice], Tensor]
+Change = Callable[[Tensor], Tensor]
 
 
-def read_hooks(
-    anatomy: Anatomy, read: Read, *, columns: slice | None = None
-) -> tuple[list[Hook], list[Hook]]:
-    """Hooks (before, after) that make slots read what ``read`` returns.
+def read_hooks(anatomy: Anatomy, column: int, change: Change) -> tuple[list[Hook], list[Hook]]:
+    """Hooks (before, after) that make a slot, the graph's ``column``, read what ``change`` returns.
 
-    ``read(x, columns)`` is called with the residual stream x [example, position, d_model] and the
-    columns of slots that stand next to each other, and returns what they read, [slot, example,
-    position, d_model]. A head's slots of one layer may read different things through the same norm,
-    so their projections are done head by head. ``columns`` limits this to some slots, all of one
-    kind and layer; the others read on as usual.
+    ``change`` is called with the residual stream x [example, position, d_model]. A head's slots of
+    one layer may read different things through the same norm, so its projection is done apart.
     """
-    graph = anatomy.graph
-    before: list[Hook] = []
-    after: list[Hook] = []
-    wanted = columns or slice(0, len(graph.slots))
-    column = 0
-    for block in anatomy.blocks:
-        widths = {"q": graph.n_heads, "k": graph.kv_heads, "v": graph.kv_heads}
-        slots: dict[str, slice] = {}
-        for kind, width in widths.items():
-            start, stop = max(column, wanted.start), min(column + width, wanted.stop)
-            if start < stop:
-                slots[kind] = slice(start, stop)
-            column += width
-        if slots:
-            hooks = _projection_hooks(block, read, slots, graph.slots[wanted.start].unit)
-            before += hooks[0]
-            after += hooks[1]
-        if wanted.start <= column < wanted.stop:
-            before += _mlp_hooks(block, read, column)
-        column += 1
-    if wanted.start <= column < wanted.stop:
-        last = slice(column, column + 1)
-        before.append((anatomy.final_norm.module, lambda x: read(x, last)[0]))
-    return before, after
+    slot = anatomy.graph.slots[column]
+    if slot.kind == "logits":
+        return [(anatomy.final_norm.module, change)], []
+    block = anatomy.blocks[slot.layer]
+    if slot.kind == "mlp":
+        return _mlp_hooks(block, change), []
+    return _projection_hooks(block, slot.kind, slot.unit, change)
 
 
 def _projection_hooks(
-    block: Block, read: Read, slots: dict[str, slice], unit: int
+    block: Block, kind: str, unit: int, change: Change
 ) -> tuple[list[Hook], list[Hook]]:
     residual: list[Tensor] = []
+    projection = block.projection(kind)
 
     def keep(x: Tensor) -> None:
         residual[:] = [x]
 
-    def hook(kinds: list[str]) -> Callable[[Tensor], Tensor]:
-        def project(output: Tensor) -> Tensor:
-            output = output.clone()
-            for kind in kinds:
-                projection = block.projection(kind)
-                x = read(residual[0], slots[kind])
-                if block.attention_norm is not None:
-                    x = block.attention_norm(x)
-                # the slots of a kind are all of its units, or a single one
-                units = slice(None) if len(x) == len(projection.slices) else slice(unit, unit + 1)
-                value = torch.einsum("ubpd,duh->bpuh", x, projection.weight[:, units])
-                if projection.bias is not None:
-                    value = value + projection.bias[units]
-                projection.put(output, units, value)
-            return output
+    def project(output: Tensor) -> Tensor:
+        output = output.clone()
+        x = change(residual[0])
+        if block.attention_norm is not None:
+            x = block.attention_norm(x)
+        tokens = output.view(-1, output.shape[-1])
+        projection.put(tokens, None, [unit], projection.of(x.reshape(1, -1, x.shape[-1]), [unit]))
+        return output
 
-        return project
-
-    after: list[Hook] = []
-    for module, names in block.projections.items():
-        kinds = [kind for kind in names if kind in slots]
-        if kinds:
-            after.append((module, hook(kinds)))
-    return [(block.module, keep)], after
+    return [(block.module, keep)], [(projection.module, project)]
 
 
-def _mlp_hooks(block: Block, read: Read, column: int) -> list[Hook]:
+def _mlp_hooks(block: Block, change: Change) -> list[Hook]:
     """The read is patched behind the norm, since a parallel MLP may share attention's norm."""
     norm = block.mlp_norm
     stream: list[Tensor] = []  # what the block reads, then what the MLP's own norm reads
@@ -95,7 +59,7 @@ def _mlp_hooks(block: Block, read: Read, column: int) -> list[Hook]:
         stream[:] = [x.view_as(stream[0])]  # OPT's MLP has no batch dimension
 
     def patched(seen: Tensor) -> Tensor:
-        x = read(seen if norm is None else stream[0], slice(column, column + 1))[0]
+        x = change(seen if norm is None else stream[0])
         return (x if norm is None else norm(x)).view_as(seen)
 
     hooks: list[Hook] = [(block.module, lambda x: stream.__setitem__(slice(None), [x]))]

@@ -6,9 +6,11 @@ through it and knows no family by name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -56,10 +58,30 @@ class Projection:
             return by_slice[..., first : last + 1 : step, :]
         return by_slice[..., list(self.slices), :]
 
-    def put(self, output: Tensor, units: slice, values: Tensor) -> None:
-        """Write [..., unit, d_head] into some units of an output [..., out], in place."""
+    def of(self, x: Tensor, units: Sequence[int] | np.ndarray) -> Tensor:
+        """What units make of inputs of their own: [unit, token, in] -> [unit, token, d_head]."""
+        every = len(units) == len(self.slices)
+        some = slice(None) if every else torch.as_tensor(units, device=x.device)
+        value = torch.bmm(x, self.weight.transpose(0, 1)[some])
+        return value if self.bias is None else value + self.bias[some][:, None]
+
+    def put(
+        self,
+        output: Tensor,
+        tokens: Tensor | None,
+        units: Sequence[int] | np.ndarray,
+        values: Tensor,
+    ) -> None:
+        """Write [unit, token, d_head] into some units of an output [token, out], in place.
+
+        ``tokens``: int64 [token], where; None for all of them.
+        """
+        slices = torch.tensor([self.slices[unit] for unit in units], device=output.device)
         by_slice = output.unflatten(-1, (-1, self.d_head))
-        by_slice[..., list(self.slices[units]), :] = values
+        if tokens is None:
+            by_slice[:, slices] = values.transpose(0, 1)
+        else:
+            by_slice[tokens[None, :], slices[:, None]] = values
 
     @property
     def weight(self) -> Tensor:

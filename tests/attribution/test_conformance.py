@@ -18,13 +18,16 @@ from ctviz.circuits.random_circuits import random_circuit
 from ctviz.circuits.scores import Circuit
 from ctviz.errors import UnsupportedModel
 from ctviz.interventions.ablation import corrupt_writes, source_means
-from ctviz.interventions.faithfulness import PatchedRun, metric_of_circuit, metric_of_model
+from ctviz.interventions.circuit_runs import metrics_of_circuits
+from ctviz.interventions.corrupted import corrupted
+from ctviz.interventions.faithfulness import metric_of_circuit, metric_of_model
 from ctviz.interventions.metric import BatchMetric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.families import FAMILIES
 from ctviz.models.hooks import hooked
 from ctviz.models.writes import run_writes, source_outputs
 from ctviz.tasks.batch import IGNORED, Batch
+from tests.patched_by_hand import PatchedRun
 from tests.random_models import random_batch, random_model, with_masses
 
 pytestmark = pytest.mark.usefixtures("double_throughout")
@@ -63,6 +66,30 @@ def test_empty_circuit_is_the_corrupt_run(anatomy, batch):
     np.testing.assert_allclose(
         run, metric_of_model(anatomy, batch, corrupt=True), rtol=0, atol=1e-11
     )
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_circuits_that_run_together_are_the_definition_one_by_one(anatomy, batch, ablation):
+    """Circuits of all sizes, most of them full of dead ends, on prompts that begin alike."""
+    graph = anatomy.graph
+    batch = replace(batch, corrupt=batch.corrupt.clone())
+    batch.corrupt[:, :1] = batch.clean[:, :1]
+    batch.corrupt[1, :3] = batch.clean[1, :3]
+    sizes = (3, graph.n_edges // 8, graph.n_edges // 3, graph.n_edges * 9 // 10)
+    circuits = [random_circuit(graph, size, seed=size) for size in sizes]
+    circuits += [Circuit(graph, np.zeros_like(graph.exists)), Circuit(graph, graph.exists)]
+    means = source_means(anatomy, batch, 5) if ablation == "mean" else None
+    corrupt = corrupt_writes(anatomy, batch, ablation, means)
+    metric_of = BatchMetric(anatomy, batch, "logit_difference")
+    part = corrupted(anatomy, batch, metric_of, ablation, means)
+    masks = [circuit.mask for circuit in circuits]
+    for room in (2**30, 1):
+        found = metrics_of_circuits(anatomy, part, masks, room=room)
+        for circuit, values in zip(circuits, found, strict=True):
+            run = PatchedRun(anatomy, batch, circuit, corrupt)
+            with torch.no_grad(), hooked(before=run.before, after=run.after):
+                wanted = metric_of(anatomy.hidden(batch.clean, batch.first))
+            torch.testing.assert_close(values, wanted, rtol=0, atol=1e-9)
 
 
 def derivative(anatomy, batch, corrupt, metric, row, column, *, embedding=None):

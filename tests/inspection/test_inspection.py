@@ -28,8 +28,10 @@ from ctviz.inspection.reading import (
     with_answer,
 )
 from ctviz.inspection.switching import ROWS, off_metrics, off_on_prompt, off_on_task
-from ctviz.interventions.ablation import corrupt_writes, source_means
-from ctviz.interventions.faithfulness import Part, metric_of_circuit, metric_of_model
+from ctviz.interventions.ablation import source_means
+from ctviz.interventions.circuit_runs import metrics_of_circuits
+from ctviz.interventions.corrupted import corrupted
+from ctviz.interventions.faithfulness import metric_of_circuit, metric_of_model
 from ctviz.interventions.metric import BatchMetric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.handmade import KNOWN_ANSWERS
@@ -294,9 +296,9 @@ def test_one_prompt_switched_off_is_the_circuit_without_the_node(tiny, ablation)
     for node in ("a3.h0", "m2"):
         mask = graph.exists.copy()
         mask[graph.source(node)] = False
-        corrupt = corrupt_writes(tiny.anatomy, one, ablation, means)
-        part = Part(one, corrupt, BatchMetric(tiny.anatomy, one, "logit_difference"))
-        wanted = metric_of_circuit(tiny.anatomy, one, Circuit(graph, mask), parts=[part])
+        metric_of = BatchMetric(tiny.anatomy, one, "logit_difference")
+        part = corrupted(tiny.anatomy, one, metric_of, ablation, means)
+        wanted = metrics_of_circuits(tiny.anatomy, part, [mask], room=2**30)[0].numpy()
         prompt = pair_prompt(tiny, pairs[0])
         found = off_on_prompt(tiny, prompt, node, ablation, others=others)
         assert found.after == pytest.approx(wanted[0], abs=1e-4)
