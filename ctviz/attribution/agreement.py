@@ -14,7 +14,7 @@ import numpy as np
 
 from ctviz.attribution.attribute import attribute, exact_node_scores
 from ctviz.circuits.choices import Ablation, Attribution, Metric, PathEnd
-from ctviz.circuits.scores import NodeScores
+from ctviz.circuits.scores import NodeScores, Scores
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks.batch import Batch
 
@@ -48,12 +48,14 @@ class Agreement:
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """The method that was chosen, what was asked for, and how the methods tried agree with exact
-    patching on ``pairs`` pairs; the exact method is not tried."""
+    patching on ``pairs`` pairs; the exact method is not tried. ``scores``: by the method that was
+    chosen, if the trial had all pairs that it was given."""
 
     method: Attribution
     asked: str
     pairs: int
     tried: tuple[Agreement, ...]
+    scores: Scores | None = None
 
     def about(self) -> dict[str, Any]:
         """In plain values."""
@@ -88,10 +90,11 @@ def try_methods(
     rows = np.zeros(0, dtype=int)
     exact: NodeScores | None = None
     tried: list[Agreement] = []
+    found: dict[Attribution, Scores] = {}
     first: Attribution = "eap-ig" if metric == "kl" else "eap"  # eap finds nothing with kl
     for method in (asked,) if asked else dict.fromkeys((first, "eap-ig")):
         scores = attribute(anatomy, few, method=method, ablation=ablation, metric=metric, end=end)
-        nodes = scores.nodes()
+        nodes, found[method] = scores.nodes(), scores
         if exact is None:
             rows = _chosen(nodes, seed)
             exact = exact_node_scores(anatomy, few, ablation=ablation, metric=metric, rows=rows)
@@ -100,7 +103,8 @@ def try_methods(
         if (tried[-1].correlation or 0.0) >= AGREES:
             break
     best = max(tried, key=lambda each: each.correlation or 0.0)
-    return Trial(best.method, asked or "auto", len(few), tuple(tried))
+    scores_of_all = found[best.method] if len(few) == len(batch) else None
+    return Trial(best.method, asked or "auto", len(few), tuple(tried), scores_of_all)
 
 
 def _chosen(nodes: NodeScores, seed: int) -> np.ndarray:

@@ -1,13 +1,16 @@
 """Exact activation patching: really corrupt each edge, or each node, and see what it does.
 
-What the first-order methods estimate, at the cost of a forward pass an edge. Edges into one slot
-are run together as copies of the batch, so small models take seconds; large ones take hours.
+What the first-order methods estimate, at the cost of a forward pass an edge, from the layer of the
+edge on. Edges into one slot are run together as copies of the batch, so small models take seconds;
+large ones take hours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +19,7 @@ from torch import Tensor
 from ctviz.interventions.metric import BatchMetric
 from ctviz.interventions.patching import read_hooks
 from ctviz.models.anatomy import Anatomy
-from ctviz.models.hooks import Hook, hooked
+from ctviz.models.hooks import Hook, hooked, replaced
 from ctviz.models.writes import Writes, source_outputs, writes
 from ctviz.tasks.batch import Batch
 
@@ -41,7 +44,7 @@ def exact_edges(
 ) -> Exact:
     """metric(clean) - metric(that edge alone corrupted), for every edge and example."""
     graph = anatomy.graph
-    clean, delta = _clean(anatomy, batch, corrupt, metric_of)
+    clean, delta, passed = _clean(anatomy, batch, corrupt, metric_of)
     scores = clean.new_zeros((len(batch), *graph.exists.shape))
     most = max(1, TOKENS // batch.clean.numel())
     for column, slot in enumerate(graph.slots):
@@ -53,7 +56,9 @@ def exact_edges(
                 column,
                 lambda x, moved=moved: x - moved,  # type: ignore[misc]
             )
-            metric = _run(anatomy, batch, rows.stop - rows.start, metric_of, before, after)
+            copies = rows.stop - rows.start
+            with _starting(anatomy, slot.layer, passed, copies):
+                metric = _run(anatomy, batch, copies, metric_of, before, after)
             scores[:, rows, column] = clean[:, None] - metric
     return Exact(clean, scores)
 
@@ -71,7 +76,7 @@ def exact_nodes(
     ``rows``: the sources that are asked for, by default all; the scores of others are NaN.
     """
     graph = anatomy.graph
-    clean, delta = _clean(anatomy, batch, corrupt, metric_of)
+    clean, delta, passed = _clean(anatomy, batch, corrupt, metric_of)
     scores = clean.new_full((len(batch), len(graph.sources)), float("nan"))
     for row in range(len(graph.sources)) if rows is None else map(int, rows):
         layer, place = divmod(row - 1, graph.n_heads + 1)
@@ -89,18 +94,38 @@ def exact_nodes(
             block = anatomy.blocks[layer]
             norm = block.attention_post_norm
             after.append((block.attention_out if norm is None else norm.module, change))
-        scores[:, row] = clean - _run(anatomy, batch, 1, metric_of, before, after)[:, 0]
+        with _starting(anatomy, max(layer, 0), passed, 1):
+            scores[:, row] = clean - _run(anatomy, batch, 1, metric_of, before, after)[:, 0]
     return Exact(clean, scores)
 
 
 def _clean(
     anatomy: Anatomy, batch: Batch, corrupt: Writes | None, metric_of: BatchMetric
-) -> tuple[Tensor, Tensor]:
-    """The clean metric [example], and a_u,clean - a_u,corrupt [source, example, position, d]."""
-    with writes(anatomy) as kept:
+) -> tuple[Tensor, Tensor, list[Any]]:
+    """The clean metric [example], a_u,clean - a_u,corrupt [source, example, position, d], and what
+    each block returns."""
+    passed: list[Any] = []
+    after: list[Hook] = [(block.module, passed.append) for block in anatomy.blocks]
+    with writes(anatomy) as kept, hooked(after=after):
         metric = metric_of(anatomy.hidden(batch.clean, batch.first))
     delta = source_outputs(anatomy, kept if corrupt is None else kept.minus(corrupt))
-    return metric, delta.view(len(delta), *batch.clean.shape, -1)
+    return metric, delta.view(len(delta), *batch.clean.shape, -1), passed
+
+
+@contextmanager
+def _starting(anatomy: Anatomy, layer: int, passed: list[Any], copies: int) -> Iterator[None]:
+    """Copies of the batch run from a layer on: nothing changes in front of it."""
+    if layer == 0:
+        yield
+        return
+    skipped = [block.module for block in anatomy.blocks[:layer]]
+    last = passed[layer - 1]
+    if isinstance(last, tuple):  # some families' blocks return more than the residual stream
+        again: Any = (last[0].repeat(copies, 1, 1), *last[1:])
+    else:
+        again = last.repeat(copies, 1, 1)
+    with replaced(skipped, again):
+        yield
 
 
 def _run(

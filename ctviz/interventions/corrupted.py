@@ -128,10 +128,10 @@ def corrupted(
             for module in block.projections
         ]
         lean = last_mlp_at(anatomy, batch.answer_tokens)  # after the hooks, which see what it cuts
-        with hooked(before=before, after=after), lean, writes(anatomy) as written:
+        with hooked(before=before, after=after), lean, writes(anatomy) as found:
             anatomy.hidden(batch.corrupt, batch.first)
         _shape(streams, batch)
-        return Corrupted(anatomy, batch, metric_of, written, streams, projected)
+        return Corrupted(anatomy, batch, metric_of, found, streams, projected)
     written = means if ablation == "mean" else None
     return Corrupted(anatomy, batch, metric_of, written, _added_up(anatomy, written), None)
 

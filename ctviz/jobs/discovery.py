@@ -77,7 +77,8 @@ class Search(Question):
         """The scores of all edges on some pairs, by the method that is asked for or chosen."""
         how: dict[str, Any] = {"ablation": self.ablation, "metric": self.metric, "end": self.end}
         trial = try_methods(loaded.anatomy, batch, asked=self.method, seed=self.seed, **how)
-        return trial, attribute(loaded.anatomy, batch, method=trial.method, **how)
+        scores = trial.scores or attribute(loaded.anatomy, batch, method=trial.method, **how)
+        return trial, scores
 
     def circuit(self, scores: Scores) -> Circuit:
         """The circuit that these scores make."""

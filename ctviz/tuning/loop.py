@@ -87,6 +87,8 @@ class Tuning:
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.dataset = make_dataset(loaded, config)
         self.retention = Retention(loaded, self.dataset.task, config, others=others)
+        self.micro = config.micro_batch or config.batch_size
+        self.first_scores: Scores | None = None  # of the untuned model, if its trial made them
         self.attribution = dict(attribution or self._try_methods())
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so
@@ -96,7 +98,6 @@ class Tuning:
         self.batches = Batches(len(self.dataset.train), config.batch_size, seed=config.seed)
         self.step = 0  # steps done: 0, or those of the state that was loaded into this
         self.begun = False  # whether the snapshot before the first step is there already
-        self.micro = config.micro_batch or config.batch_size
         self.notices: list[str] = []
         self.shared: SharedRun | None = None  # the clean run of this step's discovery
 
@@ -111,7 +112,14 @@ class Tuning:
             metric=self.dataset.metric,
             seed=config.examples_seed,
         )
+        if self._limit(self.micro) is None:
+            self.first_scores = trial.scores
         return trial.about()
+
+    def _limit(self, micro: int) -> int | None:
+        """How many examples discovery runs at a time; None leaves that to its plan, which finds
+        room, while with batches of one all pairs have to be told as well."""
+        return micro if micro < max(2, self.config.batch_size) else None
 
     def _make_optimizer(self, views: list[Tensor]) -> torch.optim.Optimizer:
         config = self.config
@@ -180,15 +188,13 @@ class Tuning:
         def scores(micro: int) -> Scores:
             if self.shared is not None:
                 self.optimizer.ask()
-            # else the plan finds room; with batches of one, all pairs have to be told as well
-            limit = micro if micro < max(2, config.batch_size) else None
             return attribute(
                 self.anatomy,
                 pairs,
                 method=self.attribution["method"],
                 ablation=config.ablation,
                 metric=self.dataset.metric,
-                micro_batch=limit,
+                micro_batch=self._limit(micro),
                 shared=self.shared,
             )
 
@@ -263,7 +269,8 @@ class Tuning:
     def snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
         """Discovery, and evaluation on the dev examples, as the model is now."""
         with merged(self.anatomy):
-            scores = self.discover(self.dataset.score_pairs)
+            known, self.first_scores = self.first_scores, None
+            scores = known or self.discover(self.dataset.score_pairs)
             return snapshot_of(
                 self.loaded,
                 self.config,
