@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from ctviz.circuits.graph import Graph
@@ -235,14 +235,19 @@ class Anatomy:
         """The number of tokens for which the model has an embedding: ids are below it."""
         return cast(nn.Embedding, self.model.get_input_embeddings()).weight.shape[0]
 
-    def hidden(self, ids: Tensor, first: Tensor | None = None) -> Tensor:
+    def hidden(
+        self, ids: Tensor, first: Tensor | None = None, *, past: Cache | None = None
+    ) -> Tensor:
         """Final hidden states, after the final norm: [batch, position] -> [batch, position, d].
 
         ``first`` [batch] is the position of each prompt's first token, None if all begin at 0.
         Padding on the right is not masked: a causal model's earlier positions cannot see it.
+        ``past``: keys and values of the tokens in front of these, none at first; those of these
+        come to them. Not together with ``first``.
         """
         positions = None
-        seen = torch.ones_like(ids)
+        before = past.get_seq_length() if past is not None else 0
+        seen = ids.new_ones((ids.shape[0], before + ids.shape[1]))
         if first is not None:
             place = torch.arange(ids.shape[1], device=ids.device) - first[:, None]
             seen = (place >= 0).to(ids.dtype)
@@ -252,7 +257,8 @@ class Anatomy:
                 input_ids=ids,
                 attention_mask=seen,
                 position_ids=positions,
-                use_cache=False,
+                past_key_values=past,
+                use_cache=past is not None,
                 return_dict=True,
             )
         return cast(Tensor, output.last_hidden_state)

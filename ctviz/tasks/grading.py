@@ -22,17 +22,16 @@ from contextlib import contextmanager
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
-from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
 from ctviz.models.mode import evaluating
 from ctviz.tasks.answers import exact_match, last_number, overlap
+from ctviz.tasks.continuations import ROWS, log_probabilities
 from ctviz.tasks.example import Example
 from ctviz.tasks.task import Task
 from ctviz.tasks.tokens import Tokens
 
-__all__ = ["chance", "generate", "grade", "log_probabilities"]
+__all__ = ["chance", "generate", "grade"]
 
-ROWS = 64  # prompts that are run at a time
 SPARE = 4  # tokens that an answer may be longer than the longest target
 
 
@@ -68,57 +67,6 @@ def chance(task: Task, examples: Sequence[Example]) -> float | None:
     if task.grade != "choice":
         return None
     return sum(1 / len(e.choices) for e in examples) / len(examples)
-
-
-@torch.no_grad()
-def log_probabilities(
-    loaded: Loaded, asked: Sequence[tuple[str, Sequence[str]]]
-) -> list[list[float]]:
-    """log p(choice | prompt) in nats, summed over its tokens, for each choice of each prompt.
-
-    Raises BadTask, naming the prompt, for a choice that the tokenizer cannot divide from it.
-    """
-    anatomy, tokens = loaded.anatomy, Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
-    # choices that begin with the same tokens are read off one row: prompt and these tokens
-    rows: dict[tuple[int, ...], int] = {}
-    wanted: list[list[tuple[int, int, list[int]]]] = []
-    for prompt, choices in asked:
-        ids = tokens.prompt(prompt)
-        parts = []
-        for choice in choices:
-            if wrong := tokens.continuation_problem(prompt, choice, "choice"):
-                raise BadTask(f"{prompt!r}: {wrong}")
-            said = tokens.continuation(prompt, choice)
-            row = rows.setdefault((*ids, *said[:-1]), len(rows))
-            parts.append((row, len(ids), said))
-        wanted.append(parts)
-    order = list(rows)
-    needed: dict[int, set[tuple[int, int]]] = {}  # by row: position, token
-    for parts in wanted:
-        for row, length, said in parts:
-            needed.setdefault(row, set()).update(
-                (length - 1 + i, token) for i, token in enumerate(said)
-            )
-    found: dict[tuple[int, int, int], float] = {}
-    by_length = sorted(range(len(order)), key=lambda row: len(order[row]))
-    for start in range(0, len(by_length), ROWS):
-        chosen = by_length[start : start + ROWS]
-        width = max(len(order[row]) for row in chosen)
-        ids_ = torch.tensor([[*order[row], *[0] * (width - len(order[row]))] for row in chosen])
-        hidden = anatomy.hidden(ids_.to(anatomy.device))
-        where = [(at, *one) for at, row in enumerate(chosen) for one in sorted(needed[row])]
-        index = torch.tensor(where, device=anatomy.device)
-        logits = anatomy.logits_at(hidden[index[:, 0]], index[:, 1:2])[:, 0].float()
-        values = logits.log_softmax(dim=-1).gather(1, index[:, 2:3])[:, 0].tolist()
-        for (at, position, token), value in zip(where, values, strict=True):
-            found[chosen[at], position, token] = value
-    return [
-        [
-            sum(found[row, length - 1 + i, token] for i, token in enumerate(said))
-            for row, length, said in parts
-        ]
-        for parts in wanted
-    ]
 
 
 @torch.no_grad()

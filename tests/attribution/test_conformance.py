@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from ctviz.attribution.attribute import attribute, exact_node_scores
 from ctviz.attribution.exact import exact_nodes
@@ -66,6 +66,17 @@ def test_empty_circuit_is_the_corrupt_run(anatomy, batch):
     np.testing.assert_allclose(
         run, metric_of_model(anatomy, batch, corrupt=True), rtol=0, atol=1e-11
     )
+
+
+@torch.no_grad()
+def test_what_follows_a_prompt_is_as_if_it_ran_with_it(anatomy, batch):
+    ids = batch.clean[:, :6]
+    past = DynamicCache(config=anatomy.model.config)
+    whole, begin = anatomy.hidden(ids), anatomy.hidden(ids[:, :3], past=past)
+    past.batch_select_indices(torch.tensor([3, 1, 1]))
+    rest = anatomy.hidden(ids[[3, 1, 1], 3:], past=past)
+    torch.testing.assert_close(begin, whole[:, :3], rtol=0, atol=1e-12)
+    torch.testing.assert_close(rest, whole[[3, 1, 1], 3:], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)

@@ -20,9 +20,9 @@ from ctviz.errors import BadTask
 from ctviz.inspection.prompt import own_prompt
 from ctviz.models.loading import Loaded, load
 from ctviz.tasks.batch import encode
+from ctviz.tasks.continuations import log_probabilities
 from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files.check import check
-from ctviz.tasks.grading import log_probabilities
 from ctviz.tasks.texts import encode_texts
 from ctviz.tasks.tokens import Tokens, pair_problem, text_problem
 from tests.field.tokenizers import byte_level, llama, llama_folder, sentencepiece

@@ -23,7 +23,8 @@ from ctviz.inspection.patterns import attention_patterns
 from ctviz.models.loading import load
 from ctviz.tasks import Pair
 from ctviz.tasks.batch import encode, fitting
-from ctviz.tasks.grading import generate, log_probabilities
+from ctviz.tasks.continuations import log_probabilities
+from ctviz.tasks.grading import generate
 from tests.field.models import TINY, TOKENIZER, llama, measured, metric_of
 
 

@@ -10,12 +10,8 @@ import torch
 from ctviz.models.loading import load
 from ctviz.tasks import Example, find_task
 from ctviz.tasks.answers import exact_match, last_number, normalized, overlap
-from ctviz.tasks.grading import (
-    chance,
-    generate,
-    grade,
-    log_probabilities,
-)
+from ctviz.tasks.continuations import log_probabilities
+from ctviz.tasks.grading import chance, generate, grade
 from ctviz.tasks.task import Generated, Task
 
 
