@@ -300,13 +300,16 @@ class PatchedRun:
     ) -> None:
         self.anatomy, graph = anatomy, anatomy.graph
         outside = torch.from_numpy(graph.exists & ~circuit.mask)
-        self.outside = outside.to(anatomy.device, anatomy.model.dtype)  # [source, slot]
+        # differences of many sources are summed: in float32 also where the model runs in bfloat16
+        precision = torch.promote_types(anatomy.model.dtype, torch.float32)
+        self.outside = outside.to(anatomy.device, precision)  # [source, slot]
         # difference[u] = a_u - a_u,corrupt, filled as the run writes; starts as -a_u,corrupt
         shape = (len(graph.sources), batch.clean.numel(), anatomy.d_model)
         if corrupt is None:
             self.difference = self.outside.new_zeros(shape)
         else:
-            self.difference = source_outputs(anatomy, corrupt).neg_()
+            kept = corrupt.map(lambda written: written.to(precision))
+            self.difference = source_outputs(anatomy, kept).neg_()
             if self.difference.shape != shape:  # means: one token that stands for all
                 self.difference = self.difference.expand(shape).clone()
         patched, self.after = read_hooks(anatomy, self._read)
@@ -327,7 +330,8 @@ class PatchedRun:
         heads = self.anatomy.graph.n_heads
 
         def write(z: Tensor) -> None:
-            self.difference[row : row + heads] += head_outputs(z.flatten(0, 1), block, heads)
+            flat = z.flatten(0, 1).to(self.difference.dtype)
+            self.difference[row : row + heads] += head_outputs(flat, block, heads)
 
         return write
 
@@ -336,4 +340,4 @@ class PatchedRun:
         reach = self.anatomy.graph.slots[columns.start].n_sources
         outside = self.outside[:reach, columns]
         removed = outside.T @ self.difference[:reach].reshape(reach, -1)
-        return x - removed.view(-1, *x.shape)
+        return (x - removed.view(-1, *x.shape)).to(x.dtype)

@@ -70,10 +70,13 @@ def _projection_hooks(
                     x = block.attention_norm(x)
                 # the slots of a kind are all of its units, or a single one
                 units = slice(None) if len(x) == len(projection.slices) else slice(unit, unit + 1)
-                value = torch.einsum("ubpd,duh->bpuh", x, projection.weight[:, units])
+                # rounded once, as a linear layer does it, also in bfloat16
+                precision = torch.promote_types(x.dtype, torch.float32)
+                weight = projection.weight[:, units].to(precision)
+                value = torch.einsum("ubpd,duh->bpuh", x.to(precision), weight)
                 if projection.bias is not None:
                     value = value + projection.bias[units]
-                projection.put(output, units, value)
+                projection.put(output, units, value.to(output.dtype))
             return output
 
         return project
