@@ -26,6 +26,7 @@ from ctviz.models.workspace import Workspace
 __all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
 
 LinearModule: TypeAlias = nn.Linear | Conv1D
+ROWS = 8192  # of the unembedding that are in float32 at a time
 PLAIN = ("torch.nn.", "transformers.pytorch_utils", "transformers.models.")  # modules of theirs
 
 
@@ -244,10 +245,22 @@ class Anatomy:
         return self.unembedded(hidden[rows, positions])
 
     def unembedded(self, hidden: Tensor) -> Tensor:
-        """Next-token logits: [..., d_model] -> [..., vocabulary]."""
-        logits = cast(Tensor, self.unembedding(hidden))
+        """Next-token logits: [..., d_model] -> [..., vocabulary].
+
+        Of a model in bfloat16 they are float32: logits of 16 or more would else be off by 0.06.
+        """
+        if self.unembedding.weight.dtype == torch.bfloat16 and not torch.is_grad_enabled():
+            logits = self._unembedded_in_float32(hidden)
+        else:
+            logits = cast(Tensor, self.unembedding(hidden))
         cap = self.table.softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def _unembedded_in_float32(self, hidden: Tensor) -> Tensor:
+        weight, bias = self.unembedding.weight, self.unembedding.bias
+        pieces = [hidden.float() @ piece.float().T for piece in weight.split(ROWS)]
+        logits = torch.cat(pieces, dim=-1)
+        return logits if bias is None else logits + bias
 
     # ------------------------------------------------------------------ resolving
 

@@ -73,3 +73,13 @@ def test_full_and_empty_circuit_of_trained_models(name):
     batch, _ = encode_task(loaded, find_task("sva-flip"), 8, split="dev", seed=0)
     found = ends(loaded.anatomy, batch)
     assert max(found) <= 2 * rounding(loaded.anatomy, batch)
+
+
+@torch.no_grad()
+def test_logits_are_not_rounded():
+    anatomy = load("tiny", device="cpu", dtype="bfloat16").anatomy
+    hidden = anatomy.hidden(torch.tensor([[1, 2, 3]]))
+    logits = anatomy.unembedded(hidden)
+    by_hand = hidden.double() @ anatomy.unembedding.weight.double().T
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits.double(), by_hand, rtol=1e-5, atol=1e-5)
