@@ -14,7 +14,8 @@ import transformers
 
 import ctviz
 from ctviz.jobs.question import METRIC_WORDS
-from ctviz.models.loading import Loaded, load
+from ctviz.models.loading import Loaded
+from ctviz.models.untuned import Untuned
 from ctviz.runs import Run
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.measured import measured_on
@@ -108,23 +109,21 @@ def outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dic
     }
 
 
-def weight_change(loaded: Loaded, config: TuneConfig) -> list[dict[str, Any]]:
+def weight_change(loaded: Loaded, untuned: Untuned) -> list[dict[str, Any]]:
     """How far the weights have gone from the untuned ones: one row a layer and kind of module.
 
-    ``change``: norm of the difference by norm of the untuned weights.
+    ``change``: norm of the difference by norm of the untuned weights. Raises CtvizError if the
+    untuned ones are no longer there.
     """
-    before = dict(load(config.model, device="cpu").model.named_parameters())
     sums: dict[tuple[int, str], list[float]] = {}
     with merged(loaded.anatomy):
-        places = _places(loaded)
-        for name, after in loaded.model.named_parameters():
-            plain = plain_name(name)
-            if is_adapter(name) or plain not in before:
-                continue
-            row = sums.setdefault(places.get(name, (-1, "other")), [0.0, 0.0])
-            untuned = before[plain].detach()
-            row[0] += float((after.detach().cpu() - untuned).square().sum())
-            row[1] += float(untuned.square().sum())
+        names = [name for name, _ in loaded.model.named_parameters() if not is_adapter(name)]
+        places, parameters = _places(loaded), dict(loaded.model.named_parameters())
+        place = {plain_name(name): places.get(name, (-1, "other")) for name in names}
+        for plain, moved in untuned.moved({plain_name(n): parameters[n].detach() for n in names}):
+            row = sums.setdefault(place[plain], [0.0, 0.0])
+            row[0] += moved.distance
+            row[1] += moved.size
     return [
         {"layer": layer, "kind": kind, "change": (moved / size) ** 0.5 if size else 0.0}
         for (layer, kind), (moved, size) in sorted(sums.items())

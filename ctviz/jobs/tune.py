@@ -20,6 +20,7 @@ from ctviz.jobs.run_log import run_log
 from ctviz.models.known import located_model
 from ctviz.models.loading import Loaded, check_stored, load
 from ctviz.models.memory import is_out_of_memory
+from ctviz.models.untuned import Untuned
 from ctviz.runs import Run, RunWriter, open_run
 from ctviz.runs.changes import change
 from ctviz.runs.config import TuneConfig
@@ -149,6 +150,7 @@ class _Job:
         self.step = self.resumed_at = checkpoint[1] if checkpoint else 0
         self.message = f"resumed at step {self.step}" if checkpoint else ""
         self.grades = baseline.grades if baseline else writer.before  # of the untuned model
+        self.untuned: Untuned | None = None
         self.weights: SnapshotWeights | None = None
         self.earlier: list[Snapshot] = []  # the first snapshot and the last one
         self.begun = self.saved = 0.0  # when, in seconds of time.perf_counter
@@ -164,6 +166,7 @@ class _Job:
         config.check_startable()
         self.writer.status("starting", message=f"loading {config.model}")
         loaded = loaded or load(config.model, device=config.device)
+        self.untuned = Untuned(loaded)
         for edges in (config.edges, config.edges_end or config.edges):
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
         for note in loaded.notes:
@@ -178,7 +181,7 @@ class _Job:
         for reason in tuning.dataset.left_out[:20]:
             log.info("left out: %s", reason)
         if self.keep_model:
-            self.weights = SnapshotWeights(tuning, self.folder)
+            self.weights = SnapshotWeights(tuning, self.folder, self.untuned)
         if self.checkpoint:
             load_checkpoint(tuning, self.checkpoint[0])
             self.earlier = list(Run(self.folder).snapshots())
@@ -212,8 +215,7 @@ class _Job:
     def finish(self, tuning: Tuning, state: State, started: float) -> dict[str, Any]:
         """Grade the model on the test split, keep its weights, and say what came of it."""
         self.writer.status("running", step=self.step, message="evaluating on the test examples")
-        moved = weight_change(tuning.loaded, self.config)
-        self._describe(tuning, after=tuning.test_grades(), weight_change=moved)
+        self._describe(tuning, after=tuning.test_grades(), weight_change=self._moved(tuning))
         if state == "finished" and not self.keep_model:
             remove_checkpoints(self.folder)
         else:
@@ -259,6 +261,15 @@ class _Job:
             self.weights.keep()
         self.message = f"metric {metrics['metric']:+.2f} at step {step}"
         log.info("snapshot at step %d: %s", step, json.dumps(metrics))
+
+    def _moved(self, tuning: Tuning) -> list[dict[str, Any]]:
+        """How far the weights have gone; nothing, and a notice, if that can no longer be said."""
+        assert self.untuned is not None
+        try:
+            return weight_change(tuning.loaded, self.untuned)
+        except CtvizError as error:
+            self.writer.notice(str(error))
+            return []
 
     def _tell(self) -> None:
         """How far it is, to the run's status and to whoever called."""

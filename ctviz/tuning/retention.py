@@ -24,6 +24,7 @@ __all__ = ["Retention"]
 
 LARGEST = 700.0  # nats: more is no number
 AT_ONCE = 512  # tokens in one run of the model
+LOGITS = 128  # tokens at a time after which the logits of the whole vocabulary are looked at
 
 
 class _Rows(NamedTuple):
@@ -134,9 +135,10 @@ class Retention:
             real = rows.real.clone()
             real[:, -1] = False  # nothing follows the last position
             real[:, :-1] &= rows.real[:, 1:]
-            said = anatomy.unembedded(anatomy.hidden(rows.ids)[real]).float()
-            follow = rows.ids[:, 1:][rows.real[:, 1:]]
-            total += float(torch.nn.functional.cross_entropy(said, follow, reduction="sum"))
+            follow = rows.ids[:, 1:][rows.real[:, 1:]].split(LOGITS)
+            for some, ids in zip(anatomy.hidden(rows.ids)[real].split(LOGITS), follow, strict=True):
+                said = anatomy.unembedded(some).float()
+                total += float(torch.nn.functional.cross_entropy(said, ids, reduction="sum"))
         return math.exp(min(total / tokens, LARGEST))
 
     def _ids(self, text: str) -> list[int]:
