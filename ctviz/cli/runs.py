@@ -59,7 +59,10 @@ def tune_command(options: argparse.Namespace) -> int:
     task = find_task(config.task)
     quiet_libraries()
     from ctviz.jobs import tune
+    from ctviz.jobs.least_memory import check_tunable
     from ctviz.models.loading import load
+
+    check_tunable(config)
 
     with underway() as line:
 

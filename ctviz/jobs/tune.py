@@ -15,6 +15,7 @@ from typing import Any
 from ctviz.circuits.random_circuits import beats_random
 from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError, RunExists, UndefinedMetric
+from ctviz.jobs.least_memory import check_tunable
 from ctviz.jobs.outcome import about_run, outcome, stopped, weight_change
 from ctviz.jobs.run_log import run_log
 from ctviz.models.known import located_model
@@ -183,6 +184,8 @@ class _Job:
         self.state, self.message = "starting", f"loading {config.model}"
         if loaded:
             self.listening.done("load", 1)
+        if not loaded:
+            check_tunable(config)
         loaded = loaded or load(config.model, device=config.device)
         for edges in (config.edges, config.edges_end or config.edges):
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")

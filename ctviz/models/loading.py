@@ -24,7 +24,9 @@ from ctviz.models.config import model_said, read_config
 from ctviz.models.explaining import said
 from ctviz.models.fetching import bring_configs, bring_weights, fetch
 from ctviz.models.known import KNOWN, located_model, resolve
+from ctviz.models.memory import free_memory
 from ctviz.models.places import Place, kind, place_of
+from ctviz.models.room import check_room, n_parameters
 from ctviz.models.stored import hub_commit, is_folder
 from ctviz.models.supplied import check_finite, load_weights
 from ctviz.models.tokenizer import given_tokenizer, own_tokenizer
@@ -170,6 +172,12 @@ def _from_name(
         bring_weights(place.weights)
     with phase("load"):
         with said(model_said(name, place), place.weights), share(0.0, READING):
+            check_room(
+                f"Loading {name}",
+                {"its weights": n_parameters(place.weights) * dtype.itemsize},
+                free_memory(device_place),
+                "Take a smaller model or --dtype bfloat16, or end what else uses memory.",
+            )
             model, more = _weights(place, config, dtype)
         model.to(device_place)  # type: ignore[arg-type]
         model.eval()
