@@ -31,6 +31,7 @@ from ctviz.models.anatomy import Anatomy, Block
 from ctviz.models.hooks import Hook, hooked
 from ctviz.models.memory import PATCHED_RUN, examples_at_a_time
 from ctviz.models.writes import Writes, head_outputs, head_write_hooks, source_outputs
+from ctviz.progress import parts as in_parts
 from ctviz.tasks.batch import Batch
 
 __all__ = [
@@ -266,7 +267,7 @@ class Evaluation:
         """
         whole = self.run(circuit)
         found = {}
-        for row, column in np.argwhere(circuit.mask):
+        for row, column in in_parts(np.argwhere(circuit.mask).tolist()):
             mask = circuit.mask.copy()
             mask[row, column] = False
             lost = whole - self.run(Circuit(self.graph, mask))

@@ -6,6 +6,7 @@ through it and knows no family by name.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -20,8 +21,10 @@ from ctviz.models.activations import fused, written_out
 from ctviz.models.config import check_causal, check_family, longest
 from ctviz.models.families import FAMILIES, Table
 from ctviz.models.families.table import NormKind
+from ctviz.models.hooks import hooked
 from ctviz.models.mode import evaluating
 from ctviz.models.workspace import Workspace
+from ctviz.progress import listened, tick
 
 __all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
 
@@ -226,7 +229,7 @@ class Anatomy:
             place = torch.arange(ids.shape[1], device=ids.device) - first[:, None]
             seen = (place >= 0).to(ids.dtype)
             positions = place.clamp(min=0)
-        with fused(self._activations), evaluating(self.model):
+        with fused(self._activations), evaluating(self.model), self.ticking():
             output = self.model.base_model(
                 input_ids=ids,
                 attention_mask=seen,
@@ -235,6 +238,12 @@ class Anatomy:
                 return_dict=True,
             )
         return cast(Tensor, output.last_hidden_state)
+
+    def ticking(self) -> AbstractContextManager[None]:
+        """Tick at each block that the model runs through, and on the way back through it."""
+        if not listened():
+            return nullcontext()
+        return hooked(before=[(block.module, _tick) for block in self.blocks])
 
     def logits_at(self, hidden: Tensor, positions: Tensor) -> Tensor:
         """Next-token logits at some positions of each example.
@@ -350,3 +359,10 @@ def _plain(module: nn.Module, path: str) -> LinearModule:
 
 def _in_out(module: LinearModule) -> Tensor:
     return module.weight if isinstance(module, Conv1D) else module.weight.T
+
+
+def _tick(x: Tensor) -> None:
+    """At a block's input."""
+    tick()
+    if x.requires_grad:
+        x.register_hook(lambda _: tick())

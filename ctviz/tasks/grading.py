@@ -25,6 +25,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
 from ctviz.models.mode import evaluating
+from ctviz.progress import parts
 from ctviz.tasks.answers import exact_match, last_number, overlap
 from ctviz.tasks.example import Example
 from ctviz.tasks.task import Task
@@ -84,24 +85,24 @@ def log_probabilities(
     wanted: list[list[tuple[int, int, list[int]]]] = []
     for prompt, choices in asked:
         ids = tokens.prompt(prompt)
-        parts = []
+        ends = []
         for choice in choices:
             if wrong := tokens.continuation_problem(prompt, choice, "choice"):
                 raise BadTask(f"{prompt!r}: {wrong}")
             said = tokens.continuation(prompt, choice)
             row = rows.setdefault((*ids, *said[:-1]), len(rows))
-            parts.append((row, len(ids), said))
-        wanted.append(parts)
+            ends.append((row, len(ids), said))
+        wanted.append(ends)
     order = list(rows)
     needed: dict[int, set[tuple[int, int]]] = {}  # by row: position, token
-    for parts in wanted:
-        for row, length, said in parts:
+    for ends in wanted:
+        for row, length, said in ends:
             needed.setdefault(row, set()).update(
                 (length - 1 + i, token) for i, token in enumerate(said)
             )
     found: dict[tuple[int, int, int], float] = {}
     by_length = sorted(range(len(order)), key=lambda row: len(order[row]))
-    for start in range(0, len(by_length), ROWS):
+    for start in parts(range(0, len(by_length), ROWS)):
         chosen = by_length[start : start + ROWS]
         width = max(len(order[row]) for row in chosen)
         ids_ = torch.tensor([[*order[row], *[0] * (width - len(order[row]))] for row in chosen])
@@ -115,9 +116,9 @@ def log_probabilities(
     return [
         [
             sum(found[row, length - 1 + i, token] for i, token in enumerate(said))
-            for row, length, said in parts
+            for row, length, said in ends
         ]
-        for parts in wanted
+        for ends in wanted
     ]
 
 
@@ -131,7 +132,7 @@ def generate(loaded: Loaded, prompts: Sequence[str], longest: int) -> list[str]:
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     said = [""] * len(prompts)
     by_length = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    for start in range(0, len(by_length), ROWS):
+    for start in parts(range(0, len(by_length), ROWS)):
         chosen = by_length[start : start + ROWS]
         width = max(len(ids[row]) for row in chosen)
         rows = torch.tensor([[pad] * (width - len(ids[row])) + ids[row] for row in chosen])
@@ -139,7 +140,7 @@ def generate(loaded: Loaded, prompts: Sequence[str], longest: int) -> list[str]:
         room = longest if most is None else min(longest, most - width)
         if room < 1:
             continue  # no room for a single token: nothing is said
-        with evaluating(model), _greedy(model, room, pad):
+        with evaluating(model), _greedy(model, room, pad), loaded.anatomy.ticking():
             out = model.generate(  # type: ignore[operator]
                 rows.to(model.device), attention_mask=real.to(model.device)
             )

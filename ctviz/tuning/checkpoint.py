@@ -2,7 +2,8 @@
 
 ``checkpoint/{step}.safetensors`` holds a `ctviz.tuning.loop.TuningState`: every parameter of the
 model (``model.*``), the optimizer's state of every unit that was ever owned (``optimizer.*``), what
-the method remembers (``method.*``) and the order of the coming batches (``batches.*``). A newer
+the method remembers (``method.*``), the order of the coming batches (``batches.*``) and what a
+snapshot of that step is still to be told (``due.*``). A newer
 checkpoint replaces the older one only once it is whole. That of a finished run keeps the
 parameters alone, LoRA's adapters merged into them: it is the tuned model. What tuning changed by a
 snapshot is kept in files of its own, see `ctviz.runs.weights`.
@@ -31,7 +32,7 @@ __all__ = [
     "save_checkpoint",
 ]
 
-KINDS = ("model", "optimizer", "method", "batches")  # of what a state holds
+KINDS = ("model", "optimizer", "method", "batches", "due")  # of what a state holds
 
 
 def save_checkpoint(tuning: Tuning, folder: Path, *, finished: bool = False) -> Path:
