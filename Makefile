@@ -12,7 +12,7 @@ PORT ?= 8501
 TL ?= 3.9
 
 # what runs no model: neither torch nor a browser
-PURE := errors paths files look english circuits tasks runs views lessons export
+PURE := errors paths files progress look english circuits tasks runs views lessons export
 
 .PHONY: app test fast coverage check javascript bench bench-reference clean
 

@@ -16,6 +16,7 @@ from ctviz.attribution.attribute import attribute, exact_node_scores
 from ctviz.circuits.choices import Ablation, Attribution, Metric, PathEnd
 from ctviz.circuits.scores import NodeScores, Scores
 from ctviz.models.anatomy import Anatomy
+from ctviz.progress import parts, share
 from ctviz.tasks.batch import Batch
 
 __all__ = ["AGREES", "Agreement", "Trial", "try_methods"]
@@ -92,8 +93,11 @@ def try_methods(
     tried: list[Agreement] = []
     found: dict[Attribution, Scores] = {}
     first: Attribution = "eap-ig" if metric == "kl" else "eap"  # eap finds nothing with kl
-    for method in (asked,) if asked else dict.fromkeys((first, "eap-ig")):
-        scores = attribute(anatomy, few, method=method, ablation=ablation, metric=metric, end=end)
+    for method in parts((asked,) if asked else tuple(dict.fromkeys((first, "eap-ig")))):
+        with share(0.0, 0.3):
+            scores = attribute(
+                anatomy, few, method=method, ablation=ablation, metric=metric, end=end
+            )
         nodes, found[method] = scores.nodes(), scores
         if exact is None:
             rows = _chosen(nodes, seed)

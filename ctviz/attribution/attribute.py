@@ -57,6 +57,7 @@ from ctviz.interventions.ablation import corrupt_writes, source_means
 from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.writes import Writes, source_outputs
+from ctviz.progress import parts, tick
 from ctviz.tasks.batch import Batch
 
 __all__ = ["attribute", "exact_node_scores"]
@@ -115,7 +116,7 @@ def attribute(
     means = source_means(anatomy, batch, how.examples) if ablation == "mean" else None
     exists = torch.tensor(anatomy.graph.exists, device=anatomy.device)
     edges, nodes = RunningStats(exists.shape), RunningStats(exists.shape[:1])
-    for part in batch.split(how.examples):
+    for part in parts(list(batch.split(how.examples))):
         corrupt = corrupt_writes(anatomy, part, ablation, means)
         metric_of = BatchMetric(anatomy, part, metric)
         if method == "exact":
@@ -246,6 +247,7 @@ def _scores(
             a = sources[: n_sources * size].view(n_sources, -1, d_model)
             source_outputs(anatomy, delta.map(lambda x, w=where: x[w]), out=a)  # type: ignore[misc]
             for columns in column_groups(graph):
+                tick()
                 width = columns.stop - columns.start
                 g = gradients[: width * size].view(width, -1, d_model)
                 slot_gradients(folded, columns, readings, where, g)

@@ -21,6 +21,7 @@ from ctviz.interventions.patching import read_hooks
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked, replaced
 from ctviz.models.writes import Writes, source_outputs, writes
+from ctviz.progress import parts
 from ctviz.tasks.batch import Batch
 
 __all__ = ["Exact", "exact_edges", "exact_nodes"]
@@ -78,7 +79,7 @@ def exact_nodes(
     graph = anatomy.graph
     clean, delta, passed = _clean(anatomy, batch, corrupt, metric_of)
     scores = clean.new_full((len(batch), len(graph.sources)), float("nan"))
-    for row in range(len(graph.sources)) if rows is None else map(int, rows):
+    for row in parts(range(len(graph.sources)) if rows is None else [int(row) for row in rows]):
         layer, place = divmod(row - 1, graph.n_heads + 1)
 
         def change(x: Tensor, moved: Tensor = delta[row]) -> Tensor:

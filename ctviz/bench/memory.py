@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -18,13 +19,14 @@ import torch
 from transformers import GPT2Config
 
 from ctviz.attribution.attribute import attribute
-from ctviz.bench.workloads import gpt2, model_of, random_batch, stepper, training_step
+from ctviz.bench.workloads import gpt2, model_of, random_batch, run_of, stepper, training_step
 from ctviz.circuits.choices import Attribution
 from ctviz.errors import CtvizError
+from ctviz.jobs import tune
 from ctviz.models.loading import pick_device
 from ctviz.runs.config import Method
 
-__all__ = ["peak_memory", "peak_memory_of_tuning"]
+__all__ = ["peak_memory", "peak_memory_of_run", "peak_memory_of_tuning"]
 
 STEPS = 12  # of tuning
 TIMES = 2  # that the work is done: what is left over from the first time may raise the second
@@ -43,6 +45,11 @@ def peak_memory(
 def peak_memory_of_tuning(method: Method, model: str, *, device: str) -> float | None:
     """Peak megabytes of twelve tuning steps (see `ctviz.bench.workloads.stepper`), as above."""
     return _elsewhere("tuning", method, model, "", "", device)
+
+
+def peak_memory_of_run(method: Method, model: str, *, device: str) -> float | None:
+    """Peak megabytes of a whole run of twelve steps, as above: from loading to the last grades."""
+    return _elsewhere("run", method, model, "", "", device)
 
 
 def _elsewhere(*arguments: str) -> float | None:
@@ -71,6 +78,20 @@ def _measure_tuning(method: Method, model: str, device: str) -> float | None:
     _forget_peak(place)
     for _ in range(STEPS):
         step()
+    return round((_peak(place) - before) / 1e6, 1)
+
+
+def _measure_run(method: Method, model: str, device: str) -> float | None:
+    place = pick_device(device)
+    _use_once(str(place))
+    if place.type == "mps":
+        return None
+    gc.collect()
+    before = _now(place)
+    config = run_of(model, method, steps=STEPS, snapshot_every=STEPS, device=str(place))
+    _forget_peak(place)
+    with tempfile.TemporaryDirectory() as scratch:
+        tune.tune(config, Path(scratch) / "run")
     return round((_peak(place) - before) / 1e6, 1)
 
 
@@ -141,8 +162,9 @@ def _peak(device: torch.device) -> int:
 
 if __name__ == "__main__":
     what, name, shape, batch, tokens, device = sys.argv[1:]
-    if what == "tuning":
-        peak = _measure_tuning(name, shape, device)  # type: ignore[arg-type]
+    if what != "attribution":
+        measure = _measure_run if what == "run" else _measure_tuning
+        peak = measure(name, shape, device)  # type: ignore[arg-type]
     else:
         peak = _measure(
             name or None,  # type: ignore[arg-type]

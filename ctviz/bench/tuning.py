@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ctviz.bench.memory import peak_memory_of_tuning
+from ctviz.bench.memory import peak_memory_of_run, peak_memory_of_tuning
 from ctviz.bench.rounds import machine, take_turns
 from ctviz.bench.workloads import EDGES, stepper
 from ctviz.errors import UnknownName
@@ -33,12 +33,16 @@ def bench_tuning(model: str, *, rounds: int = 3, device: str = "auto") -> dict[s
     (discovery, gradients, update, the look at what moved), without snapshots. The batches are 16
     pairs of sva-flip; under ``random_tokens`` the same for 16 x 16 random tokens. Ratios are of
     medians over rounds, with their range. ``peak_memory_ratio``: peak memory of a process that does
-    twelve circuit-tuning steps by that of one that does twelve full ones. For the tiny model also
-    the seconds of a whole run with its snapshots.
+    twelve circuit-tuning steps by that of one that does twelve full ones. For each method
+    ``peak_memory_ratio_run`` is that of a whole run of twelve steps, from loading to the last
+    grades, by that of its steps alone. For the tiny model also the seconds of a whole run with its
+    snapshots.
     """
     if model not in EDGES:
         raise UnknownName("model of this benchmark", model, EDGES)
-    circuit, full = (peak_memory_of_tuning(m, model, device=device) for m in ("circuit", "full"))
+    methods: tuple[Method, ...] = ("circuit", "full")
+    circuit, full = (peak_memory_of_tuning(m, model, device=device) for m in methods)
+    whole = [peak_memory_of_run(method, model, device=device) for method in methods]
     place = load(model, device=device).anatomy.device
     result: dict[str, Any] = {
         "model": model,
@@ -46,6 +50,10 @@ def bench_tuning(model: str, *, rounds: int = 3, device: str = "auto") -> dict[s
         **_ratios(model, 0, rounds, place),
         "random_tokens": _ratios(model, 16, rounds, place),
         "peak_memory_ratio": None if circuit is None or full is None else round(circuit / full, 3),
+        "peak_memory_ratio_run": {
+            method: None if run is None or steps is None else round(run / steps, 3)
+            for method, run, steps in zip(methods, whole, (circuit, full), strict=True)
+        },
         "peak_memory_mb": circuit,
         "peak_memory_mb_full": full,
         "rounds": rounds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config
@@ -17,7 +18,16 @@ from ctviz.tasks.texts import Texts
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.loop import Tuning
 
-__all__ = ["EDGES", "SHAPES", "gpt2", "model_of", "random_batch", "stepper", "training_step"]
+__all__ = [
+    "EDGES",
+    "SHAPES",
+    "gpt2",
+    "model_of",
+    "random_batch",
+    "run_of",
+    "stepper",
+    "training_step",
+]
 
 EDGES = {"tiny": 40, "smollm2-135m": 400}  # of the circuits that are tuned
 SHAPES = ("tiny", "smollm2-135m", "gpt2-small")
@@ -60,6 +70,18 @@ def random_batch(anatomy: Anatomy, *, batch: int, tokens: int) -> Batch:
     ).to(anatomy.device)
 
 
+def run_of(model: str, method: Method, **settings: Any) -> TuneConfig:
+    """The tuning run that is measured: sva-flip, in batches of 16."""
+    return TuneConfig(
+        model=model,
+        task="sva-flip",
+        method=method,
+        edges=EDGES[model],
+        attribution="eap",  # whose cost this is
+        **settings,
+    )
+
+
 def stepper(
     model: str, method: Method, rediscover: int, *, tokens: int = 0, device: str = "auto"
 ) -> Callable[[], object]:
@@ -67,13 +89,10 @@ def stepper(
 
     On pairs of the task sva-flip, or with ``tokens`` on random prompts of that length.
     """
-    config = TuneConfig(
-        model=model,
-        task="sva-flip",
-        method=method,
-        edges=EDGES[model],
+    config = run_of(
+        model,
+        method,
         rediscover=rediscover,
-        attribution="eap",  # whose cost this is
         steps=100_000,
         snapshot_every=100_000,
         learning_rate=1e-6,  # stays where it is, so that each step does the same work

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from ctviz import __version__
 from ctviz.cli import doctor
 from ctviz.cli.options import Commands
+from ctviz.cli.output import INTERRUPTED
 from ctviz.errors import CtvizError
+from ctviz.progress import Cancelled
 
 __all__ = ["build_parser", "main"]
 
@@ -37,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"ctviz: {error}. `ctviz doctor` says how to mend it.", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Cancelled):
         print("ctviz: stopped; what was written so far stays readable.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -10,7 +10,7 @@ from ctviz.circuits.choices import ATTRIBUTIONS, Attribution
 from ctviz.circuits.selection import SELECTIONS
 from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, result_folder
 from ctviz.cli.options import Commands, add_command
-from ctviz.cli.output import answer, give_or_take, quiet_libraries, report, signed
+from ctviz.cli.output import answer, give_or_take, quiet_libraries, signed
 from ctviz.cli.question import (
     METHOD_HELP,
     add_draws,
@@ -30,6 +30,7 @@ from ctviz.cli.question import (
     load_model,
     metric_line,
 )
+from ctviz.cli.underway import underway
 from ctviz.errors import CtvizError
 from ctviz.extras import need
 from ctviz.tasks import find_task
@@ -130,7 +131,6 @@ def discover_command(options: argparse.Namespace) -> int:
     quiet_libraries()
     from ctviz.jobs.discovery import Search, discover
 
-    loaded = load_model(options)
     search = Search(
         task=task.name,
         select=options.select,
@@ -142,10 +142,11 @@ def discover_command(options: argparse.Namespace) -> int:
         random=options.random,
         **asked_question(options),
     )
-    with result_folder(
-        options, f"discover-{task.slug}-{Path(options.model).name.lower()}"
-    ) as folder:
-        result = discover(loaded, search, folder, eap_json=options.eap_json)
+    name = f"discover-{task.slug}-{Path(options.model).name.lower()}"
+    with underway():
+        loaded = load_model(options)
+        with result_folder(options, name) as folder:
+            result = discover(loaded, search, folder, eap_json=options.eap_json)
     dropped, split = result["examples_dropped"], result["scored_split"]
     if result["n_circuit_edges"] == 0:
         found = f"nothing: the largest |score| is {result['largest_score']:.3g}"
@@ -176,7 +177,8 @@ def evaluate_command(options: argparse.Namespace) -> int:
         task=task.name, split=options.split, random=options.random, **asked_question(options)
     )
     circuit = Path(options.circuit)
-    result = evaluate(load_model(options), question, circuit, minimality=options.minimality)
+    with underway():
+        result = evaluate(load_model(options), question, circuit, minimality=options.minimality)
     lines = [
         *circuit_lines(result),
         *_origin(result),
@@ -227,19 +229,17 @@ def curve_command(options: argparse.Namespace) -> int:
     from ctviz.jobs.question import Question
 
     questions = [Question(task=key, **asked_question(options)) for key in tasks]
-    loaded = load_model(options)
-    with result_folder(
-        options,
-        f"curve-{'-'.join(find_task(t).slug for t in tasks)}-{Path(options.model).name.lower()}",
-    ) as folder:
-        result = curve(
-            loaded,
-            questions,
-            folder,
-            methods=list(dict.fromkeys(options.method or usual)),
-            each_head=options.each_head,
-            progress=report,
-        )
+    slugs = "-".join(find_task(key).slug for key in tasks)
+    with underway():
+        loaded = load_model(options)
+        with result_folder(options, f"curve-{slugs}-{Path(options.model).name.lower()}") as folder:
+            result = curve(
+                loaded,
+                questions,
+                folder,
+                methods=list(dict.fromkeys(options.method or usual)),
+                each_head=options.each_head,
+            )
     lines = [
         f"CPR, area under faithfulness (1: all of it), and CMD, area between it and 1 (0: none);"
         f" {result['metric_name']}, {result['ablation']} ablation",
@@ -278,8 +278,8 @@ def audit_command(options: argparse.Namespace) -> int:
         tau=options.tau,
         **asked_question(options),
     )
-    loaded = load_model(options)
-    result = audit(loaded, search, estimator=options.estimator, node=options.node)
+    with underway():
+        result = audit(load_model(options), search, estimator=options.estimator, node=options.node)
     split, scored = result["split"], result["scored_split"]
     lines = [
         f"{result['node'] or 'all nodes'}, {result['estimator']}: {result['redundant']:,} incoming "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ctviz.cli.options import Commands, add_command
 from ctviz.cli.output import answer, quiet_libraries
+from ctviz.cli.underway import underway
 from ctviz.errors import CtvizError
 from ctviz.models.families import FAMILIES
 from ctviz.models.known import KNOWN
@@ -77,7 +78,8 @@ def _fetch(options: argparse.Namespace) -> int:
     quiet_libraries()
     from ctviz.models.fetching import fetch
 
-    folder = fetch(options.name)
+    with underway():
+        folder = fetch(options.name)
     return answer(options, {"model": options.name, "folder": str(folder)}, f"{folder}")
 
 

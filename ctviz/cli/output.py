@@ -9,6 +9,8 @@ import math
 import sys
 from typing import Any
 
+INTERRUPTED = 130  # exit code of what somebody stopped from the keyboard
+
 
 def answer(options: argparse.Namespace, result: dict[str, Any], text: str) -> int:
     print(json.dumps(_strict(result), ensure_ascii=False) if options.json else text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ from ctviz import paths
 from ctviz.circuits.selection import check_edges
 from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
 from ctviz.cli.options import Commands, add_command, seed
-from ctviz.cli.output import answer, quiet_libraries
+from ctviz.cli.output import INTERRUPTED, answer, quiet_libraries
 from ctviz.cli.settings import UNASKED, add_settings, asked_settings, usual
+from ctviz.cli.underway import underway
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.runs import Run, list_runs, open_run
 from ctviz.runs.config import METHODS, TuneConfig
@@ -58,27 +58,28 @@ def tune_command(options: argparse.Namespace) -> int:
     config.check_startable()
     task = find_task(config.task)
     quiet_libraries()
-    from tqdm import tqdm
-
     from ctviz.jobs import tune
+    from ctviz.jobs.least_memory import check_tunable
     from ctviz.models.loading import load
 
-    loaded = load(config.model, device=config.device)
-    check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
-    name = f"{task.slug}-{Path(config.model).name.lower()}-{config.method}"
-    if resumed:
-        resumed.announce()
-    folder = resumed.folder if resumed else make_folder(out_folder(options), name)
-    with tqdm(total=config.steps, unit="step", file=sys.stderr, disable=None) as bar:
+    check_tunable(config)
+
+    with underway() as line:
 
         def progress(step: int, steps: int, message: str) -> None:
-            bar.update(step - bar.n)
-            bar.set_postfix_str(message)
+            line.note = message
 
+        loaded = load(config.model, device=config.device)
+        check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
+        name = f"{task.slug}-{Path(config.model).name.lower()}-{config.method}"
+        if resumed:
+            resumed.announce()
+        folder = resumed.folder if resumed else make_folder(out_folder(options), name)
         result = tune.tune(
             config, folder, loaded=loaded, progress=progress, resume=resumed is not None
         )
-    return answer(options, result, "\n".join(_outcome_lines(result)))
+    answer(options, result, "\n".join(_outcome_lines(result)))
+    return INTERRUPTED if line.interrupted else 0
 
 
 def runs_command(options: argparse.Namespace) -> int:
@@ -119,6 +120,9 @@ def show_command(options: argparse.Namespace) -> int:
 
 
 def _outcome_lines(result: dict[str, Any]) -> list[str]:
+    if result["state"] == "cancelled":
+        said = f"cancelled at step {result['steps']}; what was recorded until then can be played"
+        return [said, f"to go on: ctviz tune --resume {result['folder']}"]
     judged, moved = result["judged_by"], result["max_outside_moved"]
     before, after = result["before"], result["after"]
     lines = [

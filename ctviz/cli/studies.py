@@ -9,6 +9,7 @@ from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_fol
 from ctviz.cli.options import Commands, add_command
 from ctviz.cli.output import answer, quiet_libraries, report
 from ctviz.cli.settings import add_settings, asked_settings
+from ctviz.cli.underway import underway
 from ctviz.errors import CtvizError
 from ctviz.jobs.study.plan import RATES, Study
 from ctviz.runs.config import METHODS
@@ -60,7 +61,8 @@ def study_command(options: argparse.Namespace) -> int:
 
         name = f"study-{find_task(study.task).slug}-{Path(study.model).name.lower()}"
         folder = make_folder(out_folder(options), name)
-    result = conduct(study, folder, progress=report)
+    with underway():
+        result = conduct(study, folder, progress=report)
     lines = [*result["summary"], f"report: {result['report']}", f"results: {result['results']}"]
     return answer(options, result, "\n".join(lines))
 

@@ -202,18 +202,18 @@ class _Run:
         """Keep what the heads write, from the output projection's input."""
         block, heads = self.anatomy.blocks[layer], self.anatomy.graph.n_heads
         row = 1 + layer * (heads + 1)
-        weight = block.write_weight.to(z.dtype).unflatten(0, (heads, -1))
+        weight = block.write_weight.to(self.precision).unflatten(0, (heads, -1))
         by_circuit = z.view(self.copies, -1, z.shape[-1])
         for plan, beyond, own in zip(self.plans, self.beyond, by_circuit, strict=True):
             wanted = np.flatnonzero(plan.edges[row : row + heads].any(axis=1))
             if not len(wanted):
                 continue
-            apart = own[self.part.tokens]
+            apart = own[self.part.tokens].to(self.precision)
             if self.part.writes is not None:
                 apart = apart - self.part.at(self.part.writes.heads[layer])
             units = slice(None) if len(wanted) == heads else torch.from_numpy(wanted)
             each = apart.unflatten(-1, (heads, -1)).transpose(0, 1)[units]
-            beyond[plan.place[row + wanted]] = torch.bmm(each, weight[units]).to(self.precision)
+            beyond[plan.place[row + wanted]] = torch.bmm(each, weight[units])
 
     def _mlp(self, layer: int) -> tuple[list[Hook], list[Hook]]:
         """The MLP runs for the circuits that need it, on the tokens that differ, and the last one

@@ -20,6 +20,7 @@ from ctviz.circuits.random_circuits import random_circuit
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.circuits.selection import prune_dead_ends, top_edges
 from ctviz.interventions.faithfulness import Evaluation, Share
+from ctviz.progress import parts
 
 __all__ = ["SHARES", "Curve", "curve_of_random", "curve_of_scores"]
 
@@ -84,7 +85,7 @@ def curve_of_random(evaluation: Evaluation, *, seed: int) -> Curve:
 def _curve(evaluation: Evaluation, choose: Callable[[int], Circuit]) -> Curve:
     def measured() -> Iterator[tuple[int, Share]]:
         n_edges = evaluation.graph.n_edges
-        for share in SHARES[:-1]:
+        for share in parts(SHARES[:-1]):
             wanted = int(share * n_edges)
             circuit = choose(wanted) if wanted else None
             if circuit is None or not circuit.n_edges:

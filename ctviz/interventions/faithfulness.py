@@ -24,6 +24,7 @@ from ctviz.interventions.corrupted import Corrupted, corrupted
 from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.memory import PATCHED_RUN, examples_at_a_time
+from ctviz.progress import parts as in_parts
 from ctviz.tasks.batch import Batch
 
 __all__ = ["Evaluation", "Faithfulness", "Share", "metric_of_circuit", "metric_of_model"]
@@ -241,7 +242,7 @@ class Evaluation:
         whole = self.run(circuit)
         edges = np.argwhere(circuit.mask)
         found = {}
-        for start in range(0, len(edges), TOGETHER):
+        for start in in_parts(range(0, len(edges), TOGETHER)):
             some = edges[start : start + TOGETHER]
             without = np.repeat(circuit.mask[None], len(some), axis=0)
             without[np.arange(len(some)), some[:, 0], some[:, 1]] = False

@@ -12,6 +12,7 @@ from ctviz.interventions.audit import incoming_edges
 from ctviz.jobs.discovery import Search
 from ctviz.jobs.question import in_sample, plain
 from ctviz.models.loading import Loaded
+from ctviz.progress import phase
 
 __all__ = ["audit"]
 
@@ -35,8 +36,9 @@ def audit(
         redundancy = mass_redundancy(scores, tau=search.tau)
     else:
         redundancy = circuit_redundancy(search.circuit(scores))
-    evaluation = search.evaluation(loaded, dev)
-    found = audit_claim(evaluation, redundancy, node, draws=search.draws, seed=search.seed)
+    with phase("evaluation"):
+        evaluation = search.evaluation(loaded, dev)
+        found = audit_claim(evaluation, redundancy, node, draws=search.draws, seed=search.seed)
     return {
         **search.about(loaded, examples=len(dev)),
         "scored_split": search.found_on,

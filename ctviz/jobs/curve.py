@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from ctviz.attribution.attribute import attribute
 from ctviz.circuits.choices import Attribution
+from ctviz.circuits.scores import Scores
 from ctviz.extras import need
 from ctviz.files import write_bytes, write_json
 from ctviz.interventions.curve import Curve, curve_of_random, curve_of_scores
@@ -20,6 +22,8 @@ from ctviz.jobs.question import Question, in_sample
 from ctviz.models.loading import Loaded
 from ctviz.models.ungrouped import ungrouped
 from ctviz.paths import absolute
+from ctviz.progress import parts, phase
+from ctviz.tasks.batch import Batch
 
 __all__ = ["curve"]
 
@@ -31,7 +35,6 @@ def curve(
     *,
     methods: Sequence[Attribution] = ("eap", "eap-ig"),
     each_head: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Curves of faithfulness over circuit sizes, of each method beside random circuits.
 
@@ -47,23 +50,21 @@ def curve(
         loaded = replace(loaded, anatomy=ungrouped(loaded.anatomy))
     frames: list[pd.DataFrame] = []
     areas: list[dict[str, Any]] = []
-    for question in questions:
+    counter = count()
+    curves = sum(2 * len(methods) + question.draws for question in questions)
+    for at, question in enumerate(questions):
         task = question.task
         train, scored = question.pairs(loaded, question.found_on)
         dev, chosen = question.pairs(loaded, question.judged_on)
-        evaluation = question.evaluation(loaded, dev)
+        with phase("discovery", at=at, total=len(questions), unit="task"):
+            evaluation = question.evaluation(loaded, dev)
+            scored_by = [_scores(loaded, question, train, method) for method in parts(methods)]
         found: list[tuple[str, dict[str, float]]] = []
-        for method in methods:
-            progress(f"{task}: {method}")
-            scores = attribute(
-                loaded.anatomy,
-                train,
-                method=method,
-                ablation=question.ablation,
-                metric=question.metric,
-            )
-            size = curve_of_scores(evaluation, scores, signed=False)
-            signed = curve_of_scores(evaluation, scores, signed=True)
+        for method, scores in zip(methods, scored_by, strict=True):
+            with phase("curves", at=next(counter), total=curves, unit="curve"):
+                size = curve_of_scores(evaluation, scores, signed=False)
+            with phase("curves", at=next(counter), total=curves, unit="curve"):
+                signed = curve_of_scores(evaluation, scores, signed=True)
             frames += [
                 _rows(size, task, method, "absolute"),
                 _rows(signed, task, method, "signed"),
@@ -71,8 +72,8 @@ def curve(
             found.append((method, {"cpr": signed.cpr, "cmd": size.cmd}))
         random = []
         for draw in range(question.draws):
-            progress(f"{task}: random {draw + 1} of {question.draws}")
-            random.append(curve_of_random(evaluation, seed=question.seed + draw))
+            with phase("curves", at=next(counter), total=curves, unit="curve"):
+                random.append(curve_of_random(evaluation, seed=question.seed + draw))
             frames.append(_rows(random[-1], task, "random", "random", draw=draw))
         cpr, cmd = (float(np.mean([getattr(each, n) for each in random])) for n in ("cpr", "cmd"))
         found.append(("random", {"cpr": cpr, "cmd": cmd}))
@@ -108,6 +109,11 @@ def curve(
     }
     write_json(folder / "curves.json", result)
     return result
+
+
+def _scores(loaded: Loaded, question: Question, batch: Batch, method: Attribution) -> Scores:
+    anatomy, ablation, metric = loaded.anatomy, question.ablation, question.metric
+    return attribute(anatomy, batch, method=method, ablation=ablation, metric=metric)
 
 
 def _rows(found: Curve, task: str, method: str, selection: str, *, draw: int = 0) -> pd.DataFrame:

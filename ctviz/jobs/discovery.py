@@ -25,10 +25,12 @@ from ctviz.jobs.question import Question, carried, in_sample, plain
 from ctviz.models.loading import Loaded
 from ctviz.models.ungrouped import ungrouped
 from ctviz.paths import absolute
+from ctviz.progress import phase, share
 from ctviz.tasks.batch import Batch
 
 __all__ = ["Found", "Search", "discover", "find", "measured", "write_found", "write_scores"]
 
+TRIAL = 0.4  # of the time of discovery, for how edges are best scored
 FOUND = (  # of ``about``, what goes with a circuit's file
     "model",
     "revision",
@@ -76,9 +78,14 @@ class Search(Question):
     def scores(self, loaded: Loaded, batch: Batch) -> tuple[Trial, Scores]:
         """The scores of all edges on some pairs, by the method that is asked for or chosen."""
         how: dict[str, Any] = {"ablation": self.ablation, "metric": self.metric, "end": self.end}
-        trial = try_methods(loaded.anatomy, batch, asked=self.method, seed=self.seed, **how)
-        scores = trial.scores or attribute(loaded.anatomy, batch, method=trial.method, **how)
-        return trial, scores
+        with phase("discovery"):
+            with share(0.0, TRIAL):
+                trial = try_methods(loaded.anatomy, batch, asked=self.method, seed=self.seed, **how)
+            with share(TRIAL, 1.0):
+                scores = trial.scores
+                if scores is None:
+                    scores = attribute(loaded.anatomy, batch, method=trial.method, **how)
+                return trial, scores
 
     def circuit(self, scores: Scores) -> Circuit:
         """The circuit that these scores make."""
@@ -206,7 +213,8 @@ def measured(found: Found, loaded: Loaded, search: Search) -> Found:
     """
     started, about = time.perf_counter(), found.about
     batch, chosen = search.pairs(loaded, search.judged_on)
-    share = search.compared(search.evaluation(loaded, batch), found.circuit)
+    with phase("evaluation"):
+        carries = search.compared(search.evaluation(loaded, batch), found.circuit)
     same = search.judged_on == search.found_on
     more = {
         "examples": len(batch),
@@ -215,7 +223,7 @@ def measured(found: Found, loaded: Loaded, search: Search) -> Found:
         "first_dropped": about["first_dropped"] or chosen.first_dropped,
         "seconds": round(about["seconds"] + time.perf_counter() - started, 4),
     }
-    return replace(found, about=about | carried(share) | more)
+    return replace(found, about=about | carried(carries) | more)
 
 
 def write_scores(found: Found, folder: Path, *, eap_json: bool = False) -> None:

@@ -12,10 +12,13 @@ from ctviz.errors import BadCircuitFile
 from ctviz.jobs.discovery import Found
 from ctviz.jobs.question import Question, carried, in_sample, plain
 from ctviz.models.loading import Loaded
+from ctviz.progress import phase, share
 from ctviz.tasks import located_task
 from ctviz.tasks.batch import Fitting
 
 __all__ = ["evaluate"]
+
+COMPARED = 0.85  # of the time of an evaluation, for the circuit beside random ones
 
 
 def evaluate(
@@ -47,9 +50,11 @@ def evaluate(
             f"{_shape(Circuit(graph, graph.exists))}."
         )
     batch, chosen = question.pairs(loaded, question.judged_on)
-    evaluation = question.evaluation(loaded, batch)
-    found = question.compared(evaluation, circuit)
-    rest = evaluation.completeness(circuit)
+    with phase("evaluation"):
+        with share(0.0, COMPARED):
+            evaluation = question.evaluation(loaded, batch)
+            found = question.compared(evaluation, circuit)
+        rest = evaluation.completeness(circuit)
     result: dict[str, Any] = {
         **question.about(loaded, examples=len(batch)),
         "circuit": name,
@@ -62,7 +67,8 @@ def evaluate(
         "completeness_error": plain(rest.error),
     }
     if minimality:
-        lost = evaluation.minimality(circuit)
+        with phase("minimality"):
+            lost = evaluation.minimality(circuit)
         order = sorted(lost.items(), key=lambda item: item[1].value)
         result["minimality"] = [
             {"edge": edge, "lost": share.value, "error": plain(share.error)}

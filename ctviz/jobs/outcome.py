@@ -14,15 +14,17 @@ import transformers
 
 import ctviz
 from ctviz.jobs.question import METRIC_WORDS
-from ctviz.models.loading import Loaded, load
-from ctviz.runs import Run
+from ctviz.models.loading import Loaded
+from ctviz.models.untuned import Untuned
+from ctviz.progress import tick
+from ctviz.runs import Run, open_run
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.measured import measured_on
 from ctviz.tasks import find_task
 from ctviz.tuning.loop import Tuning
 from ctviz.tuning.lora import is_adapter, merged, plain_name
 
-__all__ = ["about_run", "outcome", "weight_change"]
+__all__ = ["about_run", "outcome", "stopped", "weight_change"]
 
 
 def about_run(tuning: Tuning) -> dict[str, Any]:
@@ -82,15 +84,8 @@ def outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dic
     moved, fraction = steps["outside_moved"].max(), steps["trained_fraction"].mean()
     task = find_task(config.task)
     return {
-        "run": folder.name,
-        "folder": str(folder),
+        **stopped(folder, config, int(metrics["step"].max()), seconds),
         "state": state,
-        "model": config.model,
-        "task": config.task,
-        "method": config.method,
-        "seed": config.seed,
-        "learning_rate": config.learning_rate,
-        "steps": int(metrics["step"].max()),
         "judged_by": task.judged_by.name,
         "before": run.about["before"],
         "after": run.about["after"],
@@ -100,31 +95,45 @@ def outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dic
         "dev_before": float(first[task.judged_by.name]),
         "dev_after": float(last[task.judged_by.name]),
         "dev_retention_kl": float(last["retention_kl"]),
-        "notices": list(run.status().notices),
         "max_outside_moved": None if math.isnan(moved) else int(moved),
         "trained_fraction": 0.0 if math.isnan(fraction) else float(fraction),
         "seconds_per_step": float(steps["seconds"].median()) if len(steps) else None,
+    }
+
+
+def stopped(folder: Path, config: TuneConfig, step: int, seconds: float) -> dict[str, Any]:
+    """A run that was cancelled after so many steps, as far as there is anything to say of it."""
+    return {
+        "run": folder.name,
+        "folder": str(folder),
+        "state": "cancelled",
+        "model": config.model,
+        "task": config.task,
+        "method": config.method,
+        "seed": config.seed,
+        "learning_rate": config.learning_rate,
+        "steps": step,
+        "notices": list(open_run(str(folder)).status().notices),
         "seconds": round(seconds, 3),
     }
 
 
-def weight_change(loaded: Loaded, config: TuneConfig) -> list[dict[str, Any]]:
+def weight_change(loaded: Loaded, untuned: Untuned) -> list[dict[str, Any]]:
     """How far the weights have gone from the untuned ones: one row a layer and kind of module.
 
-    ``change``: norm of the difference by norm of the untuned weights.
+    ``change``: norm of the difference by norm of the untuned weights. Raises CtvizError if the
+    untuned ones are no longer there.
     """
-    before = dict(load(config.model, device="cpu").model.named_parameters())
     sums: dict[tuple[int, str], list[float]] = {}
     with merged(loaded.anatomy):
-        places = _places(loaded)
-        for name, after in loaded.model.named_parameters():
-            plain = plain_name(name)
-            if is_adapter(name) or plain not in before:
-                continue
-            row = sums.setdefault(places.get(name, (-1, "other")), [0.0, 0.0])
-            untuned = before[plain].detach()
-            row[0] += float((after.detach().cpu() - untuned).square().sum())
-            row[1] += float(untuned.square().sum())
+        names = [name for name, _ in loaded.model.named_parameters() if not is_adapter(name)]
+        places, parameters = _places(loaded), dict(loaded.model.named_parameters())
+        place = {plain_name(name): places.get(name, (-1, "other")) for name in names}
+        for plain, moved in untuned.moved({plain_name(n): parameters[n].detach() for n in names}):
+            tick()
+            row = sums.setdefault(place[plain], [0.0, 0.0])
+            row[0] += moved.distance
+            row[1] += moved.size
     return [
         {"layer": layer, "kind": kind, "change": (moved / size) ** 0.5 if size else 0.0}
         for (layer, kind), (moved, size) in sorted(sums.items())

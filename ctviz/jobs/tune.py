@@ -15,11 +15,14 @@ from typing import Any
 from ctviz.circuits.random_circuits import beats_random
 from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError, RunExists, UndefinedMetric
-from ctviz.jobs.outcome import about_run, outcome, weight_change
+from ctviz.jobs.least_memory import check_tunable
+from ctviz.jobs.outcome import about_run, outcome, stopped, weight_change
 from ctviz.jobs.run_log import run_log
 from ctviz.models.known import located_model
 from ctviz.models.loading import Loaded, check_stored, load
 from ctviz.models.memory import is_out_of_memory
+from ctviz.models.untuned import Untuned
+from ctviz.progress import Cancelled, Phase, Progress, phase, share, tick
 from ctviz.runs import Run, RunWriter, open_run
 from ctviz.runs.changes import change
 from ctviz.runs.config import TuneConfig
@@ -32,7 +35,7 @@ from ctviz.tuning.checkpoint import (
     remove_checkpoints,
     save_checkpoint,
 )
-from ctviz.tuning.loop import Tuning
+from ctviz.tuning.loop import BASELINE, Tuning
 from ctviz.tuning.lora import merge_for_good
 
 __all__ = ["Baseline", "tune"]
@@ -40,7 +43,8 @@ __all__ = ["Baseline", "tune"]
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints
-Progress = Callable[[int, int, str], None]
+CHANGE = 0.2  # of the time of the final evaluation, for how far the weights have gone
+Called = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def tune(
     folder: Path,
     *,
     loaded: Loaded | None = None,
-    progress: Progress | None = None,
+    progress: Called | None = None,
     resume: bool = False,
     baseline: Baseline | None = None,
     keep_model: bool = True,
@@ -78,6 +82,9 @@ def tune(
 
     Whatever goes wrong is written into the run's status before it is raised; snapshots and metrics
     written so far stay readable. ``progress`` is called with (step, steps, message).
+
+    A run that is cancelled (`Run.cancel`), in whatever phase, ends within moments and can be
+    resumed from its last step; its outcome says that and nothing of what it came to.
     """
     if loaded is not None:
         _check_given(loaded, config)
@@ -92,10 +99,13 @@ def tune(
     job = _Job(writer, checkpoint, baseline, keep_model, progress)
     with run_log(folder / "log.txt") as write_error:
         try:
-            with _lent(loaded):
-                tuning = job.set_up(loaded)
-                state = job.go_on(tuning)
-                return job.finish(tuning, state, started)
+            with _lent(loaded), job.listening:
+                try:
+                    tuning = job.set_up(loaded)
+                    job.go_on(tuning)
+                    return job.finish(tuning, started)
+                except Cancelled:
+                    return job.stop(started)
         except BaseException as error:
             said, explained = _explanation(error, folder, job.step)
             kind = type(error).__name__ if isinstance(error, CtvizError) else ""
@@ -141,18 +151,29 @@ class _Job:
         checkpoint: tuple[Path, int] | None,
         baseline: Baseline | None,
         keep_model: bool,
-        progress: Progress | None,
+        progress: Called | None,
     ) -> None:
         self.writer, self.folder, self.config = writer, writer.folder, writer.config
         self.checkpoint, self.baseline = checkpoint, baseline
         self.keep_model, self.progress = keep_model, progress
         self.step = self.resumed_at = checkpoint[1] if checkpoint else 0
+        self.state: State = "starting"
         self.message = f"resumed at step {self.step}" if checkpoint else ""
+        self.phase: Phase | None = None  # the last one
         self.grades = baseline.grades if baseline else writer.before  # of the untuned model
+        self.untuned: Untuned | None = None
         self.weights: SnapshotWeights | None = None
         self.earlier: list[Snapshot] = []  # the first snapshot and the last one
         self.begun = self.saved = 0.0  # when, in seconds of time.perf_counter
         self.cost = 0.0  # seconds that the last checkpoint took
+        self.tuning: Tuning | None = None  # as soon as it is in the state of the checkpoint
+        snapshots = -(-self.config.steps // self.config.every)
+        plan = {"load": 1, "baseline": 1, "discovery": 1, "steps": self.config.steps}
+        self.listening = Progress(
+            self._tell_status,
+            cancelled=writer.cancelled,
+            plan=plan | {"snapshots": snapshots, "final evaluation": 1},
+        )
 
     def set_up(self, loaded: Loaded | None) -> Tuning:
         """The loop, in the state of the checkpoint if there is one; the run says what it works on.
@@ -162,14 +183,18 @@ class _Job:
         config = self.config
         log.info("config: %s", json.dumps(config.to_dict()))
         config.check_startable()
-        self.writer.status("starting", message=f"loading {config.model}")
+        self.state, self.message = "starting", f"loading {config.model}"
+        if loaded:
+            self.listening.done("load", 1)
+        if not loaded:
+            check_tunable(config)
         loaded = loaded or load(config.model, device=config.device)
+        self.untuned = Untuned(loaded)
         for edges in (config.edges, config.edges_end or config.edges):
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
         for note in loaded.notes:
             self.writer.notice(note)
-        told = f"reading {config.task}, and trying how edges are best scored"
-        self.writer.status("starting", message=told)
+        self.message = f"reading {config.task}, and trying how edges are best scored"
         others = self.baseline.others if self.baseline else None
         attribution = self.writer.attribution if self.checkpoint else None
         if self.baseline:
@@ -178,20 +203,24 @@ class _Job:
         for reason in tuning.dataset.left_out[:20]:
             log.info("left out: %s", reason)
         if self.keep_model:
-            self.weights = SnapshotWeights(tuning, self.folder)
+            self.weights = SnapshotWeights(tuning, self.folder, self.untuned)
         if self.checkpoint:
+            self.message = "measuring the untuned model"
+            self.listening.done("discovery", 1)
             load_checkpoint(tuning, self.checkpoint[0])
             self.earlier = list(Run(self.folder).snapshots())
-            if self.weights:
+            if self.weights and not tuning.owed:
                 self.weights.keep()  # the run may have ended between the checkpoint and this
+        self.tuning = tuning
         self._describe(tuning, **about_run(tuning))
         if self.grades:
             self._describe(tuning, before=self.grades)
         return tuning
 
-    def go_on(self, tuning: Tuning) -> State:
-        """Take steps until they are done or somebody cancels; returns which of these it was."""
-        self.writer.status("running", step=self.step, message="discovering the first circuit")
+    def go_on(self, tuning: Tuning) -> None:
+        """Take the steps that are left."""
+        self.state = "running"
+        self.message = self.message if self.checkpoint else "discovering the first circuit"
         self.begun = self.saved = time.perf_counter()
         for event in self._events(tuning):
             if isinstance(event, Notice):
@@ -203,29 +232,38 @@ class _Job:
                 self.writer.record(event)
                 self.step = event.step
             self._tell()
-            # not between a step and its snapshot: a resumed run would not have it
-            whole = isinstance(event, Snapshot) or not tuning.due(self.step)
-            if whole and self.writer.cancelled() and self.step < self.config.steps:
-                return "cancelled"
-        return "finished"
 
-    def finish(self, tuning: Tuning, state: State, started: float) -> dict[str, Any]:
+    def finish(self, tuning: Tuning, started: float) -> dict[str, Any]:
         """Grade the model on the test split, keep its weights, and say what came of it."""
-        self.writer.status("running", step=self.step, message="evaluating on the test examples")
-        moved = weight_change(tuning.loaded, self.config)
-        self._describe(tuning, after=tuning.test_grades(), weight_change=moved)
-        if state == "finished" and not self.keep_model:
-            remove_checkpoints(self.folder)
+        self.message = "evaluating on the test examples"
+        with phase("final evaluation"):
+            with share(0.0, CHANGE):
+                moved = self._moved(tuning)
+            with share(CHANGE, 1.0):
+                after = tuning.test_grades()
+        self._describe(tuning, after=after, weight_change=moved)
+        if self.keep_model:
+            save_checkpoint(tuning, self.folder, finished=True)
         else:
-            save_checkpoint(tuning, self.folder, finished=state == "finished")
-        result = outcome(self.folder, self.config, state, time.perf_counter() - started)
+            remove_checkpoints(self.folder)
+        result = outcome(self.folder, self.config, "finished", time.perf_counter() - started)
         result["device"] = str(tuning.anatomy.device)
         judged = tuning.dataset.task.judged_by.name
         before, after = result["before"][judged], result["after"][judged]
         message = f"{judged} {before:.2f} before, {after:.2f} after, on test examples"
-        self.writer.status(state, step=self.step, message=message)
-        log.info("%s at step %d", state, self.step)
+        self._say("finished", message)
+        log.info("finished at step %d", self.step)
         return result
+
+    def stop(self, started: float) -> dict[str, Any]:
+        """Keep what it takes to go on, and say where the run was cancelled."""
+        during = self.phase.name if self.phase else "its preparation"
+        kept = latest_checkpoint(self.folder)
+        if self.tuning and self.step and (kept is None or kept[1] != self.step):
+            save_checkpoint(self.tuning, self.folder)
+        self._say("cancelled", f"at step {self.step}, during {during}")
+        log.info("cancelled at step %d, during %s", self.step, during)
+        return stopped(self.folder, self.config, self.step, time.perf_counter() - started)
 
     def _events(self, tuning: Tuning) -> Iterator[StepRecord | Snapshot | Notice]:
         """Those of the loop; the untuned model's snapshot is the baseline's if there is one."""
@@ -246,27 +284,57 @@ class _Job:
         if step == 0 and self.config.discovers and (doubt := _no_better(metrics, self.config)):
             self.writer.notice(doubt)
         if self.grades is None:  # nothing has moved yet; a page has something to show by now
-            told = "measuring the untuned model"
-            self.writer.status("running", step=self.step, message=told)
-            self.grades = tuning.test_grades()
+            self.message = "measuring the untuned model"
+            began = time.perf_counter()
+            with phase("baseline", at=1, total=BASELINE):
+                self.grades = tuning.test_grades()
+            self.listening.expect("final evaluation", time.perf_counter() - began)
             self._describe(tuning, before=self.grades)
+        tick()  # each of these files is as large as the model; what lacks is written on resuming
         now = time.perf_counter()
         if step and (now - self.saved) * CHECKPOINT_SHARE >= self.cost:
             save_checkpoint(tuning, self.folder)
             self.saved = time.perf_counter()
             self.cost = self.saved - now
+        tick()
         if step and self.weights:
             self.weights.keep()
         self.message = f"metric {metrics['metric']:+.2f} at step {step}"
         log.info("snapshot at step %d: %s", step, json.dumps(metrics))
 
+    def _moved(self, tuning: Tuning) -> list[dict[str, Any]]:
+        """How far the weights have gone; nothing, and a notice, if that can no longer be said."""
+        assert self.untuned is not None
+        try:
+            return weight_change(tuning.loaded, self.untuned)
+        except CtvizError as error:
+            self.writer.notice(str(error))
+            return []
+
     def _tell(self) -> None:
-        """How far it is, to the run's status and to whoever called."""
-        done = self.step - self.resumed_at
-        rate = done / (time.perf_counter() - self.begun) if done else None
-        self.writer.status("running", step=self.step, rate=rate, message=self.message)
+        """How far it is, to whoever called, and to the run's status before long."""
+        self.listening.tick()
         if self.progress:
             self.progress(self.step, self.config.steps, self.message)
+
+    def _tell_status(self, progress: Progress) -> None:
+        self.phase = progress.phase or self.phase
+        self._say(self.state, self.message)
+
+    def _say(self, state: State, message: str) -> None:
+        """Write the run's status."""
+        done = self.step - self.resumed_at
+        rate = done / (time.perf_counter() - self.begun) if done else None
+        ended = state not in ("starting", "running")
+        self.writer.status(
+            state,
+            step=self.step,
+            rate=rate,
+            message=message,
+            phase=None if ended else self.phase,
+            left=None if ended else self.listening.left,
+            measured=self.listening.measured,
+        )
 
     def _describe(self, tuning: Tuning, **about: Any) -> None:
         self.writer.describe(tuning.anatomy.graph, **about)

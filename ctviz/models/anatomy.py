@@ -7,6 +7,7 @@ through it and knows no family by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -22,12 +23,15 @@ from ctviz.models.activations import fused, written_out
 from ctviz.models.config import check_causal, check_family, longest
 from ctviz.models.families import FAMILIES, Table
 from ctviz.models.families.table import NormKind
+from ctviz.models.hooks import hooked
 from ctviz.models.mode import evaluating
 from ctviz.models.workspace import Workspace
+from ctviz.progress import listened, tick
 
 __all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
 
 LinearModule: TypeAlias = nn.Linear | Conv1D
+ROWS = 8192  # of the unembedding that are in float32 at a time
 PLAIN = ("torch.nn.", "transformers.pytorch_utils", "transformers.models.")  # modules of theirs
 
 
@@ -62,8 +66,10 @@ class Projection:
         """What units make of inputs of their own: [unit, token, in] -> [unit, token, d_head]."""
         every = len(units) == len(self.slices)
         some = slice(None) if every else torch.as_tensor(units, device=x.device)
-        value = torch.bmm(x, self.weight.transpose(0, 1)[some])
-        return value if self.bias is None else value + self.bias[some][:, None]
+        weight = self.weight.transpose(0, 1)[some]
+        if self.bias is None:
+            return torch.bmm(x, weight)
+        return torch.baddbmm(self.bias[some][:, None], x, weight)  # rounded once
 
     def put(
         self,
@@ -252,7 +258,7 @@ class Anatomy:
             place = torch.arange(ids.shape[1], device=ids.device) - first[:, None]
             seen = (place >= 0).to(ids.dtype)
             positions = place.clamp(min=0)
-        with fused(self._activations), evaluating(self.model):
+        with fused(self._activations), evaluating(self.model), self.ticking():
             output = self.model.base_model(
                 input_ids=ids,
                 attention_mask=seen,
@@ -263,6 +269,12 @@ class Anatomy:
             )
         return cast(Tensor, output.last_hidden_state)
 
+    def ticking(self) -> AbstractContextManager[None]:
+        """Tick at each block that the model runs through, and on the way back through it."""
+        if not listened():
+            return nullcontext()
+        return hooked(before=[(block.module, _tick) for block in self.blocks])
+
     def logits_at(self, hidden: Tensor, positions: Tensor) -> Tensor:
         """Next-token logits at some positions of each example.
 
@@ -272,10 +284,22 @@ class Anatomy:
         return self.unembedded(hidden[rows, positions])
 
     def unembedded(self, hidden: Tensor) -> Tensor:
-        """Next-token logits: [..., d_model] -> [..., vocabulary]."""
-        logits = cast(Tensor, self.unembedding(hidden))
+        """Next-token logits: [..., d_model] -> [..., vocabulary].
+
+        Of a model in bfloat16 they are float32: logits of 16 or more would else be off by 0.06.
+        """
+        if self.unembedding.weight.dtype == torch.bfloat16 and not torch.is_grad_enabled():
+            logits = self._unembedded_in_float32(hidden)
+        else:
+            logits = cast(Tensor, self.unembedding(hidden))
         cap = self.table.softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def _unembedded_in_float32(self, hidden: Tensor) -> Tensor:
+        weight, bias = self.unembedding.weight, self.unembedding.bias
+        pieces = [hidden.float() @ piece.float().T for piece in weight.split(ROWS)]
+        logits = torch.cat(pieces, dim=-1)
+        return logits if bias is None else logits + bias
 
     # ------------------------------------------------------------------ resolving
 
@@ -365,3 +389,10 @@ def _plain(module: nn.Module, path: str) -> LinearModule:
 
 def _in_out(module: LinearModule) -> Tensor:
     return module.weight if isinstance(module, Conv1D) else module.weight.T
+
+
+def _tick(x: Tensor) -> None:
+    """At a block's input."""
+    tick()
+    if x.requires_grad:
+        x.register_hook(lambda _: tick())

@@ -22,17 +22,21 @@ from ctviz.models.adapters import (
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.config import model_said, read_config
 from ctviz.models.explaining import said
-from ctviz.models.fetching import bring_configs, fetch
+from ctviz.models.fetching import bring_configs, bring_weights, fetch
 from ctviz.models.known import KNOWN, located_model, resolve
+from ctviz.models.memory import free_memory
 from ctviz.models.places import Place, kind, place_of
+from ctviz.models.room import check_room, n_parameters
 from ctviz.models.stored import hub_commit, is_folder
 from ctviz.models.supplied import check_finite, load_weights
 from ctviz.models.tokenizer import given_tokenizer, own_tokenizer
+from ctviz.progress import phase, share, tick
 
 __all__ = ["Loaded", "check_stored", "load", "pick_device"]
 
 log = logging.getLogger(__name__)
 
+READING = 0.5  # of the time to load a model; the rest looks at the numbers
 ROUNDING = 1e-2  # of the largest weight: bfloat16 has 2^-8
 
 
@@ -165,14 +169,23 @@ def _from_name(
     else:
         reader, read = own_tokenizer(name, place)
     with said(model_said(name, place), place.weights):
-        model, more = _weights(place, config, dtype)
-    model.to(device_place)  # type: ignore[arg-type]
-    model.eval()
-    revision = _revision(place, model)
-    notes = (*notes, *read, *more)
-    for note in notes:
-        log.warning("note: %s", note)
-    return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, notes)
+        bring_weights(place.weights)
+    with phase("load"):
+        with said(model_said(name, place), place.weights), share(0.0, READING):
+            check_room(
+                f"Loading {name}",
+                {"its weights": n_parameters(place.weights) * dtype.itemsize},
+                free_memory(device_place),
+                "Take a smaller model or --dtype bfloat16, or end what else uses memory.",
+            )
+            model, more = _weights(place, config, dtype)
+        model.to(device_place)  # type: ignore[arg-type]
+        model.eval()
+        revision = _revision(place, model)
+        notes = (*notes, *read, *more)
+        for note in notes:
+            log.warning("note: %s", note)
+        return Loaded(name, revision, model, reader, Anatomy(model), tokenizer is None, notes)
 
 
 def _weights(
@@ -263,6 +276,7 @@ def _tensors(model: PreTrainedModel) -> str:
     """A short hash of a model's tensors, with their names, shapes and types."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
+        tick()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return f"memory:{digest.hexdigest()[:16]}"
@@ -274,6 +288,7 @@ def _fingerprint(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     named = [*model.named_parameters(), *model.named_buffers()]
     for name, tensor in named:
+        tick()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         if tensor.is_meta:
             continue
@@ -297,5 +312,6 @@ def _files(folder: str) -> str:
     for file in sorted(Path(folder).glob("*.safetensors")):
         with file.open("rb") as stream:
             while block := stream.read(1 << 22):
+                tick()
                 digest.update(block)
     return f"sha256:{digest.hexdigest()[:16]}"

@@ -19,8 +19,10 @@ from torch import Tensor
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
 from ctviz.errors import UnsupportedModel
+from ctviz.models.bars import reading_weights
 from ctviz.models.families import FAMILIES
 from ctviz.models.weight_files import quantized, tensor_heads, weight_files
+from ctviz.progress import tick
 
 __all__ = ["check_finite", "check_supplied", "load_weights"]
 
@@ -46,15 +48,16 @@ def load_weights(
         model, info = _from_tensors(config, _read(files), dtype)
     else:
         auto: Any = AutoModelForCausalLM
-        model, info = auto.from_pretrained(
-            where,
-            config=config,
-            dtype=dtype,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # to name them below
-        )
+        with reading_weights():
+            model, info = auto.from_pretrained(
+                where,
+                config=config,
+                dtype=dtype,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # to name them below
+            )
         files = weight_files(where)
     heads = {name: head for file in files for name, head in tensor_heads(file).items()}
     types = {name: head["dtype"] for name, head in heads.items()}
@@ -112,6 +115,7 @@ def check_finite(model: PreTrainedModel, of: str = "") -> None:
     """Raise UnsupportedModel, naming the tensor, if a weight is not a finite number in floating
     point; ``of``: what else is to be said of the weights."""
     for name, weight in model.named_parameters():
+        tick()
         if not weight.is_floating_point():
             raise quantized(f"The weights in {name}", f"{weight.dtype}")
         if weight.numel() and weight.device.type != "meta":
@@ -128,14 +132,15 @@ def _from_tensors(
     config: Any, tensors: dict[str, Tensor], dtype: torch.dtype
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     made: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    found = made.from_pretrained(
-        None,
-        config=config,
-        state_dict=tensors,
-        dtype=dtype,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,
-    )
+    with reading_weights():
+        found = made.from_pretrained(
+            None,
+            config=config,
+            state_dict=tensors,
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
     return cast("tuple[PreTrainedModel, dict[str, Any]]", found)
 
 

@@ -17,12 +17,13 @@ from ctviz.models.known import KNOWN, located_model, resolve
 from ctviz.pages.prompts import STYLE, asks_one_thing, example_html, plain
 from ctviz.pages.session import folders, standby
 from ctviz.pages.settings import ask_settings
+from ctviz.pages.underway import POLL, show_underway
 from ctviz.pages.uploaded_file import ask_for_file, has_counterfactuals, show_file, show_problems
 from ctviz.runs import Run, list_runs
 from ctviz.runs.config import METHOD_NAMES, METHODS, Method, TuneConfig
 from ctviz.tasks import GRADES, TASKS, Task
 from ctviz.tasks.task import Kind
-from ctviz.views.naming import duration
+from ctviz.views.naming import duration, run_name
 
 FAMILY_TITLES = ", ".join(family.title for family in FAMILIES.values())
 OTHER = "another model …"
@@ -46,6 +47,7 @@ def main() -> None:
     standby().warm()
     st.html(STYLE)
     st.subheader("Find a circuit, tune only that circuit, watch it change", anchor=False)
+    st.fragment(_show_live, run_every=POLL if _live() else None)()
     left, right = st.columns([9, 10], gap="large")
     with left:
         preset, model = _ask_model()
@@ -79,6 +81,18 @@ def main() -> None:
         "Discover and tune", type="primary", icon=":material/play_arrow:", disabled=not ready
     ):
         _start(model, task, method, values)
+
+
+def _live() -> list[Run]:
+    """The runs that are under way here."""
+    found = (run for run in list_runs(folders()[0]) if isinstance(run, Run))
+    return [run for run in found if run.status().live]
+
+
+def _show_live() -> None:
+    for run in _live():
+        with st.container(border=True):
+            show_underway(run, run.status(), name=run_name(run))
 
 
 def _ask_model() -> tuple[str, str]:

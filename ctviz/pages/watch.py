@@ -18,18 +18,17 @@ from ctviz.pages.run_choice import (
     runs_here,
 )
 from ctviz.pages.session import folders, standby
+from ctviz.pages.underway import POLL, show_underway
 from ctviz.pages.welcome import welcome
 from ctviz.runs import Run, Status, open_run
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
 from ctviz.runs.snapshot import nearest_snapshot
-from ctviz.views.naming import duration
 from ctviz.views.recorded import packed, recorded
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
 FIRST = "sample-sva-flip"  # what a newcomer sees
 LAST = "watch:last"  # the address when this page was last seen
-POLL = 1.0  # seconds between looks at a live run
 
 
 def main() -> None:
@@ -127,21 +126,7 @@ def _groups(run: Run) -> tuple[tuple[NodeGroup, ...], DamagedRun | None]:
 
 def _progress(run: Run, status: Status) -> None:
     if status.live:
-        bar, button = st.columns([6, 1], vertical_alignment="center")
-        parts = [(status.message or status.state).capitalize()]
-        if status.step:
-            parts = [f"step {status.step} of {status.steps}"]
-            if status.rate:
-                parts.append(f"{status.rate:.1f} steps a second")
-            left = status.seconds_left
-            if left is not None:
-                parts.append(f"{duration(left)} left")
-        bar.progress(status.step / max(1, status.steps), text=" · ".join(parts))
-        if (run.folder / "cancel").exists():
-            button.button("Cancelling …", disabled=True, width="stretch")
-        elif button.button("Cancel", width="stretch", help="Stop after the current step"):
-            run.cancel()
-            st.rerun(scope="fragment")
+        show_underway(run, status)
         return
     if status.state == "finished":
         return
@@ -149,9 +134,10 @@ def _progress(run: Run, status: Status) -> None:
     if status.state == "failed":
         note.error(plain(f"This run failed at step {status.step}: {status.message}"))
     else:
+        during = status.message.partition(", during ")[2]
         note.warning(
-            f"This run was {status.state} at step {status.step} of {status.steps}; what it "
-            "recorded until then can be played."
+            f"This run was {status.state} at step {status.step} of {status.steps}"
+            f"{f', during {during}' if during else ''}; what it recorded until then can be played."
         )
     if button.button("Resume", width="stretch", help="Go on from the last checkpoint"):
         standby().resume(run)

@@ -76,9 +76,26 @@ def check_status(file: Path, values: Mapping[str, Any]) -> None:
         ("born", is_finite, "a number"),
         ("heartbeat", is_finite, "a number"),
         ("notices", _is_texts, "a list of texts"),
+        ("left", _is_rate, "a number or null"),
+        ("measured", _is_object, "an object"),
     ):
         if name in values or name in ("state", "step", "steps"):
             _value(file, values, name, right, what)
+    if values.get("phase") is not None:
+        found = _value(file, values, "phase", _is_object, "an object")
+        for name, right, what in (
+            ("name", _is_text, "a text"),
+            ("unit", _is_text, "a text"),
+            ("done", is_finite, "a number"),
+            ("total", is_finite, "a number"),
+            ("rate", _is_rate, "a number or null"),
+            ("left", _is_rate, "a number or null"),
+        ):
+            _value(file, found, name, right, what, within="phase")
+    for name, found in values.get("measured", {}).items():
+        _value(file, values["measured"], name, _is_object, "an object", within="measured")
+        for key in ("units", "seconds"):
+            _value(file, found, key, is_finite, "a number", within=f"measured.{name}")
     if values["state"] in ("starting", "running") and values["step"] > values["steps"]:
         raise DamagedRun(f"{file} is at step {values['step']} of {values['steps']}.")
 

@@ -3,7 +3,7 @@
 ::
 
     run.json           what was run: schema, id, config, model, task, versions, device
-    status.json        how far it is: state, step, rate, heartbeat; replaced atomically
+    status.json        how far it is: state, step, phase, time left, heartbeat; replaced atomically
     metrics.jsonl      one JSON object a line, appended; every line has a "step"
     snapshots/*.safetensors   one file a snapshot (see `ctviz.runs.snapshot.Snapshot`)
     weights/*.safetensors     what tuning changed in the model, at some of the snapshots
@@ -21,7 +21,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -40,6 +40,7 @@ from ctviz.files import (
     write_json,
     write_tensors,
 )
+from ctviz.progress import Phase
 from ctviz.runs.changes import dynamics
 from ctviz.runs.checks import (
     check_about,
@@ -66,6 +67,10 @@ class Status:
     ``pid`` and ``born`` (its start, seconds since the epoch) name the worker's process. ``notices``
     say what was done otherwise than asked. ``failure``: of what kind the error was that ended a
     failed run, a name from `ctviz.errors`; empty if it was none of these or is not known.
+
+    ``phase``: what a live run is at (`ctviz.progress.Phase`), ``left``: seconds until all of it is
+    over, None while that is not known. ``measured``: by phase, the ``units`` that its process has
+    done and the ``seconds`` that they took.
     """
 
     state: State
@@ -78,6 +83,9 @@ class Status:
     heartbeat: float = 0.0
     notices: tuple[str, ...] = ()
     failure: str = ""
+    phase: Phase | None = None
+    left: float | None = None
+    measured: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def diverged(self) -> bool:
@@ -88,13 +96,6 @@ class Status:
     def live(self) -> bool:
         """Whether a worker is at it."""
         return self.state in ("starting", "running")
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimated seconds until the last step, None where no rate is known yet."""
-        if not self.live or not self.rate:
-            return None
-        return max(0.0, (self.steps - self.step) / self.rate)
 
 
 def new_folder(parent: Path, name: str) -> Path:
@@ -182,6 +183,9 @@ class RunWriter:
         rate: float | None = None,
         message: str = "",
         failure: str = "",
+        phase: Phase | None = None,
+        left: float | None = None,
+        measured: dict[str, dict[str, float]] | None = None,
     ) -> None:
         """Replace ``status.json``."""
         me = self._process
@@ -196,6 +200,9 @@ class RunWriter:
             time.time(),
             tuple(self._notices),
             failure,
+            phase,
+            left,
+            measured or {},
         )
         write_json(self.folder / "status.json", asdict(now))
 
@@ -319,18 +326,22 @@ class Run:
         values = read_json(file)
         check_status(file, values)
         try:
-            status = Status(**{**values, "notices": tuple(values.get("notices", ()))})
+            at = values.get("phase")
+            more = {"notices": tuple(values.get("notices", ())), "phase": at and Phase(**at)}
+            status = Status(**values | more)
         except TypeError as error:
             raise DamagedRun(f"{file} is not a status: {error}.") from error
         if status.state not in get_args(State):
             raise DamagedRun(f"{file} has the unknown state {status.state!r}.")
         if status.live and not _alive(status.pid, status.born):
             message = f"the worker ended at step {status.step} without saying so"
-            return replace(status, state="interrupted", rate=None, message=message)
+            return replace(
+                status, state="interrupted", rate=None, message=message, phase=None, left=None
+            )
         return status
 
     def cancel(self) -> None:
-        """Ask the worker to stop after its current step."""
+        """Ask the worker to stop, which it does within moments."""
         (self.folder / "cancel").touch()
 
     def announce(self, *, pid: int | None = None) -> None:
@@ -344,6 +355,8 @@ class Run:
             rate=None,
             message="resuming",
             failure="",
+            phase=None,
+            left=None,
             pid=process.pid,
             born=born,
             heartbeat=now,

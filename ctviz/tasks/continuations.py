@@ -12,6 +12,7 @@ from transformers import DynamicCache
 from ctviz.errors import BadTask
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.loading import Loaded
+from ctviz.progress import parts as in_parts
 from ctviz.tasks.tokens import Tokens
 
 __all__ = ["ROWS", "log_probabilities"]
@@ -45,7 +46,7 @@ def log_probabilities(
         wanted.append((ids, texts))
     found: dict[tuple[Ids, Ids], float] = {}  # by prompt and the beginning of a choice
     prompts = sorted(begun, key=len)
-    for start in range(0, len(prompts), ROWS):
+    for start in in_parts(range(0, len(prompts), ROWS)):
         some = prompts[start : start + ROWS]
         if all(list(begun[prompt]) == [()] for prompt in some):
             found |= _next_tokens(loaded.anatomy, some, begun)

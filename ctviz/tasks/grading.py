@@ -24,6 +24,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from ctviz.models.loading import Loaded
 from ctviz.models.mode import evaluating
+from ctviz.progress import parts
 from ctviz.tasks.answers import exact_match, last_number, overlap
 from ctviz.tasks.continuations import ROWS, log_probabilities
 from ctviz.tasks.example import Example
@@ -79,7 +80,7 @@ def generate(loaded: Loaded, prompts: Sequence[str], longest: int) -> list[str]:
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     said = [""] * len(prompts)
     by_length = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    for start in range(0, len(by_length), ROWS):
+    for start in parts(range(0, len(by_length), ROWS)):
         chosen = by_length[start : start + ROWS]
         width = max(len(ids[row]) for row in chosen)
         rows = torch.tensor([[pad] * (width - len(ids[row])) + ids[row] for row in chosen])
@@ -87,7 +88,7 @@ def generate(loaded: Loaded, prompts: Sequence[str], longest: int) -> list[str]:
         room = longest if most is None else min(longest, most - width)
         if room < 1:
             continue  # no room for a single token: nothing is said
-        with evaluating(model), _greedy(model, room, pad):
+        with evaluating(model), _greedy(model, room, pad), loaded.anatomy.ticking():
             out = model.generate(  # type: ignore[operator]
                 rows.to(model.device), attention_mask=real.to(model.device)
             )

@@ -2,7 +2,8 @@
 
 ``checkpoint/{step}.safetensors`` holds a `ctviz.tuning.loop.TuningState`: every parameter of the
 model (``model.*``), the optimizer's state of every unit that was ever owned (``optimizer.*``), what
-the method remembers (``method.*``) and the order of the coming batches (``batches.*``). A newer
+the method remembers (``method.*``), the order of the coming batches (``batches.*``) and what a
+snapshot of that step is still to be told (``due.*``). A newer
 checkpoint replaces the older one only once it is whole. That of a finished run keeps the
 parameters alone, LoRA's adapters merged into them: it is the tuned model. What tuning changed by a
 snapshot is kept in files of its own, see `ctviz.runs.weights`.
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ctviz.errors import DamagedRun, DiskFull
+from ctviz.models.untuned import Untuned
 from ctviz.runs.weights import steps_to_keep
 from ctviz.tuning.loop import Tuning, TuningState
 from ctviz.tuning.lora import is_adapter, merged, plain_name
@@ -30,7 +32,7 @@ __all__ = [
     "save_checkpoint",
 ]
 
-KINDS = ("model", "optimizer", "method", "batches")  # of what a state holds
+KINDS = ("model", "optimizer", "method", "batches", "due")  # of what a state holds
 
 
 def save_checkpoint(tuning: Tuning, folder: Path, *, finished: bool = False) -> Path:
@@ -61,22 +63,20 @@ def remove_checkpoints(folder: Path) -> None:
 class SnapshotWeights:
     """Writes the tensors that differ from the untuned model, at those snapshots that keep them.
 
-    Made before anything has moved: it remembers the untuned tensors that tuning can move, on the
-    CPU, if any step is to be kept. ``steps``: those that are.
+    ``steps``: those that are kept.
     """
 
-    def __init__(self, tuning: Tuning, folder: Path) -> None:
-        self._tuning, self._place = tuning, folder / "weights"
+    def __init__(self, tuning: Tuning, folder: Path, untuned: Untuned) -> None:
+        self._tuning, self._place, self._untuned = tuning, folder / "weights", untuned
         names = {id(p): name for name, p in tuning.anatomy.model.named_parameters()}
-        moving = {
+        self._moving = {
             _moved_by(names[id(part.parameter)])
             for unit in tuning.method.units
             for part in unit.parts
         }
-        untuned = {n: w for n, w in _tuned_weights(tuning).items() if n in moving}
-        size = sum(weight.numel() * weight.element_size() for weight in untuned.values())
+        moving = [w for n, w in _tuned_weights(tuning).items() if n in self._moving]
+        size = sum(weight.numel() * weight.element_size() for weight in moving)
         self.steps = steps_to_keep(tuning.config, size)
-        self._untuned = {n: w.cpu().clone() for n, w in untuned.items()} if self.steps else {}
 
     def keep(self) -> None:
         """Write the weights after ``tuning.step`` steps if they are to be kept; raises DiskFull."""
@@ -84,11 +84,10 @@ class SnapshotWeights:
         if tuning.step not in self.steps:
             return
         with merged(tuning.anatomy):
-            now = _tuned_weights(tuning)
             changed = {
-                name: now[name].cpu()
-                for name, before in self._untuned.items()
-                if not torch.equal(now[name].cpu(), before)
+                name: weight.cpu()
+                for name, weight in _tuned_weights(tuning).items()
+                if name in self._moving and self._untuned.differs(name, weight)
             }
             loaded = tuning.loaded
             about = {"step": tuning.step, "model": loaded.name, "revision": tuning.revision}

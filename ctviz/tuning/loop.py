@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import DamagedRun, Diverged, UndefinedMetric
 from ctviz.models.loading import Loaded
 from ctviz.models.memory import fewer_at_a_time
+from ctviz.progress import Cancelled, parts, phase, share
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.tasks.batch import Batch
@@ -37,10 +39,12 @@ from ctviz.tuning.methods import make_method
 from ctviz.tuning.ownership import MotionMeter, UnitOptimizer
 from ctviz.tuning.retention import Retention
 
-__all__ = ["Tuning", "TuningState"]
+__all__ = ["BASELINE", "Tuning", "TuningState"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+BASELINE = 3  # parts: how edges are scored, grades on test examples, what retention starts from
+DISCOVERY, SCORES = 0.5, 0.3  # of the time of a step, of a snapshot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +52,9 @@ class TuningState:
     """All that decides how a run goes on after ``step`` steps.
 
     ``model``: every parameter, by name; ``optimizer``, ``method`` and ``batches``: what these
-    remember; ``micro``: examples that are run at a time.
+    remember; ``micro``: examples that are run at a time; ``due``: for a step whose snapshot was not
+    taken yet the circuit that it moved, ``tuned`` bool [source, slot], all False without one; else
+    empty.
     """
 
     step: int
@@ -57,6 +63,7 @@ class TuningState:
     optimizer: dict[str, Tensor]
     method: dict[str, Tensor]
     batches: dict[str, Tensor]
+    due: dict[str, Tensor]
 
 
 class Tuning:
@@ -70,7 +77,7 @@ class Tuning:
     Raises OutOfRange if the circuit is larger than the graph, BadTask if no example fits,
     EmptyCircuit if there is nothing to tune, and Diverged when loss, gradient or metric is no
     longer a finite number: the weights are then those after the last good step, and all that was
-    yielded stands.
+    yielded stands. So it does after Cancelled, and `state` is that of the last event.
     """
 
     def __init__(
@@ -89,7 +96,8 @@ class Tuning:
         self.retention = Retention(loaded, self.dataset.task, config, others=others)
         self.micro = config.micro_batch or config.batch_size
         self.first_scores: Scores | None = None  # of the untuned model, if its trial made them
-        self.attribution = dict(attribution or self._try_methods())
+        with phase("baseline", at=0, total=BASELINE):
+            self.attribution = dict(attribution or self._try_methods())
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so
         first = self.dataset.train_pairs[: config.first_pairs]
@@ -98,6 +106,7 @@ class Tuning:
         self.batches = Batches(len(self.dataset.train), config.batch_size, seed=config.seed)
         self.step = 0  # steps done: 0, or those of the state that was loaded into this
         self.begun = False  # whether the snapshot before the first step is there already
+        self.owed: tuple[Circuit | None] | None = None  # what the snapshot that is due has moved
         self.notices: list[str] = []
         self.shared: SharedRun | None = None  # the clean run of this step's discovery
 
@@ -132,41 +141,70 @@ class Tuning:
     def __iter__(self) -> Iterator[StepRecord | Snapshot | Notice]:
         config = self.config
         if self.step == 0 and not self.begun:
-            yield from self._with_notices(self.snapshot(0, None))
-        self.retention.prepare()  # whoever took the first snapshot may have done so
+            with phase("discovery"):
+                snapshot = self.snapshot(0, None)
+            yield from self._with_notices(snapshot)
+        self._prepare()  # whoever took the first snapshot may have done so
+        if self.owed:
+            yield from self._owed_snapshot()
         meter = None if config.method == "full" else MotionMeter(self.anatomy, self.method.units)
         for step in range(self.step + 1, config.steps + 1):
-            started = time.perf_counter()
-            rows = self.batches.draw()
-            pairs = self.dataset.pairs_of(rows)
-            self.shared = SharedRun() if self.sharable(rows) else None
-            with _diverging(f"before step {step}"):
-                owned = self.method.own(step, pairs)
-            loss = self.within_memory(lambda micro: self.gradients(rows, owned.units, micro))  # noqa: B023
-            if not math.isfinite(loss):
-                raise Diverged(f"The loss at step {step} is {loss}: it diverged.")
-            rate = config.rate_at(step)
-            self.optimizer.set_rate(rate)
-            norm = self.optimizer.step(max_norm=config.max_norm or None)
-            if not math.isfinite(norm):
-                raise Diverged(f"The gradient at step {step} is {norm}: it diverged.")
-            self.step = step
-            record = StepRecord(
-                step=step,
-                loss=loss,
-                outside_moved=len(meter.moved(owned.units)) if meter else None,
-                trained_fraction=self.optimizer.n_owned / self.n_parameters if rate else 0.0,
-                n_circuit_edges=owned.circuit.n_edges if owned.circuit else None,
-                gradient_norm=norm,
-                learning_rate=rate,
-                micro_batch=self.micro,
-                seconds=time.perf_counter() - started,
-            )
+            with phase("steps", at=step - 1, total=config.steps, unit="step"):
+                record = self._next_step(step, meter)
             yield from self._with_notices(record)
-            if self.due(step):
-                with _diverging(f"at step {step}"):
-                    snapshot = self.snapshot(step, owned.circuit if rate else None)
-                yield from self._with_notices(snapshot)
+            if self.owed:
+                yield from self._owed_snapshot()
+
+    def _prepare(self) -> None:
+        with phase("baseline", at=BASELINE - 1, total=BASELINE):
+            self.retention.prepare()
+
+    def _next_step(self, step: int, meter: MotionMeter | None) -> StepRecord:
+        """Take a step; if it is cancelled, it has not begun."""
+        started, config, before = time.perf_counter(), self.config, self.batches.state()
+        rows = self.batches.draw()
+        pairs = self.dataset.pairs_of(rows)
+        self.shared = SharedRun() if self.sharable(rows) else None
+        try:
+            with _diverging(f"before step {step}"), share(0.0, DISCOVERY):
+                owned = self.method.own(step, pairs)
+            with share(DISCOVERY, 1.0):
+                loss = self.within_memory(lambda micro: self.gradients(rows, owned.units, micro))
+        except Cancelled:
+            self.batches.load_state(before)
+            raise
+        if not math.isfinite(loss):
+            raise Diverged(f"The loss at step {step} is {loss}: it diverged.")
+        rate = config.rate_at(step)
+        self.optimizer.set_rate(rate)
+        norm = self.optimizer.step(max_norm=config.max_norm or None)
+        if not math.isfinite(norm):
+            raise Diverged(f"The gradient at step {step} is {norm}: it diverged.")
+        self.step = step
+        self.owed = (owned.circuit if rate else None,) if self.due(step) else None
+        return StepRecord(
+            step=step,
+            loss=loss,
+            outside_moved=len(meter.moved(owned.units)) if meter else None,
+            trained_fraction=self.optimizer.n_owned / self.n_parameters if rate else 0.0,
+            n_circuit_edges=owned.circuit.n_edges if owned.circuit else None,
+            gradient_norm=norm,
+            learning_rate=rate,
+            micro_batch=self.micro,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _owed_snapshot(self) -> Iterator[StepRecord | Snapshot | Notice]:
+        """The snapshot after the last step."""
+        assert self.owed is not None
+        step, every = self.step, self.config.every
+        with (
+            phase("snapshots", at=-(-step // every) - 1, total=self.n_snapshots, unit="snapshot"),
+            _diverging(f"at step {step}"),
+        ):
+            snapshot = self.snapshot(step, *self.owed)
+        self.owed = None
+        yield from self._with_notices(snapshot)
 
     def _with_notices(
         self, event: StepRecord | Snapshot
@@ -180,6 +218,11 @@ class Tuning:
     def due(self, step: int) -> bool:
         """Whether a snapshot follows a step."""
         return step % self.config.every == 0 or step == self.config.steps
+
+    @property
+    def n_snapshots(self) -> int:
+        """How many snapshots follow steps."""
+        return -(-self.config.steps // self.config.every)
 
     def discover(self, pairs: Batch) -> Scores:
         """Score every edge on some pairs, as the model is now."""
@@ -225,7 +268,7 @@ class Tuning:
         texts = self.dataset.train[torch.tensor(rows, device=self.anatomy.device)]
         whole = float(token_weights(texts, self.config).sum())
         loss = 0.0
-        for part in texts.split(micro):
+        for part in parts(list(texts.split(micro))):
             found = weighted_loss(self.anatomy, part, self.config) / whole
             found.backward()
             loss += float(found.detach())
@@ -270,16 +313,18 @@ class Tuning:
         """Discovery, and evaluation on the dev examples, as the model is now."""
         with merged(self.anatomy):
             known, self.first_scores = self.first_scores, None
-            scores = known or self.discover(self.dataset.score_pairs)
-            return snapshot_of(
-                self.loaded,
-                self.config,
-                self.dataset,
-                self.retention,
-                scores,
-                step=step,
-                tuned=tuned,
-            )
+            with share(0.0, SCORES):
+                scores = known or self.discover(self.dataset.score_pairs)
+            with share(SCORES, 1.0):
+                return snapshot_of(
+                    self.loaded,
+                    self.config,
+                    self.dataset,
+                    self.retention,
+                    scores,
+                    step=step,
+                    tuned=tuned,
+                )
 
     def state(self) -> TuningState:
         """All that it takes to go on from here; the tensors are those in use, not copies."""
@@ -290,7 +335,12 @@ class Tuning:
             optimizer=self.optimizer.state(),
             method=self.method.state(),
             batches=self.batches.state(),
+            due={} if self.owed is None else {"tuned": self._mask(*self.owed)},
         )
+
+    def _mask(self, circuit: Circuit | None) -> Tensor:
+        exists = self.anatomy.graph.exists  # a copy: the method may keep the same circuit
+        return torch.from_numpy(circuit.mask.copy() if circuit else np.zeros_like(exists))
 
     @torch.no_grad()
     def load_state(self, state: TuningState) -> None:
@@ -298,7 +348,7 @@ class Tuning:
 
         Raises DamagedRun, before anything has changed, if the state is one of another model.
         """
-        self.retention.prepare()
+        self._prepare()
         parameters = dict(self.anatomy.model.named_parameters())
         for name, parameter in parameters.items():
             if name not in state.model or state.model[name].shape != parameter.shape:
@@ -311,6 +361,10 @@ class Tuning:
         self.method.load_state(state.method)
         self.batches.load_state(state.batches)
         self.step, self.micro = state.step, state.micro
+        tuned = state.due.get("tuned")
+        if tuned is not None:
+            circuit = Circuit(self.anatomy.graph, tuned.cpu().numpy().astype(bool))
+            self.owed = (circuit if circuit.n_edges else None,)
 
 
 @contextmanager

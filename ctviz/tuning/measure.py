@@ -13,6 +13,7 @@ from ctviz.errors import UndefinedMetric
 from ctviz.inspection.probe import read_probe
 from ctviz.interventions.faithfulness import Evaluation, metric_of_model
 from ctviz.models.loading import Loaded
+from ctviz.progress import share
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks.fitting import fitting_examples
@@ -23,6 +24,9 @@ from ctviz.tuning.retention import Retention
 
 __all__ = ["grades_on_test", "snapshot_of"]
 
+GRADE = 0.2  # of the time that it takes to measure a model
+RETAINED = 0.6  # the same with its retention, in a snapshot
+
 
 def grades_on_test(
     loaded: Loaded, config: TuneConfig, dataset: Dataset, retention: Retention
@@ -30,8 +34,10 @@ def grades_on_test(
     """The task's grade on its test split, and retention measured thoroughly."""
     task, n = dataset.task, config.test_examples
     examples, _ = fitting_examples(loaded, task, n, "test", config.examples_seed)
-    result = grade(loaded, task, examples)
-    return {**result, **retention.measure(thorough=True), "test_examples": len(examples)}
+    with share(0.0, GRADE):
+        result = grade(loaded, task, examples)
+    with share(GRADE, 1.0):
+        return {**result, **retention.measure(thorough=True), "test_examples": len(examples)}
 
 
 def snapshot_of(
@@ -80,14 +86,16 @@ def _metrics(
     """Metric and grade, and by the config's ``evaluate`` retention and how much of the behaviour
     the circuit carries.
     """
-    each = metric_of_model(loaded.anatomy, dataset.dev_pairs, metric=dataset.metric)
-    metrics = {
-        "metric": float(each.mean()),
-        **grade(loaded, dataset.task, dataset.dev),
-    }
+    with share(0.0, GRADE):
+        each = metric_of_model(loaded.anatomy, dataset.dev_pairs, metric=dataset.metric)
+        metrics = {
+            "metric": float(each.mean()),
+            **grade(loaded, dataset.task, dataset.dev),
+        }
     if config.evaluate == "none":
         return metrics
-    metrics |= retention.measure() if config.evaluate == "full" else retention.quick()
+    with share(GRADE, RETAINED):
+        metrics |= retention.measure() if config.evaluate == "full" else retention.quick()
     try:
         evaluation = Evaluation(
             loaded.anatomy, dataset.judged_pairs, ablation=config.ablation, metric=dataset.metric

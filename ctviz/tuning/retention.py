@@ -13,6 +13,7 @@ from torch import Tensor
 from ctviz import paths
 from ctviz.errors import BadTask
 from ctviz.models.loading import Loaded
+from ctviz.progress import parts, share
 from ctviz.runs.config import TuneConfig
 from ctviz.tasks import TASKS, Task
 from ctviz.tasks.example import Example
@@ -23,7 +24,9 @@ from ctviz.tasks.tokens import Tokens, text_problem
 __all__ = ["Retention"]
 
 LARGEST = 700.0  # nats: more is no number
+GENERAL = 0.3  # of the time that is not for other tasks
 AT_ONCE = 512  # tokens in one run of the model
+LOGITS = 128  # tokens at a time after which the logits of the whole vocabulary are looked at
 
 
 class _Rows(NamedTuple):
@@ -64,7 +67,10 @@ class Retention:
 
     def prepare(self) -> None:
         """Ask the untuned model all that will be compared with; once, and before anything moves."""
-        _ = self._untuned, self._reads_english, self._others
+        for ask in parts(
+            (lambda: self._untuned, lambda: self._reads_english, lambda: self._others)
+        ):
+            ask()
 
     @cached_property
     def _untuned(self) -> list[Tensor]:
@@ -81,7 +87,7 @@ class Retention:
         asked = [key for key in self._config.other_tasks if key not in rivals]
         return {
             key: examples
-            for key in (asked if self._known is None else self._known)
+            for key in parts(asked if self._known is None else self._known)
             if (examples := self._readable(key))
             and (self._known is not None or self._above_chance(key, examples))
         }
@@ -99,12 +105,14 @@ class Retention:
         """The numbers, of the model as it is now; ``thorough``: on more text and more examples."""
         config = self._config
         n = config.retention_test_examples if thorough else config.retention_examples
-        found = self.quick()
-        if self._reads_english:
-            found["perplexity"] = self.perplexity(thorough)
-        for task, examples in self._others.items():
-            result = grade(self._loaded, TASKS[task], examples[:n])
-            found[f"other.{task}"] = result["accuracy"]
+        with share(0.0, GENERAL):
+            found = self.quick()
+            if self._reads_english:
+                found["perplexity"] = self.perplexity(thorough)
+        with share(GENERAL, 1.0):
+            for task, examples in parts(self._others.items()):
+                result = grade(self._loaded, TASKS[task], examples[:n])
+                found[f"other.{task}"] = result["accuracy"]
         accuracies = [value for key, value in found.items() if key.startswith("other.")]
         if accuracies:
             found["other_accuracy"] = sum(accuracies) / len(accuracies)
@@ -113,7 +121,7 @@ class Retention:
     def divergence(self) -> float:
         """KL(untuned || model now) on neutral prompts, nats a token."""
         total = tokens = 0.0
-        for rows, before in zip(self._prompts, self._untuned, strict=True):
+        for rows, before in parts(list(zip(self._prompts, self._untuned, strict=True))):
             now = self._distribution(rows)
             total += float((before.exp() * (before - now)).sum())
             tokens += len(before)
@@ -130,13 +138,14 @@ class Retention:
                 break
             chosen.append(ids)
             tokens += len(ids) - 1
-        for rows in self._rows(chosen):
+        for rows in parts(self._rows(chosen)):
             real = rows.real.clone()
             real[:, -1] = False  # nothing follows the last position
             real[:, :-1] &= rows.real[:, 1:]
-            said = anatomy.unembedded(anatomy.hidden(rows.ids)[real]).float()
-            follow = rows.ids[:, 1:][rows.real[:, 1:]]
-            total += float(torch.nn.functional.cross_entropy(said, follow, reduction="sum"))
+            follow = rows.ids[:, 1:][rows.real[:, 1:]].split(LOGITS)
+            for some, ids in zip(anatomy.hidden(rows.ids)[real].split(LOGITS), follow, strict=True):
+                said = anatomy.unembedded(some).float()
+                total += float(torch.nn.functional.cross_entropy(said, ids, reduction="sum"))
         return math.exp(min(total / tokens, LARGEST))
 
     def _ids(self, text: str) -> list[int]:

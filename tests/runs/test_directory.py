@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ctviz.errors import DamagedRun, RunExists, UnknownName
+from ctviz.progress import Phase
 from ctviz.runs import Run, RunWriter, list_runs, new_folder, open_run
 from tests.small_graph import GRAPH
 from tests.small_runs import CONFIG, snapshot, write
@@ -141,7 +142,27 @@ def test_a_run_whose_worker_was_killed_is_interrupted(tmp_path):
 def test_a_live_run_is_live_while_its_process_is(tmp_path):
     run = write(tmp_path / "r", state="running")
     assert run.status().live
-    assert run.status().seconds_left == pytest.approx((4 - 2) / 1.5)
+
+
+def test_a_status_says_in_which_phase_the_run_is_and_how_long_it_takes(tmp_path):
+    write(tmp_path / "r")
+    writer = RunWriter.resume(tmp_path / "r", 2)
+    at = Phase("steps", 2.5, 4, "step", 0.8, 1.9)
+    spent = {"steps": {"units": 2, "seconds": 2.5}}
+    writer.status("running", step=2, phase=at, left=30.5, measured=spent)
+    status = open_run("r", tmp_path).status()
+    assert (status.phase, status.left, status.measured) == (at, 30.5, spent)
+    stored = json.loads((tmp_path / "r" / "status.json").read_text())
+    assert stored["phase"] == {
+        "name": "steps",
+        "done": 2.5,
+        "total": 4,
+        "unit": "step",
+        "rate": 0.8,
+        "left": 1.9,
+    }
+    open_run("r", tmp_path).announce()
+    assert (open_run("r", tmp_path).status().phase, status.live) == (None, True)
 
 
 def test_the_runs_room_does_not_import_torch():

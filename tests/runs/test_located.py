@@ -75,8 +75,12 @@ def test_a_run_of_a_typed_folder_and_file_goes_on_from_another_folder(typed, mon
     folder = here / "runs" / "r"
     folder.mkdir(parents=True)
     RunWriter(folder, asked)  # announced, as a page does it
-    (folder / "cancel").touch()
-    tune.tune(asked, folder, resume=True)
+
+    def stop(step: int, steps: int, message: str) -> None:
+        if step == 2:
+            open_run("r", folder.parent).cancel()
+
+    tune.tune(asked, folder, resume=True, progress=stop)
     run = open_run("r", folder.parent)
     assert run.status().state == "cancelled"
     assert latest_checkpoint(folder) is not None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -23,7 +21,7 @@ from ctviz.errors import (
 from ctviz.jobs import tune
 from ctviz.jobs.tune import Baseline
 from ctviz.models.loading import load, pick_device
-from ctviz.runs import Run, open_run
+from ctviz.runs import open_run
 from ctviz.runs.config import METHODS, TuneConfig
 from ctviz.runs.snapshot import Snapshot, StepRecord
 from ctviz.runs.weights import latest_checkpoint
@@ -31,6 +29,7 @@ from ctviz.tasks import TASKS, Pair, find_task
 from ctviz.tasks.batch import IGNORED, encode, fitting
 from ctviz.tuning.checkpoint import load_checkpoint, save_checkpoint
 from ctviz.tuning.loop import Tuning
+from tests.same_runs import assert_same
 from tests.short_runs import SHORT, config, records, shorten, snapshots, tuning
 
 
@@ -307,28 +306,6 @@ def test_an_answer_of_several_tokens_stands_at_the_end_of_both_prompts(tokenizer
 # ---------------------------------------------------------------------- checkpoint and resume
 
 
-def assert_same(one: Run, other: Run) -> None:
-    """Two runs agree in every number but those of the clock."""
-    first, second = (run.metrics().drop(columns="seconds") for run in (one, other))
-    # columns come in the order in which a file first names them, and None is not written again
-    pd.testing.assert_frame_equal(
-        first, second, check_like=True, check_exact=True, check_dtype=False
-    )
-    pairs = list(zip(one.snapshots(), other.snapshots(), strict=True))
-    assert len(pairs) == 3
-    for a, b in pairs:
-        assert a.step == b.step
-        assert a.metrics == b.metrics
-        for name in ("scores", "error", "circuit", "tuned"):
-            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
-        for p, q in zip(a.probes, b.probes, strict=True):
-            np.testing.assert_array_equal(p.attention, q.attention)
-    for key in ("before", "after", "weight_change", "trainable"):
-        assert one.about[key] == other.about[key]
-    files = [latest_checkpoint(run.folder)[0] for run in (one, other)]
-    assert files[0].read_bytes() == files[1].read_bytes()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "changes"),
@@ -396,25 +373,6 @@ def test_a_checkpoint_puts_a_fresh_run_into_the_very_same_state(tmp_path):
         whole, rest = [list(x) for x in (run, again)]
         assert [r.loss for r in records(whole)] == [r.loss for r in records(rest)]
         file.unlink()
-
-
-@pytest.mark.slow
-def test_a_cancelled_run_has_its_snapshot_and_goes_on_to_the_same_end(tmp_path):
-    """Cancelled at a step after which a snapshot is due."""
-    tune.tune(config(), tmp_path / "whole")
-
-    def stop(step: int, steps: int, message: str) -> None:
-        if step == 2:
-            open_run("r", tmp_path).cancel()
-
-    result = tune.tune(config(), tmp_path / "r", progress=stop)
-    assert (result["state"], result["steps"]) == ("cancelled", 2)
-    cancelled = open_run("r", tmp_path)
-    assert cancelled.status().state == "cancelled"
-    assert [s.step for s in cancelled.snapshots()] == [0, 2]
-    cancelled.announce()
-    assert tune.tune(config(), tmp_path / "r", resume=True)["state"] == "finished"
-    assert_same(*(open_run(name, tmp_path) for name in ("whole", "r")))
 
 
 def test_a_run_is_cancelled_after_the_step_that_it_is_at(tmp_path):

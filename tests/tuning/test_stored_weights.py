@@ -19,6 +19,7 @@ from ctviz.jobs import tune
 from ctviz.jobs.study.conduct import conduct
 from ctviz.jobs.study.plan import Study
 from ctviz.models.loading import load
+from ctviz.models.untuned import Untuned
 from ctviz.runs import open_run
 from ctviz.runs.weights import BUDGET, kept_steps, latest_checkpoint, steps_to_keep, weights_of
 from ctviz.tuning.checkpoint import SnapshotWeights
@@ -228,7 +229,7 @@ def test_a_full_disk_is_explained_and_leaves_no_half_file(tmp_path, monkeypatch)
 
     run = tuning()
     monkeypatch.setattr("ctviz.tuning.checkpoint.save_file", full)
-    weights = SnapshotWeights(run, tmp_path)
+    weights = SnapshotWeights(run, tmp_path, Untuned(run.loaded))
     run.step = 2
     with pytest.raises(DiskFull, match=r"weights/000002\.safetensors could not be written"):
         weights.keep()

@@ -25,6 +25,7 @@ from ctviz.jobs import tune
 from ctviz.jobs.study.plan import Study, Trial, choose_rate
 from ctviz.jobs.tune import Baseline
 from ctviz.models.loading import load
+from ctviz.progress import Cancelled
 from ctviz.runs import Run, open_run
 from ctviz.runs.config import Method
 from ctviz.tasks import find_task
@@ -50,7 +51,7 @@ def conduct(
 
     A run that was interrupted goes on from its last checkpoint, a finished one is left alone, one
     that diverged is kept as such. Results are written anew after every run. Raises MissingExtra
-    before anything is run.
+    before anything is run, and Cancelled once a run is cancelled: the study can be gone on with.
     """
     study = study.located()
     study.check_startable()
@@ -100,7 +101,7 @@ def _run(study: Study, trial: Trial, parent: Path) -> dict[str, Any]:
             raise CtvizError(f"{folder} is still being run by another process.")
         (folder / "cancel").unlink(missing_ok=True)
         try:
-            tune.tune(
+            result = tune.tune(
                 config,
                 folder,
                 loaded=load(config.model, device=config.device),
@@ -108,6 +109,8 @@ def _run(study: Study, trial: Trial, parent: Path) -> dict[str, Any]:
                 baseline=_baseline(parent),
                 keep_model=False,
             )
+            if result["state"] == "cancelled":
+                raise Cancelled
         except UndefinedMetric as error:
             log.warning("%s: %s", trial.name, error)
     return _row(trial, open_run(str(folder)))

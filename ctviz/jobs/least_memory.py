@@ -1,0 +1,49 @@
+"""The least memory that a tuning run takes, known before its model is loaded."""
+
+from __future__ import annotations
+
+from ctviz.errors import CtvizError
+from ctviz.models.loading import pick_device
+from ctviz.models.memory import free_memory
+from ctviz.models.places import place_of
+from ctviz.models.room import check_room, n_parameters
+from ctviz.runs.config import METHOD_NAMES, TuneConfig
+
+__all__ = ["check_tunable", "least_memory"]
+
+FLOAT = 4  # bytes of a number; weights and what an optimizer remembers are float32
+REMEMBERED = {"adamw": 2, "sgd": 1}  # numbers that an optimizer keeps of each that it moves
+WORDS = {"adamw": "AdamW's moments", "sgd": "SGD's momentum"}
+
+
+def least_memory(config: TuneConfig, n: int) -> dict[str, int]:
+    """Bytes that a run on a model of ``n`` parameters takes at least, by what they hold.
+
+    Of a circuit's, whose size is not known yet, the weights alone; activations come on top.
+    """
+    needed = {"the weights": n * FLOAT}
+    if config.method == "full":
+        needed["their gradients"] = n * FLOAT
+        needed[WORDS[config.optimizer]] = n * FLOAT * REMEMBERED[config.optimizer]
+    return needed
+
+
+def check_tunable(config: TuneConfig) -> None:
+    """Raise CtvizError, with the numbers, if a run cannot have the memory that it needs.
+
+    What cannot be told yet, as of a model that is still to be fetched, is not judged.
+    """
+    device = pick_device(config.device)
+    try:
+        n = n_parameters(place_of(config.model).weights)
+    except CtvizError:
+        return  # loading says what is wrong
+    smaller = "Take a smaller model, or end what else uses memory."
+    if config.method == "full":
+        smaller = f"Tune a circuit or by LoRA, or take SGD. {smaller}"
+    check_room(
+        f"Tuning {config.model} by {METHOD_NAMES[config.method]}",
+        least_memory(config, n),
+        free_memory(device),
+        smaller,
+    )
