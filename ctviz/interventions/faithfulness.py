@@ -137,8 +137,8 @@ class Evaluation:
     """Circuits of one model on one batch, between everything corrupted and nothing.
 
     ``full`` and ``empty`` are the metric with nothing and with everything corrupted, float
-    [example]. Raises UndefinedMetric if their means are the same, since nothing can then be said of
-    what lies between.
+    [example]; the former may be known already. Raises UndefinedMetric if their means are the same,
+    since nothing can then be said of what lies between.
     """
 
     def __init__(
@@ -148,12 +148,13 @@ class Evaluation:
         *,
         ablation: Ablation = "counterfactual",
         metric: Metric = "logit_difference",
+        full: np.ndarray | None = None,
     ) -> None:
         check_batch(anatomy, batch, metric)
         self.anatomy, self.batch = anatomy, batch
         self.graph, self.ablation, self.metric = anatomy.graph, ablation, metric
         self._kept: list[Corrupted] | None = None
-        self.full = metric_of_model(anatomy, batch, metric=metric)
+        self.full = metric_of_model(anatomy, batch, metric=metric) if full is None else full
         if _kept_of(anatomy, batch) <= PATCHED_RUN:  # else it is computed again each time
             self._kept = list(self._parts())
         self.empty = self.run(Circuit(self.graph, np.zeros_like(self.graph.exists)))

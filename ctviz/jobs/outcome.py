@@ -54,6 +54,9 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
             "scored": len(data.score_pairs),
             "judged": len(data.judged_pairs),
             "dev": len(data.dev_pairs),
+            "neutral": tuning.retention.quick_prompts
+            if tuning.config.evaluate == "quick"
+            else tuning.config.retention_prompts,
             "what": "pair" if paired else "prompt",
             "prompts": list(data.scored),
         },

@@ -98,7 +98,8 @@ class TuneConfig:
 
     **Evaluation.** ``evaluate`` says what a snapshot measures beside the scores, the metric and the
     task's grade: ``none`` nothing; ``quick`` the circuit's faithfulness on the first `QUICK_PAIRS`
-    dev pairs and the KL from the untuned model; ``full`` faithfulness on all dev pairs, and
+    dev pairs and the KL from the untuned model on some neutral prompts, as many as a part of the
+    steps between two snapshots costs; ``full`` faithfulness on all dev pairs, and
     perplexity and other tasks too. Before and after tuning all is measured in any case.
 
     **Retention** (see `ctviz.tuning.retention`): neutral prompts (``retention_prompts``), general

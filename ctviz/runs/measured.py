@@ -12,15 +12,20 @@ from ctviz.tasks.files.rows import counted
 __all__ = ["MeasuredOn", "measured_on"]
 
 
+NEUTRAL = "neutral text"
+
+
 @dataclass(frozen=True, slots=True)
 class MeasuredOn:
     """In words: ``scored``, what edges are scored on; ``judged``, what a circuit alone is run on;
-    ``metric``, what the metric of the whole model is a mean over.
+    ``metric``, what the metric of the whole model is a mean over; ``neutral``, what the distance
+    from the untuned model is taken on.
     """
 
     scored: str
     judged: str
     metric: str
+    neutral: str = NEUTRAL
 
 
 def measured_on(about: Mapping[str, Any], config: TuneConfig) -> MeasuredOn:
@@ -38,4 +43,5 @@ def measured_on(about: Mapping[str, Any], config: TuneConfig) -> MeasuredOn:
         scored=counted(pairs["scored"], f"{config.scored_on} {what}"),
         judged=counted(pairs["judged"], f"dev {what}"),
         metric=counted(pairs["dev"], f"dev {what}") if "dev" in pairs else examples,
+        neutral=counted(pairs["neutral"], "neutral prompt") if "neutral" in pairs else NEUTRAL,
     )

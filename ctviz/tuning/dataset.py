@@ -46,6 +46,10 @@ class Dataset:
     left_out: tuple[str, ...]
     same: bool
 
+    def tokens_a_step(self, config: TuneConfig) -> float:
+        """How many tokens a step trains on, in the mean."""
+        return config.batch_size * float((self.train.last + 1).double().mean())
+
     def pairs_of(self, rows: Sequence[int]) -> Batch | None:
         """The pairs of some train examples, None if they have none."""
         found = [self.pair_row[row] for row in rows if self.pair_row[row] >= 0]

@@ -98,7 +98,11 @@ def _metrics(
         metrics |= retention.measure() if config.evaluate == "full" else retention.quick()
     try:
         evaluation = Evaluation(
-            loaded.anatomy, dataset.judged_pairs, ablation=config.ablation, metric=dataset.metric
+            loaded.anatomy,
+            dataset.judged_pairs,
+            ablation=config.ablation,
+            metric=dataset.metric,
+            full=each[: len(dataset.judged_pairs)],
         )
         found = evaluation.compare(
             circuit, seed=config.seed, draws=config.draws, kind=config.random, step=step

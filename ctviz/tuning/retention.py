@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,8 @@ __all__ = ["Retention"]
 LARGEST = 700.0  # nats: more is no number
 GENERAL = 0.3  # of the time that is not for other tasks
 AT_ONCE = 512  # tokens in one run of the model
+PADDED = 1.2  # times as many tokens as without padding, at most
+FEW = 6  # neutral prompts, at least: two of each kind
 LOGITS = 128  # tokens at a time after which the logits of the whole vocabulary are looked at
 
 
@@ -49,7 +52,8 @@ class Retention:
     0 at step 0. ``other_accuracy``: mean accuracy on those of the
     config's ``other_tasks`` that the untuned model does better than by chance, as ``other.<task>``
     says for each; absent if there is none. ``others`` are these tasks, where they are known
-    already.
+    already. `quick` takes the first neutral prompts, as many as have ``quick_tokens`` tokens and
+    `FEW` at least.
     """
 
     def __init__(
@@ -59,10 +63,17 @@ class Retention:
         config: TuneConfig,
         *,
         others: Sequence[str] | None = None,
+        quick_tokens: float = math.inf,
     ) -> None:
         self._loaded, self._config = loaded, config
         self._tokens = Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
-        self._prompts = self._rows([self._ids(t) for t in neutral_texts(config.retention_prompts)])
+        texts = [self._ids(text) for text in neutral_texts(config.retention_prompts)]
+        so_far = accumulate(map(len, texts))
+        fit = sum(tokens <= quick_tokens for tokens in so_far)
+        self.quick_prompts = min(len(texts), max(FEW, fit))
+        quick, rest = texts[: self.quick_prompts], texts[self.quick_prompts :]
+        self._quick_rows = self._rows(quick)
+        self._prompts = self._quick_rows + self._rows(rest)
         self._task, self._known = task, others
 
     def prepare(self) -> None:
@@ -98,15 +109,15 @@ class Retention:
         return tuple(self._others)
 
     def quick(self) -> dict[str, float]:
-        """What costs least: the distance from the untuned model."""
-        return {"retention_kl": self.divergence()}
+        """What costs least: the distance from the untuned model, on a part of the prompts."""
+        return {"retention_kl": self._divergence(self._quick_rows)}
 
     def measure(self, *, thorough: bool = False) -> dict[str, float]:
         """The numbers, of the model as it is now; ``thorough``: on more text and more examples."""
         config = self._config
         n = config.retention_test_examples if thorough else config.retention_examples
         with share(0.0, GENERAL):
-            found = self.quick()
+            found = {"retention_kl": self._divergence(self._prompts)}
             if self._reads_english:
                 found["perplexity"] = self.perplexity(thorough)
         with share(GENERAL, 1.0):
@@ -118,10 +129,11 @@ class Retention:
             found["other_accuracy"] = sum(accuracies) / len(accuracies)
         return found
 
-    def divergence(self) -> float:
-        """KL(untuned || model now) on neutral prompts, nats a token."""
+    def _divergence(self, prompts: list[_Rows]) -> float:
+        """KL(untuned || model now) on the first neutral prompts, nats a token."""
         total = tokens = 0.0
-        for rows, before in parts(list(zip(self._prompts, self._untuned, strict=True))):
+        untuned = self._untuned[: len(prompts)]
+        for rows, before in parts(list(zip(prompts, untuned, strict=True))):
             now = self._distribution(rows)
             total += float((before.exp() * (before - now)).sum())
             tokens += len(before)
@@ -156,19 +168,17 @@ class Retention:
         return ids
 
     def _rows(self, texts: list[list[int]]) -> list[_Rows]:
-        """Texts of similar length together, as many as have `AT_ONCE` tokens."""
+        """Texts of similar length together, as many as have `AT_ONCE` tokens with the padding."""
         by_length = sorted(texts, key=len)
         found, at = [], 0
         while at < len(by_length):
-            # the longest of them decides how wide all are
-            n = max(
-                (
-                    n
-                    for n in range(1, len(by_length) - at + 1)
-                    if n * len(by_length[at + n - 1]) <= AT_ONCE
-                ),
-                default=1,
-            )
+            n, real_tokens = 0, 0
+            for text in by_length[at:]:  # the longest of them decides how wide all are
+                real_tokens += len(text)
+                wide = (n + 1) * len(text)
+                if n and (wide > AT_ONCE or wide > PADDED * real_tokens):
+                    break
+                n += 1
             some = by_length[at : at + n]
             width = len(some[-1])
             ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in some])

@@ -48,7 +48,7 @@ RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
 
 FAITHFUL = "share of the behaviour that the circuit alone carries, on {judged}"
 RANDOMLY = "the same share of {random}, mean, on {judged}"
-KL = "mean KL a token on neutral text, untuned model against this one, at each snapshot"
+KL = "mean KL a token on {neutral}, untuned model against this one, at each snapshot"
 DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
 
 QUALITY = (
@@ -141,6 +141,7 @@ def _state(
         "metric": about["task"]["metric"],
         "dev": on.metric,
         "judged": on.judged,
+        "neutral": on.neutral,
         "examples": counted(about["examples"], "dev example"),
         "judged_by": about["task"].get("judged_by", "accuracy"),
         "random": random_circuits(config),

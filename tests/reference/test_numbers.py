@@ -23,7 +23,7 @@ from tests.reference.measured import (
 )
 
 NUMBERS = json.loads(STORED.read_text(encoding="utf-8"))
-# Gemma 2 under zero ablation is as float64 has it: its norms blow up what rounding leaves of nothing.
+# Gemma 2 under zero ablation is as float64 has it: its norms blow up what rounding leaves
 TOLERANCE = 1e-4  # of the largest number beside it: float32, in another order of summing
 missing = not KNOWN[SMOLLM2].ready and not os.environ.get("CTVIZ_REQUIRE_SMOLLM2")
 
