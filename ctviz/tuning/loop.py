@@ -30,6 +30,7 @@ from ctviz.progress import Cancelled, parts, phase, share
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.tasks.batch import Batch
+from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.lora import merged
@@ -67,9 +68,9 @@ class TuningState:
 
 
 class Tuning:
-    """One run of the loop. ``attribution`` is what an earlier part of the run, or another run on
-    the same untuned model, has found out about the methods to score edges
-    (`ctviz.attribution.agreement.Trial.about`), and ``others`` about the tasks that it can do.
+    """One run of the loop. ``attribution`` is what an earlier part of the run has found out about
+    the methods to score edges (`ctviz.attribution.agreement.Trial.about`), ``baselines`` what is
+    known of the untuned model.
 
     Iterating yields a StepRecord a step, a Snapshot now and then, and a
     Notice when something was done otherwise than asked.
@@ -85,7 +86,7 @@ class Tuning:
         loaded: Loaded,
         config: TuneConfig,
         *,
-        others: Sequence[str] | None = None,
+        baselines: Baselines | None = None,
         attribution: Mapping[str, Any] | None = None,
     ) -> None:
         self.loaded, self.config = loaded, config
@@ -93,7 +94,8 @@ class Tuning:
         self.anatomy = anatomy = loaded.anatomy
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.dataset = make_dataset(loaded, config)
-        self.retention = Retention(loaded, self.dataset.task, config, others=others)
+        self.baselines = baselines
+        self.retention = Retention(loaded, self.dataset.task, config, baselines=baselines)
         with phase("baseline", at=0, total=BASELINE):
             self.attribution = dict(attribution or self._try_methods())
         for parameter in anatomy.model.parameters():
@@ -111,16 +113,20 @@ class Tuning:
 
     def _try_methods(self) -> dict[str, Any]:
         """The method that scores edges, and how well it agrees with exact patching."""
-        asked, config = self.config.attribution, self.config
-        trial = try_methods(
-            self.anatomy,
-            self.dataset.score_pairs,
-            asked=None if asked == "auto" else asked,
-            ablation=config.ablation,
-            metric=self.dataset.metric,
-            seed=config.examples_seed,
-        )
-        return trial.about()
+        asked, config, pairs = self.config.attribution, self.config, self.dataset.score_pairs
+        how: dict[str, Any] = {
+            "asked": None if asked == "auto" else asked,
+            "ablation": config.ablation,
+            "metric": self.dataset.metric,
+            "seed": config.examples_seed,
+        }
+
+        def measure() -> dict[str, Any]:
+            return try_methods(self.anatomy, pairs, **how).about()
+
+        if self.baselines is None:
+            return measure()
+        return self.baselines.remembered("agreement", how | {"pairs": key_of(pairs)}, measure)
 
     def _make_optimizer(self, views: list[Tensor]) -> torch.optim.Optimizer:
         config = self.config
@@ -302,6 +308,13 @@ class Tuning:
         """The task's grade on its test split, and retention measured thoroughly, as it is now."""
         with merged(self.anatomy):
             return grades_on_test(self.loaded, self.config, self.dataset, self.retention)
+
+    def untuned_grades(self) -> dict[str, float]:
+        """The same of the untuned model, before anything has moved."""
+        with merged(self.anatomy):
+            return grades_on_test(
+                self.loaded, self.config, self.dataset, self.retention, self.baselines
+            )
 
     def snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
         """Discovery, and evaluation on the dev examples, as the model is now."""

@@ -19,7 +19,6 @@ from ctviz.errors import (
     UnknownName,
 )
 from ctviz.jobs import tune
-from ctviz.jobs.tune import Baseline
 from ctviz.models.loading import load, pick_device
 from ctviz.runs import open_run
 from ctviz.runs.config import METHODS, TuneConfig
@@ -27,6 +26,8 @@ from ctviz.runs.snapshot import Snapshot, StepRecord
 from ctviz.runs.weights import latest_checkpoint
 from ctviz.tasks import TASKS, Pair, find_task
 from ctviz.tasks.batch import IGNORED, encode, fitting
+from ctviz.tasks.grading import grade
+from ctviz.tuning import measure
 from ctviz.tuning.checkpoint import load_checkpoint, save_checkpoint
 from ctviz.tuning.loop import Tuning
 from tests.same_runs import assert_same
@@ -134,16 +135,16 @@ def test_without_its_model_a_run_keeps_no_weights(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["circuit", "lora"])
-def test_a_baseline_changes_nothing_but_the_time(tmp_path, monkeypatch, method):
-    tune.tune(config(method="full"), tmp_path / "first")
-    first = open_run("first", tmp_path)
-    baseline = Baseline(next(first.snapshots()), first.about["before"], ())
+def test_a_given_snapshot_and_what_is_known_change_nothing_but_the_time(
+    tmp_path, monkeypatch, method
+):
     tune.tune(config(method=method), tmp_path / "without")
+    tune.tune(config(method="full"), tmp_path / "first")
     measured = []
-    grades = Tuning.test_grades
-    monkeypatch.setattr(Tuning, "test_grades", lambda self: (measured.append(1), grades(self))[1])
-    tune.tune(config(method=method), tmp_path / "with", baseline=baseline)
-    assert len(measured) == 1  # only after the last step
+    monkeypatch.setattr(measure, "grade", lambda *args: (measured.append(1), grade(*args))[1])
+    first = next(open_run("first", tmp_path).snapshots())
+    tune.tune(config(method=method), tmp_path / "with", first=first)
+    assert len(measured) == 3  # at steps 2 and 4, and at the end
     assert_same(*(open_run(name, tmp_path) for name in ("without", "with")))
 
 
