@@ -25,7 +25,7 @@ from ctviz.attribution.gradients import SharedRun
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import DamagedRun, Diverged, UndefinedMetric
 from ctviz.models.loading import Loaded
-from ctviz.models.memory import fewer_at_a_time
+from ctviz.models.memory import fewer_at_a_time, free_memory, planned_with
 from ctviz.progress import Cancelled, parts, phase, share
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
@@ -53,13 +53,15 @@ class TuningState:
     """All that decides how a run goes on after ``step`` steps.
 
     ``model``: every parameter, by name; ``optimizer``, ``method`` and ``batches``: what these
-    remember; ``micro``: examples that are run at a time; ``due``: for a step whose snapshot was not
-    taken yet the circuit that it moved, ``tuned`` bool [source, slot], all False without one; else
-    empty.
+    remember; ``micro``: examples that are run at a time; ``free``: bytes that were free when the
+    run began, by which it is planned what is computed at a time; ``due``: for a step whose snapshot
+    was not taken yet the circuit that it moved, ``tuned`` bool [source, slot], all False without
+    one; else empty.
     """
 
     step: int
     micro: int
+    free: int
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     method: dict[str, Tensor]
@@ -108,6 +110,7 @@ class Tuning:
         self.begun = False  # whether the snapshot before the first step is there already
         self.owed: tuple[Circuit | None] | None = None  # what the snapshot that is due has moved
         self.micro = config.micro_batch or config.batch_size
+        self.free = free_memory(anatomy.device)
         self.notices: list[str] = []
         self.shared: SharedRun | None = None  # the clean run of this step's discovery
 
@@ -241,7 +244,8 @@ class Tuning:
                 shared=self.shared,
             )
 
-        return self.within_memory(scores)
+        with planned_with(self.free):
+            return self.within_memory(scores)
 
     def sharable(self, rows: Sequence[int]) -> bool:
         """Whether the clean run of discovery does for training: the same tokens, all at once."""
@@ -337,6 +341,7 @@ class Tuning:
         return TuningState(
             step=self.step,
             micro=self.micro,
+            free=self.free,
             model={n: p.detach() for n, p in self.anatomy.model.named_parameters()},
             optimizer=self.optimizer.state(),
             method=self.method.state(),
@@ -366,7 +371,7 @@ class Tuning:
         self.optimizer.load_state(state.optimizer)
         self.method.load_state(state.method)
         self.batches.load_state(state.batches)
-        self.step, self.micro = state.step, state.micro
+        self.step, self.micro, self.free = state.step, state.micro, state.free
         tuned = state.due.get("tuned")
         if tuned is not None:
             circuit = Circuit(self.anatomy.graph, tuned.cpu().numpy().astype(bool))
