@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -76,7 +76,7 @@ class Retention:
 
     @cached_property
     def _untuned(self) -> list[Tensor]:
-        return [self._distribution(rows) for rows in self._prompts]
+        return [each for rows in self._prompts for each in self._distributions(rows)]
 
     @cached_property
     def _reads_english(self) -> bool:
@@ -150,10 +150,12 @@ class Retention:
     def divergence(self) -> float:
         """KL(untuned || model now) on neutral prompts, nats a token."""
         total = tokens = 0.0
-        for rows, before in parts(list(zip(self._prompts, self._untuned, strict=True))):
-            now = self._distribution(rows)
-            total += float((before.exp() * (before - now)).sum())
-            tokens += len(before)
+        untuned = iter(self._untuned)
+        for rows in parts(self._prompts):
+            for now in self._distributions(rows):
+                before = next(untuned)
+                total += float((before.exp() * (before - now)).sum())
+                tokens += len(before)
         return total / tokens
 
     @torch.no_grad()
@@ -244,10 +246,12 @@ class Retention:
         return [example for example in examples if not text_problem(example, self._tokens, longest)]
 
     @torch.no_grad()
-    def _distribution(self, rows: _Rows) -> Tensor:
-        """Log-probabilities of the next token after each token, [token, vocabulary]."""
+    def _distributions(self, rows: _Rows) -> Iterator[Tensor]:
+        """Log-probabilities of the next token after each token, [token, vocabulary], of some tokens
+        at a time."""
         anatomy = self._loaded.anatomy
-        return anatomy.unembedded(anatomy.hidden(rows.ids)[rows.real]).float().log_softmax(dim=-1)
+        for some in anatomy.hidden(rows.ids)[rows.real].split(LOGITS):
+            yield anatomy.unembedded(some).float().log_softmax(dim=-1)
 
 
 def _with_mean(found: dict[str, float]) -> dict[str, float]:
