@@ -5,7 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["absolute", "app", "cache", "data", "pages", "player", "runs", "shipped_runs"]
+__all__ = [
+    "absolute",
+    "app",
+    "baselines",
+    "cache",
+    "data",
+    "pages",
+    "player",
+    "runs",
+    "shipped_runs",
+]
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -51,6 +61,12 @@ def cache() -> Path:
         return Path(asked).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "ctviz"
+
+
+def baselines() -> Path:
+    """What was measured of untuned models: ``CTVIZ_BASELINES``, or ``baselines`` in the cache."""
+    asked = os.environ.get("CTVIZ_BASELINES")
+    return Path(asked).expanduser() if asked else cache() / "baselines"
 
 
 def runs() -> Path:

@@ -17,7 +17,7 @@ import torch
 
 from ctviz.circuits.graph import Graph
 from ctviz.models.anatomy import Anatomy
-from ctviz.models.memory import examples_at_a_time, free_memory, workspace
+from ctviz.models.memory import examples_at_a_time, memory_to_plan_with, workspace
 from ctviz.tasks.batch import Batch
 
 __all__ = ["Plan", "column_groups", "plan"]
@@ -55,7 +55,8 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
     """The largest plan that fits.
 
     ``runs`` is how many runs' reads are kept at a time. What a micro-batch keeps takes at most 1.25
-    times as much as a training step on the batch, and a quarter of the free memory; the workspace
+    times as much as a training step on the batch, and a quarter of the free memory (or of what
+    `ctviz.models.memory.planned_with` says); the workspace
     at most an eighth of the former, and what `ctviz.models.memory.workspace` allows.
     """
     graph, d_model = anatomy.graph, anatomy.d_model
@@ -69,7 +70,7 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
     if micro_batch is not None:
         examples = min(micro_batch, len(batch))
     else:
-        room = min(step * 5 // 4, free_memory(anatomy.device) // 4)
+        room = min(step * 5 // 4, memory_to_plan_with(anatomy.device) // 4)
         most = min(len(batch), TOKENS // length)
         examples = examples_at_a_time(example, room=room, most=most)
     room = min(step // 8, workspace(anatomy.device))

@@ -95,11 +95,12 @@ def stepper(
         rediscover=rediscover,
         steps=100_000,
         snapshot_every=100_000,
+        other_tasks=(),
         learning_rate=1e-6,  # stays where it is, so that each step does the same work
         device=device,
     )
     loaded = load(model, device=device)
-    tuning = Tuning(loaded, config, others=())
+    tuning = Tuning(loaded, config)
     if tokens:
         pairs = random_batch(loaded.anatomy, batch=64, tokens=tokens)
         last = torch.full((64,), tokens, device=pairs.clean.device)

@@ -128,7 +128,8 @@ def examine() -> Installation:
     with ThreadPoolExecutor() as pool:
         trials = dict(zip(names, pool.map(try_out, names), strict=True))
     models = find_models()
-    folders = {"cache": find_folder(paths.cache()), "runs": find_folder(paths.runs())}
+    places = {"cache": paths.cache(), "baselines": paths.baselines(), "runs": paths.runs()}
+    folders = {name: find_folder(place) for name, place in places.items()}
     faults += _of_packages(packages)
     for name, trial in trials.items():
         faults += _of_trial(name, trial, packages)

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import State
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.runs.weights import latest_checkpoint
+from ctviz.tuning.baselines import Baselines
 from ctviz.tuning.checkpoint import (
     SnapshotWeights,
     load_checkpoint,
@@ -38,24 +38,13 @@ from ctviz.tuning.checkpoint import (
 from ctviz.tuning.loop import BASELINE, Tuning
 from ctviz.tuning.lora import merge_for_good
 
-__all__ = ["Baseline", "tune"]
+__all__ = ["tune"]
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints
 CHANGE = 0.2  # of the time of the final evaluation, for how far the weights have gone
 Called = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """What is the same for all runs on a task: the untuned model's snapshot and grades, the other
-    tasks that it can do, and how its edges are best scored."""
-
-    snapshot: Snapshot
-    grades: dict[str, float]
-    others: tuple[str, ...]
-    attribution: dict[str, Any] | None = None
 
 
 def tune(
@@ -65,15 +54,15 @@ def tune(
     loaded: Loaded | None = None,
     progress: Called | None = None,
     resume: bool = False,
-    baseline: Baseline | None = None,
+    first: Snapshot | None = None,
     keep_model: bool = True,
 ) -> dict[str, Any]:
     """Run a tuning method into a run directory; returns its outcome in numbers.
 
     With ``resume`` the folder holds a run of these settings that did not finish: it goes on from
-    its last checkpoint, or from the start if it has none yet. ``baseline`` is that of another run
-    with the same model and task, ``keep_model`` whether weights stay in the folder: those of
-    snapshots (see `TuneConfig.keep_weights`) and the tuned ones at the end.
+    its last checkpoint, or from the start if it has none yet. ``first`` is the untuned model's
+    snapshot by another run that measures the same, ``keep_model`` whether weights stay in the
+    folder: those of snapshots (see `TuneConfig.keep_weights`) and the tuned ones at the end.
 
     ``loaded`` is the config's model, as `load` gives it. Its weights are tuned in place, so that
     afterwards it is another model and says so by its ``revision``; all else of it is as before.
@@ -96,7 +85,7 @@ def tune(
         writer = RunWriter.resume(folder, checkpoint[1] if checkpoint else 0)
     else:
         writer = RunWriter(folder, config)
-    job = _Job(writer, checkpoint, baseline, keep_model, progress)
+    job = _Job(writer, checkpoint, first, keep_model, progress)
     with run_log(folder / "log.txt") as write_error:
         try:
             with _lent(loaded), job.listening:
@@ -149,18 +138,18 @@ class _Job:
         self,
         writer: RunWriter,
         checkpoint: tuple[Path, int] | None,
-        baseline: Baseline | None,
+        first: Snapshot | None,
         keep_model: bool,
         progress: Called | None,
     ) -> None:
         self.writer, self.folder, self.config = writer, writer.folder, writer.config
-        self.checkpoint, self.baseline = checkpoint, baseline
+        self.checkpoint, self.first = checkpoint, first
         self.keep_model, self.progress = keep_model, progress
         self.step = self.resumed_at = checkpoint[1] if checkpoint else 0
         self.state: State = "starting"
         self.message = f"resumed at step {self.step}" if checkpoint else ""
         self.phase: Phase | None = None  # the last one
-        self.grades = baseline.grades if baseline else writer.before  # of the untuned model
+        self.grades = writer.before  # of the untuned model
         self.untuned: Untuned | None = None
         self.weights: SnapshotWeights | None = None
         self.earlier: list[Snapshot] = []  # the first snapshot and the last one
@@ -195,11 +184,9 @@ class _Job:
         for note in loaded.notes:
             self.writer.notice(note)
         self.message = f"reading {config.task}, and trying how edges are best scored"
-        others = self.baseline.others if self.baseline else None
         attribution = self.writer.attribution if self.checkpoint else None
-        if self.baseline:
-            attribution = self.baseline.attribution
-        tuning = Tuning(loaded, config, others=others, attribution=attribution)
+        baselines = Baselines(loaded, self.untuned)
+        tuning = Tuning(loaded, config, baselines=baselines, attribution=attribution)
         for reason in tuning.dataset.left_out[:20]:
             log.info("left out: %s", reason)
         if self.keep_model:
@@ -266,11 +253,11 @@ class _Job:
         return stopped(self.folder, self.config, self.step, time.perf_counter() - started)
 
     def _events(self, tuning: Tuning) -> Iterator[StepRecord | Snapshot | Notice]:
-        """Those of the loop; the untuned model's snapshot is the baseline's if there is one."""
-        if self.baseline is None or self.checkpoint:
+        """Those of the loop; the untuned model's snapshot is the given one if there is one."""
+        if self.first is None or self.checkpoint:
             return iter(tuning)
         tuning.begun = True
-        return chain([self.baseline.snapshot], tuning)
+        return chain([self.first], tuning)
 
     def _take(self, tuning: Tuning, snapshot: Snapshot) -> None:
         """Write a snapshot and what goes with it: grades, now and then a checkpoint, weights."""
@@ -287,8 +274,9 @@ class _Job:
             self.message = "measuring the untuned model"
             began = time.perf_counter()
             with phase("baseline", at=1, total=BASELINE):
-                self.grades = tuning.test_grades()
-            self.listening.expect("final evaluation", time.perf_counter() - began)
+                self.grades = tuning.untuned_grades()
+            if tuning.baselines and not tuning.baselines.known:
+                self.listening.expect("final evaluation", time.perf_counter() - began)
             self._describe(tuning, before=self.grades)
         tick()  # each of these files is as large as the model; what lacks is written on resuming
         now = time.perf_counter()

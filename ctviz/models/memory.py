@@ -6,7 +6,9 @@ what every source writes. Each says how many bytes that is; what they may take i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -20,11 +22,14 @@ __all__ = [
     "fewer_at_a_time",
     "free_memory",
     "is_out_of_memory",
+    "memory_to_plan_with",
+    "planned_with",
     "workspace",
 ]
 
 PATCHED_RUN = 768 * 2**20  # bytes that what the sources of one micro-batch write may take
 WORKSPACE = {"cpu": 96 * 2**20, "cuda": 2**31, "mps": 2**29}  # bytes, at most
+_planned: ContextVar[int | None] = ContextVar("planned", default=None)
 T = TypeVar("T")
 
 
@@ -35,10 +40,27 @@ def free_memory(device: torch.device) -> int:
     return available_memory()
 
 
+@contextmanager
+def planned_with(free: int) -> Iterator[None]:
+    """Let all that is planned inside the block take it that so many bytes are free: what is run at
+    a time, and with it the last digits of a result, does not depend on what else is running."""
+    token = _planned.set(free)
+    try:
+        yield
+    finally:
+        _planned.reset(token)
+
+
+def memory_to_plan_with(device: torch.device) -> int:
+    """Bytes: what `planned_with` says, else what is free."""
+    planned = _planned.get()
+    return free_memory(device) if planned is None else planned
+
+
 def workspace(device: torch.device) -> int:
-    """Bytes that a computation may take for what it keeps beside its runs: an eighth of the free
-    memory, and no more than WORKSPACE."""
-    return min(WORKSPACE.get(device.type, 2**26), free_memory(device) // 8)
+    """Bytes that a computation may take for what it keeps beside its runs: an eighth of the memory
+    to plan with, and no more than WORKSPACE."""
+    return min(WORKSPACE.get(device.type, 2**26), memory_to_plan_with(device) // 8)
 
 
 def examples_at_a_time(each: int, *, room: int, most: int) -> int:

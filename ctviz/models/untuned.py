@@ -59,6 +59,11 @@ class Untuned:
         self._called = {name: tied[id(parameter)] for name, parameter in parameters.items()}
         self._known = {name for names in tied.values() for name in names}
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all of them, with their names."""
+        return hashlib.sha256(repr(sorted(self._was.items())).encode()).hexdigest()
+
     def differs(self, name: str, now: Tensor) -> bool:
         """Whether a tensor is another one than the parameter of that name was."""
         return _hash(now) != self._was[name]

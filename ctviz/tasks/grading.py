@@ -31,7 +31,7 @@ from ctviz.tasks.example import Example
 from ctviz.tasks.task import Task
 from ctviz.tasks.tokens import Tokens
 
-__all__ = ["chance", "generate", "grade"]
+__all__ = ["chance", "chosen_rightly", "generate", "grade"]
 
 SPARE = 4  # tokens that an answer may be longer than the longest target
 
@@ -42,10 +42,9 @@ def grade(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, 
     Deterministic. ``examples`` must not be empty.
     """
     if task.grade in ("choice", "bias"):
-        found = log_probabilities(loaded, [(e.prompt, e.choices) for e in examples])
         if task.grade == "choice":
-            right = sum(row.index(max(row)) == 0 for row in found)
-            return {"accuracy": right / len(examples)}
+            return {"accuracy": sum(chosen_rightly(loaded, examples)) / len(examples)}
+        found = log_probabilities(loaded, [(e.prompt, e.choices) for e in examples])
         leaning = [float(torch.tensor(row[:2]).diff().neg().mul(0.5).tanh()) for row in found]
         return {  # (p - q) / (p + q) = tanh of half the difference of their logarithms
             "bias": sum(map(abs, leaning)) / len(leaning),
@@ -61,6 +60,12 @@ def grade(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, 
     f1 = sum(overlap(s, e.accepted) for s, e in zip(said, examples, strict=True))
     exact = sum(exact_match(s, e.accepted) for s, e in zip(said, examples, strict=True))
     return {"f1": f1 / len(examples), "exact_match": exact / len(examples)}
+
+
+def chosen_rightly(loaded: Loaded, examples: Sequence[Example]) -> list[bool]:
+    """Of each example, whether its right choice is the likeliest one."""
+    found = log_probabilities(loaded, [(e.prompt, e.choices) for e in examples])
+    return [row.index(max(row)) == 0 for row in found]
 
 
 def chance(task: Task, examples: Sequence[Example]) -> float | None:

@@ -2,11 +2,11 @@
 
 ``checkpoint/{step}.safetensors`` holds a `ctviz.tuning.loop.TuningState`: every parameter of the
 model (``model.*``), the optimizer's state of every unit that was ever owned (``optimizer.*``), what
-the method remembers (``method.*``), the order of the coming batches (``batches.*``) and what a
-snapshot of that step is still to be told (``due.*``). A newer
-checkpoint replaces the older one only once it is whole. That of a finished run keeps the
-parameters alone, LoRA's adapters merged into them: it is the tuned model. What tuning changed by a
-snapshot is kept in files of its own, see `ctviz.runs.weights`.
+the method remembers (``method.*``), the order of the coming batches and by what memory it was
+planned how much of them is computed at a time (``batches.*``), and what a snapshot of that step is
+still to be told (``due.*``). A newer checkpoint replaces the older one only once it is whole. That
+of a finished run keeps the parameters alone, LoRA's adapters merged into them: it is the tuned
+model. What tuning changed by a snapshot is kept in files of its own, see `ctviz.runs.weights`.
 """
 
 from __future__ import annotations
@@ -117,18 +117,20 @@ def _as_tensors(state: TuningState) -> dict[str, Tensor]:
         for kind in KINDS
         for name, value in getattr(state, kind).items()
     }
-    return tensors | {"batches.micro": torch.tensor(state.micro)}
+    plan = {"batches.micro": state.micro, "batches.free": state.free}
+    return tensors | {name: torch.tensor(number) for name, number in plan.items()}
 
 
-def _as_state(step: int, tensors: dict[str, Tensor]) -> TuningState:
-    """The state in the tensors of a file."""
+def _as_state(step: int, tensors: dict[str, Tensor], free: int) -> TuningState:
+    """The state in the tensors of a file; ``free``: where it is of before that was kept."""
     parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in KINDS}
     for name, value in tensors.items():
         kind, _, rest = name.partition(".")
         if kind in parts:
             parts[kind][rest] = value
-    micro = int(parts["batches"].pop("micro"))
-    return TuningState(step=step, micro=micro, **parts)
+    batches = parts["batches"]
+    micro, free = int(batches.pop("micro")), int(batches.pop("free", torch.tensor(free)))
+    return TuningState(step=step, micro=micro, free=free, **parts)
 
 
 def _write(
@@ -163,6 +165,6 @@ def load_checkpoint(tuning: Tuning, file: Path) -> None:
     if "batches.order" not in tensors:
         raise DamagedRun(f"{file} holds a finished run's weights: there is nothing to resume.")
     try:
-        tuning.load_state(_as_state(int(file.stem), tensors))
+        tuning.load_state(_as_state(int(file.stem), tensors, tuning.free))
     except DamagedRun as error:
         raise DamagedRun(f"{file}: {error}") from error

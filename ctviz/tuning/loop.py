@@ -25,11 +25,12 @@ from ctviz.attribution.gradients import SharedRun
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import DamagedRun, Diverged, UndefinedMetric
 from ctviz.models.loading import Loaded
-from ctviz.models.memory import fewer_at_a_time
+from ctviz.models.memory import fewer_at_a_time, free_memory, planned_with
 from ctviz.progress import Cancelled, parts, phase, share
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.tasks.batch import Batch
+from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.lora import merged
@@ -55,13 +56,15 @@ class TuningState:
     """All that decides how a run goes on after ``step`` steps.
 
     ``model``: every parameter, by name; ``optimizer``, ``method`` and ``batches``: what these
-    remember; ``micro``: examples that are run at a time; ``due``: for a step whose snapshot was not
-    taken yet the circuit that it moved, ``tuned`` bool [source, slot], all False without one; else
-    empty.
+    remember; ``micro``: examples that are run at a time; ``free``: bytes that were free when the
+    run began, by which it is planned what is computed at a time; ``due``: for a step whose snapshot
+    was not taken yet the circuit that it moved, ``tuned`` bool [source, slot], all False without
+    one; else empty.
     """
 
     step: int
     micro: int
+    free: int
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     method: dict[str, Tensor]
@@ -70,9 +73,9 @@ class TuningState:
 
 
 class Tuning:
-    """One run of the loop. ``attribution`` is what an earlier part of the run, or another run on
-    the same untuned model, has found out about the methods to score edges
-    (`ctviz.attribution.agreement.Trial.about`), and ``others`` about the tasks that it can do.
+    """One run of the loop. ``attribution`` is what an earlier part of the run has found out about
+    the methods to score edges (`ctviz.attribution.agreement.Trial.about`), ``baselines`` what is
+    known of the untuned model.
 
     Iterating yields a StepRecord a step, a Snapshot now and then, and a
     Notice when something was done otherwise than asked.
@@ -88,7 +91,7 @@ class Tuning:
         loaded: Loaded,
         config: TuneConfig,
         *,
-        others: Sequence[str] | None = None,
+        baselines: Baselines | None = None,
         attribution: Mapping[str, Any] | None = None,
     ) -> None:
         self.loaded, self.config = loaded, config
@@ -96,11 +99,12 @@ class Tuning:
         self.anatomy = anatomy = loaded.anatomy
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.dataset = make_dataset(loaded, config)
+        self.baselines = baselines
         self.retention = Retention(
             loaded,
             self.dataset.task,
             config,
-            others=others,
+            baselines=baselines,
             quick_tokens=KL_TOKENS * config.every * self.dataset.tokens_a_step(config),
         )
         self.micro = config.micro_batch or config.batch_size
@@ -116,23 +120,29 @@ class Tuning:
         self.step = 0  # steps done: 0, or those of the state that was loaded into this
         self.begun = False  # whether the snapshot before the first step is there already
         self.owed: tuple[Circuit | None] | None = None  # what the snapshot that is due has moved
+        self.free = free_memory(anatomy.device)
         self.notices: list[str] = []
         self.shared: SharedRun | None = None  # the clean run of this step's discovery
 
     def _try_methods(self) -> dict[str, Any]:
         """The method that scores edges, and how well it agrees with exact patching."""
-        asked, config = self.config.attribution, self.config
-        trial = try_methods(
-            self.anatomy,
-            self.dataset.score_pairs,
-            asked=None if asked == "auto" else asked,
-            ablation=config.ablation,
-            metric=self.dataset.metric,
-            seed=config.examples_seed,
-        )
-        if self._limit(self.micro) is None:
-            self.first_scores = trial.scores
-        return trial.about()
+        asked, config, pairs = self.config.attribution, self.config, self.dataset.score_pairs
+        how: dict[str, Any] = {
+            "asked": None if asked == "auto" else asked,
+            "ablation": config.ablation,
+            "metric": self.dataset.metric,
+            "seed": config.examples_seed,
+        }
+
+        def measure() -> dict[str, Any]:
+            trial = try_methods(self.anatomy, pairs, **how)
+            if self._limit(self.micro) is None:
+                self.first_scores = trial.scores
+            return trial.about()
+
+        if self.baselines is None:
+            return measure()
+        return self.baselines.remembered("agreement", how | {"pairs": key_of(pairs)}, measure)
 
     def _limit(self, micro: int) -> int | None:
         """How many examples discovery runs at a time; None leaves that to its plan, which finds
@@ -250,7 +260,8 @@ class Tuning:
                 shared=self.shared,
             )
 
-        return self.within_memory(scores)
+        with planned_with(self.free):
+            return self.within_memory(scores)
 
     def sharable(self, rows: Sequence[int]) -> bool:
         """Whether the clean run of discovery does for training: the same tokens, all at once."""
@@ -318,6 +329,13 @@ class Tuning:
         with merged(self.anatomy):
             return grades_on_test(self.loaded, self.config, self.dataset, self.retention)
 
+    def untuned_grades(self) -> dict[str, float]:
+        """The same of the untuned model, before anything has moved."""
+        with merged(self.anatomy):
+            return grades_on_test(
+                self.loaded, self.config, self.dataset, self.retention, self.baselines
+            )
+
     def snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:
         """Discovery, and evaluation on the dev examples, as the model is now."""
         with merged(self.anatomy):
@@ -340,6 +358,7 @@ class Tuning:
         return TuningState(
             step=self.step,
             micro=self.micro,
+            free=self.free,
             model={n: p.detach() for n, p in self.anatomy.model.named_parameters()},
             optimizer=self.optimizer.state(),
             method=self.method.state(),
@@ -369,7 +388,7 @@ class Tuning:
         self.optimizer.load_state(state.optimizer)
         self.method.load_state(state.method)
         self.batches.load_state(state.batches)
-        self.step, self.micro = state.step, state.micro
+        self.step, self.micro, self.free = state.step, state.micro, state.free
         tuned = state.due.get("tuned")
         if tuned is not None:
             circuit = Circuit(self.anatomy.graph, tuned.cpu().numpy().astype(bool))

@@ -18,6 +18,7 @@ from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks.fitting import fitting_examples
 from ctviz.tasks.grading import grade
+from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.dataset import Dataset
 from ctviz.tuning.methods import select_circuit
 from ctviz.tuning.retention import Retention
@@ -29,15 +30,27 @@ RETAINED = 0.6  # the same with its retention, in a snapshot
 
 
 def grades_on_test(
-    loaded: Loaded, config: TuneConfig, dataset: Dataset, retention: Retention
+    loaded: Loaded,
+    config: TuneConfig,
+    dataset: Dataset,
+    retention: Retention,
+    baselines: Baselines | None = None,
 ) -> dict[str, float]:
-    """The task's grade on its test split, and retention measured thoroughly."""
+    """The task's grade on its test split, and retention measured thoroughly.
+
+    ``baselines``: of the untuned model, if it is that; it is then asked what is not known yet.
+    """
     task, n = dataset.task, config.test_examples
     examples, _ = fitting_examples(loaded, task, n, "test", config.examples_seed)
     with share(0.0, GRADE):
-        result = grade(loaded, task, examples)
+        if baselines is None:
+            result = grade(loaded, task, examples)
+        else:
+            key = {"grade": task.grade, "examples": key_of(examples)}
+            result = baselines.remembered("grade", key, lambda: grade(loaded, task, examples))
     with share(GRADE, 1.0):
-        return {**result, **retention.measure(thorough=True), "test_examples": len(examples)}
+        kept = retention.measure(thorough=True) if baselines is None else retention.untuned()
+    return {**result, **kept, "test_examples": len(examples)}
 
 
 def snapshot_of(

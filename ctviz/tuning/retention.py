@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,12 +18,14 @@ from ctviz.progress import parts, share
 from ctviz.runs.config import TuneConfig
 from ctviz.tasks import TASKS, Task
 from ctviz.tasks.example import Example
-from ctviz.tasks.grading import chance, grade
+from ctviz.tasks.grading import chance, chosen_rightly, grade
 from ctviz.tasks.neutral import neutral_texts
 from ctviz.tasks.tokens import Tokens, text_problem
+from ctviz.tuning.baselines import Baselines, key_of
 
 __all__ = ["Retention"]
 
+T = TypeVar("T")
 LARGEST = 700.0  # nats: more is no number
 GENERAL = 0.3  # of the time that is not for other tasks
 AT_ONCE = 512  # tokens in one run of the model
@@ -51,9 +53,8 @@ class Retention:
     ``retention_kl``: KL(untuned || model) in nats a token, mean over the tokens of neutral prompts;
     0 at step 0. ``other_accuracy``: mean accuracy on those of the
     config's ``other_tasks`` that the untuned model does better than by chance, as ``other.<task>``
-    says for each; absent if there is none. ``others`` are these tasks, where they are known
-    already. `quick` takes the first neutral prompts, as many as have ``quick_tokens`` tokens and
-    `FEW` at least.
+    says for each; absent if there is none. `quick` takes the first neutral prompts, as many as have
+    ``quick_tokens`` tokens and `FEW` at least. ``baselines`` may know some of the untuned model's.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Retention:
         task: Task,
         config: TuneConfig,
         *,
-        others: Sequence[str] | None = None,
+        baselines: Baselines | None = None,
         quick_tokens: float = math.inf,
     ) -> None:
         self._loaded, self._config = loaded, config
@@ -74,7 +75,8 @@ class Retention:
         quick, rest = texts[: self.quick_prompts], texts[self.quick_prompts :]
         self._quick_rows = self._rows(quick)
         self._prompts = self._quick_rows + self._rows(rest)
-        self._task, self._known = task, others
+        self._task, self._baselines = task, baselines
+        self._right: dict[str, list[bool]] = {}  # by task: whether the untuned model was right
 
     def prepare(self) -> None:
         """Ask the untuned model all that will be compared with; once, and before anything moves."""
@@ -85,11 +87,11 @@ class Retention:
 
     @cached_property
     def _untuned(self) -> list[Tensor]:
-        return [self._distribution(rows) for rows in self._prompts]
+        return [each for rows in self._prompts for each in self._distributions(rows)]
 
     @cached_property
     def _reads_english(self) -> bool:
-        return self.perplexity(thorough=False) < self._loaded.anatomy.vocabulary / 2
+        return self._perplexity_before(thorough=False) < self._loaded.anatomy.vocabulary / 2
 
     @cached_property
     def _others(self) -> dict[str, list[Example]]:
@@ -98,9 +100,8 @@ class Retention:
         asked = [key for key in self._config.other_tasks if key not in rivals]
         return {
             key: examples
-            for key in parts(asked if self._known is None else self._known)
-            if (examples := self._readable(key))
-            and (self._known is not None or self._above_chance(key, examples))
+            for key in parts(asked)
+            if (examples := self._readable(key)) and self._above_chance(key, examples)
         }
 
     @property
@@ -124,32 +125,56 @@ class Retention:
             for task, examples in parts(self._others.items()):
                 result = grade(self._loaded, TASKS[task], examples[:n])
                 found[f"other.{task}"] = result["accuracy"]
-        accuracies = [value for key, value in found.items() if key.startswith("other.")]
-        if accuracies:
-            found["other_accuracy"] = sum(accuracies) / len(accuracies)
-        return found
+        return _with_mean(found)
+
+    def untuned(self) -> dict[str, float]:
+        """The thorough numbers of the untuned model, which has not moved yet.
+
+        What it was asked in order to know what to measure is not asked again.
+        """
+        found = {"retention_kl": 0.0}  # from itself
+        with share(0.0, GENERAL):
+            if self._reads_english:
+                found["perplexity"] = self._perplexity_before(thorough=True)
+        with share(GENERAL, 1.0):
+            for task, examples in parts(self._others.items()):
+                right = self._right_before(task, examples)
+                found[f"other.{task}"] = sum(right) / len(right)
+        return _with_mean(found)
+
+    def _remembered(self, what: str, key: dict[str, Any], measure: Callable[[], T]) -> T:
+        baselines = self._baselines
+        return measure() if baselines is None else baselines.remembered(what, key, measure)
+
+    def _perplexity_before(self, *, thorough: bool) -> float:
+        key = {"windows": key_of(self._windows_read(thorough))}
+        return self._remembered("perplexity", key, lambda: self.perplexity(thorough))
+
+    def _right_before(self, task: str, examples: list[Example]) -> list[bool]:
+        """Whether the untuned model is right, of each example; it is asked those that are new."""
+        known = self._right.setdefault(task, [])
+        if new := examples[len(known) :]:
+            key = {"examples": key_of(new)}
+            known += self._remembered("right", key, lambda: chosen_rightly(self._loaded, new))
+        return known[: len(examples)]
 
     def _divergence(self, prompts: list[_Rows]) -> float:
         """KL(untuned || model now) on the first neutral prompts, nats a token."""
         total = tokens = 0.0
-        untuned = self._untuned[: len(prompts)]
-        for rows, before in parts(list(zip(prompts, untuned, strict=True))):
-            now = self._distribution(rows)
-            total += float((before.exp() * (before - now)).sum())
-            tokens += len(before)
+        untuned = iter(self._untuned)
+        for rows in parts(prompts):
+            for now in self._distributions(rows):
+                before = next(untuned)
+                total += float((before.exp() * (before - now)).sum())
+                tokens += len(before)
         return total / tokens
 
     @torch.no_grad()
     def perplexity(self, thorough: bool = True) -> float:
         """Of general English."""
-        anatomy, total, tokens = self._loaded.anatomy, 0.0, 0
-        enough = self._config.retention_tokens
-        chosen: list[list[int]] = []
-        for ids in self._windows:
-            if chosen and not thorough and tokens + len(ids) > enough:
-                break
-            chosen.append(ids)
-            tokens += len(ids) - 1
+        anatomy, total = self._loaded.anatomy, 0.0
+        chosen = self._windows_read(thorough)
+        tokens = sum(len(ids) - 1 for ids in chosen)
         for rows in parts(self._rows(chosen)):
             real = rows.real.clone()
             real[:, -1] = False  # nothing follows the last position
@@ -159,6 +184,17 @@ class Retention:
                 said = anatomy.unembedded(some).float()
                 total += float(torch.nn.functional.cross_entropy(said, ids, reduction="sum"))
         return math.exp(min(total / tokens, LARGEST))
+
+    def _windows_read(self, thorough: bool) -> list[list[int]]:
+        """The windows whose perplexity is measured, as token ids: all, or enough of them."""
+        tokens = 0
+        chosen: list[list[int]] = []
+        for ids in self._windows:
+            if chosen and not thorough and tokens + len(ids) > self._config.retention_tokens:
+                break
+            chosen.append(ids)
+            tokens += len(ids) - 1
+        return chosen
 
     def _ids(self, text: str) -> list[int]:
         """The tokens of a text; raises BadTask if the model has no embedding for one of them."""
@@ -207,7 +243,8 @@ class Retention:
         guess = chance(TASKS[key], quick)
         if guess is None:
             return False
-        right = grade(self._loaded, TASKS[key], quick)["accuracy"]
+        found = self._right_before(key, quick)
+        right = sum(found) / len(found)
         return right - 2 * math.sqrt(guess * (1 - guess) / len(quick)) > guess
 
     def _readable(self, key: str) -> list[Example]:
@@ -218,7 +255,15 @@ class Retention:
         return [example for example in examples if not text_problem(example, self._tokens, longest)]
 
     @torch.no_grad()
-    def _distribution(self, rows: _Rows) -> Tensor:
-        """Log-probabilities of the next token after each token, [token, vocabulary]."""
+    def _distributions(self, rows: _Rows) -> Iterator[Tensor]:
+        """Log-probabilities of the next token after each token, [token, vocabulary], of some tokens
+        at a time."""
         anatomy = self._loaded.anatomy
-        return anatomy.unembedded(anatomy.hidden(rows.ids)[rows.real]).float().log_softmax(dim=-1)
+        for some in anatomy.hidden(rows.ids)[rows.real].split(LOGITS):
+            yield anatomy.unembedded(some).float().log_softmax(dim=-1)
+
+
+def _with_mean(found: dict[str, float]) -> dict[str, float]:
+    """The numbers with the mean accuracy on the other tasks, if there are any."""
+    accuracies = [value for key, value in found.items() if key.startswith("other.")]
+    return found | {"other_accuracy": sum(accuracies) / len(accuracies)} if accuracies else found

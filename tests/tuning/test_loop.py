@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ctviz.attribution import attribute
 from ctviz.errors import (
     BadTask,
     CtvizError,
@@ -19,7 +20,7 @@ from ctviz.errors import (
     UnknownName,
 )
 from ctviz.jobs import tune
-from ctviz.jobs.tune import Baseline
+from ctviz.models import memory
 from ctviz.models.loading import load, pick_device
 from ctviz.runs import open_run
 from ctviz.runs.config import METHODS, TuneConfig
@@ -27,6 +28,8 @@ from ctviz.runs.snapshot import Snapshot, StepRecord
 from ctviz.runs.weights import latest_checkpoint
 from ctviz.tasks import TASKS, Pair, find_task
 from ctviz.tasks.batch import IGNORED, encode, fitting
+from ctviz.tasks.grading import grade
+from ctviz.tuning import measure
 from ctviz.tuning.checkpoint import load_checkpoint, save_checkpoint
 from ctviz.tuning.loop import Tuning
 from tests.same_runs import assert_same
@@ -134,16 +137,16 @@ def test_without_its_model_a_run_keeps_no_weights(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["circuit", "lora"])
-def test_a_baseline_changes_nothing_but_the_time(tmp_path, monkeypatch, method):
-    tune.tune(config(method="full"), tmp_path / "first")
-    first = open_run("first", tmp_path)
-    baseline = Baseline(next(first.snapshots()), first.about["before"], ())
+def test_a_given_snapshot_and_what_is_known_change_nothing_but_the_time(
+    tmp_path, monkeypatch, method
+):
     tune.tune(config(method=method), tmp_path / "without")
+    tune.tune(config(method="full"), tmp_path / "first")
     measured = []
-    grades = Tuning.test_grades
-    monkeypatch.setattr(Tuning, "test_grades", lambda self: (measured.append(1), grades(self))[1])
-    tune.tune(config(method=method), tmp_path / "with", baseline=baseline)
-    assert len(measured) == 1  # only after the last step
+    monkeypatch.setattr(measure, "grade", lambda *args: (measured.append(1), grade(*args))[1])
+    first = next(open_run("first", tmp_path).snapshots())
+    tune.tune(config(method=method), tmp_path / "with", first=first)
+    assert len(measured) == 3  # at steps 2 and 4, and at the end
     assert_same(*(open_run(name, tmp_path) for name in ("without", "with")))
 
 
@@ -383,6 +386,37 @@ def test_a_run_is_cancelled_after_the_step_that_it_is_at(tmp_path):
     assert tune.tune(config(), tmp_path / "r", progress=stop)["steps"] == 1
     assert [s.step for s in open_run("r", tmp_path).snapshots()] == [0]
     assert latest_checkpoint(tmp_path / "r")[1] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"attribution": "eap-ig"}, {"method": "full"}])
+def test_a_resumed_run_is_the_same_also_where_memory_was_tight_in_between(
+    tmp_path, monkeypatch, changes
+):
+    monkeypatch.setattr(tune, "CHECKPOINT_SHARE", 1e12)
+    asked = config(**{"attribution": "eap", "batch_size": 12, "examples": 12, **changes})
+    tune.tune(asked, tmp_path / "whole")
+    plans = []
+    usual = attribute.plan
+    monkeypatch.setattr(
+        attribute, "plan", lambda *a, **k: plans.append(usual(*a, **k)) or plans[-1]
+    )
+
+    def stop(step: int, steps: int, message: str) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune.tune(asked, tmp_path / "parts", progress=stop)
+    roomy, loaded, other = {str(plan) for plan in plans}, load("tiny"), load("tiny")
+    monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000)
+    tight = Tuning(other, asked)
+    tight.discover(tight.dataset.score_pairs)
+    assert str(plans[-1]) not in roomy  # it would be planned otherwise
+    plans.clear()
+    tune.tune(asked, tmp_path / "parts", loaded=loaded, resume=True)
+    assert {str(plan) for plan in plans} <= roomy
+    assert_same(*(open_run(name, tmp_path) for name in ("whole", "parts")))
 
 
 @pytest.mark.slow

@@ -23,11 +23,11 @@ from ctviz.errors import CtvizError, DamagedRun, UndefinedMetric
 from ctviz.files import read_json, write_bytes, write_json
 from ctviz.jobs import tune
 from ctviz.jobs.study.plan import Study, Trial, choose_rate
-from ctviz.jobs.tune import Baseline
 from ctviz.models.loading import load
 from ctviz.progress import Cancelled
 from ctviz.runs import Run, open_run
 from ctviz.runs.config import Method
+from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks import find_task
 
 __all__ = ["conduct", "open_study"]
@@ -106,7 +106,7 @@ def _run(study: Study, trial: Trial, parent: Path) -> dict[str, Any]:
                 folder,
                 loaded=load(config.model, device=config.device),
                 resume=run is not None,
-                baseline=_baseline(parent),
+                first=_first(parent),
                 keep_model=False,
             )
             if result["state"] == "cancelled":
@@ -130,18 +130,15 @@ def _stored(folder: Path) -> Run | None:
     return run
 
 
-def _baseline(parent: Path) -> Baseline | None:
-    """What an earlier run of the study measured of the untuned model."""
+def _first(parent: Path) -> Snapshot | None:
+    """The untuned model's snapshot, which is the same for all runs, from an earlier one."""
     for folder in sorted(parent.iterdir()):
         try:
-            run = open_run(str(folder))
-            grades = run.about.get("before")
-            first = next(run.snapshots(), None)
+            first = next(open_run(str(folder)).snapshots(), None)
         except CtvizError:
             continue
-        if grades and first is not None and first.step == 0:
-            others = [key.partition(".")[2] for key in grades if key.startswith("other.")]
-            return Baseline(first, grades, tuple(others), run.about.get("attribution"))
+        if first is not None and first.step == 0:
+            return first
     return None
 
 
