@@ -63,7 +63,7 @@ class SnapshotWeights:
     """Writes the tensors that differ from the untuned model, at those snapshots that keep them.
 
     Made before anything has moved: it remembers the untuned tensors that tuning can move, on the
-    CPU, if any step is to be kept. ``steps``: those that are.
+    CPU, if any step is to be kept. ``steps``: those that are, with at most ``size`` bytes each.
     """
 
     def __init__(self, tuning: Tuning, folder: Path) -> None:
@@ -75,8 +75,8 @@ class SnapshotWeights:
             for part in unit.parts
         }
         untuned = {n: w for n, w in _tuned_weights(tuning).items() if n in moving}
-        size = sum(weight.numel() * weight.element_size() for weight in untuned.values())
-        self.steps = steps_to_keep(tuning.config, size)
+        self.size = sum(weight.numel() * weight.element_size() for weight in untuned.values())
+        self.steps = steps_to_keep(tuning.config, self.size)
         self._untuned = {n: w.cpu().clone() for n, w in untuned.items()} if self.steps else {}
 
     def keep(self) -> None:

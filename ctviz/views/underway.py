@@ -23,6 +23,7 @@ PHASES = {
     "evaluation": "Testing the circuit",
     "minimality": "Leaving out one edge after another",
     "curves": "Drawing curves",
+    "measuring": "Measuring what it will take",
 }
 """What a person reads for the name of a phase."""
 
