@@ -61,8 +61,9 @@ def tune_command(options: argparse.Namespace) -> int:
     task = find_task(config.task)
     quiet_libraries()
     from ctviz.jobs import tune
-    from ctviz.jobs.least_memory import check_tunable
-    from ctviz.models.loading import load
+    from ctviz.models.loading import load, pick_device
+    from ctviz.models.memory import free_memory
+    from ctviz.runs.least_memory import check_tunable
 
     if options.dry_run:
         if resumed:
@@ -71,7 +72,7 @@ def tune_command(options: argparse.Namespace) -> int:
 
         with underway():
             return say_estimate(options, dry_tune(config, out_folder(options)))
-    check_tunable(config)
+    check_tunable(config, free_memory(pick_device(config.device)))
 
     with underway() as line:
 

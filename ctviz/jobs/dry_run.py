@@ -29,14 +29,14 @@ from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError
 from ctviz.interventions.faithfulness import Evaluation, metric_of_model
 from ctviz.jobs.discovery import Search
-from ctviz.jobs.least_memory import check_tunable
 from ctviz.jobs.outcome import about_run, weight_change
-from ctviz.models.loading import Loaded, load
+from ctviz.models.loading import Loaded, load, pick_device
 from ctviz.models.memory import free_memory
 from ctviz.progress import phase
 from ctviz.runs import RunWriter
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.estimate import Estimate
+from ctviz.runs.least_memory import check_tunable
 from ctviz.runs.snapshot import StepRecord
 from ctviz.runs.weights import steps_to_keep
 from ctviz.tasks.grading import grade
@@ -94,7 +94,7 @@ def dry_tune(config: TuneConfig, folder: Path, *, tell: Tell = lambda _: None) -
 
     Raises what the run itself would raise before its first step.
     """
-    check_tunable(config)
+    check_tunable(config, free_memory(pick_device(config.device)))
     meter = _Meter()
     loaded = meter.time(lambda: load(config.model, device=config.device))
     for edges in (config.edges, config.edges_end or config.edges):

@@ -15,18 +15,18 @@ from typing import Any
 from ctviz.circuits.random_circuits import beats_random
 from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError, RunExists, UndefinedMetric
-from ctviz.jobs.least_memory import check_tunable
 from ctviz.jobs.outcome import about_run, outcome, stopped, weight_change
 from ctviz.jobs.run_log import run_log
 from ctviz.models.known import located_model
-from ctviz.models.loading import Loaded, check_stored, load
-from ctviz.models.memory import is_out_of_memory
+from ctviz.models.loading import Loaded, check_stored, load, pick_device
+from ctviz.models.memory import free_memory, is_out_of_memory
 from ctviz.progress import Cancelled, Phase, Progress, phase, share, tick
 from ctviz.runs import Run, RunWriter, list_runs, open_run
 from ctviz.runs.changes import change
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import State
 from ctviz.runs.estimate import by_earlier_run, units_of
+from ctviz.runs.least_memory import check_tunable
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.runs.weights import latest_checkpoint
 from ctviz.tuning.checkpoint import (
@@ -185,7 +185,7 @@ class _Job:
         if loaded:
             self.listening.done("load", 1)
         if not loaded:
-            check_tunable(config)
+            check_tunable(config, free_memory(pick_device(config.device)))
         loaded = loaded or load(config.model, device=config.device)
         for edges in (config.edges, config.edges_end or config.edges):
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")

@@ -12,6 +12,7 @@ from ctviz.extras import lacking
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, resolve
+from ctviz.models.limits import available_memory, surely_cpu
 from ctviz.pages.prompts import STYLE, asks_one_thing, example_html, plain
 from ctviz.pages.session import folders, measuring, standby
 from ctviz.pages.settings import ask_settings
@@ -20,6 +21,7 @@ from ctviz.pages.uploaded_file import ask_for_file, has_counterfactuals, show_fi
 from ctviz.runs import Run, list_runs
 from ctviz.runs.config import METHOD_NAMES, METHODS, Method, TuneConfig
 from ctviz.runs.estimate import by_earlier_run
+from ctviz.runs.least_memory import check_tunable
 from ctviz.tasks import GRADES, TASKS, Task
 from ctviz.tasks.task import Kind
 from ctviz.views.estimated import estimate_lines
@@ -247,6 +249,12 @@ def _expectation(model: str, config: TuneConfig | None) -> None:
         return
     if config is None:
         return
+    if config.device == "cpu" or surely_cpu():
+        try:
+            check_tunable(config, available_memory())
+        except CtvizError as error:
+            st.error(plain(str(error)), icon=":material/memory:")
+            return
     found = measuring().of(config)
     live = found is not None and not found.over
     st.fragment(_show_estimate, run_every=POLL if live else None)(config, live)

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from ctviz import paths
 from ctviz.jobs.measuring import Measured
+from ctviz.models import limits
 from ctviz.pages import session
 from ctviz.runs.estimate import Estimate
 from tests.written_runs import write_run
@@ -94,6 +95,14 @@ def test_what_is_measured_is_shown_as_it_comes(runs: Path, monkeypatch) -> None:
     assert "It takes about 3.0 GB of memory" in app.warning[0].value.replace("\\", "")
     told["now"] = Measured(error="No.", over=True)
     assert app.run().error[0].value == "No\\."
+
+
+def test_what_cannot_be_for_lack_of_memory_is_said_before_the_start(runs: Path, monkeypatch):
+    monkeypatch.setattr(limits, "available_memory", lambda: 10**6)
+    monkeypatch.setattr(limits, "surely_cpu", lambda: True)
+    app = AppTest.from_file(PAGE, default_timeout=60).run()
+    assert "Tuning tiny by circuit-tuning needs at least" in app.error[0].value.replace("\\", "")
+    assert not any(button.label.startswith("Estimate") for button in app.button)
 
 
 def test_lora_says_what_to_install_where_it_cannot_run(
