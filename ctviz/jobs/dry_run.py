@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 import psutil
@@ -46,6 +47,7 @@ from ctviz.tuning.measure import snapshot_of
 
 __all__ = ["dry_discover", "dry_tune"]
 
+STEPS = 4  # that are taken
 PAIRS = 16  # on which a discovery is measured
 MATRICES = 9  # bytes of scores, their errors and the circuit, for each source and slot
 ROW = 150  # bytes of a circuit's edge, as JSON and as CSV
@@ -115,7 +117,7 @@ def _dry_tune(
     config: TuneConfig, loaded: Loaded, meter: _Meter, found: Estimate, tell: Tell
 ) -> Estimate:
     device = loaded.anatomy.device
-    steps = max(config.steps, 3)
+    steps = max(config.steps, STEPS + 1)
     briefly = replace(config, steps=steps, snapshot_every=steps)  # none comes between the steps
     tuning = meter.time(lambda: Tuning(loaded, briefly))
     baseline = meter.seconds
@@ -188,14 +190,14 @@ def _step_seconds(tuning: Tuning, config: TuneConfig, meter: _Meter) -> float:
     tuning.begun = True
     taken: list[float] = []
     events = iter(tuning)
-    while len(taken) < 2:
+    while len(taken) < STEPS:
         event = next(events)
         if isinstance(event, StepRecord):
             taken.append(event.seconds)
-    first, second = taken
     if config.method != "circuit" or config.rediscover == 1:
-        return second
-    return second + max(0.0, first - second) / config.rediscover
+        return median(taken[1:])  # the first one makes what the others find
+    rest = median(taken[1:])
+    return rest + max(0.0, taken[0] - rest) / config.rediscover
 
 
 def _general_tokens(loaded: Loaded) -> int:
