@@ -6,6 +6,7 @@ d metric / d x_v for each slot v, with x_v the residual stream as read by v alon
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -27,15 +28,16 @@ class ReadGradients:
 
     ``attention[l]``, ``mlp[l]``: what attention and the MLP of layer l read, [..., d_model] (no
     ``mlp`` where the MLP has no norm in front);
-    ``projected[l]``, ``projected_gradients[l]``: outputs of its q, k and v projections by kind,
-    [..., unit, d_head], and their gradients; ``mlp_gradients[l]``: the gradient at the MLP's input,
-    behind its norm; ``final_gradient``: at what the final norm reads, [..., d_model].
+    ``projected[l]``, ``projected_gradients[l]``: what its q, k and v projections return for each of
+    its slots, [..., slot, d_head], and the gradients there; ``mlp_gradients[l]``: the gradient at
+    the MLP's input, behind its norm; ``final_gradient``: at what the final norm reads,
+    [..., d_model].
     """
 
     attention: list[Tensor]
     mlp: list[Tensor]
-    projected: list[dict[str, Tensor]]
-    projected_gradients: list[dict[str, Tensor]]
+    projected: list[Tensor]
+    projected_gradients: list[Tensor]
     mlp_gradients: list[Tensor]
     final_gradient: Tensor
 
@@ -106,22 +108,17 @@ def read_gradients(
 
     last_mlp = at_tokens(found[-2], tokens, found[-1].shape)
 
-    def by_kind(tensors: list[Tensor]) -> list[dict[str, Tensor]]:
+    def by_slot(tensors: Sequence[Tensor]) -> list[Tensor]:
         rest = iter(tensors)
-        layers = []
-        for block in anatomy.blocks:
-            kinds: dict[str, Tensor] = {}
-            for names in block.projections.values():
-                output = part(next(rest))
-                kinds |= {kind: block.projection(kind).take(output) for kind in names}
-            layers.append(kinds)
-        return layers
+        return [
+            block.by_slot([part(next(rest)) for _ in block.projections]) for block in anatomy.blocks
+        ]
 
     reads = ReadGradients(
         attention=[part(x) for x in attention],
         mlp=[part(x) for x in mlp],
-        projected=by_kind(projected),
-        projected_gradients=by_kind(list(found[: len(projected)])),
+        projected=by_slot(projected),
+        projected_gradients=by_slot(found[: len(projected)]),
         mlp_gradients=[part(x) for x in [*found[len(projected) : -2], last_mlp]],
         final_gradient=part(found[-1]),
     )
@@ -137,35 +134,50 @@ class FoldedWeights:
 
     def __init__(self, anatomy: Anatomy, dtype: torch.dtype, *, keep: bool) -> None:
         self.anatomy, self.dtype, self.keep = anatomy, dtype, keep
-        self._known: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
+        self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def __call__(self, layer: int, kind: str) -> tuple[Tensor, Tensor]:
-        """The weight [unit, d_head, d_model], and what the projection adds to it, [unit, d_head].
+    def __call__(self, layer: int) -> tuple[Tensor, Tensor]:
+        """The weight of each slot [slot, d_head, d_model], and what its projection adds to it,
+        [slot, d_head].
 
         With xhat what the norm makes of its input before scale and bias, the projection's output
-        is xhat @ weight + the second; the weight is centred for LayerNorm, whose xhat has mean 0.
+        is weight @ xhat + the second; the weight is centred for LayerNorm, whose xhat has mean 0.
         """
-        if (layer, kind) in self._known:
-            return self._known[layer, kind]
+        if layer in self._known:
+            return self._known[layer]
         block = self.anatomy.blocks[layer]
-        projection, norm = block.projection(kind), block.attention_norm
-        weight = projection.weight.to(self.dtype)  # [d_model, unit, d_head]
-        added = weight.new_zeros(weight.shape[1:])
-        if projection.bias is not None:
-            added = added + projection.bias.to(self.dtype)
-        if norm is not None and norm.bias is not None:
-            added = added + torch.tensordot(norm.bias.to(self.dtype), weight, 1)
-        if norm is not None:
-            name = f"folded {layer} {kind}" if self.keep else "folded"
-            workspace = self.anatomy.workspace
-            folded = workspace.take(name, tuple(weight.shape), self.dtype, weight.device)
-            scale = weight.new_ones(()) if norm.scale is None else norm.scale.to(self.dtype)
-            weight = torch.mul(weight, scale.view(-1, 1, 1), out=folded)
-            if norm.centred:
-                weight -= weight.mean(dim=0, keepdim=True)
-        found = weight.permute(1, 2, 0), added
+        norm, kinds = block.attention_norm, [block.projection(kind) for kind in "qkv"]
+        weights = [kind.weight.to(self.dtype) for kind in kinds]  # [d_model, unit, d_head]
+        slots = sum(weight.shape[1] for weight in weights)
+        d_model, _, d_head = weights[0].shape
+        size = slots * d_head * d_model
+        name = f"folded {layer}" if self.keep else "folded"
+        flat = self.anatomy.workspace.take(name, (size,), self.dtype, weights[0].device)
+        # in the order in which the model keeps its weights: turning them round takes time
+        folded = (
+            flat.view(slots, d_head, d_model).permute(2, 0, 1)
+            if weights[0].stride(0) == 1
+            else flat.view(d_model, slots, d_head)
+        )
+        scale = None if norm is None or norm.scale is None else norm.scale.to(self.dtype)
+        added = folded.new_zeros((slots, d_head))
+        row = 0
+        for kind, weight in zip(kinds, weights, strict=True):
+            rows = slice(row, row + weight.shape[1])
+            if scale is None:
+                folded[:, rows] = weight
+            else:
+                torch.mul(weight, scale[:, None, None], out=folded[:, rows])
+            if kind.bias is not None:
+                added[rows] += kind.bias.to(self.dtype)
+            if norm is not None and norm.bias is not None:
+                added[rows] += torch.tensordot(norm.bias.to(self.dtype), weight, 1)
+            row = rows.stop
+        if norm is not None and norm.centred:
+            folded -= folded.mean(dim=0, keepdim=True)
+        found = folded.permute(1, 2, 0), added
         if self.keep:
-            self._known[layer, kind] = found
+            self._known[layer] = found
         return found
 
 
@@ -231,26 +243,24 @@ def _attention_gradients(
 
     With projection W, a slot's gradient is J^T W g, g being the gradient at the projection's output
     of that slot. All but the last term of J^T (see `_through`) is linear in g, so scale, centring
-    and 1 / sigma are folded into W and g before the product; and xhat . W' g needs no product of
-    its own, since xhat W' is the projection's output without what is added to it.
+    and 1 / sigma are folded into W and g, and one product does for the sum over readings; and
+    xhat . W' g needs no product of its own, since xhat W' is the projection's output without what
+    is added to it.
     """
     dtype, norm = out.dtype, folded.anatomy.blocks[layer].attention_norm
-    standardized: list[tuple[Tensor, Tensor]] = []
-    if norm is not None:
-        flat = [reads.attention[layer][where].to(dtype).flatten(0, 1) for reads in readings]
-        standardized = [norm.standardize(x) for x in flat]
-    row = 0
-    for kind in "qkv":
-        weight, added = folded(layer, kind)
-        slots = out[row : row + len(weight)]
-        for index, reads in enumerate(readings):
-            g = reads.projected_gradients[layer][kind][where].to(dtype).flatten(0, 1)
-            if norm is not None:
-                g = g * standardized[index][1][:, :, None]
-            keep = 1 if index else 0
-            torch.baddbmm(slots, g.transpose(0, 1), weight, beta=keep, out=slots)
-            if norm is not None:
-                linear = reads.projected[layer][kind][where].to(dtype).flatten(0, 1) - added
-                along = (g * linear).sum(dim=-1) / out.shape[-1]  # mean of xhat * (W' g)
-                slots.addcmul_(along.T[:, :, None], standardized[index][0][None], value=-1)
-        row += len(weight)
+    weight, added = folded(layer)
+    total: Tensor | None = None
+    along: list[tuple[Tensor, Tensor]] = []  # of each reading mean of xhat * (W' g), and xhat
+    for reads in readings:
+        g = reads.projected_gradients[layer][where].to(dtype).flatten(0, 1)
+        if norm is not None:
+            x = reads.attention[layer][where].to(dtype).flatten(0, 1)
+            xhat, inverse_sigma = norm.standardize(x)
+            g = g * inverse_sigma[:, :, None]
+            linear = reads.projected[layer][where].to(dtype).flatten(0, 1) - added
+            along.append(((g * linear).sum(dim=-1) / out.shape[-1], xhat))
+        total = g if total is None else total + g
+    assert total is not None
+    torch.bmm(total.transpose(0, 1), weight, out=out)
+    for mean, xhat in along:
+        out.addcmul_(mean.T[:, :, None], xhat[None], value=-1)

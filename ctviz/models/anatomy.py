@@ -171,6 +171,19 @@ class Block:
             found.setdefault(self.projection(kind).module, []).append(kind)
         return found
 
+    def by_slot(self, outputs: Sequence[Tensor]) -> Tensor:
+        """What `projections` return, each [..., out], as [..., slot, d_head]: q, then k, then v."""
+        if len(outputs) == 1 and self._in_slot_order:
+            return outputs[0].unflatten(-1, (-1, self.q.d_head))  # fused, and a view
+        of = dict(zip(self.projections, outputs, strict=True))
+        kinds = [self.projection(kind) for kind in "qkv"]
+        return torch.cat([each.take(of[each.module]) for each in kinds], dim=-2)
+
+    @property
+    def _in_slot_order(self) -> bool:
+        slices = [*self.q.slices, *self.k.slices, *self.v.slices]
+        return slices == list(range(len(slices)))
+
     @property
     def shared_norm(self) -> bool:
         """Whether attention and MLP read through one and the same norm."""

@@ -257,4 +257,14 @@ def _fingerprint(tensor: Tensor) -> tuple[int, float]:
     if tensor.device.type == "mps":  # torch.hash_tensor is not there
         tensor = tensor.cpu()
     norm = torch.linalg.vector_norm(tensor)
-    return int(torch.hash_tensor(tensor).view(torch.int64)), float(norm)
+    bits = tensor
+    whole = 8 // tensor.element_size()  # numbers in a word: many times as fast as one by one
+    if (
+        tensor.ndim
+        and tensor.stride(-1) == 1
+        and not any(
+            n % whole for n in (tensor.shape[-1], tensor.storage_offset(), *tensor.stride()[:-1])
+        )
+    ):
+        bits = tensor.view(torch.int64)
+    return int(torch.hash_tensor(bits).view(torch.int64)), float(norm)
