@@ -75,10 +75,11 @@ def fetch(name: str) -> Path:
     if known.hub is None and not known.handmade:
         raise MissingModel(f"The bundled model is not at {known.folder}. Restore it from git.")
     scratch = known.folder.with_name(f".{known.folder.name}.part")
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch.parent.mkdir(parents=True, exist_ok=True)
     with _alone(scratch.with_suffix(".lock")):
         if known.stored:
             return known.folder
+        scratch.mkdir(exist_ok=True)
         target = scratch / "model"
         if known.handmade:
             origin = _from_code(known, target)
