@@ -106,9 +106,12 @@ def test_a_run_reports_what_a_person_waits_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("ctviz.bench.run.SNAPSHOTS", 2)
     result = bench_run("tiny", device="cpu")
     assert (result["steps"], result["snapshots"], result["evaluate"]) == (4, 3, "quick")
-    assert 0 < result["first_snapshot_seconds"] < result["total_seconds"]
-    assert result["total_seconds"] >= result["steps_seconds"]
-    assert result["ratio_to_steps"] >= 1
+    for run in (result["first"], result["again"]):
+        assert 0 < run["first_snapshot_seconds"] < run["total_seconds"]
+        assert run["total_seconds"] >= run["steps_seconds"]
+        assert run["ratio_to_steps"] >= 1
+        assert sum(run["phases"].values()) <= run["total_seconds"]
+    assert result["discover_to_scoring"] > 1
     with pytest.raises(UnknownName, match="smollm2-135m"):
         bench_run("gpt2-small")
 

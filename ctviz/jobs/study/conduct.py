@@ -163,7 +163,9 @@ def _row(trial: Trial, run: Run) -> dict[str, Any]:
     before, after = about.get("before", {}), about.get("after", {})
     if state == "finished":
         last = metrics.dropna(subset=["metric"]).iloc[-1]
-        row |= {"dev_after": float(last[judged]), "dev_kl": float(last["retention_kl"])}
+        row["dev_after"] = float(last[judged])
+        if "retention_kl" in last:  # else no snapshot measured it
+            row["dev_kl"] = float(last["retention_kl"])
     for name in dict.fromkeys([*before, *after]):
         row[f"{name}_before"] = before.get(name)
         row[f"{name}_after"] = after.get(name)
