@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
 from ctviz.circuits.choices import ATTRIBUTIONS, Attribution
 from ctviz.circuits.selection import SELECTIONS
-from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, result_folder
+from ctviz.cli.estimate import add_dry_run, say_estimate
+from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, out_folder, result_folder
 from ctviz.cli.options import Commands, add_command
 from ctviz.cli.output import answer, give_or_take, quiet_libraries, signed
 from ctviz.cli.question import (
@@ -64,6 +66,7 @@ def add_commands(commands: Commands) -> None:
     )
     add_random(discover)
     add_tau(discover)
+    add_dry_run(discover)
     add_out(discover, NOTHING_OVERWRITTEN)
 
     evaluate = add_command(
@@ -142,6 +145,15 @@ def discover_command(options: argparse.Namespace) -> int:
         random=options.random,
         **asked_question(options),
     )
+    if options.dry_run:
+        from ctviz.jobs.dry_run import dry_discover
+
+        with underway():
+            began = time.perf_counter()
+            loaded = load_model(options)
+            seconds = time.perf_counter() - began
+            estimate = dry_discover(loaded, search, out_folder(options), seconds)
+        return say_estimate(options, estimate)
     name = f"discover-{task.slug}-{Path(options.model).name.lower()}"
     with underway():
         loaded = load_model(options)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ctviz import paths
 from ctviz.circuits.selection import check_edges
+from ctviz.cli.estimate import add_dry_run, say_estimate
 from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
 from ctviz.cli.options import Commands, add_command, seed
 from ctviz.cli.output import INTERRUPTED, answer, quiet_libraries
@@ -36,6 +37,7 @@ def add_commands(commands: Commands) -> None:
         help="snapshots that keep their weights, evenly spread, the last one always; -1: as many "
         "as fit into 200 MB; 0: none (-1)",
     )
+    add_dry_run(tune)
     tune.add_argument("--resume", metavar="RUN", help="go on with a run; its own settings hold")
     add_out(tune, NOTHING_OVERWRITTEN)
 
@@ -59,10 +61,18 @@ def tune_command(options: argparse.Namespace) -> int:
     task = find_task(config.task)
     quiet_libraries()
     from ctviz.jobs import tune
-    from ctviz.jobs.least_memory import check_tunable
-    from ctviz.models.loading import load
+    from ctviz.models.loading import load, pick_device
+    from ctviz.models.memory import free_memory
+    from ctviz.runs.least_memory import check_tunable
 
-    check_tunable(config)
+    if options.dry_run:
+        if resumed:
+            raise CtvizError("--dry-run is for a new run; give it without --resume.")
+        from ctviz.jobs.dry_run import dry_tune
+
+        with underway():
+            return say_estimate(options, dry_tune(config, out_folder(options)))
+    check_tunable(config, free_memory(pick_device(config.device)))
 
     with underway() as line:
 

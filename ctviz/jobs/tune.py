@@ -14,18 +14,19 @@ from typing import Any
 from ctviz.circuits.random_circuits import beats_random
 from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError, RunExists, UndefinedMetric
-from ctviz.jobs.least_memory import check_tunable
 from ctviz.jobs.outcome import about_run, outcome, stopped, weight_change
 from ctviz.jobs.run_log import run_log
 from ctviz.models.known import located_model
-from ctviz.models.loading import Loaded, check_stored, load
-from ctviz.models.memory import is_out_of_memory
+from ctviz.models.loading import Loaded, check_stored, load, pick_device
+from ctviz.models.memory import free_memory, is_out_of_memory
 from ctviz.models.untuned import Untuned
 from ctviz.progress import Cancelled, Phase, Progress, phase, share, tick
-from ctviz.runs import Run, RunWriter, open_run
+from ctviz.runs import Run, RunWriter, list_runs, open_run
 from ctviz.runs.changes import change
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import State
+from ctviz.runs.estimate import by_earlier_run, units_of
+from ctviz.runs.least_memory import check_tunable
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.runs.weights import latest_checkpoint
 from ctviz.tuning.baselines import Baselines
@@ -156,13 +157,12 @@ class _Job:
         self.begun = self.saved = 0.0  # when, in seconds of time.perf_counter
         self.cost = 0.0  # seconds that the last checkpoint took
         self.tuning: Tuning | None = None  # as soon as it is in the state of the checkpoint
-        snapshots = -(-self.config.steps // self.config.every)
-        plan = {"load": 1, "baseline": 1, "discovery": 1, "steps": self.config.steps}
-        self.listening = Progress(
-            self._tell_status,
-            cancelled=writer.cancelled,
-            plan=plan | {"snapshots": snapshots, "final evaluation": 1},
-        )
+        plan = units_of(self.config) | {"baseline": BASELINE}
+        self.listening = Progress(self._tell_status, cancelled=writer.cancelled, plan=plan)
+        others = (run for run in list_runs(self.folder.parent) if isinstance(run, Run))
+        earlier = by_earlier_run(self.config, others)
+        for name, seconds in earlier.seconds.items() if earlier else ():
+            self.listening.expect(name, seconds / plan[name])
 
     def set_up(self, loaded: Loaded | None) -> Tuning:
         """The loop, in the state of the checkpoint if there is one; the run says what it works on.
@@ -176,7 +176,7 @@ class _Job:
         if loaded:
             self.listening.done("load", 1)
         if not loaded:
-            check_tunable(config)
+            check_tunable(config, free_memory(pick_device(config.device)))
         loaded = loaded or load(config.model, device=config.device)
         self.untuned = Untuned(loaded)
         for edges in (config.edges, config.edges_end or config.edges):

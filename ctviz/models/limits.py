@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import psutil
@@ -11,10 +12,11 @@ try:
 except ImportError:  # Windows has no such limits
     resource = None  # type: ignore[assignment]
 
-__all__ = ["available_memory"]
+__all__ = ["available_memory", "surely_cpu"]
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBER = Path("/proc/self/cgroup")
+GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # what a driver puts there
 UNLIMITED = 2**60  # what cgroups of the first kind say where there is no limit is near 2**63
 
 
@@ -33,6 +35,12 @@ def available_memory(*, cgroups: Path = CGROUPS, member: Path = MEMBER) -> int:
             if soft != resource.RLIM_INFINITY:
                 rooms.append(soft - taken)
     return max(0, min(rooms))
+
+
+def surely_cpu() -> bool:
+    """Whether there is no other device that a model could run on, as far as one sees without torch;
+    of a Mac or Windows that is not known."""
+    return sys.platform == "linux" and not any(Path(place).exists() for place in GPUS)
 
 
 def _cgroup_rooms(cgroups: Path, member: Path) -> list[int]:

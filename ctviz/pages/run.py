@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from pathlib import Path
 from typing import Any, get_args
 
 import streamlit as st
@@ -13,23 +11,26 @@ from ctviz.errors import CtvizError
 from ctviz.extras import lacking
 from ctviz.models.families import FAMILIES
 from ctviz.models.handmade import KNOWN_ANSWERS
-from ctviz.models.known import KNOWN, located_model, resolve
+from ctviz.models.known import KNOWN, resolve
+from ctviz.models.limits import available_memory, surely_cpu
 from ctviz.pages.prompts import STYLE, asks_one_thing, example_html, plain
-from ctviz.pages.session import folders, standby
+from ctviz.pages.session import folders, measuring, standby
 from ctviz.pages.settings import ask_settings
 from ctviz.pages.underway import POLL, show_underway
 from ctviz.pages.uploaded_file import ask_for_file, has_counterfactuals, show_file, show_problems
 from ctviz.runs import Run, list_runs
 from ctviz.runs.config import METHOD_NAMES, METHODS, Method, TuneConfig
+from ctviz.runs.estimate import by_earlier_run
+from ctviz.runs.least_memory import check_tunable
 from ctviz.tasks import GRADES, TASKS, Task
 from ctviz.tasks.task import Kind
-from ctviz.views.naming import duration, run_name
+from ctviz.views.estimated import estimate_lines
+from ctviz.views.naming import run_name
 
 FAMILY_TITLES = ", ".join(family.title for family in FAMILIES.values())
 OTHER = "another model …"
 OWN = "your own file …"
 USUAL = "sva-flip"
-SURELY_LATER = 5.0  # seconds; a worker is started a moment before its run, or after
 KINDS: tuple[Kind, ...] = get_args(Kind)
 KIND_NAMES = {"known": "Known answers"}  # the others are their own names
 UPDATES: dict[Method, str] = {
@@ -76,7 +77,7 @@ def main() -> None:
             "There are no counterfactual prompts, so edges are corrupted with their "
             f"{values['ablation']}."
         )
-    _expectation(model, method, values["steps"])
+    _expectation(model, _config(model, task, method, values) if ready else None)
     if st.button(
         "Discover and tune", type="primary", icon=":material/play_arrow:", disabled=not ready
     ):
@@ -197,11 +198,21 @@ def _start(model: str, task: str, method: Method, values: dict[str, Any]) -> Non
         resolve(model)
         config = TuneConfig(model=model, task=task, method=method, **values)
         config.check_startable()
+        measuring().stop()
         name = standby().submit(config, folders()[0])
     except (CtvizError, OSError) as error:
         st.error(plain(str(error)))
         return
     st.switch_page(str(paths.pages() / "watch.py"), query_params={"run": name})
+
+
+def _config(model: str, task: str, method: Method, values: dict[str, Any]) -> TuneConfig | None:
+    """The settings of the run; None while they are none, which is said when it is started."""
+    try:
+        resolve(model)
+        return TuneConfig(model=model, task=task, method=method, **values)
+    except CtvizError:
+        return None
 
 
 def _model_label(key: str) -> str:
@@ -220,8 +231,8 @@ def _task_label(key: str) -> str:
     return f"{KIND_NAMES.get(task.kind, task.kind.capitalize())} · {task.title} ({key})"
 
 
-def _expectation(model: str, method: Method, steps: int) -> None:
-    """How long a run of so many steps takes, by the last one of its model and method here."""
+def _expectation(model: str, config: TuneConfig | None) -> None:
+    """What the run will take: by an earlier one here at once, or measured if that is asked for."""
     known = KNOWN.get(model)
     if known and known.of_hub and not known.ready:
         page = f" [The model's page](https://huggingface.co/{known.hub})." if known.gated else ""
@@ -229,41 +240,55 @@ def _expectation(model: str, method: Method, steps: int) -> None:
             plain(f"It comes from the hub when the run starts: {known.terms}.") + page,
             icon=":material/download:",
         )
-    elif known and not known.ready:
+        return
+    if known and not known.ready:
         st.warning(
             f"The weights of {model} are not on this machine. Run `ctviz models fetch {model}` "
             "once, then come back."
         )
         return
-    for run in list_runs(folders()[0]):
-        if not isinstance(run, Run) or run.status().state != "finished":
-            continue
-        if (run.config.model, run.config.method) != (located_model(model), method):
-            continue
-        if (seconds := _took(run)) is not None:
-            done = run.status().step
-            st.caption(
-                f"About {duration(seconds / done * steps)} in all, by the last such run here: "
-                f"{plain(Path(model).name)}, {METHOD_NAMES[method]}, {done:,} steps in "
-                f"{duration(seconds)}, with snapshots and evaluation."
-            )
+    if config is None:
+        return
+    if config.device == "cpu" or surely_cpu():
+        try:
+            check_tunable(config, available_memory())
+        except CtvizError as error:
+            st.error(plain(str(error)), icon=":material/memory:")
             return
+    found = measuring().of(config)
+    live = found is not None and not found.over
+    st.fragment(_show_estimate, run_every=POLL if live else None)(config, live)
 
 
-def _took(run: Run) -> float | None:
-    """Seconds from a finished run's start to its end; None if that is not known.
-
-    A process that is younger than the run has resumed it, and the time in between is no work.
-    """
-    status = run.status()
-    try:
-        started = datetime.fromisoformat(str(run.about.get("created"))).timestamp()
-    except ValueError:
-        return None
-    resumed = status.born > started + SURELY_LATER
-    if resumed or status.step < 1 or status.heartbeat <= started:
-        return None
-    return status.heartbeat - started
+def _show_estimate(config: TuneConfig, was_live: bool) -> None:
+    found = measuring().of(config)
+    if was_live and (found is None or found.over):
+        st.rerun()  # nothing more will come
+    if found is None:
+        runs = (run for run in list_runs(folders()[0]) if isinstance(run, Run))
+        if earlier := by_earlier_run(config, runs):
+            st.caption(plain(f"By the last such run here, {estimate_lines(earlier)[0]}."))
+        if st.button(
+            "Estimate time and memory",
+            icon=":material/timer:",
+            help="Measure a step and an evaluation on the model itself, without making a run",
+        ):
+            measuring().start(config, folders()[0])
+            st.rerun()
+        return
+    if found.error:
+        st.error(plain(found.error))
+    elif found.estimate is None:
+        st.info("Measuring what it will take: loading the model …", icon=":material/timer:")
+    else:
+        problems = found.estimate.problems
+        lines = [line for line in estimate_lines(found.estimate) if line not in problems]
+        if not found.over:
+            lines.append("measuring the rest …")
+        said = "  \n".join(plain(line[:1].upper() + line[1:]) for line in lines)
+        st.info(said, icon=":material/timer:")
+        for problem in problems:
+            st.warning(plain(problem), icon=":material/memory:")
 
 
 main()

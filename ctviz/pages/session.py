@@ -8,10 +8,11 @@ from pathlib import Path
 import streamlit as st
 
 from ctviz import paths
+from ctviz.jobs.measuring import Measuring
 from ctviz.jobs.standby import Standby
 from ctviz.serving.client import Engine
 
-__all__ = ["engine", "folders", "standby"]
+__all__ = ["engine", "folders", "measuring", "standby"]
 
 
 def folders() -> tuple[Path, Path]:
@@ -32,4 +33,12 @@ def engine() -> Engine:
     """The process that runs models for all pages of the server; it ends with the server."""
     made = Engine()
     atexit.register(made.close)
+    return made
+
+
+@st.cache_resource(show_spinner=False, on_release=Measuring.stop)
+def measuring() -> Measuring:
+    """The dry run that a page asked for last."""
+    made = Measuring()
+    atexit.register(made.stop)
     return made

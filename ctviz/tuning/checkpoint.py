@@ -63,7 +63,7 @@ def remove_checkpoints(folder: Path) -> None:
 class SnapshotWeights:
     """Writes the tensors that differ from the untuned model, at those snapshots that keep them.
 
-    ``steps``: those that are kept.
+    ``steps``: those that are kept, with at most ``size`` bytes each.
     """
 
     def __init__(self, tuning: Tuning, folder: Path, untuned: Untuned) -> None:
@@ -75,8 +75,8 @@ class SnapshotWeights:
             for part in unit.parts
         }
         moving = [w for n, w in _tuned_weights(tuning).items() if n in self._moving]
-        size = sum(weight.numel() * weight.element_size() for weight in moving)
-        self.steps = steps_to_keep(tuning.config, size)
+        self.size = sum(weight.numel() * weight.element_size() for weight in moving)
+        self.steps = steps_to_keep(tuning.config, self.size)
 
     def keep(self) -> None:
         """Write the weights after ``tuning.step`` steps if they are to be kept; raises DiskFull."""

@@ -95,10 +95,10 @@ class Tuning:
         self.revision = loaded.revision  # of the weights that it starts from
         self.anatomy = anatomy = loaded.anatomy
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
-        self.dataset = make_dataset(loaded, config)
-        self.baselines = baselines
-        self.retention = Retention(loaded, self.dataset.task, config, baselines=baselines)
         with phase("baseline", at=0, total=BASELINE):
+            self.dataset = make_dataset(loaded, config)
+            self.baselines = baselines
+            self.retention = Retention(loaded, self.dataset.task, config, baselines=baselines)
             self.attribution = dict(attribution or self._try_methods())
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so

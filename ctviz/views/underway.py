@@ -23,6 +23,7 @@ PHASES = {
     "evaluation": "Testing the circuit",
     "minimality": "Leaving out one edge after another",
     "curves": "Drawing curves",
+    "measuring": "Measuring what it will take",
 }
 """What a person reads for the name of a phase."""
 
@@ -68,7 +69,7 @@ def phase_words(phase: Phase, left: float | None = None) -> str:
     """Which phase it is, how far, how fast, and how long it and the whole job still take.
 
     >>> phase_words(Phase("steps", 12.4, 40, "step", 0.8, 34.5), 65.0)
-    'Tuning: step 13 of 40 · 0.8 steps a second · 34 s left of it · 65 s in all'
+    'Tuning: step 13 of 40 · 0.8 steps a second · 34 s left of it · 65 s left in all'
     """
     parts = [f"{PHASES.get(phase.name, phase.name.capitalize())}{_so_far(phase)}"]
     if phase.rate and phase.unit:
@@ -76,7 +77,7 @@ def phase_words(phase: Phase, left: float | None = None) -> str:
     if phase.left is not None and phase.left >= 1:
         parts.append(f"{duration(phase.left)} left{' of it' if left is not None else ''}")
     if left is not None:
-        parts.append(f"{duration(max(1.0, left))} in all")
+        parts.append(f"{duration(max(1.0, left))} left in all")
     return " · ".join(parts)
 
 

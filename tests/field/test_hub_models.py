@@ -117,7 +117,7 @@ def test_the_usual_models_are_listed_with_what_they_need(capsys, cache):
 def test_a_known_model_is_fetched_into_the_hubs_cache(cache, monkeypatch, capsys):
     asked: list[str] = []
 
-    def stand_in(repo: str, *, allow_patterns: list[str]) -> str:
+    def stand_in(repo: str, *, allow_patterns: list[str], tqdm_class: type) -> str:
         asked.append(repo)
         assert "*.safetensors" in allow_patterns
         assert not any("bin" in pattern for pattern in allow_patterns)

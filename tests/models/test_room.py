@@ -6,13 +6,13 @@ import pytest
 
 from ctviz.cli import main
 from ctviz.errors import CtvizError
-from ctviz.jobs import least_memory, tune
-from ctviz.jobs.least_memory import check_tunable
-from ctviz.models import loading
+from ctviz.jobs import tune
+from ctviz.models import loading, memory
 from ctviz.models.known import KNOWN
 from ctviz.models.loading import load
 from ctviz.models.room import check_room, gigabytes, n_parameters
 from ctviz.runs import open_run
+from ctviz.runs.least_memory import check_tunable
 from tests.short_runs import config
 
 TINY = sum(p.numel() for p in load("tiny").model.parameters())
@@ -58,17 +58,15 @@ def test_loading_asks_first(monkeypatch):
         ({"method": "full", "optimizer": "sgd"}, 3),
     ],
 )
-def test_the_least_that_a_run_takes(monkeypatch, changes, times):
+def test_the_least_that_a_run_takes(changes, times):
     least = times * 4 * TINY
-    monkeypatch.setattr(least_memory, "free_memory", lambda device: least)
-    check_tunable(config(**changes))
-    monkeypatch.setattr(least_memory, "free_memory", lambda device: least - 1)
+    check_tunable(config(**changes), least)
     with pytest.raises(CtvizError, match="Tuning tiny by"):
-        check_tunable(config(**changes))
+        check_tunable(config(**changes), least - 1)
 
 
 def test_a_run_without_room_fails_before_it_loads_and_says_why(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(least_memory, "free_memory", lambda device: 10**6)
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**6)
     monkeypatch.setattr(tune, "load", None)
     with pytest.raises(CtvizError, match="full fine-tuning needs at least"):
         tune.tune(config(method="full"), tmp_path / "r")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from ctviz import paths
+from ctviz.jobs.measuring import Measured
+from ctviz.models import limits
 from ctviz.pages import session
+from ctviz.runs.estimate import Estimate
 from tests.written_runs import write_run
 
 PAGE = str(paths.pages() / "run.py")
-STARTED = "2026-11-23T01:00:00+0000"
 
 
 @pytest.fixture
@@ -27,24 +30,17 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "runs"
 
 
-def finished(runs: Path, seconds: float, *, steps: int = 30, born: float = -60.0) -> None:
-    """A run of the model tiny that took so long; ``born``: when its process began, against it."""
-    run = write_run(runs / "r", "tiny", model="tiny")
-    started = datetime.fromisoformat(STARTED).timestamp()
-    for name, values in (
-        ("run.json", {"created": STARTED}),
-        (
-            "status.json",
-            {
-                "state": "finished",
-                "step": steps,
-                "born": started + born,
-                "heartbeat": started + seconds,
-            },
-        ),
-    ):
-        file = run.folder / name
-        file.write_text(json.dumps(json.loads(file.read_text()) | values))
+def finished(runs: Path, step: float, **changes: Any) -> None:
+    """A run of the model tiny of 30 steps of so many seconds, and what else it took: 8 s."""
+    run = write_run(runs / "r", "tiny", model="tiny", steps=30, examples=32, edges=40)
+    others = ("load", "baseline", "discovery", "final evaluation")
+    measured = {name: {"units": 1, "seconds": 1.0} for name in others}
+    measured["baseline"] = {"units": 3, "seconds": 1.0}
+    measured |= {"steps": {"units": 30, "seconds": 30 * step}}
+    measured |= {"snapshots": {"units": 15, "seconds": 3.0}}
+    status = {"state": "finished", "step": 30, "steps": 30, "measured": measured} | changes
+    file = run.folder / "status.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | status))
 
 
 def said() -> str:
@@ -54,31 +50,59 @@ def said() -> str:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"),
+    ("step", "expected"),
     [
-        (
-            19.9,
-            "About 40 s in all, by the last such run here: tiny, circuit-tuning, 30 steps in 20",
-        ),
-        (0.5, "About 1 s in all"),
-        (300, "About 10 minutes in all"),
-        (30_000, "About 16.7 hours in all"),
+        (0.5, "time: about 38 s (loading the model 1 s, measuring it before 1 s, discovery 1 s, "),
+        (5, "time: about 5 minutes"),
+        (1000, "time: about 16.7 hours"),
     ],
 )
-def test_the_estimate_is_of_the_whole_run(runs: Path, seconds: float, expected: str) -> None:
-    finished(runs, seconds)
-    assert expected in said()  # for the usual 60 steps
+def test_the_estimate_is_of_the_whole_run(runs: Path, step: float, expected: str) -> None:
+    finished(runs, step)
+    assert f"By the last such run here, {expected}" in said()  # for the usual 60 steps
 
 
 def test_without_a_run_that_says_it_nothing_is_estimated(runs: Path) -> None:
-    assert "in all" not in said()
-    finished(runs, 20, born=60)  # resumed: nobody knows how long it had paused
-    assert "in all" not in said()
+    assert "such run" not in said()
+    finished(runs, 1, measured={})  # of an earlier version
+    assert "such run" not in said()
 
 
-def test_a_run_without_a_step_says_nothing(runs: Path) -> None:
-    finished(runs, 20, steps=0)
-    assert "in all" not in said()
+def test_what_is_measured_is_shown_as_it_comes(runs: Path, monkeypatch) -> None:
+    asked = []
+    told = {"now": None}
+
+    class Measuring:
+        def of(self, config):
+            return told["now"]
+
+        def start(self, config, folder):
+            asked.append((config.model, config.steps, folder))
+            told["now"] = Measured()
+
+    monkeypatch.setattr(session, "measuring", Measuring)
+    app = AppTest.from_file(PAGE, default_timeout=60).run()
+    next(b for b in app.button if b.label == "Estimate time and memory").click().run()
+    assert asked == [("tiny", 60, runs)]
+    assert "loading the model" in app.info[0].value
+    begun = Estimate(seconds={"load": 2.0})
+    told["now"] = Measured(begun)
+    assert app.run().info[0].value.endswith("Measuring the rest …")
+    whole = replace(begun, memory=3 * 10**9, available=2 * 10**9, whole=True)
+    told["now"] = Measured(whole, over=True)
+    app.run()
+    assert "about 3.0 GB at the most, of 2.0 GB available" in app.info[0].value.replace("\\", "")
+    assert "It takes about 3.0 GB of memory" in app.warning[0].value.replace("\\", "")
+    told["now"] = Measured(error="No.", over=True)
+    assert app.run().error[0].value == "No\\."
+
+
+def test_what_cannot_be_for_lack_of_memory_is_said_before_the_start(runs: Path, monkeypatch):
+    monkeypatch.setattr(limits, "available_memory", lambda: 10**6)
+    monkeypatch.setattr(limits, "surely_cpu", lambda: True)
+    app = AppTest.from_file(PAGE, default_timeout=60).run()
+    assert "Tuning tiny by circuit-tuning needs at least" in app.error[0].value.replace("\\", "")
+    assert not any(button.label.startswith("Estimate") for button in app.button)
 
 
 def test_lora_says_what_to_install_where_it_cannot_run(

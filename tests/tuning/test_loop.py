@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ctviz import progress
 from ctviz.attribution import attribute
 from ctviz.errors import (
     BadTask,
@@ -378,7 +379,9 @@ def test_a_checkpoint_puts_a_fresh_run_into_the_very_same_state(tmp_path):
         file.unlink()
 
 
-def test_a_run_is_cancelled_after_the_step_that_it_is_at(tmp_path):
+def test_a_run_is_cancelled_after_the_step_that_it_is_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "LOOK", 0.0)
+
     def stop(step: int, steps: int, message: str) -> None:
         if step == 1:
             open_run("r", tmp_path).cancel()

@@ -22,12 +22,12 @@ from ctviz.views.underway import phase_words, stretches
         (
             Phase("steps", 12.4, 40, "step", 0.5, 55.2),
             150.0,
-            "Tuning: step 13 of 40 · 2 s a step · 55 s left of it · 2 minutes in all",
+            "Tuning: step 13 of 40 · 2 s a step · 55 s left of it · 2 minutes left in all",
         ),
         (
             Phase("snapshots", 9, 10, "snapshot", 12.34, 0.4),
             0.5,
-            "Taking a snapshot: snapshot 10 of 10 · 12 snapshots a second · 1 s in all",
+            "Taking a snapshot: snapshot 10 of 10 · 12 snapshots a second · 1 s left in all",
         ),
     ],
 )

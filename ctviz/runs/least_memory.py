@@ -1,10 +1,8 @@
-"""The least memory that a tuning run takes, known before its model is loaded."""
+"""The least memory that a tuning run takes, known before its model is loaded, without torch."""
 
 from __future__ import annotations
 
 from ctviz.errors import CtvizError
-from ctviz.models.loading import pick_device
-from ctviz.models.memory import free_memory
 from ctviz.models.places import place_of
 from ctviz.models.room import check_room, n_parameters
 from ctviz.runs.config import METHOD_NAMES, TuneConfig
@@ -28,12 +26,12 @@ def least_memory(config: TuneConfig, n: int) -> dict[str, int]:
     return needed
 
 
-def check_tunable(config: TuneConfig) -> None:
+def check_tunable(config: TuneConfig, available: int) -> None:
     """Raise CtvizError, with the numbers, if a run cannot have the memory that it needs.
 
-    What cannot be told yet, as of a model that is still to be fetched, is not judged.
+    ``available``: bytes on its device. What cannot be told yet, as of a model that is still to be
+    fetched, is not judged.
     """
-    device = pick_device(config.device)
     try:
         n = n_parameters(place_of(config.model).weights)
     except CtvizError:
@@ -44,6 +42,6 @@ def check_tunable(config: TuneConfig) -> None:
     check_room(
         f"Tuning {config.model} by {METHOD_NAMES[config.method]}",
         least_memory(config, n),
-        free_memory(device),
+        available,
         smaller,
     )
