@@ -120,10 +120,10 @@ def _dry_tune(
     device = loaded.anatomy.device
     steps = max(config.steps, STEPS + 1)
     briefly = replace(config, steps=steps, snapshot_every=steps)  # none comes between the steps
+    untuned = Untuned(loaded)
     tuning = meter.time(lambda: Tuning(loaded, briefly))
     baseline = meter.seconds
     seconds = dict(found.seconds)
-    untuned = Untuned(loaded)
     kept = SnapshotWeights(tuning, Path("nowhere"), untuned)
     # the first snapshot, and what retention remembers of the untuned model for it
     retention, data = tuning.retention, tuning.dataset

@@ -70,7 +70,7 @@ class Baselines:
                 self.known = True
                 value: T = stored["value"]
                 return value
-        except (CtvizError, KeyError):
+        except (CtvizError, KeyError, TypeError):
             pass  # not there, damaged, or of something else
         value = measure()
         try:
