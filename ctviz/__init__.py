@@ -19,6 +19,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+# Threads that wait for each other let go of their cores meanwhile; OpenMP reads this when torch is
+# imported. If they spin, two processes on the same cores take many times as long as one by one.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = "0.1.0"
 __all__ = [
     "CtvizError",

@@ -35,6 +35,14 @@ def found(model: Any) -> Any:
     return ctviz.discover(model, "sva", edges=30, examples=8)
 
 
+@pytest.mark.parametrize(("asked", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_let_go_of_their_cores_unless_told_otherwise(asked, found, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    if asked:
+        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
+    assert python("import ctviz, os; print(os.environ['OMP_WAIT_POLICY'])").strip() == found
+
+
 def python(code: str) -> str:
     """What a new interpreter prints."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,11 +18,11 @@ import torch
 from ctviz.attribution.attribute import attribute
 from ctviz.bench.rounds import machine, take_turns
 from ctviz.bench.workloads import EDGES
-from ctviz.errors import UnknownName
+from ctviz.errors import CtvizError, UnknownName
 from ctviz.jobs import tune
 from ctviz.jobs.discovery import Search, find, measured
 from ctviz.models.loading import Loaded, load
-from ctviz.runs import Run
+from ctviz.runs import Run, RunWriter
 from ctviz.runs.config import TuneConfig
 
 __all__ = ["bench_run"]
@@ -35,8 +37,9 @@ def bench_run(model: str, *, device: str = "auto") -> dict[str, Any]:
     ``first``: where nothing is known of the untuned model; ``again``: where an earlier run has
     measured it. Of each, ``ratio_to_steps``: all of it, with loading and every evaluation, by the
     time of its steps; ``first_snapshot_steps``: from the start to the first snapshot on disk, in
-    median steps; ``phases``: seconds of each part. ``discover_to_scoring``: finding a circuit on 64
-    pairs and testing it on 64 others beside five random ones, by scoring every edge alone. The
+    median steps; ``phases``: seconds of each part. ``two_at_once``: two such runs in processes of
+    their own, at the same time, by one of them alone. ``discover_to_scoring``: finding a circuit on
+    64 pairs and testing it on 64 others beside five random ones, by scoring every edge alone. The
     weights are read once before, so that they are in the file cache.
     """
     if model not in EDGES:
@@ -59,12 +62,14 @@ def bench_run(model: str, *, device: str = "auto") -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as scratch, _baselines_in(Path(scratch) / "baselines"):
         runs = {name: _timed(config, Path(scratch) / name) for name in ("first", "again")}
+        together = _two_at_once(config, Path(scratch))
     return {
         "model": model,
         "steps": STEPS,
         "snapshots": SNAPSHOTS + 1,
         "evaluate": config.evaluate,
         **runs,
+        "two_at_once": together,
         "discover_to_scoring": discover,
         "device": str(place),
         "threads": torch.get_num_threads(),
@@ -87,6 +92,24 @@ def _timed(config: TuneConfig, folder: Path) -> dict[str, Any]:
         "first_snapshot_steps": round(first / float(seconds.median()), 1),
         "phases": {name: each["seconds"] for name, each in run.status().measured.items()},
     }
+
+
+def _two_at_once(config: TuneConfig, scratch: Path) -> float:
+    def take(*names: str) -> float:
+        started = time.perf_counter()
+        workers = []
+        for name in names:
+            RunWriter(scratch / name, config)  # announces it; the worker takes it over
+            command = [sys.executable, "-m", "ctviz.jobs.worker"]
+            workers.append(subprocess.Popen(command, stdin=subprocess.PIPE, text=True))
+            assert workers[-1].stdin is not None
+            workers[-1].stdin.write(f"{scratch / name}\n")
+            workers[-1].stdin.close()
+        if any([worker.wait() for worker in workers]):
+            raise CtvizError(f"A run of the benchmark failed; see the logs in {scratch}.")
+        return time.perf_counter() - started
+
+    return round(take("left", "right") / take("alone"), 2)
 
 
 def _discovery(loaded: Loaded, edges: int) -> float:

@@ -112,6 +112,7 @@ def test_a_run_reports_what_a_person_waits_for(monkeypatch: pytest.MonkeyPatch) 
         assert run["ratio_to_steps"] >= 1
         assert sum(run["phases"].values()) <= run["total_seconds"]
     assert result["discover_to_scoring"] > 1
+    assert result["two_at_once"] > 0
     with pytest.raises(UnknownName, match="smollm2-135m"):
         bench_run("gpt2-small")
 
