@@ -35,10 +35,10 @@ def free_memory(device: torch.device) -> int:
     return available_memory()
 
 
-def workspace(device: torch.device) -> int:
+def workspace(device: torch.device, free: int) -> int:
     """Bytes that a computation may take for what it keeps beside its runs: an eighth of the free
     memory, and no more than WORKSPACE."""
-    return min(WORKSPACE.get(device.type, 2**26), free_memory(device) // 8)
+    return min(WORKSPACE.get(device.type, 2**26), free // 8)
 
 
 def examples_at_a_time(each: int, *, room: int, most: int) -> int:
