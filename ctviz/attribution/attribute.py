@@ -41,7 +41,7 @@ from ctviz.attribution.gradients import (
     read_gradients,
     slot_gradients,
 )
-from ctviz.attribution.plan import Plan, column_groups, plan
+from ctviz.attribution.plan import Plan, column_groups, plan, product_width
 from ctviz.attribution.running_stats import RunningStats
 from ctviz.circuits.choices import (
     ATTRIBUTIONS,
@@ -229,7 +229,7 @@ def _scores(
     """
     graph, dtype, device = anatomy.graph, _precision(anatomy), anatomy.device
     folded = FoldedWeights(anatomy, dtype, keep=how.folded)
-    n_sources, widest = len(graph.sources), max(g.stop - g.start for g in column_groups(graph))
+    n_sources, widest = len(graph.sources), max(map(product_width, column_groups(graph)))
     examples, positions, d_model = delta.tensors[0].shape
     most = min(how.scored, examples) * min(how.positions, positions) * d_model
     sources = anatomy.workspace.take("sources", (n_sources * most,), dtype, device)
@@ -248,12 +248,13 @@ def _scores(
             source_outputs(anatomy, delta.map(lambda x, w=where: x[w]), out=a)  # type: ignore[misc]
             for columns in column_groups(graph):
                 tick()
-                width = columns.stop - columns.start
-                g = gradients[: width * size].view(width, -1, d_model)
-                slot_gradients(folded, columns, readings, where, g)
+                width, full = columns.stop - columns.start, product_width(columns)
+                g = gradients[: full * size].view(full, -1, d_model)
+                slot_gradients(folded, columns, readings, where, g[:width])
+                g[width:] = 0
                 reach = graph.slots[columns.stop - 1].n_sources
                 by_source = a[:reach].view(reach, n * pieces, -1).transpose(0, 1)
-                by_slot = g.view(width, n * pieces, -1).permute(1, 2, 0)
-                found = torch.bmm(by_source, by_slot).view(n, pieces, reach, width)
-                each[:, :reach, columns] += found.sum(dim=1)
+                by_slot = g.view(full, n * pieces, -1).permute(1, 2, 0)
+                found = torch.bmm(by_source, by_slot).view(n, pieces, reach, full)
+                each[:, :reach, columns] += found.sum(dim=1)[:, :, :width]
         yield each

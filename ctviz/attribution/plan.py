@@ -20,9 +20,11 @@ from ctviz.models.anatomy import Anatomy
 from ctviz.models.memory import examples_at_a_time, memory_to_plan_with, workspace
 from ctviz.tasks.batch import Batch
 
-__all__ = ["Plan", "column_groups", "plan"]
+__all__ = ["Plan", "column_groups", "plan", "product_width"]
 
-GROUP = 48  # columns of the score matrix that are computed at once, at least
+GROUP = 96  # columns of the score matrix that are computed at once, at least
+STEP = 2**28  # bytes: a training step that takes less counts as one that takes this
+FULL = 16  # columns of a product come in multiples of this: numbers in a processor's registers
 TOKENS = 8192  # of one micro-batch, at most
 
 
@@ -61,23 +63,24 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
     """
     graph, d_model = anatomy.graph, anatomy.d_model
     itemsize = torch.finfo(anatomy.model.dtype).bits // 8
-    length = batch.clean.shape[1]
+    length, free = batch.clean.shape[1], memory_to_plan_with(anatomy.device)
     # saved for the backward pass, about 30 d_model a layer; a run's reads, 9 d_model a layer
     layer = graph.n_layers * d_model * itemsize
     example = layer * (30 + 9 * runs) * length
     weights = sum(p.numel() for p in anatomy.model.parameters()) * itemsize
-    step = 2 * weights + layer * 30 * length * len(batch)  # of a training step: also gradients
+    # of a training step: also gradients
+    step = max(STEP, 2 * weights + layer * 30 * length * len(batch))
     if micro_batch is not None:
         examples = min(micro_batch, len(batch))
     else:
-        room = min(step * 5 // 4, memory_to_plan_with(anatomy.device) // 4)
+        room = min(step * 5 // 4, free // 4)
         most = min(len(batch), TOKENS // length)
         examples = examples_at_a_time(example, room=room, most=most)
-    room = min(step // 8, workspace(anatomy.device))
-    widest = max(group.stop - group.start for group in column_groups(graph))
+    room = min(step // 8, workspace(anatomy.device, free))
+    widest = max(map(product_width, column_groups(graph)))
     position = (len(graph.sources) + widest) * d_model * max(itemsize, 4)
     matrix = graph.exists.size * max(itemsize, 4)
-    scored = min(examples, room // (position * length + matrix))
+    scored = _even(examples, min(examples, room // (position * length + matrix)))
     slices = graph.n_heads + 2 * graph.kv_heads
     folded = graph.n_layers * d_model * slices * anatomy.d_head * max(itemsize, 4)
     if scored:
@@ -86,15 +89,26 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
     return Plan(examples, 1, max(1, min(length, room // position)), length, folded <= room)
 
 
+def _even(examples: int, most: int) -> int:
+    """How many at a time so that no part is smaller than need be; 0 for 0."""
+    return most and -(-examples // -(-examples // most))
+
+
+def product_width(columns: slice) -> int:
+    """Columns of the product that computes a group's: a product of 111 is slower than one of 112
+    by a quarter."""
+    return -(-(columns.stop - columns.start) // FULL) * FULL
+
+
 def column_groups(graph: Graph) -> Iterator[slice]:
     """Columns in groups of whole layers, each of at least GROUP columns if there are so many.
 
     Narrow matrix products are slow. A group reaches as many sources as its last slot, for its
     earlier slots too many: what is computed for edges that do not exist is dropped.
     """
-    start = 0
+    start, last = 0, len(graph.slots) - 2  # of the last layer; behind it are the logits
     for column, slot in enumerate(graph.slots):
-        if slot.kind == "mlp" and column + 1 - start >= GROUP:
+        if slot.kind == "mlp" and column < last and column + 1 - start >= GROUP:
             yield slice(start, column + 1)
             start = column + 1
     yield slice(start, len(graph.slots))

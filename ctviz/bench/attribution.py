@@ -14,7 +14,7 @@ from ctviz.attribution.attribute import attribute
 from ctviz.bench.memory import peak_memory
 from ctviz.bench.reference import Reference, build_reference, reference_scores
 from ctviz.bench.rounds import machine, take_turns
-from ctviz.bench.workloads import SHAPES, model_of, random_batch, training_step
+from ctviz.bench.workloads import SHAPES, least_work, model_of, random_batch, training_step
 from ctviz.circuits.choices import Attribution
 from ctviz.errors import UnsupportedModel
 from ctviz.models.anatomy import Anatomy
@@ -22,6 +22,7 @@ from ctviz.tasks.batch import Batch
 
 __all__ = ["SHAPES", "bench_attribution"]
 
+RUNS = {"eap": 1, "eap-ig": 5}  # forward and backward on the clean side
 REFERENCE_ROUNDS = 3  # at most: it takes many times as long
 
 
@@ -36,13 +37,16 @@ def bench_attribution(
     memory: bool = True,
     reference: bool = True,
 ) -> dict[str, Any]:
-    """Time `attribute`, a full training forward+backward and the reference in turn.
+    """Time `attribute`, a full training forward+backward, the floor and the reference in turn.
 
     Ratios are of medians, with the range over rounds. ``ratio_to_training_step``: our seconds by
-    the training step's. ``ratio_to_reference``: the reference's seconds by ours; also with its
-    parameters frozen. ``max_score_difference``: largest |ours - reference| by the largest
-    |reference|. ``peak_memory_ratio``: our peak memory by the training step's, see
-    `ctviz.bench.memory`. What is not measured is None; ``reference`` then says why.
+    the training step's. ``floor``: what no attribution by gradients can do without
+    (`ctviz.bench.workloads.least_work`; for ``eap`` two forward passes and a backward one), by the
+    training step's seconds; ``ratio_to_floor``: our seconds by its. ``ratio_to_reference``: the
+    reference's seconds by ours; also with its parameters frozen. ``max_score_difference``: largest
+    |ours - reference| by the largest |reference|. ``peak_memory_ratio``: our peak memory by the
+    training step's, see `ctviz.bench.memory`. What is not measured is None; ``reference`` then says
+    why.
     """
     ours = step = None
     if memory:
@@ -55,12 +59,15 @@ def bench_attribution(
         {
             "step": lambda: training_step(anatomy, examples),
             "ours": lambda: attribute(anatomy, examples, method=method),
+            "floor": lambda: least_work(anatomy, examples, runs=RUNS[method]),
         },
         rounds=rounds,
         device=anatomy.device,
     )
     anatomy.model.zero_grad(set_to_none=True)
     ratio, ratio_range = _ratio(seconds["ours"], seconds["step"])
+    floor, floor_range = _ratio(seconds["floor"], seconds["step"])
+    above, above_range = _ratio(seconds["ours"], seconds["floor"])
     return {
         "shape": shape,
         "method": method,
@@ -69,6 +76,10 @@ def bench_attribution(
         "n_edges": anatomy.graph.n_edges,
         "ratio_to_training_step": ratio,
         "ratio_range": ratio_range,
+        "floor": floor,
+        "floor_range": floor_range,
+        "ratio_to_floor": above,
+        "ratio_to_floor_range": above_range,
         "training_step_seconds": round(statistics.median(seconds["step"]), 4),
         "attribution_seconds": round(statistics.median(seconds["ours"]), 4),
         **_against_reference(anatomy, examples, method, rounds, wanted=reference),

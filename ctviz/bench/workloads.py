@@ -7,11 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config
 
 from ctviz.errors import UnknownName
+from ctviz.interventions.metric import BatchMetric
 from ctviz.models.anatomy import Anatomy
+from ctviz.models.hooks import hooked
 from ctviz.models.loading import load, pick_device
+from ctviz.models.writes import frozen
 from ctviz.runs.config import Method, TuneConfig
 from ctviz.tasks.batch import Batch
 from ctviz.tasks.texts import Texts
@@ -22,6 +26,7 @@ __all__ = [
     "EDGES",
     "SHAPES",
     "gpt2",
+    "least_work",
     "model_of",
     "random_batch",
     "run_of",
@@ -114,6 +119,23 @@ def stepper(
     tuning.begun = True
     events = iter(tuning)
     return lambda: next(events)
+
+
+def least_work(anatomy: Anatomy, batch: Batch, *, runs: int = 1) -> None:
+    """What no attribution by gradients can do without: the corrupt prompts forward, the clean ones
+    forward and backward, ``runs`` times, down to the embeddings. No parameter gets a gradient."""
+    metric_of = BatchMetric(anatomy, batch, "logit_difference")
+    embeddings: list[Tensor] = []
+
+    def start(x: Tensor) -> Tensor:
+        embeddings.append(x.detach().requires_grad_())
+        return embeddings[-1]
+
+    with torch.no_grad():
+        anatomy.hidden(batch.corrupt)
+    with frozen(anatomy), hooked(before=[(anatomy.blocks[0].module, start)]):
+        for _ in range(runs):
+            metric_of(anatomy.hidden(batch.clean)).sum().backward(inputs=embeddings[-1:])
 
 
 def training_step(anatomy: Anatomy, batch: Batch) -> None:

@@ -57,10 +57,10 @@ def memory_to_plan_with(device: torch.device) -> int:
     return free_memory(device) if planned is None else planned
 
 
-def workspace(device: torch.device) -> int:
+def workspace(device: torch.device, free: int) -> int:
     """Bytes that a computation may take for what it keeps beside its runs: an eighth of the memory
     to plan with, and no more than WORKSPACE."""
-    return min(WORKSPACE.get(device.type, 2**26), memory_to_plan_with(device) // 8)
+    return min(WORKSPACE.get(device.type, 2**26), free // 8)
 
 
 def examples_at_a_time(each: int, *, room: int, most: int) -> int:

@@ -15,6 +15,7 @@ from ctviz.bench.memory import peak_memory
 from ctviz.bench.run import bench_run
 from ctviz.bench.scaling import bench_scaling, exponent
 from ctviz.bench.tuning import bench_tuning
+from ctviz.bench.workloads import least_work
 from ctviz.errors import CtvizError, UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks import TASKS, find_task
@@ -27,6 +28,10 @@ def test_attribution_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "transformer_lens", None)  # as if it were not installed
     result = bench_attribution("tiny", batch=2, tokens=4, rounds=1, device="cpu")
     assert result["ratio_to_training_step"] > 0
+    assert result["floor"] > 0
+    assert result["ratio_to_floor"] == pytest.approx(
+        result["ratio_to_training_step"] / result["floor"], rel=0.01
+    )
     assert result["peak_memory_ratio"] > 0
     assert result["peak_memory_mb"] > 1
     assert result["device"] == "cpu"
@@ -50,6 +55,24 @@ def test_attribution_takes_the_other_method() -> None:
     )
     assert result["method"] == "eap-ig"
     assert result["peak_memory_ratio"] is None
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_the_floor_is_forward_passes_and_backward_ones_without_parameters(runs: int) -> None:
+    anatomy = Anatomy(random_model("gpt2"))
+    seen: list[bool] = []
+    block = anatomy.blocks[0].module
+    forward = block.register_forward_pre_hook(lambda _, x: seen.append(x[0].requires_grad))
+    back: list[bool] = []
+    backward = block.register_full_backward_hook(lambda *_: back.append(True))
+    asked = [p.requires_grad for p in anatomy.model.parameters()]
+    least_work(anatomy, random_batch(), runs=runs)
+    forward.remove()
+    backward.remove()
+    assert len(seen) == 1 + runs
+    assert back == [True] * runs
+    assert all(p.grad is None for p in anatomy.model.parameters())
+    assert asked == [p.requires_grad for p in anatomy.model.parameters()]
 
 
 def test_unknown_shapes_are_refused() -> None:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from ctviz.errors import CtvizError
-from ctviz.models import memory
 from ctviz.models.memory import examples_at_a_time, fewer_at_a_time, free_memory, workspace
 
 CPU = torch.device("cpu")
@@ -20,12 +19,10 @@ def test_as_many_examples_as_there_is_room_for_but_one_at_least(each, room, most
     assert examples_at_a_time(each, room=room, most=most) == found
 
 
-def test_the_workspace_is_an_eighth_of_what_is_free_and_has_a_limit(monkeypatch):
+def test_the_workspace_is_an_eighth_of_what_is_free_and_has_a_limit():
     assert free_memory(CPU) > 0
-    monkeypatch.setattr(memory, "free_memory", lambda device: 800)
-    assert workspace(CPU) == 100
-    monkeypatch.setattr(memory, "free_memory", lambda device: 2**50)
-    assert workspace(CPU) == 96 * 2**20
+    assert workspace(CPU, 800) == 100
+    assert workspace(CPU, 2**50) == 96 * 2**20
 
 
 def test_half_as_many_each_time_until_there_is_room():
