@@ -147,7 +147,8 @@ class Block:
     def by_slot(self, outputs: Sequence[Tensor]) -> Tensor:
         """What `projections` return, each [..., out], as [..., slot, d_head]: q, then k, then v."""
         if len(outputs) == 1 and self._in_slot_order:
-            return outputs[0].unflatten(-1, (-1, self.q.d_head))  # fused, and a view
+            every: Tensor = outputs[0].unflatten(-1, (-1, self.q.d_head))  # fused, and a view
+            return every
         of = dict(zip(self.projections, outputs, strict=True))
         kinds = [self.projection(kind) for kind in "qkv"]
         return torch.cat([each.take(of[each.module]) for each in kinds], dim=-2)
