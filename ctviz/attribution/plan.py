@@ -10,6 +10,7 @@ not depend on the plan beyond rounding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from ctviz.tasks.batch import Batch
 __all__ = ["Plan", "column_groups", "plan", "product_width"]
 
 GROUP = 96  # columns of the score matrix that are computed at once, at least
-STEP = 2**28  # bytes: a training step that takes less counts as one that takes this
+LEAST = 2**24  # bytes of workspace that are worth their while however small the model
 FULL = 16  # columns of a product come in multiples of this: numbers in a processor's registers
 TOKENS = 8192  # of one micro-batch, at most
 
@@ -58,8 +59,8 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
 
     ``runs`` is how many runs' reads are kept at a time. What a micro-batch keeps takes at most 1.25
     times as much as a training step on the batch, and a quarter of the free memory (or of what
-    `ctviz.models.memory.planned_with` says); the workspace
-    at most an eighth of the former, and what `ctviz.models.memory.workspace` allows.
+    `ctviz.models.memory.planned_with` says); the workspace an eighth of a step's, LEAST if that is
+    more, at most what `ctviz.models.memory.workspace` allows.
     """
     graph, d_model = anatomy.graph, anatomy.d_model
     itemsize = torch.finfo(anatomy.model.dtype).bits // 8
@@ -68,15 +69,14 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
     layer = graph.n_layers * d_model * itemsize
     example = layer * (30 + 9 * runs) * length
     weights = sum(p.numel() for p in anatomy.model.parameters()) * itemsize
-    # of a training step: also gradients
-    step = max(STEP, 2 * weights + layer * 30 * length * len(batch))
+    step = 2 * weights + layer * 30 * length * len(batch)  # of a training step: also gradients
     if micro_batch is not None:
         examples = min(micro_batch, len(batch))
     else:
         room = min(step * 5 // 4, free // 4)
         most = min(len(batch), TOKENS // length)
-        examples = examples_at_a_time(example, room=room, most=most)
-    room = min(step // 8, workspace(anatomy.device, free))
+        examples = _even(len(batch), examples_at_a_time(example, room=room, most=most))
+    room = min(max(step // 8, LEAST), workspace(anatomy.device, free))
     widest = max(map(product_width, column_groups(graph)))
     position = (len(graph.sources) + widest) * d_model * max(itemsize, 4)
     matrix = graph.exists.size * max(itemsize, 4)
@@ -91,7 +91,7 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
 
 def _even(examples: int, most: int) -> int:
     """How many at a time so that no part is smaller than need be; 0 for 0."""
-    return most and -(-examples // -(-examples // most))
+    return math.ceil(examples / math.ceil(examples / most)) if most else 0
 
 
 def product_width(columns: slice) -> int:
