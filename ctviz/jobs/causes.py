@@ -205,6 +205,7 @@ class _Trial:
             judged_by=self.task.judged_by.name,
             chosen_on="dev",
             checked_on="test",
+            asked=config.examples,
             examples=self.chooser.examples,
             node_examples=self.few.examples,
             node_gain=node_gain,

@@ -80,10 +80,11 @@ class Checked:
 class Causes:
     """Which updates of a run were needed until a step.
 
-    Sets of nodes are chosen on ``examples`` of ``chosen_on`` and checked on ``test_examples`` of
-    ``checked_on``, ``in_sample`` of which are the same. ``gain``: metric(tuned) - metric(untuned)
-    on the former, ``test_gain`` on the latter, with standard errors; ``node_gain`` on the first
-    ``node_examples`` of the former, on which single nodes are read. ``learned``: whether both are
+    ``asked`` examples were asked for. Sets of nodes are chosen on ``examples`` of ``chosen_on`` and
+    checked on ``test_examples`` of ``checked_on``, ``in_sample`` of which are the same. ``gain``:
+    metric(tuned) - metric(untuned) on the former, ``test_gain`` on the latter, with standard
+    errors; ``node_gain`` on the first ``node_examples`` of the former, on which single nodes are
+    read. ``learned``: whether both are
     beyond two of these; else no set is searched for. ``share``: how much of the gain the needed
     nodes had to carry. ``random``: sets of nodes drawn at random, of as many parameters.
     ``without_idle``: all updates but those of the idle nodes; what that changes in the metric is
@@ -95,6 +96,7 @@ class Causes:
     judged_by: str
     chosen_on: str
     checked_on: str
+    asked: int
     examples: int
     test_examples: int
     in_sample: int

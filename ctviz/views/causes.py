@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from ctviz.runs.causes import OTHER, Causes, NodeCause
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["cause_lines", "cause_of_node", "cause_sentence", "node_name", "share"]
+from ctviz.circuits.graph import Graph, kind_of
+from ctviz.runs.causes import OTHER, Causes, NodeCause
+from ctviz.views.encoding import short
+
+__all__ = [
+    "cause_lines",
+    "cause_of_node",
+    "cause_sentence",
+    "node_name",
+    "pack_causes",
+    "share",
+]
 
 METRICS = {
     "logit_difference": "logit(answer) - logit(foil)",
@@ -91,25 +103,53 @@ def cause_lines(found: Causes) -> list[str]:
     return lines
 
 
-def cause_of_node(found: Causes, node: str) -> str:
-    """What is known of a node's update, in one sentence; "" if it was not updated."""
-    cause = next((each for each in found.nodes if each.node == node), None)
-    return "" if cause is None else _of_node(found, cause)
+def cause_of_node(measured: Mapping[int, Causes], step: int, node: str, graph: Graph) -> list[str]:
+    """What the measurement nearest to a step says of a node's update, and of that of the keys and
+    values that a head shares, as sentences; none if nothing was measured or the node not updated.
+    """
+    if not measured:
+        return []
+    nearest = min(measured, key=lambda at: (abs(at - step), at))
+    found = measured[nearest]
+    names = {node: "Its update"}
+    if graph.group_size > 1 and kind_of(node) == "head":
+        layer, _, head = node.partition(".h")
+        group = f"{layer}.g{int(head) // graph.group_size}"
+        names[group] = f"The update of {group}, its keys and values,"
+    said = [_of_node(found, each, names[each.node]) for each in found.nodes if each.node in names]
+    return [f"{text} Measured at step {nearest}." for text in said]
 
 
-def _of_node(found: Causes, cause: NodeCause) -> str:
+def pack_causes(found: Causes) -> dict[str, Any]:
+    """What the player is sent: the sentence, and of each node the shares of the gain that its
+    update carries alone and that are lost without it, as far as anything was learned."""
+    gain = found.node_gain
+    return {
+        "step": found.step,
+        "sentence": cause_sentence(found),
+        "source": f"measured on {found.node_examples} {found.chosen_on} examples with the weights "
+        f"of step {found.step}",
+        "nodes": {
+            each.node: [short(each.carried / gain, 4), short(each.lost / gain, 4)]
+            for each in found.nodes
+            if found.learned
+        },
+    }
+
+
+def _of_node(found: Causes, cause: NodeCause, what: str) -> str:
     if not found.learned:
         return (
-            f"Its update alone changes the metric by {cause.carried:+.3f}; without it, it is "
-            f"{-cause.lost:+.3f}. Nothing was learned that can be told from noise."
+            f"{what} alone changes the metric by {cause.carried:+.3f}, taking it back by "
+            f"{-cause.lost:+.3f}; nothing was learned that can be told from noise."
         )
     text = (
-        f"Its update alone carries {share(cause.carried / found.node_gain)} of the gain; without "
-        f"it {share(cause.lost / found.node_gain)} is lost."
+        f"{what} alone carries {share(cause.carried / found.node_gain)} of the gain; without it "
+        f"{share(cause.lost / found.node_gain)} is lost."
     )
     if cause.needed:
-        return f"{text} It is among the {len(found.needed_nodes)} needed ones."
-    return f"{text} It is among those that can all be taken back." if cause.idle else text
+        return f"{text} It is one of the {len(found.needed_nodes)} that are enough together."
+    return f"{text} It is one of those that can all be taken back." if cause.idle else text
 
 
 def _idle(found: Causes) -> str:

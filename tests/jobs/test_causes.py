@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import ctviz
 from ctviz.cli import main
 from ctviz.errors import CtvizError, MissingModel, OutOfRange
 from ctviz.files import read_json, write_json
@@ -154,7 +155,8 @@ def test_a_run_that_learned_nothing_says_so(tmp_path):
     assert not found.learned
     assert (found.needed, found.needed_fraction, found.random) == (None, None, ())
     assert "nothing was learned that can be told from noise" in cause_sentence(found)
-    assert "Nothing was learned" in cause_of_node(found, "m0")
+    graph = tiny().anatomy.graph
+    assert "nothing was learned" in cause_of_node({2: found}, 2, "m0", graph)[0]
     assert cause_lines(found)
     assert Causes.of_plain(json.loads(json.dumps(found.plain()))) == found
     assert found.frame()["carried_share"].isna().all()
@@ -265,6 +267,58 @@ def test_the_command_measures_and_keeps(made, tmp_path, capsys):
     assert "causes.json has schema None" in said.err
     assert main(["causes", "r", "--step", "3", *out]) == 1
     assert "nearest" in capsys.readouterr().err
+
+
+def test_python_reads_what_was_measured_and_measures_what_was_not(made, tmp_path, monkeypatch):
+    run, found = made
+    shutil.copytree(run.folder, tmp_path / "r")
+    mine = ctviz.open_run(tmp_path / "r")
+    write_causes(mine, tmp_path, found)
+    with monkeypatch.context() as patch:
+        patch.setattr("ctviz.jobs.causes.causes", None)  # it is not asked
+        assert mine.causes(examples=24) == found
+    other = mine.causes(examples=8)
+    assert (other.examples, other.needed_nodes) == (8, found.needed_nodes)
+    assert read_causes(mine, tmp_path) == {2: other}
+    table = found.frame().set_index("node")
+    m0 = next(each for each in found.nodes if each.node == "m0")
+    assert table.loc["m0", "carried_share"] == pytest.approx(m0.carried / found.node_gain)
+
+
+def test_the_minimal_update_is_exported(made, tmp_path, capsys):
+    run, found = made
+    shutil.copytree(run.folder, tmp_path / "r")
+    asked = ["export", "r", "--needed", "--out", str(tmp_path)]
+    assert main([*asked, "--csv", str(tmp_path / "t")]) == 1
+    assert "--needed says what --model writes" in capsys.readouterr().err
+    assert main([*asked, "--model", str(tmp_path / "m")]) == 1
+    assert "`ctviz causes r` does so" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+    write_causes(open_run("r", tmp_path), tmp_path, found)
+    assert main([*asked, "--model", str(tmp_path / "m"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["updates_of"] == ["a0.h3", "m0"]
+    assert main([*asked, "--model", str(tmp_path / "c"), "--changed"]) == 0
+    assert "by the updates of 2 nodes" in capsys.readouterr().out
+    before = load_file(shipped() / "tiny" / "model.safetensors")
+    after = load_file(tmp_path / "m" / "model.safetensors")
+    changed = load_file(tmp_path / "c" / "changed.safetensors")
+    assert not any(".h.1." in name or ".h.2." in name or ".h.3." in name for name in changed)
+    for name, tensor in after.items():
+        if name in changed:
+            assert torch.equal(tensor, changed[name])
+            differs = (tensor != before[name]).nonzero()
+            if name == HEAD:
+                assert set(differs[:, 0].tolist()) == set(range(ROWS.start, ROWS.stop))
+        elif name in before:
+            assert torch.equal(tensor, before[name]), name
+
+
+def test_there_is_nothing_to_export_of_a_run_that_learned_nothing(tmp_path, capsys):
+    run = run_with(tmp_path / "r", noise)
+    write_causes(run, tmp_path, causes(run, settings=Settings(examples=4)))
+    asked = ["export", "r", "--model", str(tmp_path / "m"), "--needed", "--out", str(tmp_path)]
+    assert main(asked) == 1
+    assert "learned nothing until step 2" in capsys.readouterr().err
 
 
 def test_the_estimate_comes_first_and_leaves_nothing(made, tmp_path, capsys):
