@@ -393,6 +393,18 @@ TERMS: tuple[Term, ...] = (
         "The share of examples on which the right choice is the likeliest of all choices.",
         (),
     ),
+    Term(
+        "transplant",
+        "Putting the update of one node, or of a few, into the untuned model: what that brings "
+        "about is what the update carries alone.",
+        ("transplanted",),
+    ),
+    Term(
+        "revert",
+        "Putting the parameters of one node, or of a few, back to what they were before tuning: "
+        "what the tuned model loses is what it needs that update for.",
+        ("reverted", "reverting"),
+    ),
     # ------------------------------------------------------------------ looking inside
     Term(
         "direct logit attribution",

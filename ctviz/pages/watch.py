@@ -99,8 +99,8 @@ def _show(name: str, was_live: bool) -> None:
         st.warning(plain(str(lost)))
     problems: list[str] = []
     read_causes(run, folders()[0], problems)
-    for problem in problems:
-        st.warning(plain(problem))
+    for text in problems:
+        st.warning(plain(text))
     if timeline is None:
         if not status.live:
             st.info("This run ended before its model was loaded, so there is nothing to play.")

@@ -71,7 +71,8 @@ class Timeline:
     what was corrupted how, ``tau`` which share of its mass a node needs by the estimator ``mass``.
     ``groups``: named sets of nodes; ``causes``: which updates were needed, at those steps at which
     it was measured. ``provenance``: sentences that say where numbers come from, by what they are
-    (``scores``, ``redundancy``, ``quality``, ``probes``), and which random circuits those are (``random``).
+    (``scores``, ``redundancy``, ``quality``, ``probes``), and which random circuits those are
+    (``random``).
     """
 
     run: str
