@@ -394,6 +394,11 @@ TERMS: tuple[Term, ...] = (
         (),
     ),
     Term(
+        "gain",
+        "What tuning has added to the metric: metric(tuned) - metric(untuned). An update carries "
+        "the share of it that its transplant reaches alone.",
+    ),
+    Term(
         "transplant",
         "Putting the update of one node, or of a few, into the untuned model: what that brings "
         "about is what the update carries alone.",

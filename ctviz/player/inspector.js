@@ -205,8 +205,7 @@ export class Inspector {
       const shares = found.nodes[name];
       if (!shares) continue;
       const [alone, lost] = shares.map((share) => percent(share, 1));
-      row(title, alone, `of the gain alone; ${lost} is lost without it, at step ${found.step}`,
-        found.source);
+      row(title, alone, `of the gain; ${lost} lost without it`, found.source);
     }
   }
 
