@@ -37,8 +37,8 @@ class Slot:
     """One destination of edges: a place where the residual stream is read.
 
     ``kind`` is ``q``, ``k``, ``v``, ``mlp`` or ``logits``; ``unit`` is the head (q), the key/value
-    head (k, v), the block (mlp) or 0; ``n_sources`` says that exactly the first that many sources can reach it;
-    ``feeds`` are the nodes whose value depends on what is read here.
+    head (k, v), the block (mlp) or 0; ``n_sources`` says that exactly the first that many sources
+    can reach it; ``feeds`` are the nodes whose value depends on what is read here.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Graph:
 
     @functools.cached_property
     def sources(self) -> tuple[str, ...]:
-        """Rows of a score matrix: ``input``, then the heads and the MLP of each layer, or its blocks."""
+        """Rows of a score matrix: ``input``, then each layer's heads and MLP, or its blocks."""
         names = ["input"]
         for layer in range(self.n_layers):
             names += [f"a{layer}.h{head}" for head in range(self.n_heads)]
