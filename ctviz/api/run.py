@@ -198,7 +198,7 @@ def tune(
     name, wanted = os.fspath(model), as_task(task)
     usual = PAPER if paper else {}
     config = TuneConfig.from_dict({**usual, **settings, "model": name, "task": wanted.name})
-    loaded = load(name, device=config.device)
+    loaded = load(name, device=config.device, mlp_block=config.mlp_block)
     check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
     parent = Path(out).expanduser() if out else paths.runs()
     slug = f"{wanted.slug}-{Path(name).name.lower()}-{config.method}"

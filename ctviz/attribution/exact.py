@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ctviz.circuits.graph import kind_of, layer_of
 from ctviz.interventions.metric import BatchMetric
 from ctviz.interventions.patching import read_hooks
 from ctviz.models.anatomy import Anatomy
@@ -80,16 +81,17 @@ def exact_nodes(
     clean, delta, passed = _clean(anatomy, batch, corrupt, metric_of)
     scores = clean.new_full((len(batch), len(graph.sources)), float("nan"))
     for row in parts(range(len(graph.sources)) if rows is None else [int(row) for row in rows]):
-        layer, place = divmod(row - 1, graph.n_heads + 1)
+        node = graph.sources[row]
+        layer, kind = layer_of(node, graph.n_layers), kind_of(node)
 
         def change(x: Tensor, moved: Tensor = delta[row]) -> Tensor:
             return x - moved.reshape(x.shape)
 
         before: list[Hook] = []
         after: list[Hook] = []
-        if row == 0:
+        if kind == "input":
             before.append((anatomy.blocks[0].module, change))
-        elif place == graph.n_heads:
+        elif kind == "mlp":
             after.append((anatomy.blocks[layer].mlp_write, change))
         else:
             block = anatomy.blocks[layer]

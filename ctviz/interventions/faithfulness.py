@@ -280,5 +280,6 @@ def _kept_of(anatomy: Anatomy, batch: Batch) -> int:
     """Bytes of what is kept of a corrupted run of the batch."""
     graph = anatomy.graph
     heads, groups = graph.n_heads * anatomy.d_head, graph.kv_heads * anatomy.d_head
-    layer = 3 * anatomy.d_model + 2 * heads + 2 * groups  # two streams and the MLP's; z and q; k, v
+    mlp = anatomy.neurons if graph.mlp_blocks > 1 else anatomy.d_model
+    layer = 2 * anatomy.d_model + mlp + 2 * heads + 2 * groups  # two streams, the MLP's; z, q; k, v
     return 4 * batch.clean.numel() * (2 * anatomy.d_model + graph.n_layers * layer)

@@ -87,7 +87,12 @@ def pack(
         },
         "counts": _counts(timeline.circuit),
         "noise_band": NOISE_BAND,
-        "shape": {"layers": graph.n_layers, "heads": graph.n_heads, "kv_heads": graph.kv_heads},
+        "shape": {
+            "layers": graph.n_layers,
+            "heads": graph.n_heads,
+            "kv_heads": graph.kv_heads,
+            "blocks": graph.mlp_blocks,
+        },
         "box": _box(placement),
         "whole_box": _box(everything),
         "nodes": [_node(graph, name, placement, everything) for name in names],
