@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import transformers
 
 import ctviz
 from ctviz import paths
@@ -77,11 +76,11 @@ def of_ctviz(loaded, monkeypatch):
 
 
 def of_torch(loaded, monkeypatch):
-    monkeypatch.setattr(torch, "__version__", "0.0.0")
+    monkeypatch.setattr("ctviz.tuning.baselines.torch.__version__", "0.0.0")
 
 
 def of_transformers(loaded, monkeypatch):
-    monkeypatch.setattr(transformers, "__version__", "0.0.0")
+    monkeypatch.setattr("ctviz.tuning.baselines.transformers.__version__", "0.0.0")
 
 
 def schema(loaded, monkeypatch):
