@@ -14,7 +14,7 @@ import torch
 
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks.batch import Batch
-from tests.random_models import SPECIMENS, random_batch, random_model
+from tests.random_models import CUT, SPECIMENS, random_batch, random_model
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,8 +33,9 @@ def _no_baselines(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> None
 
 @pytest.fixture(params=sorted(SPECIMENS))
 def anatomy(request: pytest.FixtureRequest) -> Anatomy:
-    """Each family in turn, all of its specimens."""
-    return Anatomy(random_model(request.param))
+    """Each family in turn, all of its specimens; as `WHOLE_AND_CUT` names them if asked for."""
+    whole = Anatomy(random_model(request.param.removesuffix(CUT)))
+    return whole.cut_into(whole.neurons // 4) if request.param.endswith(CUT) else whole
 
 
 @pytest.fixture

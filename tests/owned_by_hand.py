@@ -24,6 +24,22 @@ def allowed(anatomy: Anatomy, names: list[str]) -> dict[str, torch.Tensor]:
         if node.startswith("m"):
             prefix = f"transformer.h.{layer}.mlp" if gpt2 else f"model.layers.{layer}.mlp"
             into = ("c_fc",) if gpt2 else ("gate_proj", "up_proj")
+            if "." in node:
+                block = int(node.split(".b")[1])
+                own = slice(block * anatomy.mlp_block, (block + 1) * anatomy.mlp_block)
+                if kind == "out" and gpt2:
+                    masks[f"{prefix}.c_proj.weight"][own, :] = True
+                elif kind == "out":
+                    masks[f"{prefix}.down_proj.weight"][:, own] = True
+                elif gpt2:
+                    masks[f"{prefix}.c_fc.weight"][:, own] = True
+                    masks[f"{prefix}.c_fc.bias"][own] = True
+                else:
+                    for part in into:
+                        masks[f"{prefix}.{part}.weight"][own, :] = True
+                        if f"{prefix}.{part}.bias" in masks:
+                            masks[f"{prefix}.{part}.bias"][own] = True
+                continue
             parts = into if kind == "in" else (("c_proj",) if gpt2 else ("down_proj",))
             for part in parts:
                 for tail in ("weight", "bias"):

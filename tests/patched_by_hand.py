@@ -8,14 +8,17 @@ edges that are corrupted in part, for derivatives.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from ctviz.circuits.scores import Circuit
-from ctviz.models.anatomy import Anatomy, Block
+from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook
-from ctviz.models.writes import Writes, head_outputs, head_write_hooks, source_outputs
+from ctviz.models.parts import Block, LinearModule
+from ctviz.models.writes import Writes, scaled_input_hooks, source_outputs, unit_outputs
 from ctviz.tasks.batch import Batch
 
 Read = Callable[[Tensor, slice], Tensor]
@@ -46,9 +49,14 @@ class PatchedRun:
         patched, self.after = read_hooks(anatomy, self._read)
         self.before: list[Hook] = [(anatomy.blocks[0].module, lambda x: self._write(0, x))]
         for layer, block in enumerate(anatomy.blocks):
-            row = 1 + layer * (graph.n_heads + 1)
-            self.before += head_write_hooks(block, self._heads_writer(row, block))
-            self.after.append((block.mlp_write, self._writer(row + graph.n_heads)))
+            rows, norm = graph.rows(layer), block.attention_post_norm
+            heads = self._units_writer(rows["head"], block.write_weight)
+            self.before += scaled_input_hooks(block.attention_out, norm, heads)
+            if graph.mlp_blocks == 1:
+                self.after.append((block.mlp_write, self._writer(rows["mlp"].start)))
+            else:
+                neurons = self._units_writer(rows["mlp"], block.mlp_write_weight)
+                self.before += scaled_input_hooks(block.mlp_out, block.mlp_post_norm, neurons)
         self.before += patched
 
     def _write(self, row: int, output: Tensor) -> None:
@@ -57,11 +65,11 @@ class PatchedRun:
     def _writer(self, row: int) -> Callable[[Tensor], None]:
         return lambda output: self._write(row, output)
 
-    def _heads_writer(self, row: int, block: Block) -> Callable[[Tensor], None]:
-        heads = self.anatomy.graph.n_heads
+    def _units_writer(self, rows: slice, weight: Tensor) -> Callable[[Tensor], None]:
+        units = rows.stop - rows.start
 
         def write(z: Tensor) -> None:
-            self.difference[row : row + heads] += head_outputs(z.flatten(0, 1), block, heads)
+            self.difference[rows] += unit_outputs(z.reshape(-1, z.shape[-1]), weight, units)
 
         return write
 
@@ -94,8 +102,10 @@ def read_hooks(anatomy: Anatomy, read: Read) -> tuple[list[Hook], list[Hook]]:
         hooks = _projection_hooks(block, read, slots)
         before += hooks[0]
         after += hooks[1]
-        before += _mlp_hooks(block, read, column)
-        column += 1
+        hooks = _mlp_hooks(block, read, slice(column, column + graph.mlp_blocks))
+        before += hooks[0]
+        after += hooks[1]
+        column += graph.mlp_blocks
     last = slice(column, column + 1)
     before.append((anatomy.final_norm.module, lambda x: read(x, last)[0]))
     return before, after
@@ -134,19 +144,38 @@ def _projection_hooks(
     return [(block.module, keep)], after
 
 
-def _mlp_hooks(block: Block, read: Read, column: int) -> list[Hook]:
-    """The read is patched behind the norm, since a parallel MLP may share attention's norm."""
+def _mlp_hooks(block: Block, read: Read, columns: slice) -> tuple[list[Hook], list[Hook]]:
+    """The read is patched behind the norm, since a parallel MLP may share attention's norm.
+
+    Of an MLP that is cut, the neurons of each block are projected from what that block reads.
+    """
     norm = block.mlp_norm
     stream: list[Tensor] = []  # what the block reads, then what the MLP's own norm reads
 
     def own(x: Tensor) -> None:
         stream[:] = [x.view_as(stream[0])]  # OPT's MLP has no batch dimension
 
-    def patched(seen: Tensor) -> Tensor:
-        x = read(seen if norm is None else stream[0], slice(column, column + 1))[0]
-        return (x if norm is None else norm(x)).view_as(seen)
+    def read_by_all() -> Tensor:
+        x = read(stream[0], columns)
+        return x if norm is None else norm(x)
+
+    def project(module: LinearModule, output: Tensor) -> Tensor:
+        x, blocks = read_by_all(), columns.stop - columns.start
+        size = block.mlp_out.weight.numel() // x.shape[-1] // blocks
+        weight = module.weight if isinstance(module, Conv1D) else module.weight.T
+        each = []
+        for start in range(0, weight.shape[1], blocks * size):  # gates, then what they let through
+            for n in range(blocks):
+                own = slice(start + n * size, start + (n + 1) * size)
+                bias = 0.0 if module.bias is None else module.bias[own]
+                each.append(x[n] @ weight[:, own] + bias)
+        return torch.cat(each, dim=-1).view_as(output)
 
     hooks: list[Hook] = [(block.module, lambda x: stream.__setitem__(slice(None), [x]))]
-    if norm is not None and not block.shared_norm:
+    if norm is None:
+        hooks.append((block.mlp_read, own))
+    elif not block.shared_norm:
         hooks.append((norm.module, own))
-    return [*hooks, (block.mlp_read, patched)]
+    if columns.stop - columns.start == 1:
+        return [*hooks, (block.mlp_read, lambda seen: read_by_all()[0].view_as(seen))], []
+    return hooks, [(module, partial(project, module)) for module in block.mlp_in]

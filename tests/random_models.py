@@ -10,7 +10,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from ctviz.models.families import FAMILIES
 from ctviz.tasks.batch import IGNORED, Batch
 
-__all__ = ["SPECIMENS", "VOCABULARY", "random_batch", "random_model", "with_masses"]
+__all__ = [
+    "CUT",
+    "SPECIMENS",
+    "VOCABULARY",
+    "WHOLE_AND_CUT",
+    "random_batch",
+    "random_model",
+    "with_masses",
+]
 
 VOCABULARY = 97
 SPECIMENS = {
@@ -18,6 +26,9 @@ SPECIMENS = {
     for family in FAMILIES.values()
     for name, settings in family.specimens.items()
 }
+CUT = " in blocks"
+WHOLE_AND_CUT = [name + cut for name in sorted(SPECIMENS) for cut in ("", CUT)]
+"""Of the fixture `anatomy`: each specimen as it is, and with MLPs of four blocks."""
 
 
 def random_model(

@@ -16,6 +16,7 @@ from ctviz.api.words import AnyTask, Model, Name, as_task
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.files import not_written
 from ctviz.runs import directory
+from ctviz.runs.causes import Causes, read_causes, write_causes
 from ctviz.runs.config import PAPER, TuneConfig
 from ctviz.views.view import View
 
@@ -38,6 +39,27 @@ class Run(directory.Run):
         nats a token, seconds; NaN where nothing was measured.
         """
         return self.metrics()
+
+    def causes(self, *, step: int | None = None, examples: int = 32, share: float = 0.95) -> Causes:
+        """Which updates were needed until a step, by default the last whose weights were kept.
+
+        What was measured in this way before is read, else it is measured, which takes minutes on a
+        large model, and kept with the run. ``examples``: dev examples on which nodes are chosen,
+        and test examples on which that is checked; ``share``: of the gain that the needed nodes
+        have to carry. ``found.frame()`` has one row a node, in units of the metric.
+
+        Raises MissingModel if the weights were not kept, OutOfRange, DamagedRun and BadTask.
+        """
+        from ctviz.jobs.causes import Settings, causes, measured_step
+
+        settings = Settings(examples=examples, share=share)
+        at, mine = measured_step(self, step), paths.runs()
+        known = read_causes(self, mine).get(at)
+        if known is not None and (known.asked, known.share) == (examples, share):
+            return known
+        found = causes(self, step=at, settings=settings)
+        write_causes(self, mine, found)
+        return found
 
     def show(
         self, *, step: int | None = None, nodes: tuple[str, ...] = (), edges: int | None = None
@@ -176,7 +198,7 @@ def tune(
     name, wanted = os.fspath(model), as_task(task)
     usual = PAPER if paper else {}
     config = TuneConfig.from_dict({**usual, **settings, "model": name, "task": wanted.name})
-    loaded = load(name, device=config.device)
+    loaded = load(name, device=config.device, mlp_block=config.mlp_block)
     check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
     parent = Path(out).expanduser() if out else paths.runs()
     slug = f"{wanted.slug}-{Path(name).name.lower()}-{config.method}"

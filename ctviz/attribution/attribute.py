@@ -253,8 +253,9 @@ def _scores(
                 slot_gradients(folded, columns, readings, where, g[:width])
                 g[width:] = 0
                 reach = graph.slots[columns.stop - 1].n_sources
-                by_source = a[:reach].view(reach, n * pieces, -1).transpose(0, 1)
-                by_slot = g.view(full, n * pieces, -1).permute(1, 2, 0)
-                found = torch.bmm(by_source, by_slot).view(n, pieces, reach, full)
-                each[:, :reach, columns] += found.sum(dim=1)[:, :, :width]
+                by_slot = g.view(full, n * pieces, -1).transpose(0, 1)
+                by_source = a[:reach].view(reach, n * pieces, -1).permute(1, 2, 0)
+                # the few slots first: a product of few columns is slower than one of few rows
+                found = torch.bmm(by_slot, by_source).view(n, pieces, full, reach)
+                each[:, :reach, columns] += found.sum(dim=1)[:, :width].transpose(1, 2)
         yield each

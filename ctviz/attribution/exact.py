@@ -7,8 +7,7 @@ large ones take hours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ctviz.circuits.graph import kind_of, layer_of
 from ctviz.interventions.metric import BatchMetric
 from ctviz.interventions.patching import read_hooks
 from ctviz.models.anatomy import Anatomy
-from ctviz.models.hooks import Hook, hooked, replaced
+from ctviz.models.hooks import Hook, hooked
+from ctviz.models.prefix import starting
 from ctviz.models.writes import Writes, source_outputs, writes
 from ctviz.progress import parts
 from ctviz.tasks.batch import Batch
@@ -58,7 +59,7 @@ def exact_edges(
                 lambda x, moved=moved: x - moved,  # type: ignore[misc]
             )
             copies = rows.stop - rows.start
-            with _starting(anatomy, slot.layer, passed, copies):
+            with starting(anatomy, slot.layer, passed[slot.layer - 1], copies):
                 metric = _run(anatomy, batch, copies, metric_of, before, after)
             scores[:, rows, column] = clean[:, None] - metric
     return Exact(clean, scores)
@@ -80,22 +81,23 @@ def exact_nodes(
     clean, delta, passed = _clean(anatomy, batch, corrupt, metric_of)
     scores = clean.new_full((len(batch), len(graph.sources)), float("nan"))
     for row in parts(range(len(graph.sources)) if rows is None else [int(row) for row in rows]):
-        layer, place = divmod(row - 1, graph.n_heads + 1)
+        node = graph.sources[row]
+        layer, kind = layer_of(node, graph.n_layers), kind_of(node)
 
         def change(x: Tensor, moved: Tensor = delta[row]) -> Tensor:
             return x - moved.reshape(x.shape)
 
         before: list[Hook] = []
         after: list[Hook] = []
-        if row == 0:
+        if kind == "input":
             before.append((anatomy.blocks[0].module, change))
-        elif place == graph.n_heads:
+        elif kind == "mlp":
             after.append((anatomy.blocks[layer].mlp_write, change))
         else:
             block = anatomy.blocks[layer]
             norm = block.attention_post_norm
             after.append((block.attention_out if norm is None else norm.module, change))
-        with _starting(anatomy, max(layer, 0), passed, 1):
+        with starting(anatomy, max(layer, 0), passed[layer - 1]):
             scores[:, row] = clean - _run(anatomy, batch, 1, metric_of, before, after)[:, 0]
     return Exact(clean, scores)
 
@@ -111,22 +113,6 @@ def _clean(
         metric = metric_of(anatomy.hidden(batch.clean, batch.first))
     delta = source_outputs(anatomy, kept if corrupt is None else kept.minus(corrupt))
     return metric, delta.view(len(delta), *batch.clean.shape, -1), passed
-
-
-@contextmanager
-def _starting(anatomy: Anatomy, layer: int, passed: list[Any], copies: int) -> Iterator[None]:
-    """Copies of the batch run from a layer on: nothing changes in front of it."""
-    if layer == 0:
-        yield
-        return
-    skipped = [block.module for block in anatomy.blocks[:layer]]
-    last = passed[layer - 1]
-    if isinstance(last, tuple):  # some families' blocks return more than the residual stream
-        again: Any = (last[0].repeat(copies, 1, 1), *last[1:])
-    else:
-        again = last.repeat(copies, 1, 1)
-    with replaced(skipped, again):
-        yield
 
 
 def _run(

@@ -7,16 +7,19 @@ d metric / d x_v for each slot v, with x_v the residual stream as read by v alon
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ctviz.interventions.metric import BatchMetric
-from ctviz.models.anatomy import Anatomy, Norm
+from ctviz.models.anatomy import Anatomy
+from ctviz.models.calls import Calls, calls_of
 from ctviz.models.hooks import Hook, hooked
-from ctviz.models.writes import Writes, at_tokens, frozen, last_mlp_at, writes
+from ctviz.models.parts import Norm
+from ctviz.models.writes import Writes, at_tokens, frozen, writes
 from ctviz.tasks.batch import Batch
 
 __all__ = ["FoldedWeights", "ReadGradients", "SharedRun", "read_gradients", "slot_gradients"]
@@ -30,8 +33,9 @@ class ReadGradients:
     ``mlp`` where the MLP has no norm in front);
     ``projected[l]``, ``projected_gradients[l]``: what its q, k and v projections return for each of
     its slots, [..., slot, d_head], and the gradients there; ``mlp_gradients[l]``: the gradient at
-    the MLP's input, behind its norm; ``final_gradient``: at what the final norm reads,
-    [..., d_model].
+    the MLP's input, behind its norm; where MLPs are cut, ``neurons[l]`` is what is projected to the
+    neurons of each block, [..., block, width] (see `Block.by_block`), and ``mlp_gradients[l]`` the
+    gradient there; ``final_gradient``: at what the final norm reads, [..., d_model].
     """
 
     attention: list[Tensor]
@@ -39,6 +43,7 @@ class ReadGradients:
     projected: list[Tensor]
     projected_gradients: list[Tensor]
     mlp_gradients: list[Tensor]
+    neurons: list[Tensor]
     final_gradient: Tensor
 
 
@@ -48,10 +53,12 @@ class SharedRun:
 
     ``hidden``: its final hidden states, [example, position, d_model], through which gradients of
     the parameters that asked for them can still be taken. They hold only where the metric looks,
-    since the last MLP runs nowhere else. None if there was no such run.
+    since the last MLP runs nowhere else. None if there was no such run. ``calls``: what its linear
+    modules took in and gave out.
     """
 
     hidden: Tensor | None = None
+    calls: Calls = field(default_factory=dict)
 
 
 def read_gradients(
@@ -71,14 +78,15 @@ def read_gradients(
     attention: list[Tensor] = []
     mlp: list[Tensor] = []
     projected: list[Tensor] = []  # outputs of the projection modules, layer by layer
-    own_reads: list[Tensor] = []  # of the MLPs, then of the final norm
+    into_mlps: list[Tensor] = []  # what MLPs read or, where they are cut, project to their neurons
+    into_final: list[Tensor] = []
 
     def start(x: Tensor) -> Tensor:
         return (x.detach() if embedding is None else embedding.to(x.dtype)).requires_grad_()
 
-    def own_read(x: Tensor) -> Tensor:
-        own_reads.append(x.view_as(x))  # a tensor of its own: its gradient is this read's alone
-        return own_reads[-1]
+    def own_read(x: Tensor, into: list[Tensor]) -> Tensor:
+        into.append(x.view_as(x))  # a tensor of its own: its gradient is this read's alone
+        return into[-1]
 
     before: list[Hook] = [(anatomy.blocks[0].module, start)]
     after: list[Hook] = []
@@ -87,26 +95,29 @@ def read_gradients(
         if block.mlp_norm is not None:
             stream = block.module if block.shared_norm else block.mlp_norm.module
             before.append((stream, lambda x: mlp.append(x.detach())))
-        before.append((block.mlp_read, own_read))
+        if block.mlp_parts:
+            after += [(module, into_mlps.append) for module in block.mlp_in]
+        else:
+            before.append((block.mlp_read, partial(own_read, into=into_mlps)))
         after += [(module, projected.append) for module in block.projections]
-    before.append((anatomy.final_norm.module, own_read))
+    before.append((anatomy.final_norm.module, partial(own_read, into=into_final)))
     tokens = batch.answer_tokens
-    lean = last_mlp_at(anatomy, tokens)
     still = frozen(anatomy) if shared is None else nullcontext()
-    with still, torch.enable_grad(), lean, writes(anatomy) as kept:
-        with hooked(before=before, after=after):
+    with still, torch.enable_grad(), writes(anatomy, read_at=tokens) as kept:
+        with ExitStack() as stack:
+            stack.enter_context(hooked(before=before, after=after))
+            if shared is not None:
+                shared.calls = stack.enter_context(calls_of(anatomy))
             hidden = anatomy.hidden(batch.clean, batch.first)
         metric = metric_of(hidden)
-        wanted = [*projected, *own_reads]
+        wanted = [*projected, *into_mlps, *into_final]
         found = torch.autograd.grad(metric.sum(), wanted, retain_graph=shared is not None)
     if shared is not None:
         shared.hidden = hidden
-    shape = batch.clean.shape
+    shape, cut = batch.clean.shape, anatomy.graph.mlp_blocks > 1
 
     def part(x: Tensor) -> Tensor:
         return x.detach().view(*shape, -1)[:, first:]  # OPT's MLP has no batch dimension
-
-    last_mlp = at_tokens(found[-2], tokens, found[-1].shape)
 
     def by_slot(tensors: Sequence[Tensor]) -> list[Tensor]:
         rest = iter(tensors)
@@ -114,12 +125,21 @@ def read_gradients(
             block.by_slot([part(next(rest)) for _ in block.projections]) for block in anatomy.blocks
         ]
 
+    def by_mlp(tensors: Sequence[Tensor]) -> list[Tensor]:
+        each = len(tensors) // len(anatomy.blocks)
+        narrow = [at_tokens(x, tokens, torch.Size((*shape, x.shape[-1]))) for x in tensors[-each:]]
+        rest = iter([part(x) for x in (*tensors[:-each], *narrow)])
+        if not cut:
+            return list(rest)
+        return [block.by_block([next(rest) for _ in block.mlp_in]) for block in anatomy.blocks]
+
     reads = ReadGradients(
         attention=[part(x) for x in attention],
         mlp=[part(x) for x in mlp],
         projected=by_slot(projected),
         projected_gradients=by_slot(found[: len(projected)]),
-        mlp_gradients=[part(x) for x in [*found[len(projected) : -2], last_mlp]],
+        mlp_gradients=by_mlp(found[len(projected) : -1]),
+        neurons=by_mlp(into_mlps) if cut else [],
         final_gradient=part(found[-1]),
     )
     return kept, reads, metric.detach()
@@ -135,6 +155,7 @@ class FoldedWeights:
     def __init__(self, anatomy: Anatomy, dtype: torch.dtype, *, keep: bool) -> None:
         self.anatomy, self.dtype, self.keep = anatomy, dtype, keep
         self._known: dict[int, tuple[Tensor, Tensor]] = {}
+        self._to_neurons: dict[int, Tensor] = {}
 
     def __call__(self, layer: int) -> tuple[Tensor, Tensor]:
         """The weight of each slot [slot, d_head, d_model], and what its projection adds to it,
@@ -180,6 +201,24 @@ class FoldedWeights:
             self._known[layer] = found
         return found
 
+    def added_to_neurons(self, layer: int) -> Tensor:
+        """What the input projection of a cut MLP, and the norm's shift in front of it, add to what
+        it makes of xhat: [block, width]."""
+        if layer not in self._to_neurons:
+            block = self.anatomy.blocks[layer]
+            norm, each = block.mlp_norm, []
+            for part in block.mlp_parts:
+                added = torch.zeros_like(part.weight[0], dtype=self.dtype)
+                if part.bias is not None:
+                    added += part.bias
+                if norm is not None and norm.bias is not None:
+                    added += torch.tensordot(
+                        norm.bias.to(self.dtype), part.weight.to(self.dtype), 1
+                    )
+                each.append(added)
+            self._to_neurons[layer] = torch.cat(each, dim=-1)
+        return self._to_neurons[layer]
+
 
 def slot_gradients(
     folded: FoldedWeights,
@@ -201,6 +240,11 @@ def slot_gradients(
         if slot.kind == "q":  # the first of its layer: fill in all q, k and v at once
             width = graph.n_heads + 2 * graph.kv_heads
             _attention_gradients(folded, slot.layer, readings, where, out[row : row + width])
+            row += width
+            continue
+        if slot.kind == "mlp" and graph.mlp_blocks > 1:  # and all blocks
+            width = graph.mlp_blocks
+            _block_gradients(folded, slot.layer, readings, where, out[row : row + width])
             row += width
             continue
         norm = None if slot.kind == "logits" else anatomy.blocks[slot.layer].mlp_norm
@@ -247,20 +291,76 @@ def _attention_gradients(
     xhat . W' g needs no product of its own, since xhat W' is the projection's output without what
     is added to it.
     """
-    dtype, norm = out.dtype, folded.anatomy.blocks[layer].attention_norm
     weight, added = folded(layer)
-    total: Tensor | None = None
-    along: list[tuple[Tensor, Tensor]] = []  # of each reading mean of xhat * (W' g), and xhat
-    for reads in readings:
-        g = reads.projected_gradients[layer][where].to(dtype).flatten(0, 1)
-        if norm is not None:
-            x = reads.attention[layer][where].to(dtype).flatten(0, 1)
-            xhat, inverse_sigma = norm.standardize(x)
-            g = g * inverse_sigma[:, :, None]
-            linear = reads.projected[layer][where].to(dtype).flatten(0, 1) - added
-            along.append(((g * linear).sum(dim=-1) / out.shape[-1], xhat))
-        total = g if total is None else total + g
-    assert total is not None
+    norm = folded.anatomy.blocks[layer].attention_norm
+    total, along = _summed(
+        norm,
+        [reads.projected_gradients[layer][where] for reads in readings],
+        [reads.projected[layer][where] for reads in readings],
+        [reads.attention[layer][where] for reads in readings],
+        added,
+    )
     torch.bmm(total.transpose(0, 1), weight, out=out)
     for mean, xhat in along:
         out.addcmul_(mean.T[:, :, None], xhat[None], value=-1)
+
+
+def _block_gradients(
+    folded: FoldedWeights,
+    layer: int,
+    readings: list[ReadGradients],
+    where: tuple[slice, slice],
+    out: Tensor,
+) -> None:
+    """The same for all blocks of a layer's MLP, each with its rows of the input projections.
+
+    Their weights are many, so the norm's scale is not folded into them but applied to the product.
+    """
+    block, start = folded.anatomy.blocks[layer], 0
+    norm = block.mlp_norm
+    total, along = _summed(
+        norm,
+        [reads.mlp_gradients[layer][where] for reads in readings],
+        [reads.neurons[layer][where] for reads in readings],
+        [reads.mlp[layer][where] for reads in readings] if norm is not None else [],
+        folded.added_to_neurons(layer),
+    )
+    by_block = total.transpose(0, 1)
+    for part in block.mlp_parts:
+        g = by_block[..., start : start + part.d_head]
+        weight = part.weight.permute(1, 2, 0).to(out.dtype)
+        torch.baddbmm(out, g, weight, beta=1 if start else 0, out=out)
+        start += part.d_head
+    if norm is not None and norm.scale is not None:
+        out *= norm.scale.to(out.dtype)
+    if norm is not None and norm.centred:
+        out -= out.mean(dim=-1, keepdim=True)
+    for mean, xhat in along:
+        out.addcmul_(mean.T[:, :, None], xhat[None], value=-1)
+
+
+def _summed(
+    norm: Norm | None,
+    gradients: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    streams: Sequence[Tensor],
+    added: Tensor,
+) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Gradients at a projection's outputs, over sigma and summed over readings: [token, slot,
+    width], and of each reading the mean over d_model of xhat * (W' g), [token, slot], and xhat.
+
+    ``outputs``: what was projected, ``streams``: what the norm in front of it read; in ``added``
+    is what the outputs are beyond W xhat.
+    """
+    total: Tensor | None = None
+    along: list[tuple[Tensor, Tensor]] = []
+    for at, gradient in enumerate(gradients):
+        g = gradient.to(added.dtype).flatten(0, 1)
+        if norm is not None:
+            xhat, inverse_sigma = norm.standardize(streams[at].to(added.dtype).flatten(0, 1))
+            g = g * inverse_sigma[:, :, None]
+            linear = outputs[at].to(added.dtype).flatten(0, 1) - added
+            along.append(((g * linear).sum(dim=-1) / xhat.shape[-1], xhat))
+        total = g if total is None else total + g
+    assert total is not None
+    return total, along

@@ -67,7 +67,8 @@ def plan(anatomy: Anatomy, batch: Batch, *, runs: int, micro_batch: int | None =
     length, free = batch.clean.shape[1], memory_to_plan_with(anatomy.device)
     # saved for the backward pass, about 30 d_model a layer; a run's reads, 9 d_model a layer
     layer = graph.n_layers * d_model * itemsize
-    example = layer * (30 + 9 * runs) * length
+    neurons = 2 * sum(len(block.mlp_parts) for block in anatomy.blocks) * anatomy.neurons * itemsize
+    example = (layer * (30 + 9 * runs) + neurons * runs) * length  # of cut MLPs: see ReadGradients
     weights = sum(p.numel() for p in anatomy.model.parameters()) * itemsize
     step = 2 * weights + layer * 30 * length * len(batch)  # of a training step: also gradients
     if micro_batch is not None:
@@ -107,9 +108,10 @@ def column_groups(graph: Graph) -> Iterator[slice]:
     Narrow matrix products are slow. A group reaches as many sources as its last slot, for its
     earlier slots too many: what is computed for edges that do not exist is dropped.
     """
-    start, last = 0, len(graph.slots) - 2  # of the last layer; behind it are the logits
-    for column, slot in enumerate(graph.slots):
-        if slot.kind == "mlp" and column < last and column + 1 - start >= GROUP:
-            yield slice(start, column + 1)
-            start = column + 1
+    start = 0
+    for layer in range(graph.n_layers - 1):  # the logits go with the last one
+        stop = graph.columns(layer)["mlp"].stop
+        if stop - start >= GROUP:
+            yield slice(start, stop)
+            start = stop
     yield slice(start, len(graph.slots))

@@ -26,6 +26,7 @@ CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
     "large": (12, 12, 12, 300, 1000, 12),
     "gqa": (8, 9, 3, 40, 120, 9),
     "deep": (30, 9, 3, 30, 150, 9),
+    "blocks": (30, 9, 3, 20, 400, 9),
     "live": (4, 8, 8, 12, 60, 9),
     "livezero": (4, 8, 8, 0, 60, 9),
     "zero": (4, 8, 8, 0, 60, 9),
@@ -33,6 +34,7 @@ CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
     "noedges": (4, 8, 8, 10, 0, 9),
     "nan": (4, 8, 8, 10, 60, 9),
 }
+BLOCKS = {"blocks": 24}  # of each MLP
 TOKENS = [
     "The",
     " key",
@@ -54,7 +56,7 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
     """The timeline of a case; ``grown`` adds three snapshots each to a live run."""
     n_layers, n_heads, n_kv, n_snapshots, n_edges, n_tokens = CASES[case]
     n_snapshots += 3 * grown
-    graph = Graph(n_layers, n_heads, n_kv)
+    graph = Graph(n_layers, n_heads, n_kv, mlp_blocks=BLOCKS.get(case, 1))
     rng = np.random.default_rng(7)
     shape = graph.exists.shape
     start = _field(rng, graph)

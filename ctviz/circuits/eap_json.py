@@ -16,13 +16,16 @@ for that head or, where this is not known, with an equal share of the score, so 
 the score; ``head_scores``, a key of ours, says which (``computed`` or ``equal shares``). The key
 ``n_kv_heads`` in ``cfg``, which is ours as well and which EAP-IG carries along unread, says that
 they belong together again. Without it every head has its own.
+
+Nor does it know blocks of neurons. A file with nodes such as ``m0.b3`` says how many blocks an MLP
+has in ``mlp_blocks`` of ``cfg``, a third key of ours: it is read here, and by EAP-IG it is not.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +92,8 @@ def save_eap_json(
         cfg["d_model"] = d_model
     if graph.kv_heads != graph.n_heads:
         cfg["n_kv_heads"] = graph.kv_heads
+    if graph.mlp_blocks > 1:
+        cfg["mlp_blocks"] = graph.mlp_blocks
     written = (circuit.mask.any(axis=0) @ graph.feeds) & np.append(circuit.mask.any(axis=1), True)
     written[0] = circuit.mask[0].any()
     written[-1] = True
@@ -177,7 +182,7 @@ def load_eap_json(path: Path, *, n_kv_heads: int | None = None) -> StoredCircuit
 
 def _ungrouped(graph: Graph) -> Graph:
     """The same model with a key and a value slot for each head, as EAP-IG sees it."""
-    return Graph(graph.n_layers, graph.n_heads, parallel=graph.parallel)
+    return replace(graph, n_kv_heads=None)
 
 
 def _sum_groups(values: np.ndarray, slot_of: np.ndarray) -> np.ndarray:
@@ -214,12 +219,15 @@ def _graph(cfg: dict[str, Any], path: Path) -> Graph:
 
     n_layers, n_heads = whole("n_layers"), whole("n_heads")
     n_kv_heads = whole("n_kv_heads") if "n_kv_heads" in cfg else None
+    mlp_blocks = whole("mlp_blocks") if "mlp_blocks" in cfg else 1
     if not isinstance(cfg.get("parallel_attn_mlp"), bool):
         raise BadCircuitFile(f"{path}: cfg has no 'parallel_attn_mlp' that is true or false.")
-    if 3 * (n_layers * n_heads) ** 2 > MOST_CELLS:
-        raise BadCircuitFile(f"{path}: {n_layers} layers of {n_heads} heads are too many.")
+    units = n_heads + mlp_blocks - 1
+    if 3 * (n_layers * units) ** 2 > MOST_CELLS:
+        cut = f" and {mlp_blocks} blocks" if mlp_blocks > 1 else ""
+        raise BadCircuitFile(f"{path}: {n_layers} layers of {n_heads} heads{cut} are too many.")
     try:
-        return Graph(n_layers, n_heads, n_kv_heads, cfg["parallel_attn_mlp"])
+        return Graph(n_layers, n_heads, n_kv_heads, cfg["parallel_attn_mlp"], mlp_blocks)
     except ValueError as error:  # OutOfRange is one
         raise BadCircuitFile(f"{path}: {error}") from error
 
@@ -261,4 +269,5 @@ def _edges(edges: dict[str, Any], graph: Graph, path: Path) -> tuple[np.ndarray 
 
 def _shape(graph: Graph) -> str:
     kind = "parallel " if graph.parallel else ""
-    return f"a model of {graph.n_layers} {kind}layers with {graph.n_heads} heads"
+    cut = f" and {graph.mlp_blocks} blocks of neurons" if graph.mlp_blocks > 1 else ""
+    return f"a model of {graph.n_layers} {kind}layers with {graph.n_heads} heads{cut}"

@@ -5,6 +5,7 @@ Nodes follow the naming of EAP-IG, so that circuits travel between tools:
 - ``input``        the embeddings; a source only
 - ``a{l}.h{h}``    head h of layer l; a source, and a destination with slots ``<q> <k> <v>``
 - ``m{l}``         the MLP of layer l; a source and a destination
+- ``m{l}.b{n}``    instead, where MLPs are cut: the n-th of its blocks of neurons
 - ``logits``       the final norm and unembedding; a destination only
 
 An edge goes from a *source* to a destination *slot*: ``a0.h3->a1.h0<q>``, ``m0->m2``.
@@ -13,13 +14,15 @@ With grouped-query attention, K query heads share one key and one value head. Su
 one destination, named after its group: ``a1.g0<k>``, ``a1.g0<v>``. Its score is the sum of what
 the ungrouped convention would give to the heads of the group, and it feeds all of them.
 
+Blocks of one layer are read and written side by side, like heads: no block reaches another one.
+
 This module is pure: it knows names and shapes and imports neither torch nor Streamlit.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import SupportsIndex
 
 import numpy as np
@@ -34,8 +37,8 @@ class Slot:
     """One destination of edges: a place where the residual stream is read.
 
     ``kind`` is ``q``, ``k``, ``v``, ``mlp`` or ``logits``; ``unit`` is the head (q), the key/value
-    head (k, v) or 0; ``n_sources`` says that exactly the first that many sources can reach it;
-    ``feeds`` are the nodes whose value depends on what is read here.
+    head (k, v), the block (mlp) or 0; ``n_sources`` says that exactly the first that many sources
+    can reach it; ``feeds`` are the nodes whose value depends on what is read here.
     """
 
     name: str
@@ -56,7 +59,7 @@ def layer_of(node: str, n_layers: int) -> int:
 
 
 def kind_of(node: str) -> str:
-    """``input``, ``head``, ``mlp`` or ``logits``."""
+    """``input``, ``head``, ``mlp`` (a whole one or a block of it) or ``logits``."""
     if node in ("input", "logits"):
         return node
     return "mlp" if node.startswith("m") else "head"
@@ -70,19 +73,23 @@ class Graph:
     in the order in which they are written, so the sources that can reach a slot are a prefix.
 
     ``parallel`` marks blocks in which attention and MLP read the same residual stream, so that the
-    heads of a layer do not reach its MLP.
+    heads of a layer do not reach its MLP. ``mlp_blocks``: nodes that the MLP of a layer is cut
+    into; 1: it is one node.
     """
 
     n_layers: int
     n_heads: int
     n_kv_heads: int | None = None
     parallel: bool = False
+    mlp_blocks: int = 1
 
     def __post_init__(self) -> None:
         if self.n_layers < 1:
             raise OutOfRange("n_layers", self.n_layers, 1, None)
         if self.n_heads < 1:
             raise OutOfRange("n_heads", self.n_heads, 1, None)
+        if self.mlp_blocks < 1:
+            raise OutOfRange("mlp_blocks", self.mlp_blocks, 1, None)
         if self.n_kv_heads is None:
             object.__setattr__(self, "n_kv_heads", self.n_heads)
         if not 1 <= self.kv_heads <= self.n_heads:
@@ -103,15 +110,26 @@ class Graph:
         """Query heads that share one key/value head."""
         return self.n_heads // self.kv_heads
 
+    @property
+    def whole(self) -> Graph:
+        """The same model with each MLP as one node; itself if it has these already."""
+        return self if self.mlp_blocks == 1 else replace(self, mlp_blocks=1)
+
     # ------------------------------------------------------------------ names
+
+    def mlp_nodes(self, layer: int) -> tuple[str, ...]:
+        """The MLP of a layer, or the blocks that it is cut into."""
+        if self.mlp_blocks == 1:
+            return (f"m{layer}",)
+        return tuple(f"m{layer}.b{block}" for block in range(self.mlp_blocks))
 
     @functools.cached_property
     def sources(self) -> tuple[str, ...]:
-        """Rows of a score matrix: ``input``, then the heads and the MLP of each layer."""
+        """Rows of a score matrix: ``input``, then each layer's heads and MLP, or its blocks."""
         names = ["input"]
         for layer in range(self.n_layers):
             names += [f"a{layer}.h{head}" for head in range(self.n_heads)]
-            names.append(f"m{layer}")
+            names += self.mlp_nodes(layer)
         return tuple(names)
 
     @functools.cached_property
@@ -121,10 +139,11 @@ class Graph:
 
     @functools.cached_property
     def slots(self) -> tuple[Slot, ...]:
-        """Columns of a score matrix: q, k, v slots and the MLP of each layer, then ``logits``."""
+        """Columns of a score matrix: q, k, v slots and the MLP (or its blocks) of each layer, then
+        ``logits``."""
         slots: list[Slot] = []
         for layer in range(self.n_layers):
-            before = 1 + layer * (self.n_heads + 1)
+            before = self.rows(layer)["head"].start
             for head in range(self.n_heads):
                 node = f"a{layer}.h{head}"
                 slots.append(Slot(f"{node}<q>", "q", layer, head, before, (node,)))
@@ -136,19 +155,26 @@ class Graph:
                     owner = members[0] if self.group_size == 1 else f"a{layer}.g{unit}"
                     slots.append(Slot(f"{owner}<{kind}>", kind, layer, unit, before, members))
             reach = before if self.parallel else before + self.n_heads
-            slots.append(Slot(f"m{layer}", "mlp", layer, 0, reach, (f"m{layer}",)))
+            for block, node in enumerate(self.mlp_nodes(layer)):
+                slots.append(Slot(node, "mlp", layer, block, reach, (node,)))
         slots.append(Slot("logits", "logits", self.n_layers, 0, len(self.sources), ("logits",)))
         return tuple(slots)
 
+    def rows(self, layer: int) -> dict[str, slice]:
+        """Rows of a layer's sources, by kind: ``head`` and ``mlp``."""
+        start = 1 + layer * (self.n_heads + self.mlp_blocks)
+        middle = start + self.n_heads
+        return {"head": slice(start, middle), "mlp": slice(middle, middle + self.mlp_blocks)}
+
     def columns(self, layer: int) -> dict[str, slice]:
         """Columns of a layer's slots, by kind: ``q``, ``k``, ``v`` and ``mlp``."""
-        start = layer * (self.n_heads + 2 * self.kv_heads + 1)
+        start = layer * (self.n_heads + 2 * self.kv_heads + self.mlp_blocks)
         found = {}
         for kind, width in (
             ("q", self.n_heads),
             ("k", self.kv_heads),
             ("v", self.kv_heads),
-            ("mlp", 1),
+            ("mlp", self.mlp_blocks),
         ):
             found[kind] = slice(start, start + width)
             start += width

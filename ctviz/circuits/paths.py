@@ -1,8 +1,8 @@
 """Which nodes of a circuit lie on a path through it.
 
 A head passes a path on from any of its slots to its output; a shared key or value slot passes it on
-to every head of its group. With ``together`` the heads of a layer are one: a model in which the
-output of one head depends on what its neighbours read.
+to every head of its group. With ``together`` the heads of a layer are one, and the blocks of its
+MLP are: a model in which the output of one depends on what its neighbours read.
 """
 
 from __future__ import annotations
@@ -41,17 +41,16 @@ def _steps(graph: Graph, *, together: bool) -> list[tuple[slice, np.ndarray]]:
 
     In the order in which they are written.
     """
-    heads, groups = graph.n_heads, graph.kv_heads
-    unit = np.arange(heads)
+    unit = np.arange(graph.n_heads)
     shared = unit // graph.group_size
     steps = [(slice(0, 1), np.zeros((1, 0), dtype=int))]
-    width = heads + 2 * groups + 1
     for layer in range(graph.n_layers):
-        row, column = 1 + layer * (heads + 1), layer * width
-        own = np.stack([unit, heads + shared, heads + groups + shared], axis=1)
+        rows, columns = graph.rows(layer), graph.columns(layer)
+        starts = {kind: columns[kind].start for kind in ("q", "k", "v")}
+        heads = np.stack([starts["q"] + unit, starts["k"] + shared, starts["v"] + shared], axis=1)
+        blocks = np.arange(columns["mlp"].start, columns["mlp"].stop)[:, None]
         if together:
-            own = np.tile(np.arange(width - 1), (heads, 1))
-        steps.append((slice(row, row + heads), column + own))
-        mlp = np.array([[column + width - 1]])
-        steps.append((slice(row + heads, row + heads + 1), mlp))
+            heads = np.tile(np.unique(heads), (len(heads), 1))
+            blocks = np.tile(blocks[:, 0], (len(blocks), 1))
+        steps += [(rows["head"], heads), (rows["mlp"], blocks)]
     return steps

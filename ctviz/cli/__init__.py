@@ -55,10 +55,33 @@ def _log_to_stderr(level: int) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each module adds its own."""
-    from ctviz.cli import app, bench, check, circuits, export, models, runs, studies, tasks
+    from ctviz.cli import (
+        app,
+        bench,
+        causes,
+        check,
+        circuits,
+        export,
+        models,
+        runs,
+        studies,
+        tasks,
+    )
 
     parser, commands = _start_parser()
-    for module in (models, tasks, check, circuits, runs, export, studies, bench, app, doctor):
+    for module in (
+        models,
+        tasks,
+        check,
+        circuits,
+        runs,
+        causes,
+        export,
+        studies,
+        bench,
+        app,
+        doctor,
+    ):
         module.add_commands(commands)
     return parser
 

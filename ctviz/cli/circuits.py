@@ -19,6 +19,7 @@ from ctviz.cli.question import (
     add_edges,
     add_method,
     add_metric,
+    add_mlp_block,
     add_model,
     add_random,
     add_task,
@@ -51,6 +52,7 @@ def add_commands(commands: Commands) -> None:
     add_model(discover)
     add_task(discover)
     add_edges(discover)
+    add_mlp_block(discover)
     add_metric(discover, examples=64)
     add_method(discover)
     discover.add_argument(
@@ -62,7 +64,10 @@ def add_commands(commands: Commands) -> None:
     discover.add_argument("--threshold", type=float, help="for --select threshold")
     discover.add_argument("--prune", action="store_true", help="drop edges on no input-logits path")
     discover.add_argument(
-        "--eap-json", action="store_true", help="also write circuit.json as EAP-IG and MIB read it"
+        "--eap-json",
+        action="store_true",
+        help="also write circuit.json as EAP-IG and MIB read it; with --mlp-block only "
+        "`ctviz evaluate` does",
     )
     add_random(discover)
     add_tau(discover)
@@ -109,6 +114,7 @@ def add_commands(commands: Commands) -> None:
         help="give each head keys and values of its own, as MIB counts the edges of a model whose "
         "heads share them",
     )
+    add_mlp_block(curve)
     add_metric(curve, examples=32)
     add_draws(curve)
     add_out(curve, NOTHING_OVERWRITTEN)
@@ -122,6 +128,7 @@ def add_commands(commands: Commands) -> None:
     audit.add_argument("--estimator", default="mass", choices=("circuit", "mass"), help=ESTIMATORS)
     add_tau(audit)
     add_edges(audit)
+    add_mlp_block(audit)
     add_metric(audit, examples=64)
     add_method(audit)
     add_draws(audit)
@@ -166,6 +173,7 @@ def discover_command(options: argparse.Namespace) -> int:
         found = "strongest edges: score ± standard error, in units of the metric"
     lines = [
         *circuit_lines(result),
+        f"it owns {result['owned_fraction']:.1%} of the parameters",
         f"found on {counted(result['scored_examples'], f'{split} pair')}, by {result['method']}",
         *agreement_line(result),
         *([f"pairs left out: {dropped}; the first: {result['first_dropped']}"] if dropped else []),

@@ -46,6 +46,11 @@ def add_commands(commands: Commands) -> None:
         "--changed", action="store_true", help="with --model: only the tensors that changed"
     )
     export.add_argument(
+        "--needed",
+        action="store_true",
+        help="with --model: only the updates that `ctviz causes` has found to be enough",
+    )
+    export.add_argument(
         "--step", type=int, help="of pictures and circuit: the nearest snapshot (the last)"
     )
     export.add_argument("--node", metavar="NAME[,NAME...]", help="nodes to select, such as a1.h3")
@@ -68,16 +73,20 @@ def export_command(options: argparse.Namespace) -> int:
     lines = []
     with _room(asked):
         if "model" in asked:
-            from ctviz.tuning.tuned_model import check_model, export_model
+            from ctviz.tuning.tuned_model import check_model, export_model, needed_updates
 
             check_model(run, asked["model"])
+            chosen = needed_updates(run, paths.runs()) if options.needed else None
         made = _contents(run, asked, view, options.theme, damaged, notes)
         if "model" in asked:  # before the files: it can still fail
             quiet_libraries()
-            written = export_model(run, asked["model"], changed_only=options.changed)
+            written = export_model(
+                run, asked["model"], changed_only=options.changed, updates_of=chosen
+            )
             result |= written
             lines.append(
                 f"{written['folder']}: {written['changed']} tensors differ from the untuned model"
+                + ("" if chosen is None else f", by the updates of {len(chosen)} nodes")
             )
         for kind, path, content, step in made:
             write_bytes(path, content)
@@ -115,8 +124,9 @@ def _check(options: argparse.Namespace, asked: dict[str, Path]) -> None:
         raise CtvizError(f"Nothing was asked for. Give at least one of {flags}.")
     if {"png", "svg", "gif"} & asked.keys():
         need("pictures", "A picture of a run")
-    if options.changed and "model" not in asked:
-        raise CtvizError("--changed says what --model writes, but there is no --model.")
+    for name in ("changed", "needed"):
+        if getattr(options, name) and "model" not in asked:
+            raise CtvizError(f"--{name} says what --model writes, but there is no --model.")
     seen: dict[str, Path] = {}
     for kind, path in asked.items():
         try:

@@ -33,6 +33,16 @@ def add_model(made: argparse.ArgumentParser) -> None:
     )
 
 
+def add_mlp_block(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--mlp-block",
+        type=int,
+        default=0,
+        help="neurons in each node that an MLP is cut into, 64 in circuit-tuning's code for Llama; "
+        "0: one node an MLP (0)",
+    )
+
+
 def add_task(made: argparse.ArgumentParser) -> None:
     made.add_argument("--task", default="sva", help="see `ctviz tasks` (sva)")
 
@@ -108,7 +118,8 @@ def asked_method(options: argparse.Namespace) -> dict[str, Any]:
 def load_model(options: argparse.Namespace) -> Loaded:
     from ctviz.models.loading import load
 
-    return load(options.model, device=options.device, dtype=options.dtype)
+    cut = getattr(options, "mlp_block", 0)
+    return load(options.model, device=options.device, dtype=options.dtype, mlp_block=cut)
 
 
 def asked_question(options: argparse.Namespace) -> dict[str, Any]:

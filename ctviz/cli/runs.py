@@ -79,7 +79,7 @@ def tune_command(options: argparse.Namespace) -> int:
         def progress(step: int, steps: int, message: str) -> None:
             line.note = message
 
-        loaded = load(config.model, device=config.device)
+        loaded = load(config.model, device=config.device, mlp_block=config.mlp_block)
         check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
         name = f"{task.slug}-{Path(config.model).name.lower()}-{config.method}"
         if resumed:

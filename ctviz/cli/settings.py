@@ -45,6 +45,7 @@ def add_settings(made: argparse.ArgumentParser) -> None:
     add("threshold", "for --select threshold, in units of the metric", float)
     add("edges_end", "circuit size at the last step; 0: as at the first")
     add("edges_course", "how the size gets there")
+    add("mlp_block", "neurons in each node that an MLP is cut into; 0: one node an MLP")
     add("rediscover", "steps between discoveries of the circuit")
     add("ablation", "corrupting sets what a node writes to the counterfactual's, its mean or zero")
     add("lora_rank", "rank of LoRA's adapters")

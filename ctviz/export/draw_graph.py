@@ -327,4 +327,6 @@ def _ports(color: Color) -> list[Polygon]:
 
 def _label(node: dict[str, Any]) -> str:
     kind = node["kind"]
-    return f"h{node['unit']}" if kind == "head" else "MLP" if kind == "mlp" else kind
+    if kind == "mlp":
+        return f"b{node['unit']}" if "." in node["name"] else "MLP"
+    return f"h{node['unit']}" if kind == "head" else kind

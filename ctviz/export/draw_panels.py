@@ -71,7 +71,8 @@ class SidePanels:
         graph, theme, shares = self.timeline.graph, self.theme, self.scene.shares(at)
         width, height = INCHES[0] * 72 * WIDE, INCHES[1] * 72 * 0.322
         margin, foot = 44.0, 14.0
-        columns, rows = graph.n_heads + 1.35, graph.n_layers + 1.25
+        wide = max(1.0, graph.mlp_blocks / 3)  # columns of the MLP
+        columns, rows = graph.n_heads + 0.35 + wide, graph.n_layers + 1.25
         w, h = (width - margin) / columns, min(34.0, (height - foot) / rows)
         gap = 1.6 if min(w, h) > 9 else 0.8 if min(w, h) > 5 else 0.4
         axes.set_xlim(0, width)
@@ -87,7 +88,9 @@ class SidePanels:
             if name == "logits":
                 place = (margin, 0.0, columns * w - gap, h - gap)
             elif name.startswith("m"):
-                place = (margin + (graph.n_heads + 0.35) * w, y, w - gap, h - gap)
+                each = (wide * w - gap) / graph.mlp_blocks
+                x = margin + (graph.n_heads + 0.35) * w + int(name.partition(".b")[2] or 0) * each
+                place = (x, y, each, h - gap)
             else:
                 place = (margin + int(name.split(".h")[1]) * w, y, w - gap, h - gap)
             if n in self.scene.selected:
@@ -122,7 +125,7 @@ class SidePanels:
         for head in range(0, graph.n_heads, skip):
             x = margin + (head + 0.5) * w - gap / 2
             axes.text(x, bottom, f"h{head}", ha="center", va="top", **small)
-        x = margin + (graph.n_heads + 0.35 + 0.5) * w - gap / 2
+        x = margin + (graph.n_heads + 0.35 + wide / 2) * w - gap / 2
         axes.text(x, bottom, "MLP", ha="center", va="top", **small)
 
     def _over_steps(self, axes: Axes, at: int) -> None:
@@ -146,7 +149,7 @@ class SidePanels:
         )
         small: dict[str, Any] = {"fontsize": 7.5, "color": rgba(theme.muted)}
         graph = timeline.graph
-        tall = graph.n_heads + 1
+        tall = graph.n_heads + graph.mlp_blocks
         every = max(1, math.ceil(11 * rows / (INCHES[1] * 72 * 0.3) / tall))
         shift = -0.5 - 0.014 * count / (1 - margin)
         for layer in range(0, graph.n_layers, every):

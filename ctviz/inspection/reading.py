@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from ctviz.circuits.graph import kind_of, layer_of
@@ -19,9 +19,10 @@ from ctviz.inspection.answers import (
 )
 from ctviz.inspection.lens import added_logits, direct_attribution, extremes
 from ctviz.inspection.patterns import attention_patterns
-from ctviz.models.anatomy import Anatomy, Block, Norm
+from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
 from ctviz.models.loading import Loaded
+from ctviz.models.parts import Block
 from ctviz.models.writes import source_outputs, writes
 from ctviz.tasks.token_text import token_text
 
@@ -29,8 +30,8 @@ __all__ = [
     "LastPosition",
     "compared",
     "head_of",
-    "mlp_post_norm",
     "neuron_outputs",
+    "neurons_of",
     "read_last_position",
     "read_node",
     "read_prompt",
@@ -97,7 +98,14 @@ def head_of(node: str) -> int:
     return int(node.rpartition(".h")[2])
 
 
-def neuron_outputs(block: Block, post: Norm | None, run: LastPosition) -> Tensor:
+def neurons_of(anatomy: Anatomy, node: str) -> slice:
+    """The neurons of an MLP or of one of its blocks."""
+    size = anatomy.neurons // anatomy.graph.mlp_blocks
+    first = int(node.partition(".b")[2] or 0) * size
+    return slice(first, first + size)
+
+
+def neuron_outputs(block: Block, run: LastPosition) -> Tensor:
     """What each neuron of an MLP adds to the residual stream at the last position.
 
     [neuron, d_model]. A norm that follows the output projection divides by the sigma of all that
@@ -107,19 +115,11 @@ def neuron_outputs(block: Block, post: Norm | None, run: LastPosition) -> Tensor
     assert run.projected is not None
     module = block.mlp_out
     weight = module.weight if isinstance(module, Conv1D) else module.weight.T
-    outputs = weight.to(run.activations.dtype) * run.activations[:, None]
+    outputs, post = weight.to(run.activations.dtype) * run.activations[:, None], block.mlp_post_norm
     if post is None:
         return outputs
     outputs = outputs * post.standardize(run.projected)[1]
     return outputs if post.scale is None else outputs * post.scale.to(outputs.dtype)
-
-
-def mlp_post_norm(anatomy: Anatomy, block: Block) -> Norm | None:
-    """The norm between an MLP's output projection and the residual stream, if there is one."""
-    module = block.mlp_write
-    if isinstance(module, nn.LayerNorm) or type(module).__name__.endswith("RMSNorm"):
-        return Norm(module, anatomy.table.norm)
-    return None
 
 
 @dataclass(slots=True, eq=False)
@@ -194,9 +194,11 @@ def _neurons(loaded: Loaded, prompt: Prompt, node: str, run: LastPosition) -> tu
     assert prompt.answer is not None
     anatomy = loaded.anatomy
     block = anatomy.blocks[layer_of(node, anatomy.graph.n_layers)]
-    outputs = neuron_outputs(block, mlp_post_norm(anatomy, block), run)
+    outputs = neuron_outputs(block, run)
     found = direct_attribution(anatomy, outputs, run.residual, prompt.answer, prompt.foil)
-    strongest = found.abs().topk(min(NEURONS, len(found))).indices
+    own = neurons_of(anatomy, node)
+    count = min(NEURONS, own.stop - own.start)
+    strongest = found[own].abs().topk(count).indices + own.start
     added = added_logits(anatomy, outputs[strongest], run.residual)
     return tuple(
         Neuron(

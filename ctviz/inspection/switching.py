@@ -16,7 +16,7 @@ from ctviz.circuits.choices import Ablation, Metric
 from ctviz.circuits.graph import kind_of, layer_of
 from ctviz.errors import UndefinedMetric
 from ctviz.inspection.answers import OnPrompt, OnTask, Prompt
-from ctviz.inspection.reading import compared, head_of, top_tokens, with_answer
+from ctviz.inspection.reading import compared, top_tokens, with_answer
 from ctviz.interventions.ablation import corrupt_writes, source_means
 from ctviz.interventions.metric import BatchMetric, check_batch, check_metric
 from ctviz.models.anatomy import Anatomy
@@ -126,10 +126,14 @@ def _off(
 def _output(anatomy: Anatomy, kept: Writes, node: str) -> Tensor:
     """What a head or an MLP writes, [batch, position, d_model]."""
     layer = layer_of(node, anatomy.graph.n_layers)
-    if kind_of(node) == "mlp":
+    block, graph = anatomy.blocks[layer], anatomy.graph
+    if kind_of(node) == "mlp" and not block.mlp_parts:
         return kept.mlps[layer]
-    heads = anatomy.graph.n_heads
-    z = kept.heads[layer].unflatten(-1, (heads, -1))[..., head_of(node), :]
-    weight = anatomy.blocks[layer].write_weight.unflatten(0, (heads, -1))[head_of(node)]
-    written: Tensor = z @ weight.to(z.dtype)
+    if kind_of(node) == "mlp":
+        z, weight, units = kept.mlps[layer], block.mlp_write_weight, graph.mlp_blocks
+    else:
+        z, weight, units = kept.heads[layer], block.write_weight, graph.n_heads
+    unit = int(node.split(".")[1][1:])
+    own = z.unflatten(-1, (units, -1))[..., unit, :]
+    written: Tensor = own @ weight.unflatten(0, (units, -1))[unit].to(own.dtype)
     return written

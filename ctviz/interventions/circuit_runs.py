@@ -22,9 +22,10 @@ from torch import Tensor
 
 from ctviz.circuits.paths import fed, useful
 from ctviz.interventions.corrupted import Corrupted
-from ctviz.models.anatomy import Anatomy, LinearModule
+from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
-from ctviz.models.writes import head_write_hooks
+from ctviz.models.parts import LinearModule, in_out
+from ctviz.models.writes import scaled_input_hooks
 
 __all__ = ["metrics_of_circuits"]
 
@@ -77,7 +78,7 @@ class _Plan:
 def _plan(anatomy: Anatomy, mask: np.ndarray, *, counterfactual: bool) -> _Plan:
     """Under counterfactual ablation, what `input` does not reach is as in the corrupt run."""
     graph = anatomy.graph
-    together = anatomy.blocks[0].attention_post_norm is not None
+    together = anatomy.blocks[0].written_together
     alive = useful(graph, mask, together=together)
     if counterfactual:
         alive &= fed(graph, mask, together=together)
@@ -87,6 +88,9 @@ def _plan(anatomy: Anatomy, mask: np.ndarray, *, counterfactual: bool) -> _Plan:
     place = np.zeros(len(graph.sources), dtype=int)
     place[written] = np.arange(len(written))
     slots = edges.any(axis=0) if counterfactual else feeding
+    if together and graph.mlp_blocks > 1:  # the norm behind an MLP asks what all blocks write
+        for layer in range(graph.n_layers):
+            slots[graph.columns(layer)["mlp"]] = slots[graph.columns(layer)["mlp"]].any()
     return _Plan(edges, written, place, slots)
 
 
@@ -111,7 +115,8 @@ class _Run:
         before: list[Hook] = [(anatomy.blocks[0].module, self._embedding)]
         after: list[Hook] = []
         for layer in range(len(anatomy.blocks)):
-            for hooks in (self._attention(layer), self._mlp(layer)):
+            mlp = self._blocks if anatomy.graph.mlp_blocks > 1 else self._mlp
+            for hooks in (self._attention(layer), mlp(layer)):
                 before += hooks[0]
                 after += hooks[1]
         before.append((anatomy.final_norm.module, self._final))
@@ -190,9 +195,10 @@ class _Run:
         for module, kinds in block.projections.items():
             before.append((module, _one_token))
             after.append((module, partial(project, module, kinds)))
-        before += head_write_hooks(block, partial(self._heads, layer))
+        norm = block.attention_post_norm
+        before += scaled_input_hooks(block.attention_out, norm, partial(self._heads, layer))
         # the model's own residual stream is read nowhere, so it may be given anything
-        if block.attention_post_norm is None:  # else the norm asks what all heads write together
+        if norm is None:  # else the norm asks what all heads write together
             before.append((block.attention_out, _one_token))
             shape = (self.copies * self.shape[0], self.shape[1], self.anatomy.d_model)
             after.append((block.attention_out, lambda y: y.new_zeros(shape)))
@@ -201,7 +207,7 @@ class _Run:
     def _heads(self, layer: int, z: Tensor) -> None:
         """Keep what the heads write, from the output projection's input."""
         block, heads = self.anatomy.blocks[layer], self.anatomy.graph.n_heads
-        row = 1 + layer * (heads + 1)
+        row = self.anatomy.graph.rows(layer)["head"].start
         weight = block.write_weight.to(self.precision).unflatten(0, (heads, -1))
         by_circuit = z.view(self.copies, -1, z.shape[-1])
         for plan, beyond, own in zip(self.plans, self.beyond, by_circuit, strict=True):
@@ -219,11 +225,9 @@ class _Run:
         """The MLP runs for the circuits that need it, on the tokens that differ, and the last one
         only where an answer is predicted: nothing but the logits reads it."""
         block, graph, part = self.anatomy.blocks[layer], self.anatomy.graph, self.part
-        column = graph.columns(layer)["mlp"].start
-        row = graph.source(f"m{layer}")
+        column, row = graph.columns(layer)["mlp"].start, graph.rows(layer)["mlp"].start
         runs = [circuit for circuit, plan in enumerate(self.plans) if plan.slots[column]]
-        last = layer == len(self.anatomy.blocks) - 1
-        tokens = part.ends if last else torch.arange(len(part.tokens), device=part.tokens.device)
+        tokens = self._mlp_tokens(layer)
 
         shape: list[torch.Size] = []  # OPT's MLP has no batch dimension
 
@@ -245,6 +249,69 @@ class _Run:
             return y.new_zeros(shape[0])
 
         return [(block.mlp_read, read)], [(block.mlp_write, write)]
+
+    def _mlp_tokens(self, layer: int) -> Tensor:
+        """Indices into the part's tokens."""
+        part = self.part
+        last = layer == len(self.anatomy.blocks) - 1
+        return part.ends if last else torch.arange(len(part.tokens), device=part.tokens.device)
+
+    def _blocks(self, layer: int) -> tuple[list[Hook], list[Hook]]:
+        """The same for an MLP that is cut: only the neurons of blocks that are needed run.
+
+        Blocks of all circuits stand side by side between the projections, [block, token, neuron],
+        since all that the model computes there is computed neuron by neuron.
+        """
+        block, graph, part = self.anatomy.blocks[layer], self.anatomy.graph, self.part
+        columns, rows = graph.columns(layer)["mlp"], graph.rows(layer)["mlp"]
+        wanted = [np.flatnonzero(plan.slots[columns]) for plan in self.plans]
+        runs = [circuit for circuit, units in enumerate(wanted) if len(units)]
+        tokens = self._mlp_tokens(layer)
+        shape: list[torch.Size] = []
+        reads: list[Tensor] = []
+        weight = block.mlp_write_weight.to(self.precision).unflatten(0, (graph.mlp_blocks, -1))
+
+        def read(x: Tensor) -> Tensor:
+            shape[:] = [x.shape]
+            stream = part.streams.mlp[layer]
+            for circuit in runs:
+                found = self._read(circuit, stream, columns.start + wanted[circuit])[:, tokens]
+                reads.append(found if block.mlp_norm is None else block.mlp_norm(found))
+            return x.reshape(-1, x.shape[-1])[:1]
+
+        def project(module: LinearModule, output: Tensor) -> Tensor:
+            if not runs:
+                return output
+            parts = [own for own in block.mlp_parts if own.module is module]
+            pairs = list(zip(runs, reads, strict=True))
+            return torch.cat(
+                [torch.cat([own.of(x, wanted[c]) for c, x in pairs]) for own in parts], dim=-1
+            )
+
+        def write(h: Tensor) -> Tensor:
+            if not runs:
+                return h
+            corrupt = None
+            if part.writes is not None:
+                neurons = part.at(part.writes.mlps[layer])[tokens].to(self.precision)
+                corrupt = neurons.unflatten(-1, (graph.mlp_blocks, -1)).transpose(0, 1)
+            for circuit, own in zip(runs, h.split([len(wanted[c]) for c in runs]), strict=True):
+                own = own.to(self.precision)
+                if block.mlp_post_norm is not None:  # all blocks are there
+                    together = own.transpose(0, 1).flatten(1) @ in_out(block.mlp_out).to(own.dtype)
+                    own = own * block.mlp_post_norm.standardize(together)[1]
+                plan = self.plans[circuit]
+                units = np.flatnonzero(plan.edges[rows].any(axis=1))
+                own = own[np.searchsorted(wanted[circuit], units)]
+                if corrupt is not None:
+                    own = own - corrupt[units]
+                places = torch.from_numpy(plan.place[rows.start + units]).to(h.device)
+                self.beyond[circuit][places[:, None], tokens] = torch.bmm(own, weight[units])
+            return h.new_zeros((1, in_out(block.mlp_out).shape[0]))
+
+        before: list[Hook] = [(block.mlp_read, read), (block.mlp_out, write)]
+        after: list[Hook] = [(module, partial(project, module)) for module in block.mlp_in]
+        return before, [*after, (block.mlp_write, lambda y: y.new_zeros(shape[0]))]
 
 
 def _one_token(x: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ from torch import Tensor
 from ctviz.circuits.choices import ABLATIONS, Ablation
 from ctviz.errors import UnknownName
 from ctviz.interventions.metric import BatchMetric
-from ctviz.models.anatomy import Anatomy, LinearModule
+from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
-from ctviz.models.writes import Writes, last_mlp_at, writes
+from ctviz.models.parts import LinearModule
+from ctviz.models.writes import Writes, writes
 from ctviz.tasks.batch import Batch
 
 __all__ = ["Corrupted", "corrupted"]
@@ -127,8 +128,8 @@ def corrupted(
             for block in anatomy.blocks
             for module in block.projections
         ]
-        lean = last_mlp_at(anatomy, batch.answer_tokens)  # after the hooks, which see what it cuts
-        with hooked(before=before, after=after), lean, writes(anatomy) as found:
+        read_at = batch.answer_tokens  # after the hooks, which see what it cuts
+        with hooked(before=before, after=after), writes(anatomy, read_at=read_at) as found:
             anatomy.hidden(batch.corrupt, batch.first)
         _shape(streams, batch)
         return Corrupted(anatomy, batch, metric_of, found, streams, projected)
@@ -142,7 +143,8 @@ def _shape(streams: Streams, batch: Batch) -> None:
 
 
 def _added_up(anatomy: Anatomy, written: Writes | None) -> Streams:
-    """The streams where sources write this, or nothing: these writes and attention's biases."""
+    """The streams where sources write this, or nothing: these writes and the biases that are of
+    no source."""
     precision = torch.promote_types(anatomy.model.dtype, torch.float32)
     total = torch.zeros((1, 1, anatomy.d_model), dtype=precision, device=anatomy.device)
     if written is not None:
@@ -157,7 +159,10 @@ def _added_up(anatomy: Anatomy, written: Writes | None) -> Streams:
             z = written.heads[layer]
             total = total + z @ block.write_weight.to(z.dtype)
         streams.mlp.append(before if anatomy.graph.parallel else total)
+        if block.mlp_parts and block.mlp_out.bias is not None:
+            total = total + block.mlp_out.bias
         if written is not None:
-            total = total + written.mlps[layer]
+            own = written.mlps[layer]
+            total = total + (own @ block.mlp_write_weight.to(own.dtype) if block.mlp_parts else own)
     streams.final.append(total)
     return streams

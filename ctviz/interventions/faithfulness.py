@@ -27,7 +27,14 @@ from ctviz.models.memory import PATCHED_RUN, examples_at_a_time
 from ctviz.progress import parts as in_parts
 from ctviz.tasks.batch import Batch
 
-__all__ = ["Evaluation", "Faithfulness", "Share", "metric_of_circuit", "metric_of_model"]
+__all__ = [
+    "Evaluation",
+    "Faithfulness",
+    "Share",
+    "metric_of_circuit",
+    "metric_of_model",
+    "share_between",
+]
 
 SAME = 1e-6  # of the metric's size: what is closer than that to nothing has lost its digits
 TOGETHER = 32  # circuits that are asked about at a time
@@ -44,6 +51,20 @@ class Share:
 
     value: float
     error: float
+
+
+def share_between(values: np.ndarray, empty: np.ndarray, full: np.ndarray) -> Share:
+    """What a metric is between two others, 0 at ``empty`` and 1 at ``full``, all float [example].
+
+    The means of the latter two must differ.
+    """
+    span = float(full.mean() - empty.mean())
+    value = float(values.mean() - empty.mean()) / span
+    n = len(values)
+    if n < 2:
+        return Share(value, float("nan"))
+    rest = (values - empty) - value * (full - empty)
+    return Share(value, float(rest.std(ddof=1) / np.sqrt(n) / abs(span)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +205,7 @@ class Evaluation:
 
     def share(self, values: np.ndarray) -> Share:
         """What a run's metric, float [example], is between empty (0) and full (1)."""
-        value = float(values.mean() - self.empty.mean()) / self.span
-        n = len(values)
-        if n < 2:
-            return Share(value, float("nan"))
-        rest = (values - self.empty) - value * (self.full - self.empty)
-        return Share(value, float(rest.std(ddof=1) / np.sqrt(n) / abs(self.span)))
+        return share_between(values, self.empty, self.full)
 
     def faithfulness(self, circuit: Circuit) -> Share:
         """The share of the behaviour that a circuit carries alone."""
@@ -264,5 +280,6 @@ def _kept_of(anatomy: Anatomy, batch: Batch) -> int:
     """Bytes of what is kept of a corrupted run of the batch."""
     graph = anatomy.graph
     heads, groups = graph.n_heads * anatomy.d_head, graph.kv_heads * anatomy.d_head
-    layer = 3 * anatomy.d_model + 2 * heads + 2 * groups  # two streams and the MLP's; z and q; k, v
+    mlp = anatomy.neurons if graph.mlp_blocks > 1 else anatomy.d_model
+    layer = 2 * anatomy.d_model + mlp + 2 * heads + 2 * groups  # two streams, the MLP's; z, q; k, v
     return 4 * batch.clean.numel() * (2 * anatomy.d_model + graph.n_layers * layer)

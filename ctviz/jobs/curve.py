@@ -93,6 +93,7 @@ def curve(
     result = {
         "model": loaded.name,
         "n_edges": loaded.anatomy.graph.n_edges,
+        "mlp_block": loaded.anatomy.mlp_block,
         "shared_slots": loaded.anatomy.graph.kv_heads != loaded.anatomy.graph.n_heads,
         "revision": loaded.revision,
         "notes": list(loaded.notes),

@@ -27,6 +27,7 @@ from ctviz.models.ungrouped import ungrouped
 from ctviz.paths import absolute
 from ctviz.progress import phase, share
 from ctviz.tasks.batch import Batch
+from ctviz.tuning.ownership import owned_fraction
 
 __all__ = ["Found", "Search", "discover", "find", "measured", "write_found", "write_scores"]
 
@@ -172,6 +173,8 @@ def find(loaded: Loaded, search: Search) -> Found:
         "first_dropped": chosen.first_dropped,
         "n_edges": graph.n_edges,
         "n_circuit_edges": circuit.n_edges,
+        "mlp_block": loaded.anatomy.mlp_block,
+        "owned_fraction": owned_fraction(loaded.anatomy, circuit),
         "largest_score": float(np.abs(scores.values).max()),
         "device": str(loaded.anatomy.device),
         "seconds_scores": round(scored, 4),

@@ -100,6 +100,7 @@ def dry_tune(config: TuneConfig, folder: Path, *, tell: Tell = lambda _: None) -
     check_tunable(config, free_memory(pick_device(config.device)))
     meter = _Meter()
     loaded = meter.time(lambda: load(config.model, device=config.device))
+    loaded = loaded.cut_into(config.mlp_block)
     for edges in (config.edges, config.edges_end or config.edges):
         check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
     device = loaded.anatomy.device

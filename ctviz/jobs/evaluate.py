@@ -26,7 +26,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Faithfulness and completeness of a circuit, with minimality if asked for.
 
-    ``circuit`` may be a file in EAP-IG's JSON. The result says in ``in_sample`` whether any of
+    ``circuit`` may be a file in EAP-IG's JSON. The MLPs of the model are cut as the circuit's are.
+    The result says in ``in_sample`` whether any of
     these are pairs on which it was found, in ``examples_in_sample`` how many, and in
     ``other_model`` whether it was found on another model or other weights; each is None if that is
     not known. Raises BadCircuitFile for a file that cannot be read or is of a model of another
@@ -36,7 +37,8 @@ def evaluate(
     if isinstance(circuit, Path):
         file = load_eap_json(circuit)
         theirs = file.circuit.graph
-        if theirs != graph and replace(graph, n_kv_heads=None) == theirs:  # slots of each head
+        of_each_head = replace(graph.whole, n_kv_heads=None)
+        if theirs != graph and theirs.whole == of_each_head:
             file = load_eap_json(circuit, n_kv_heads=graph.kv_heads)
         name, circuit = str(circuit), file.circuit
     elif isinstance(circuit, Found):
@@ -44,6 +46,8 @@ def evaluate(
         name, circuit = "The circuit", circuit.circuit
     else:
         file, name = StoredCircuit(circuit), "The circuit"
+    loaded = _cut_alike(loaded, circuit)
+    graph = loaded.anatomy.graph
     if circuit.graph != graph:
         raise BadCircuitFile(
             f"{name} is a circuit of a model with {_shape(circuit)}, but {loaded.name} has "
@@ -77,6 +81,14 @@ def evaluate(
     return result
 
 
+def _cut_alike(loaded: Loaded, circuit: Circuit) -> Loaded:
+    """The model with its MLPs cut into as many blocks as a circuit knows."""
+    blocks, anatomy = circuit.graph.mlp_blocks, loaded.anatomy
+    if blocks == anatomy.graph.mlp_blocks or anatomy.neurons % blocks:
+        return loaded
+    return loaded.cut_into(anatomy.neurons // blocks if blocks > 1 else 0)
+
+
 def _origin(
     file: StoredCircuit, question: Question, loaded: Loaded, chosen: Fitting
 ) -> dict[str, Any]:
@@ -102,4 +114,5 @@ def _shape(circuit: Circuit) -> str:
     graph = circuit.graph
     groups = "" if graph.kv_heads == graph.n_heads else f" ({graph.kv_heads} key/value heads)"
     kind = "parallel " if graph.parallel else ""
-    return f"{graph.n_layers} {kind}layers of {graph.n_heads} heads{groups}"
+    cut = f" and MLPs of {graph.mlp_blocks} blocks" if graph.mlp_blocks > 1 else ""
+    return f"{graph.n_layers} {kind}layers of {graph.n_heads} heads{groups}{cut}"

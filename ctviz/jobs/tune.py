@@ -177,7 +177,7 @@ class _Job:
             self.listening.done("load", 1)
         if not loaded:
             check_tunable(config, free_memory(pick_device(config.device)))
-        loaded = loaded or load(config.model, device=config.device)
+        loaded = (loaded or load(config.model, device=config.device)).cut_into(config.mlp_block)
         self.untuned = Untuned(loaded)
         for edges in (config.edges, config.edges_end or config.edges):
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")

@@ -393,6 +393,23 @@ TERMS: tuple[Term, ...] = (
         "The share of examples on which the right choice is the likeliest of all choices.",
         (),
     ),
+    Term(
+        "gain",
+        "What tuning has added to the metric: metric(tuned) - metric(untuned). An update carries "
+        "the share of it that its transplant reaches alone.",
+    ),
+    Term(
+        "transplant",
+        "Putting the update of one node, or of a few, into the untuned model: what that brings "
+        "about is what the update carries alone.",
+        ("transplanted",),
+    ),
+    Term(
+        "revert",
+        "Putting the parameters of one node, or of a few, back to what they were before tuning: "
+        "what the tuned model loses is what it needs that update for.",
+        ("reverted", "reverting"),
+    ),
     # ------------------------------------------------------------------ looking inside
     Term(
         "direct logit attribution",

@@ -6,12 +6,9 @@ through it and knows no family by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
@@ -22,193 +19,33 @@ from ctviz.errors import UnsupportedModel
 from ctviz.models.activations import fused, written_out
 from ctviz.models.config import check_causal, check_family, longest
 from ctviz.models.families import FAMILIES, Table
-from ctviz.models.families.table import NormKind
 from ctviz.models.hooks import hooked
+from ctviz.models.mlp_blocks import cut
 from ctviz.models.mode import evaluating
+from ctviz.models.parts import Block, LinearModule, Norm, Projection, in_out
 from ctviz.models.workspace import Workspace
 from ctviz.progress import listened, tick
 
-__all__ = ["Anatomy", "Block", "LinearModule", "Norm", "Projection"]
+__all__ = ["Anatomy"]
 
-LinearModule: TypeAlias = nn.Linear | Conv1D
 ROWS = 8192  # of the unembedding that are in float32 at a time
 PLAIN = ("torch.nn.", "transformers.pytorch_utils", "transformers.models.")  # modules of theirs
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Projection:
-    """What a linear module computes for all units (heads) of one kind.
-
-    Its output is a row of slices, each ``d_head`` wide; unit i is slice ``slices[i]``. A fused
-    module holds the slices of several kinds. The weight is stored [out, in] by a Linear and
-    [in, out] by a Conv1D.
-    """
-
-    module: LinearModule
-    slices: tuple[int, ...]
-    d_head: int
-
-    def columns(self, unit: int) -> slice:
-        """The outputs of the module that are a unit's."""
-        start = self.slices[unit] * self.d_head
-        return slice(start, start + self.d_head)
-
-    def take(self, output: Tensor) -> Tensor:
-        """[..., out] -> [..., unit, d_head]; a view where the slices are evenly spaced."""
-        by_slice: Tensor = output.unflatten(-1, (-1, self.d_head))
-        first, last = self.slices[0], self.slices[-1]
-        step = self.slices[1] - first if len(self.slices) > 1 else 1
-        if self.slices == tuple(range(first, last + 1, step)):
-            return by_slice[..., first : last + 1 : step, :]
-        return by_slice[..., list(self.slices), :]
-
-    def of(self, x: Tensor, units: Sequence[int] | np.ndarray) -> Tensor:
-        """What units make of inputs of their own: [unit, token, in] -> [unit, token, d_head]."""
-        every = len(units) == len(self.slices)
-        some = slice(None) if every else torch.as_tensor(units, device=x.device)
-        weight = self.weight.transpose(0, 1)[some]
-        if self.bias is None:
-            return torch.bmm(x, weight)
-        return torch.baddbmm(self.bias[some][:, None], x, weight)  # rounded once
-
-    def put(
-        self,
-        output: Tensor,
-        tokens: Tensor | None,
-        units: Sequence[int] | np.ndarray,
-        values: Tensor,
-    ) -> None:
-        """Write [unit, token, d_head] into some units of an output [token, out], in place.
-
-        ``tokens``: int64 [token], where; None for all of them.
-        """
-        slices = torch.tensor([self.slices[unit] for unit in units], device=output.device)
-        by_slice = output.unflatten(-1, (-1, self.d_head))
-        if tokens is None:
-            by_slice[:, slices] = values.transpose(0, 1)
-        else:
-            by_slice[tokens[None, :], slices[:, None]] = values
-
-    @property
-    def weight(self) -> Tensor:
-        """[in, unit, d_head]."""
-        return self.take(_in_out(self.module))
-
-    @property
-    def bias(self) -> Tensor | None:
-        """[unit, d_head], or None."""
-        bias = self.module.bias
-        return None if bias is None else self.take(bias)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Norm:
-    """A LayerNorm or RMSNorm: ``norm(x) = scale * xhat + bias``."""
-
-    module: nn.Module
-    kind: NormKind
-
-    @property
-    def centred(self) -> bool:
-        """Whether the mean is taken away first, as LayerNorm does."""
-        return self.kind == "layer"
-
-    @property
-    def scale(self) -> Tensor | None:
-        """[d_model], or None for a norm without one."""
-        weight = cast("Tensor | None", self.module.weight)
-        return weight + 1 if self.kind == "rms+1" and weight is not None else weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The shift of a LayerNorm, [d_model]; None if it has none."""
-        return cast("Tensor | None", self.module.bias) if self.centred else None
-
-    @property
-    def epsilon(self) -> float:
-        """What is added to the variance."""
-        name = "variance_epsilon" if hasattr(self.module, "variance_epsilon") else "eps"
-        return cast(float, getattr(self.module, name))
-
-    def standardize(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """xhat [..., d_model] and 1 / sigma [..., 1] of an input [..., d_model]."""
-        if self.centred:
-            x = x - x.mean(dim=-1, keepdim=True)
-        inverse_sigma = torch.rsqrt(x.pow(2).mean(dim=-1, keepdim=True) + self.epsilon)
-        return x * inverse_sigma, inverse_sigma
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The norm itself, past any hook on its module."""
-        return cast(Tensor, self.module.forward(x))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """One transformer block; see `ctviz.models.families.table.Table` for what each part is."""
-
-    module: nn.Module
-    attention_norm: Norm | None
-    q: Projection
-    k: Projection
-    v: Projection
-    attention_out: LinearModule
-    attention_post_norm: Norm | None
-    mlp_norm: Norm | None
-    mlp_read: nn.Module
-    mlp_in: tuple[LinearModule, ...]
-    mlp_out: LinearModule
-    mlp_write: nn.Module
-
-    def projection(self, kind: str) -> Projection:
-        """The projection of a slot kind, ``q``, ``k`` or ``v``."""
-        return {"q": self.q, "k": self.k, "v": self.v}[kind]
-
-    @property
-    def projections(self) -> dict[LinearModule, list[str]]:
-        """The modules that project to q, k and v, each with its kinds: one if they are fused."""
-        found: dict[LinearModule, list[str]] = {}
-        for kind in "qkv":
-            found.setdefault(self.projection(kind).module, []).append(kind)
-        return found
-
-    def by_slot(self, outputs: Sequence[Tensor]) -> Tensor:
-        """What `projections` return, each [..., out], as [..., slot, d_head]: q, then k, then v."""
-        if len(outputs) == 1 and self._in_slot_order:
-            view: Tensor = outputs[0].unflatten(-1, (-1, self.q.d_head))
-            return view  # a view
-        of = dict(zip(self.projections, outputs, strict=True))
-        kinds = [self.projection(kind) for kind in "qkv"]
-        return torch.cat([each.take(of[each.module]) for each in kinds], dim=-2)
-
-    @property
-    def _in_slot_order(self) -> bool:
-        slices = [*self.q.slices, *self.k.slices, *self.v.slices]
-        return slices == list(range(len(slices)))
-
-    @property
-    def shared_norm(self) -> bool:
-        """Whether attention and MLP read through one and the same norm."""
-        first, second = self.attention_norm, self.mlp_norm
-        return first is not None and second is not None and first.module is second.module
-
-    @property
-    def write_weight(self) -> Tensor:
-        """What turns head outputs into writes, [heads * d_head, d_model].
-
-        The output projection, times the scale of the norm that follows it if there is one.
-        """
-        weight, norm = _in_out(self.attention_out), self.attention_post_norm
-        return weight if norm is None or norm.scale is None else weight * norm.scale
 
 
 class Anatomy:
     """A causal language model's blocks, norms and graph.
 
+    ``mlp_block``: neurons in each of the nodes that an MLP is cut into; 0: it is one node. Block n
+    has the neurons from n * mlp_block on. What it writes is their activation times their rows of
+    the output projection, whose bias belongs to no block.
+
+    Raises OutOfRange for a block size that does not divide the neurons of an MLP or makes more
+    nodes than there is memory for.
     Raises UnsupportedModel if the model's family has no table, if it is not causal, or if a module
     that the table names is missing or of another kind than it says.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, mlp_block: int = 0) -> None:
         config = model.config
         check_family(config.model_type, f"This {type(model).__name__}")
         check_causal(config, f"This {type(model).__name__}")
@@ -233,12 +70,19 @@ class Anatomy:
         self.graph = Graph(
             config.num_hidden_layers, n_heads, n_kv_heads, parallel=self.table.parallel
         )
+        self.mlp_block = mlp_block
         self.final_norm = self._norm(model, self.table.final_norm)
         self.unembedding = cast(nn.Linear, _plain(unembedding, "The unembedding"))
         self.blocks = [
             self._block(block)
             for block in cast(nn.ModuleList, self._module(model, self.table.blocks))
         ]
+        if mlp_block:
+            self.graph, self.blocks = cut(self.graph, self.blocks, mlp_block)
+
+    def cut_into(self, mlp_block: int) -> Anatomy:
+        """The same model with its MLPs cut into blocks of so many neurons (0: whole)."""
+        return self if mlp_block == self.mlp_block else Anatomy(self.model, mlp_block=mlp_block)
 
     @property
     def device(self) -> torch.device:
@@ -249,6 +93,11 @@ class Anatomy:
     def context(self) -> int | None:
         """The most tokens that the model reads, see `ctviz.models.config.longest`."""
         return longest(self.model.config)
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of the first layer's MLP."""
+        return in_out(self.blocks[0].mlp_out).shape[0]
 
     @property
     def vocabulary(self) -> int:
@@ -336,6 +185,8 @@ class Anatomy:
                 "so what its heads write does not add up to what attention writes."
             )
         q, k, v = self._projections(block)
+        write = self._module(block, table.mlp_write)
+        normed = isinstance(write, nn.LayerNorm) or type(write).__name__.endswith("RMSNorm")
         return Block(
             module=block,
             attention_norm=self._optional_norm(block, table.attention_norm),
@@ -348,7 +199,8 @@ class Anatomy:
             mlp_read=self._module(block, table.mlp_read),
             mlp_in=tuple(self._linear(block, path) for path in table.mlp_in),
             mlp_out=self._linear(block, table.mlp_out),
-            mlp_write=self._module(block, table.mlp_write),
+            mlp_write=write,
+            mlp_post_norm=self._norm(block, table.mlp_write) if normed else None,
         )
 
     def _projections(self, block: nn.Module) -> list[Projection]:
@@ -399,10 +251,6 @@ def _plain(module: nn.Module, path: str) -> LinearModule:
         "weight is not all that it computes. Merge adapters into the weights first "
         "(merge_and_unload of peft); load a quantized model in floating point."
     )
-
-
-def _in_out(module: LinearModule) -> Tensor:
-    return module.weight if isinstance(module, Conv1D) else module.weight.T
 
 
 def _tick(x: Tensor) -> None:

@@ -14,12 +14,15 @@ Hook = tuple[nn.Module, Callable[[Tensor], Any]]
 
 
 @contextmanager
-def hooked(*, before: Sequence[Hook] = (), after: Sequence[Hook] = ()) -> Iterator[None]:
+def hooked(
+    *, before: Sequence[Hook] = (), after: Sequence[Hook] = (), innermost: bool = False
+) -> Iterator[None]:
     """Call functions on the input or the output of modules inside the block, and never after it.
 
     ``before``: (module, function of its first input); ``after``: (module, function of its output).
-    What a function returns takes the tensor's place; None leaves it as it is. The hooks vanish
-    also after an exception.
+    What a function returns takes the tensor's place; None leaves it as it is. Functions of outputs
+    are called after those that are there already, or if ``innermost`` before them: they see what
+    the module itself gives. The hooks vanish also after an exception.
     """
     handles = []
 
@@ -45,7 +48,7 @@ def hooked(*, before: Sequence[Hook] = (), after: Sequence[Hook] = ()) -> Iterat
         for module, function in before:
             handles.append(module.register_forward_pre_hook(first(function), with_kwargs=True))
         for module, function in after:
-            handles.append(module.register_forward_hook(output(function)))
+            handles.append(module.register_forward_hook(output(function), prepend=innermost))
         yield
     finally:
         for handle in handles:

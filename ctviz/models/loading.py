@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,6 +73,14 @@ class Loaded:
         """Which weights these are now: ``origin``, or ``memory:`` and a hash if they changed."""
         return _tensors(self.model) if self.changed else self.origin
 
+    def cut_into(self, mlp_block: int) -> Loaded:
+        """The same model with its MLPs cut into blocks of so many neurons, see `Anatomy`."""
+        if mlp_block == self.anatomy.mlp_block:
+            return self
+        other = replace(self, anatomy=self.anatomy.cut_into(mlp_block))
+        object.__setattr__(other, "_loaded", self._loaded)
+        return other
+
     @property
     def stored(self) -> bool:
         """Whether ``load(name)`` alone gives the same again."""
@@ -120,6 +128,7 @@ def load(
     tokenizer: str | os.PathLike[str] | PreTrainedTokenizerBase | None = None,
     device: str = "auto",
     dtype: torch.dtype | str | None = None,
+    mlp_block: int = 0,
 ) -> Loaded:
     """Load a model for the engine, from safetensors only and without running foreign code.
 
@@ -127,7 +136,8 @@ def load(
     transformers model that is in memory already. ``tokenizer``: a name, folder or hub id, or a
     tokenizer itself; None takes the model's own, so a model in memory needs one. ``device``:
     ``auto``, ``cpu``, ``cuda`` or ``mps``. ``dtype``: a torch dtype or its name (``bfloat16``);
-    None is float32.
+    None is float32. ``mlp_block``: neurons in each of the nodes that an MLP is cut into, 64 in
+    circuit-tuning's own code for Llama; 0: one node an MLP.
 
     A model in memory is taken as it is and not copied. It is put into evaluation mode, and moved
     or converted only if a ``device`` or ``dtype`` is asked for; whether its parameters ask for
@@ -145,8 +155,10 @@ def load(
     """
     number = _dtype(dtype)
     if isinstance(model, str | os.PathLike):
-        return _from_name(os.fspath(model), tokenizer, device, number or torch.float32)
-    return _from_memory(model, tokenizer, device, number)
+        found = _from_name(os.fspath(model), tokenizer, device, number or torch.float32)
+    else:
+        found = _from_memory(model, tokenizer, device, number)
+    return found.cut_into(mlp_block)
 
 
 def _from_name(

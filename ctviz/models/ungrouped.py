@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ctviz.errors import UnsupportedModel
-from ctviz.models.anatomy import Anatomy, Block, Projection
+from ctviz.models.anatomy import Anatomy
+from ctviz.models.parts import Block, Projection
 
 __all__ = ["ungrouped"]
 
@@ -60,7 +61,7 @@ def ungrouped(anatomy: Anatomy) -> Anatomy:
             f"This {anatomy.family} model has weights for each key head that are not in the "
             "projections, so there is no ungrouped view of it yet."
         )
-    found = Anatomy(made)
+    found = Anatomy(made, mlp_block=anatomy.mlp_block)
     ids = torch.arange(8, device=anatomy.device)[None] % anatomy.vocabulary
     one, other = anatomy.hidden(ids), found.hidden(ids)
     if not torch.allclose(one, other, rtol=0, atol=1e-3 * float(one.abs().max())):

@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ctviz.models.anatomy import Anatomy, Block
+from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
+from ctviz.models.parts import LinearModule, Norm
 
 __all__ = [
     "Writes",
     "at_tokens",
     "frozen",
-    "head_outputs",
-    "head_write_hooks",
     "last_mlp_at",
     "run_writes",
+    "scaled_input_hooks",
     "source_outputs",
+    "unit_outputs",
     "writes",
 ]
 
@@ -30,7 +31,9 @@ class Writes:
     """What the model wrote in one run, before heads are told apart.
 
     ``embedding``: [batch, position, d_model]; ``heads[l]``: [batch, position, heads * d_head], what
-    `Block.write_weight` turns into the heads' writes; ``mlps[l]``: [batch, position, d_model].
+    `Block.write_weight` turns into the heads' writes; ``mlps[l]``: [batch, position, d_model] of a
+    whole MLP; of one that is cut [batch, position, neuron], what `Block.mlp_write_weight` turns
+    into its blocks' writes.
     """
 
     embedding: Tensor | None = None
@@ -61,52 +64,73 @@ class Writes:
 
 
 @contextmanager
-def writes(anatomy: Anatomy) -> Iterator[Writes]:
-    """Keep what each source writes while the block runs the model."""
+def writes(anatomy: Anatomy, *, read_at: Tensor | None = None) -> Iterator[Writes]:
+    """Keep what each source writes while the block runs the model.
+
+    With ``read_at`` the last MLP writes only there, see `last_mlp_at`.
+    """
     kept = Writes()
 
     def embedding(x: Tensor) -> None:
         kept.embedding = x.detach()
+
+    def heads(z: Tensor) -> None:
+        kept.heads.append(z.detach())
 
     def mlp(y: Tensor) -> None:
         assert kept.embedding is not None
         # a copy, since some models go on to add to it in place; OPT drops the batch dimension
         kept.mlps.append(y.detach().clone().view(kept.embedding.shape))
 
+    def neurons(h: Tensor) -> None:
+        assert kept.embedding is not None
+        shape, h = torch.Size((*kept.embedding.shape[:2], h.shape[-1])), h.detach()
+        if read_at is not None and len(kept.mlps) == len(anatomy.blocks) - 1:
+            kept.mlps.append(at_tokens(h, read_at, shape))
+        else:
+            kept.mlps.append(h.view(shape))
+
     before: list[Hook] = [(anatomy.blocks[0].module, embedding)]
     after: list[Hook] = []
     for block in anatomy.blocks:
-        before += head_write_hooks(block, lambda z: kept.heads.append(z.detach()))
-        after.append((block.mlp_write, mlp))
-    with hooked(before=before, after=after):
+        norm = block.attention_post_norm
+        before += scaled_input_hooks(
+            block.attention_out, norm, lambda z: kept.heads.append(z.detach())
+        )
+        if block.mlp_parts:
+            before += scaled_input_hooks(block.mlp_out, block.mlp_post_norm, neurons)
+        else:
+            after.append((block.mlp_write, mlp))
+    with last_mlp_at(anatomy, read_at), hooked(before=before, after=after):
         yield kept
 
 
-def head_write_hooks(block: Block, keep: Callable[[Tensor], None]) -> list[Hook]:
-    """Hooks that call ``keep`` with what `Block.write_weight` turns into the heads' writes.
+def scaled_input_hooks(
+    module: LinearModule, norm: Norm | None, keep: Callable[[Tensor], None]
+) -> list[Hook]:
+    """Hooks that call ``keep`` with what heads, or blocks of neurons, write: the input of their
+    output projection, [batch, position, units * width], see `Block.write_weight`.
 
-    That is the output projection's input, [batch, position, heads * d_head]. Where a norm follows
-    the projection it is divided by the norm's sigma: a head's write is then its share of what the
-    norm lets through.
+    Where a norm follows the projection it is divided by the norm's sigma: a unit's write is then
+    its share of what the norm lets through.
     """
-    norm = block.attention_post_norm
     if norm is None:
-        return [(block.attention_out, keep)]
+        return [(module, keep)]
     inputs: list[Tensor] = []
     return [
-        (block.attention_out, inputs.append),
+        (module, inputs.append),
         (norm.module, lambda x: keep(inputs.pop() * norm.standardize(x)[1])),
     ]
 
 
-def head_outputs(z: Tensor, block: Block, n_heads: int, *, out: Tensor | None = None) -> Tensor:
-    """What each head writes: [token, heads * d_head] -> [head, token, d_model].
+def unit_outputs(z: Tensor, weight: Tensor, units: int, *, out: Tensor | None = None) -> Tensor:
+    """What each unit, a head or a block of neurons, writes.
 
-    The output projection's bias belongs to no head.
+    ``z``: [token, units * width], ``weight``: [units * width, d_model] -> [unit, token, d_model].
+    The output projection's bias belongs to no unit.
     """
-    weight = block.write_weight.to(z.dtype)
-    per_head = z.view(len(z), n_heads, -1).transpose(0, 1)
-    return torch.bmm(per_head, weight.view(n_heads, per_head.shape[2], -1), out=out)
+    per_unit = z.view(len(z), units, -1).transpose(0, 1)
+    return torch.bmm(per_unit, weight.to(z.dtype).unflatten(0, (units, -1)), out=out)
 
 
 @torch.no_grad()
@@ -115,17 +139,20 @@ def source_outputs(anatomy: Anatomy, kept: Writes, *, out: Tensor | None = None)
 
     Rows are in the order of ``graph.sources``. ``out`` takes the result, in its own precision.
     """
-    heads = anatomy.graph.n_heads
+    graph = anatomy.graph
     embedding = kept.tensors[0].flatten(0, 1)
     if out is None:
-        out = embedding.new_empty((len(anatomy.graph.sources), *embedding.shape))
+        out = embedding.new_empty((len(graph.sources), *embedding.shape))
     out[0] = embedding
-    row = 1
-    for block, z, mlp in zip(anatomy.blocks, kept.heads, kept.mlps, strict=True):
-        flat = z.flatten(0, 1).to(out.dtype)
-        head_outputs(flat, block, heads, out=out[row : row + heads])
-        out[row + heads] = mlp.flatten(0, 1)
-        row += heads + 1
+    for layer, block in enumerate(anatomy.blocks):
+        rows, z = graph.rows(layer), kept.heads[layer].flatten(0, 1).to(out.dtype)
+        unit_outputs(z, block.write_weight, graph.n_heads, out=out[rows["head"]])
+        own = kept.mlps[layer].flatten(0, 1).to(out.dtype)
+        if block.mlp_parts:
+            weight = block.mlp_write_weight
+            unit_outputs(own, weight, graph.mlp_blocks, out=out[rows["mlp"]])
+        else:
+            out[rows["mlp"]] = own
     return out
 
 
@@ -137,7 +164,7 @@ def run_writes(
 
     With ``read_at`` the last MLP writes only there, see `last_mlp_at`.
     """
-    with last_mlp_at(anatomy, read_at), writes(anatomy) as kept:
+    with writes(anatomy, read_at=read_at) as kept:
         anatomy.hidden(ids, first)
     return kept
 

@@ -20,10 +20,13 @@ from ctviz.pages.questions import (
 )
 from ctviz.pages.run_choice import choose_run, name_tab, no_run, run_is_gone, runs_here
 from ctviz.pages.sections import InspectedNode, Read, model_section, node_sections
+from ctviz.pages.session import folders
 from ctviz.runs import Run
+from ctviz.runs.causes import read_causes
 from ctviz.runs.snapshot import Snapshot, nearest_snapshot
 from ctviz.runs.weights import kept_steps
 from ctviz.views import inspection as views
+from ctviz.views.causes import cause_of_node
 from ctviz.views.compared import default_choice
 from ctviz.views.recorded import read_once
 from ctviz.views.view import View
@@ -160,6 +163,9 @@ def _page(shown: InspectedNode) -> None:
         if read is not None:
             model_section(shown, read)
         return
+    measured = read_causes(shown.run, folders()[0])
+    for text in cause_of_node(measured, shown.step, shown.node, shown.graph):
+        contents.caption(plain(text))
     sections = node_sections(shown, live, read)
     links = (f"[{title}](#{title.lower().replace(' ', '-')})" for title in sections)
     contents.markdown(f":small[On this page: {' · '.join(links)}]")

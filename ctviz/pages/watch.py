@@ -21,6 +21,7 @@ from ctviz.pages.session import folders, standby
 from ctviz.pages.underway import POLL, show_underway
 from ctviz.pages.welcome import welcome
 from ctviz.runs import Run, Status, open_run
+from ctviz.runs.causes import read_causes
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
 from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.views.recorded import packed, recorded
@@ -96,6 +97,10 @@ def _show(name: str, was_live: bool) -> None:
         st.warning(plain(f"A snapshot is left out: {problem}"))
     if lost is not None:
         st.warning(plain(str(lost)))
+    problems: list[str] = []
+    read_causes(run, folders()[0], problems)
+    for text in problems:
+        st.warning(plain(text))
     if timeline is None:
         if not status.live:
             st.info("This run ended before its model was loaded, so there is nothing to play.")

@@ -171,10 +171,16 @@ export function shareAt(model, estimator, n, view) {
   return view.f > 0 ? a + (values[view.j * model.N + n] - a) * view.f : a;
 }
 
+/** Whether a node is a block of an MLP's neurons. */
+function isBlock(node) {
+  return node.kind === "mlp" && node.name.includes(".");
+}
+
 /** What a node is called in a sentence. */
 export function title(node) {
   if (node.kind === "head") return `Head ${node.unit}, layer ${node.layer}`;
   if (node.kind === "kv") return `Shared key/value head ${node.unit}, layer ${node.layer}`;
+  if (isBlock(node)) return `Block ${node.unit} of the MLP, layer ${node.layer}`;
   if (node.kind === "mlp") return `MLP, layer ${node.layer}`;
   return node.kind === "input" ? "Input: the embeddings" : "Logits: the prediction";
 }
@@ -182,6 +188,7 @@ export function title(node) {
 /** What a node is called inside the graph, where its layer is written at the left. */
 export function shortLabel(node) {
   if (node.kind === "head") return `h${node.unit}`;
+  if (isBlock(node)) return `b${node.unit}`;
   if (node.kind === "mlp") return "MLP";
   return node.kind === "kv" ? "kv" : node.kind;
 }

@@ -1,5 +1,5 @@
 // The heatmap's grid: layers upwards, heads across, then the MLP; with `split`, every head is cut
-// into its query, key and value. Only cells whose colour has changed are painted again.
+// into its query, key and value, and an MLP that has blocks into these. Only cells whose colour has changed are painted again.
 
 const LEFT = 44; // room for the layer names
 const BOTTOM = 16; // and for the heads'
@@ -10,8 +10,9 @@ export class Cells {
     this.split = split;
     this.width = w;
     this.height = h;
-    const { layers, heads } = model.shape;
-    this.cw = Math.min(64, (w - LEFT) / (heads + 1.35)); // the MLP column is set apart
+    const { layers, heads, blocks } = model.shape;
+    this.wide = Math.max(1, blocks / 3); // columns of the MLP, which is set apart
+    this.cw = Math.min(64, (w - LEFT) / (heads + 0.35 + this.wide));
     this.ch = Math.min(34, (h - BOTTOM) / (layers + 1.25)); // and so is the row of the logits
     const least = Math.min(this.cw, this.ch);
     this.gap = least > 9 ? 2 : least > 5 ? 1 : 0.5;
@@ -27,8 +28,8 @@ export class Cells {
   }
 
   add(n) {
-    const { cw, ch, gap, model } = this;
-    const { layers, heads } = model.shape;
+    const { cw, ch, gap, wide, model } = this;
+    const { layers, heads, blocks } = model.shape;
     const { kind, layer, unit } = model.nodes[n];
     const row = kind === "logits" ? layers : layer;
     const y = kind === "logits" ? 0 : (layers - 1 - layer + 1.25) * ch;
@@ -37,9 +38,11 @@ export class Cells {
       (this.rows[row] ??= []).push(this.cells.length);
       this.cells.push({ n, part, row, column, x, y, w, h: ch - gap });
     };
-    if (kind === "logits") push(-1, LEFT, (heads + 1.35) * cw - gap, 0);
-    else if (kind === "mlp") push(-1, LEFT + (heads + 0.35) * cw, cw - gap, 3 * heads);
-    else if (!this.split) push(-1, LEFT + unit * cw, cw - gap, 3 * unit);
+    if (kind === "logits") push(-1, LEFT, (heads + 0.35 + wide) * cw - gap, 0);
+    else if (kind === "mlp") {
+      const each = (wide * cw - gap) / blocks;
+      push(-1, LEFT + (heads + 0.35) * cw + unit * each, each, 3 * heads + unit);
+    } else if (!this.split) push(-1, LEFT + unit * cw, cw - gap, 3 * unit);
     else {
       const third = (cw - gap) / 3;
       for (let part = 0; part < 3; part += 1) {
@@ -97,7 +100,7 @@ export class Cells {
     for (let head = 0; head < heads; head += skip) {
       ctx.fillText(`h${head}`, LEFT + (head + 0.5) * cw - 1, y);
     }
-    ctx.fillText("MLP", LEFT + (heads + 0.35 + 0.5) * cw - 1, y);
+    ctx.fillText("MLP", LEFT + (heads + 0.35 + this.wide / 2) * cw - 1, y);
   }
 
   // ---------------------------------------------------------------- places

@@ -1,7 +1,9 @@
-// Node redundancy under the same clock, as one of three pictures: nodes (layers upwards, heads
+// Node redundancy under the same clock, as one of several pictures: nodes (layers upwards, heads
 // across, then the MLP), the same with each head's query, key and value apart, and nodes over all
-// snapshots. Of two runs it shows the difference.
+// snapshots. Of two runs it shows the difference. A fourth one shows what each node's update carries
+// of what was learned, where that was measured.
 
+import { carried, causeLines, causesAt, groupName } from "./causes.js";
 import { fitCanvas, h, setText } from "./dom.js";
 import { estimatorName, title } from "./data.js";
 import { nodeLines } from "./graph.js";
@@ -10,7 +12,7 @@ import { Steps } from "./heatsteps.js";
 import { percent } from "./numbers.js";
 import { legendAt } from "./scales.js";
 
-const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps" };
+const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps", updates: "updates" };
 const INPUTS = ["query", "key", "value"];
 const EXPLAIN = {
   circuit: () => "Share of a node's incoming edges that lie outside the circuit.",
@@ -34,11 +36,12 @@ export class Heatmap {
     this.toggle = h("div", {
       class: "cz-toggle", role: "group", "aria-label": "Redundancy estimator",
     });
+    this.heading = h("h3", { text: "Node redundancy" });
     this.explain = h("p", { class: "cz-note" });
     this.legend = h("div", { class: "cz-legend-bar" });
     this.element = h(
       "section", { class: "cz-panel cz-heat", "aria-label": "Redundancy" },
-      h("header", {}, h("h3", { text: "Node redundancy" }), this.views, this.toggle),
+      h("header", {}, this.heading, this.views, this.toggle),
       this.explain, this.holder, this.spoken, this.legend,
     );
     this.size = { w: 0, h: 0 };
@@ -65,11 +68,13 @@ export class Heatmap {
     this.arranged = null;
     const heads = model.nodes.map((_, n) => n).filter((n) => model.nodes[n].kind === "head");
     this.heads = new Map(heads.map((n, at) => [n, at])); // rows of model.split
-    this.views.replaceChildren(...Object.entries(VIEWS).map(([key, text]) => {
+    const shown = Object.entries(VIEWS).filter(([key]) => key !== "updates" || this.caused());
+    this.views.replaceChildren(...shown.map(([key, text]) => {
       const missing = key === "qkv" && !this.splits();
+      const why = key === "updates" ? "What each node's update carries of what was learned" : null;
       return h("button", {
         type: "button", "data-key": key, text, disabled: missing,
-        title: missing ? whyNot(model) : null,
+        title: missing ? whyNot(model) : why,
         onclick: () => this.actions.heat(key),
       });
     }));
@@ -78,7 +83,17 @@ export class Heatmap {
         type: "button", "data-key": key, text: estimatorName(model, key),
         onclick: () => this.actions.estimator(key),
       })));
-    this.legend.replaceChildren(...(model.other ? differenceLegend(model) : shareLegend()));
+  }
+
+  /** Whether it was measured which updates were needed; of a difference it is not. */
+  caused() {
+    return Boolean(this.model.causes?.length) && !this.model.other;
+  }
+
+  /** The view that can be shown in place of the one that is asked for. */
+  possible(heat) {
+    const missing = (heat === "qkv" && !this.splits()) || (heat === "updates" && !this.caused());
+    return missing ? "nodes" : heat;
   }
 
   /** Whether queries, keys and values are known by themselves; of a difference they are not. */
@@ -92,6 +107,10 @@ export class Heatmap {
    * how much more redundant it is in the other run. NaN where it is undefined. */
   value(n, part, t) {
     const { model, estimator } = this;
+    if (this.heat === "updates") {
+      const node = model.nodes[n];
+      return carried(causesAt(model, model.steps[t]), part > 0 ? groupName(model, node) : node.name);
+    }
     if (part >= 0) return this.input(estimator, n, part, t);
     const of = ({ redundancy }) => redundancy[estimator]?.[t * model.N + n] ?? NaN;
     return model.other ? of(model.other) - of(model) : of(model);
@@ -106,13 +125,15 @@ export class Heatmap {
   /** The same between two snapshots, as the clock is. */
   between(n, part, { i, j, f }) {
     const a = this.value(n, part, i);
+    if (this.heat === "updates") return a;
     return f > 0 ? a + (this.value(n, part, j) - a) * f : a;
   }
 
   colour(value) {
     const { theme } = this;
     if (Number.isNaN(value)) return theme.undefinedFill;
-    return this.model.other ? this.diverging(value) : theme.fill(value);
+    const apart = this.model.other || this.heat === "updates";
+    return apart ? this.diverging(value) : theme.fill(value);
   }
 
   diverging(value) {
@@ -126,7 +147,7 @@ export class Heatmap {
   draw(view, theme) {
     const { model } = this;
     if (!model || !this.size.w || this.size.h < 20) return;
-    const heat = view.heat === "qkv" && !this.splits() ? "nodes" : view.heat;
+    const heat = this.possible(view.heat);
     const key = `${heat} ${view.estimator} ${window.devicePixelRatio}`;
     const fresh = this.arranged !== key || this.theme !== theme;
     this.view = view;
@@ -138,6 +159,7 @@ export class Heatmap {
     this.moment = moment;
 
     const { layout, sheet } = this;
+    if (heat === "updates") this.explainUpdates(view);
     layout.paint(this, view, fresh);
     const ctx = fitCanvas(this.canvas, layout.width, layout.height);
     ctx.clearRect(0, 0, layout.width, layout.height);
@@ -163,7 +185,9 @@ export class Heatmap {
     this.arranged = key;
     const held = this.cell >= 0 && this.heat === heat ? this.layout.cell(this.cell) : null;
     if (!held) this.forget();
-    this.layout = new (heat === "steps" ? Steps : Cells)(this.model, this.size, heat === "qkv");
+    const { heads, kv_heads: groups } = this.model.shape;
+    const split = heat === "qkv" || (heat === "updates" && groups < heads);
+    this.layout = new (heat === "steps" ? Steps : Cells)(this.model, this.size, split);
     if (held) this.cell = this.layout.find(held);
     this.heat = heat;
     this.element.dataset.heat = heat;
@@ -175,10 +199,32 @@ export class Heatmap {
       }
     }
     const { other } = this.model;
+    const updates = heat === "updates";
+    setText(this.heading, updates ? "What each update carries" : "Node redundancy");
+    this.toggle.hidden = updates;
+    this.legend.replaceChildren(
+      ...(updates ? carriedLegend() : other ? differenceLegend(this.model) : shareLegend()),
+    );
+    if (updates) {
+      this.measured = null; // said again
+      this.explainUpdates(view);
+      this.label();
+      return;
+    }
     const what = other ? `Difference: ${other.label} minus ${this.model.label}. ` : "";
     const order = heat === "qkv" ? " In each head: query, key, value." : "";
     setText(this.explain, what + (EXPLAIN[view.estimator]?.(this.model) ?? "") + order);
     this.label();
+  }
+
+  /** What was found at the step that the clock is nearest to, of those that were measured. */
+  explainUpdates(view) {
+    const found = causesAt(this.model, this.model.steps[view.shown] ?? 0);
+    if (found === this.measured) return;
+    this.measured = found;
+    const { heads, kv_heads: groups } = this.model.shape;
+    const order = groups < heads ? " In each head: its own, then twice that of its shared keys and values." : "";
+    setText(this.explain, `Step ${found.step}: ${found.sentence}${order}`);
   }
 
   // ---------------------------------------------------------------- words
@@ -188,6 +234,7 @@ export class Heatmap {
     const { model, layout } = this;
     const { n, part = -1 } = layout.cell(cell);
     const t = layout.cell(cell).t ?? this.view.shown;
+    if (this.heat === "updates") return this.updateLines(n, t);
     if (part < 0 && !model.other) {
       const lines = nodeLines(model, n, { ...this.view, shown: t });
       if (this.heat === "steps") lines[0] += `, step ${model.steps[t]}`;
@@ -203,6 +250,15 @@ export class Heatmap {
       lines.push(`Source: step ${model.steps[t]}, ${model.provenance.redundancy}`);
     }
     return lines;
+  }
+
+  updateLines(n, t) {
+    const { model } = this;
+    const node = model.nodes[n];
+    const said = causeLines(model, node, model.steps[t]);
+    const own = node.kind === "logits" ? "the prediction owns no update" : "it was not updated";
+    const { source } = causesAt(model, model.steps[t]);
+    return [`${node.name} · ${title(node)}`, ...(said.length ? said : [own]), `Source: ${source}`];
   }
 
   inputLines(key, n, part, t) {
@@ -230,9 +286,10 @@ export class Heatmap {
   /** Name of the whole for a screen reader, with the cell that the arrow keys have gone to. */
   label(words = "") {
     const picture = this.heat === "steps" ? "nodes over snapshots" : "nodes by layer";
+    const of = this.heat === "updates" ? "what updates carry" : "redundancy";
     const how = "arrow keys move, Enter selects, Shift Enter adds to the selection";
     this.canvas.setAttribute(
-      "aria-label", `Heatmap of redundancy, ${picture}; ${how}${words ? `. ${words}` : ""}`,
+      "aria-label", `Heatmap of ${of}, ${picture}; ${how}${words ? `. ${words}` : ""}`,
     );
   }
 
@@ -333,6 +390,19 @@ function differenceLegend(model) {
     h("span", { text: `${model.other.label} needs more` }),
     h("div", { class: "cz-diverging", title: "Difference in points" }, h("i"), ...ticks(places)),
     h("span", { text: `${model.label} needs more` }),
+  ];
+}
+
+/** Blue: the update does what was learned; orange: it works against that. */
+function carriedLegend() {
+  const root = Math.sqrt(0.1) / 2;
+  const places = [
+    ["−100", 0], ["−10", 0.5 - root], ["0", 0.5], ["+10", 0.5 + root], ["+100 %", 1],
+  ];
+  return [
+    h("span", { text: "works against it" }),
+    h("div", { class: "cz-diverging", title: "Share of the gain" }, h("i"), ...ticks(places)),
+    h("span", { text: "carries the gain alone" }),
   ];
 }
 

@@ -1,6 +1,7 @@
 // One node at the shown step against the first: redundancy, edges, attention, effect on the output.
 
 import { AttentionMaps } from "./attention.js";
+import { causesAt, groupName } from "./causes.js";
 import { estimatorName, title } from "./data.js";
 import { h, iconButton, s } from "./dom.js";
 import { number, percent } from "./numbers.js";
@@ -162,9 +163,10 @@ export class Inspector {
     const node = model.nodes[n];
     const rows = [];
     const from = model.provenance?.redundancy ?? "";
-    const row = (name, value, note = "") => {
+    const redundancy = from && `step ${model.steps[t]}, ${from}`;
+    const row = (name, value, note = "", of = redundancy) => {
       const made = h("div", {}, h("dt", { text: name }), h("dd", {}, h("b", { text: value }), h("span", { text: note })));
-      if (from) source(made, this.actions, () => [name, `Source: step ${model.steps[t]}, ${from}`]);
+      if (of) source(made, this.actions, () => [name, `Source: ${of}`]);
       rows.push(made);
     };
     if (node.kind === "kv") {
@@ -187,9 +189,24 @@ export class Inspector {
         const untrained = model.steps[t] === 0;
         row("Parameters", untrained ? "–" : yes ? "updated" : "frozen",
           untrained ? "nothing is trained yet" : "at this step");
+        this.updateRows(node, t, row);
       }
     }
     return rows;
+  }
+
+  /** What its update carries, and that of the keys and values that a head shares. */
+  updateRows(node, t, row) {
+    const { model } = this;
+    const found = causesAt(model, model.steps[t]);
+    if (!found || model.other) return;
+    const group = groupName(model, node);
+    for (const [name, title] of [[node.name, "Its update"], [group, `That of ${group}`]]) {
+      const shares = found.nodes[name];
+      if (!shares) continue;
+      const [alone, lost] = shares.map((share) => percent(share, 1));
+      row(title, alone, `of the gain; ${lost} lost without it`, found.source);
+    }
   }
 
   sparkline() {

@@ -73,7 +73,8 @@ class TuneConfig:
     **The circuit.** ``attribution`` scores the edges: ``auto`` is eap where it agrees with exact
     patching of the untuned model, else eap-ig (`ctviz.attribution.agreement`). ``select``: its
     ``edges`` largest by \\|score\\|, or all above ``threshold``. The number of edges goes from
-    ``edges`` to ``edges_end`` (0: it stays) by ``edges_course``.
+    ``edges`` to ``edges_end`` (0: it stays) by ``edges_course``. ``mlp_block``: neurons in each of
+    the nodes that an MLP is cut into; 0: it is one node.
 
     **The step.** ``batch_size`` examples, run ``micro_batch`` at a time (0: all at once; the result
     is the same up to rounding). ``objective``: cross-entropy of the ``target``, of the whole
@@ -120,6 +121,7 @@ class TuneConfig:
     threshold: float = 0.0
     edges_end: int = 0
     edges_course: Course = "constant"
+    mlp_block: int = 0
     rediscover: int = 1
     ablation: Ablation = "counterfactual"
     lora_rank: int = 8
@@ -172,6 +174,7 @@ class TuneConfig:
             ("edges", 1, None),
             ("threshold", 0.0, None),
             ("edges_end", 0, None),
+            ("mlp_block", 0, None),
             ("rediscover", 1, 100_000),
             ("lora_rank", 1, 1024),
             ("batch_size", 1, 4096),

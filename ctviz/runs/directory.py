@@ -171,6 +171,7 @@ class RunWriter:
             "n_heads": graph.n_heads,
             "n_kv_heads": graph.kv_heads,
             "parallel": graph.parallel,
+            "mlp_blocks": graph.mlp_blocks,
         }
         self._about |= {"graph": shape, **about}
         write_json(self.folder / "run.json", self._about)

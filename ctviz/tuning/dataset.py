@@ -16,7 +16,7 @@ from ctviz.tasks.batch import Batch, encode
 from ctviz.tasks.fitting import fitting_examples
 from ctviz.tasks.texts import Texts, encode_texts
 
-__all__ = ["Dataset", "make_dataset"]
+__all__ = ["Dataset", "make_dataset", "pairs_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,12 +70,12 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         pair = _pair(example, paired=paired)
         rows.append(len(pairs) if pair else -1)
         pairs += [pair] if pair else []
-    dev_pairs = _pairs(dev, paired=paired)
+    dev_pairs = pairs_of(dev, paired=paired)
     if not dev_pairs:
         raise BadTask(f"None of the {len(dev)} dev examples of {task.name} has a pair.")
     n, split = config.examples, config.scored_on
     scored, _ = fitting_examples(loaded, task, n, split, config.examples_seed)
-    score_pairs = _pairs(scored, paired=paired)
+    score_pairs = pairs_of(scored, paired=paired)
     if not score_pairs:
         raise BadTask(f"None of the {len(scored)} {split} examples of {task.name} has a pair.")
     tokenizer, vocabulary = loaded.tokenizer, loaded.anatomy.vocabulary
@@ -120,7 +120,8 @@ def _pair(example: Example, *, paired: bool) -> Pair | None:
     return example.pair if paired else Pair(example.prompt, example.prompt, example.target, "")
 
 
-def _pairs(examples: Sequence[Example], *, paired: bool) -> list[Pair]:
+def pairs_of(examples: Sequence[Example], *, paired: bool) -> list[Pair]:
+    """The pairs of examples; where a task has none, their prompts and targets as such."""
     return [pair for pair in (_pair(e, paired=paired) for e in examples) if pair]
 
 

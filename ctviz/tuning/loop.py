@@ -24,12 +24,14 @@ from ctviz.attribution.attribute import attribute
 from ctviz.attribution.gradients import SharedRun
 from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import DamagedRun, Diverged, UndefinedMetric
+from ctviz.models.calls import calls_of
 from ctviz.models.loading import Loaded
 from ctviz.models.memory import fewer_at_a_time, free_memory, planned_with
 from ctviz.progress import Cancelled, parts, phase, share
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.tasks.batch import Batch
+from ctviz.tasks.texts import Texts
 from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.dataset import make_dataset
@@ -37,6 +39,7 @@ from ctviz.tuning.lora import merged
 from ctviz.tuning.loss import answer_loss, token_weights, weighted_loss
 from ctviz.tuning.measure import grades_on_test, snapshot_of
 from ctviz.tuning.methods import make_method
+from ctviz.tuning.owned_gradients import owned_gradients
 from ctviz.tuning.ownership import MotionMeter, UnitOptimizer
 from ctviz.tuning.retention import Retention
 
@@ -133,6 +136,7 @@ class Tuning:
             "metric": self.dataset.metric,
             "seed": config.examples_seed,
         }
+        cut = {"mlp_block": config.mlp_block} if config.mlp_block else {}
 
         def measure() -> dict[str, Any]:
             trial = try_methods(self.anatomy, pairs, **how)
@@ -142,7 +146,7 @@ class Tuning:
 
         if self.baselines is None:
             return measure()
-        return self.baselines.remembered("agreement", how | {"pairs": key_of(pairs)}, measure)
+        return self.baselines.remembered("agreement", how | cut | {"pairs": key_of(pairs)}, measure)
 
     def _limit(self, micro: int) -> int | None:
         """How many examples discovery runs at a time; None leaves that to its plan, which finds
@@ -284,23 +288,30 @@ class Tuning:
         shared, self.shared = self.shared, None  # a second try starts over
         self.optimizer.own(units)
         if shared is not None and shared.hidden is not None:
-            return self._shared_gradients(shared.hidden, rows)
+            return self._shared_gradients(shared, shared.hidden, rows)
         texts = self.dataset.train[torch.tensor(rows, device=self.anatomy.device)]
         whole = float(token_weights(texts, self.config).sum())
         loss = 0.0
         for part in parts(list(texts.split(micro))):
-            found = weighted_loss(self.anatomy, part, self.config) / whole
-            found.backward()
-            loss += float(found.detach())
+            loss += self._add_gradients(part, whole)
         return loss
 
-    def _shared_gradients(self, hidden: Tensor, rows: Sequence[int]) -> float:
-        pairs, moving = self.dataset.pairs_of(rows), self.optimizer.moving
+    def _add_gradients(self, texts: Texts, whole: float) -> float:
+        """The share of some examples in the gradients; returns that in the loss."""
+        if self.config.discovers:  # units are parts of linear modules
+            with calls_of(self.anatomy) as calls:
+                loss = weighted_loss(self.anatomy, texts, self.config) / whole
+            self.optimizer.add(owned_gradients(loss, calls, self.optimizer.parts))
+        else:
+            loss = weighted_loss(self.anatomy, texts, self.config) / whole
+            loss.backward()
+        return float(loss.detach())
+
+    def _shared_gradients(self, shared: SharedRun, hidden: Tensor, rows: Sequence[int]) -> float:
+        pairs = self.dataset.pairs_of(rows)
         assert pairs is not None
         loss = answer_loss(self.anatomy, hidden, pairs)
-        found = torch.autograd.grad(loss, moving, allow_unused=True)
-        for parameter, gradient in zip(moving, found, strict=True):
-            parameter.grad = gradient
+        self.optimizer.add(owned_gradients(loss, shared.calls, self.optimizer.parts))
         return float(loss.detach())
 
     def within_memory(self, work: Callable[[int], T]) -> T:

@@ -8,10 +8,12 @@ A *unit* is the smallest group of parameters that a circuit can own:
 ``a{l}.h{h}<out>``    a head's rows of the output projection; owned if the head writes
 ``m{l}<in>``          an MLP's input (and gate) projection with bias; owned if it reads
 ``m{l}<out>``         an MLP's output projection with bias; owned if it writes
+``m{l}.b{n}<in>``     where MLPs are cut, the same for the neurons of one block
+``m{l}.b{n}<out>``    and their rows of the output projection
 ====================  ================================================================
 
-Embeddings, norms, the unembedding and the attention output bias (which no head owns alone) belong
-to no unit and stay frozen. (Circuit-tuning, arXiv 2502.06106.)
+Embeddings, norms, the unembedding and the attention output bias (which no head owns alone; of a cut
+MLP its output bias as well) belong to no unit and stay frozen. (Circuit-tuning, arXiv 2502.06106.)
 
 **The promise.** A parameter that is not owned at a step does not move at that step, not by one bit.
 Zeroed gradients would not do: momentum, Adam's moments and weight decay move a parameter whose
@@ -25,14 +27,15 @@ the circuit, and go on from there when it comes back.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ctviz.circuits.scores import Circuit
-from ctviz.models.anatomy import Anatomy, LinearModule
+from ctviz.models.anatomy import Anatomy
+from ctviz.models.parts import LinearModule
 
 __all__ = [
     "MotionMeter",
@@ -40,6 +43,7 @@ __all__ = [
     "Unit",
     "UnitOptimizer",
     "circuit_units",
+    "owned_fraction",
     "owned_units",
     "whole_units",
 ]
@@ -84,6 +88,12 @@ def circuit_units(anatomy: Anatomy) -> list[Unit]:
             parts.append(Part(module.bias, (wanted,)))
         return tuple(parts)
 
+    def rows(module: LinearModule, unit: int, width: int) -> tuple[Part, ...]:
+        """A unit's inputs of a linear module, whose bias is nobody's alone."""
+        own = slice(unit * width, (unit + 1) * width)
+        index = (slice(None), own) if isinstance(module, nn.Linear) else (own,)
+        return (Part(module.weight, index),)
+
     def whole(*modules: LinearModule) -> tuple[Part, ...]:
         return tuple(Part(p, ()) for m in modules for p in (m.weight, m.bias) if p is not None)
 
@@ -94,12 +104,16 @@ def circuit_units(anatomy: Anatomy) -> list[Unit]:
                 owned = columns(projection.module, projection.columns(slot.unit))
                 units.append(Unit(slot.name, owned))
         for head in range(graph.n_heads):
-            rows = slice(head * d_head, (head + 1) * d_head)
-            out = block.attention_out
-            index = (slice(None), rows) if isinstance(out, nn.Linear) else (rows,)
-            units.append(Unit(f"a{layer}.h{head}<out>", (Part(out.weight, index),)))
-        units.append(Unit(f"m{layer}<in>", whole(*block.mlp_in)))
-        units.append(Unit(f"m{layer}<out>", whole(block.mlp_out)))
+            own = rows(block.attention_out, head, d_head)
+            units.append(Unit(f"a{layer}.h{head}<out>", own))
+        if not block.mlp_parts:
+            units.append(Unit(f"m{layer}<in>", whole(*block.mlp_in)))
+            units.append(Unit(f"m{layer}<out>", whole(block.mlp_out)))
+            continue
+        for unit, node in enumerate(graph.mlp_nodes(layer)):
+            into = [columns(part.module, part.columns(unit)) for part in block.mlp_parts]
+            units.append(Unit(f"{node}<in>", tuple(part for parts in into for part in parts)))
+            units.append(Unit(f"{node}<out>", rows(block.mlp_out, unit, anatomy.mlp_block)))
     return units
 
 
@@ -118,6 +132,13 @@ def owned_units(circuit: Circuit) -> list[str]:
     return names
 
 
+def owned_fraction(anatomy: Anatomy, circuit: Circuit) -> float:
+    """The parameters that a circuit owns, by all parameters of the model."""
+    sizes = {unit.name: unit.size for unit in circuit_units(anatomy)}
+    owned = sum(sizes[name] for name in owned_units(circuit))
+    return owned / sum(parameter.numel() for parameter in anatomy.model.parameters())
+
+
 class UnitOptimizer:
     """A torch optimizer over units, of which only the owned ones take part in a step.
 
@@ -134,7 +155,6 @@ class UnitOptimizer:
         self.optimizer = make([part.tensor for parts in self._parts.values() for part in parts])
         self._parameters = {part.parameter for unit in units for part in unit.parts}
         self.owned: tuple[str, ...] = ()
-        self.moving: list[Tensor] = []  # the parameters that owned units are parts of
 
     def ask(self) -> None:
         """Let every parameter that a unit is part of ask for a gradient, moving or not."""
@@ -143,13 +163,26 @@ class UnitOptimizer:
 
     def own(self, names: Iterable[str]) -> None:
         """Let exactly these units move at the next step; other weights ask for no gradient."""
+        for name in self.owned:
+            for part in self._parts[name]:
+                part.tensor.grad = None
         self.owned = tuple(dict.fromkeys(names))
-        parts = [part for name in self.owned for part in self.units[name].parts]
-        self.moving = list(dict.fromkeys(part.parameter for part in parts))
-        moving = set(self.moving)
+        moving = {part.parameter for part in self.parts}
         for parameter in self._parameters:
             parameter.requires_grad_(parameter in moving)
             parameter.grad = None
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts of parameters that the next step may move."""
+        return [part for name in self.owned for part in self.units[name].parts]
+
+    def add(self, gradients: Mapping[Part, Tensor]) -> None:
+        """Add to the gradients of parts, for a step that was not reached by ``backward``."""
+        for name in self.owned:
+            for moved in self._parts[name]:
+                if moved.part in gradients:
+                    moved.add(gradients[moved.part])
 
     def state(self) -> dict[str, Tensor]:
         """The optimizer's memory of each unit that was ever owned, by ``unit/part/key``."""
@@ -204,15 +237,23 @@ class _Moved:
         self.view = part.view
         self.tensor = self.view if self.view.is_contiguous() else self.view.contiguous()
 
+    def add(self, gradient: Tensor) -> None:
+        """Add to the part's own gradient."""
+        if self.tensor.grad is None:
+            self.tensor.grad = gradient.contiguous()
+        else:
+            self.tensor.grad += gradient
+
     def take(self) -> bool:
         """Take over the part's weights and gradient; False if it has no gradient."""
-        gradient = self.part.parameter.grad
-        if gradient is None:
+        whole = self.part.parameter.grad
+        if whole is not None:
+            self.add(whole[self.part.index])
+        if self.tensor.grad is None:
             return False
         if self.tensor is not self.view:
             with torch.no_grad():
                 self.tensor.copy_(self.view)
-        self.tensor.grad = gradient[self.part.index].contiguous()
         return True
 
     @torch.no_grad()

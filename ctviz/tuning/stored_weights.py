@@ -20,7 +20,7 @@ UNNAMED = "sha256:e3b0c44298fc1c14"  # of no file: what older versions said of a
 
 def untuned_model(run: Run, *, device: str = "auto") -> Loaded:
     """The model that a run was tuned from; raises DamagedRun if it is no longer the one it was."""
-    loaded = load(run.config.model, device=device)
+    loaded = load(run.config.model, device=device, mlp_block=run.config.mlp_block)
     about = run.about.get("model", {})
     if about.get("revision") not in (loaded.revision, UNNAMED):
         raise DamagedRun(

@@ -15,6 +15,9 @@ NAMES = {
     "snapshots": "snapshots",
     "evaluation": "testing the circuit",
     "final evaluation": "measuring it after",
+    "nodes": "each update alone and taken back",
+    "sets": "the search for the needed ones",
+    "checks": "checking them",
 }
 
 

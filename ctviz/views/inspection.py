@@ -56,23 +56,27 @@ def node_title(node: str) -> str:
     """A node in words: ``a2.h1`` is layer 2, head 1."""
     if not node:
         return "The whole model"
-    layer, _, head = node[1:].partition(".h")
-    return f"{node} · layer {layer}, {f'head {head}' if head else 'MLP'}"
+    layer, _, unit = node[1:].partition(".")
+    what = "head" if unit.startswith("h") else "MLP, block"
+    return f"{node} · layer {layer}, {f'{what} {unit[1:]}' if unit else 'MLP'}"
 
 
 def nearest_node(graph: Graph, asked: str) -> str:
     """The head or MLP of that name or, if there is none, the nearest one; "" for the whole model.
 
-    A layer or head beyond the model's last is its last one.
+    A layer, head or block beyond the model's last is its last one.
     """
     if asked in inspectable(graph):
         return asked
-    head, mlp = re.fullmatch(r"a(\d{1,6})\.h(\d{1,6})", asked), re.fullmatch(r"m(\d{1,6})", asked)
+    head = re.fullmatch(r"a(\d{1,6})\.h(\d{1,6})", asked)
+    mlp = re.fullmatch(r"m(\d{1,6})(?:\.b(\d{1,6}))?", asked)
     found = head or mlp
     if found is None:
         return ""
     layer = min(int(found[1]), graph.n_layers - 1)
-    return f"a{layer}.h{min(int(found[2]), graph.n_heads - 1)}" if head else f"m{layer}"
+    if head:
+        return f"a{layer}.h{min(int(head[2]), graph.n_heads - 1)}"
+    return graph.mlp_nodes(layer)[min(int(found[2] or 0), graph.mlp_blocks - 1)]
 
 
 def nearest_steps(steps: Sequence[int], asked: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 The picture reads like the model: ``input`` at the bottom, ``logits`` on top, one row a layer, one
 column a head, and the MLP of a layer to the right of its heads and a little above them, because it
-reads what they wrote. Units are roughly pixels at zoom 1; y grows downwards, as on a screen.
+reads what they wrote; of an MLP that is cut the blocks that take part, side by side in its place.
+Units are roughly pixels at zoom 1; y grows downwards, as on a screen.
 """
 
 from __future__ import annotations
@@ -63,18 +64,19 @@ def place(graph: Graph, active: np.ndarray, groups: frozenset[str] = frozenset()
     names = [n for n, on in zip(graph.nodes, active, strict=True) if whole or on]
     grouped = _members(graph, groups)
     heads: dict[int, set[int]] = {}
-    mlps: set[int] = set()
+    mlps: dict[int, list[str]] = {}
     for name in names:
         if name.startswith("m"):
-            mlps.add(int(name[1:]))
+            mlps.setdefault(layer_of(name, graph.n_layers), []).append(name)
         elif name.startswith("a"):
             heads.setdefault(layer_of(name, graph.n_layers), set()).add(int(name.split(".h")[1]))
     for group, members in grouped.items():
         heads.setdefault(layer_of(group, graph.n_layers), set()).update(members)
 
-    layers = sorted(heads.keys() | mlps)
+    layers = sorted(heads.keys() | mlps.keys())
     columns = {head: i for i, head in enumerate(sorted(set().union(*heads.values(), set())))}
-    column, row = _gaps(len(columns) + 1, len(layers) + 2, bool(grouped))
+    widest = max(map(len, mlps.values()), default=1)
+    column, row = _gaps(len(columns) + widest, len(layers) + 2, bool(grouped))
 
     xy: dict[str, tuple[float, float]] = {}
     rows: list[tuple[int, float]] = []
@@ -83,8 +85,8 @@ def place(graph: Graph, active: np.ndarray, groups: frozenset[str] = frozenset()
         rows.append((layer, y))
         for head in sorted(heads.get(layer, ())):
             xy[f"a{layer}.h{head}"] = (columns[head] * column, y)
-        if layer in mlps:
-            xy[f"m{layer}"] = ((len(columns) + 0.25) * column, y - 0.34 * min(row, 84.0))
+        for place, name in enumerate(mlps.get(layer, ())):
+            xy[name] = ((len(columns) + 0.25 + place) * column, y - 0.34 * min(row, 84.0))
     for group, members in grouped.items():
         layer = layer_of(group, graph.n_layers)
         y = -(layers.index(layer) + 1) * row

@@ -16,6 +16,7 @@ import numpy as np
 from ctviz.circuits.graph import Graph, layer_of
 from ctviz.circuits.redundancy import mass_name
 from ctviz.runs.changes import NOISE_BAND
+from ctviz.views.causes import pack_causes
 from ctviz.views.encoding import (
     pack_attention,
     pack_attribution,
@@ -86,7 +87,12 @@ def pack(
         },
         "counts": _counts(timeline.circuit),
         "noise_band": NOISE_BAND,
-        "shape": {"layers": graph.n_layers, "heads": graph.n_heads, "kv_heads": graph.kv_heads},
+        "shape": {
+            "layers": graph.n_layers,
+            "heads": graph.n_heads,
+            "kv_heads": graph.kv_heads,
+            "blocks": graph.mlp_blocks,
+        },
         "box": _box(placement),
         "whole_box": _box(everything),
         "nodes": [_node(graph, name, placement, everything) for name in names],
@@ -102,6 +108,7 @@ def pack(
         if timeline.quality is None
         else [[short(float(value), 4) for value in row] for row in timeline.quality],
         "groups": [{"name": g.name, "nodes": list(g.nodes)} for g in timeline.groups],
+        "causes": [pack_causes(each) for each in timeline.causes],
         "provenance": timeline.provenance,
         "curves": [_pack_curve(curve) for curve in timeline.curves],
         "probes": _pack_probes(timeline, rows, columns, attention_bytes),

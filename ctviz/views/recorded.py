@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
+from ctviz import paths
 from ctviz.circuits.graph import Graph
 from ctviz.circuits.random_circuits import RANDOM_NAMES
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
@@ -25,6 +26,7 @@ from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.files import written
 from ctviz.runs import Run
+from ctviz.runs.causes import Causes, read_causes
 from ctviz.runs.config import METHOD_NAMES, TuneConfig
 from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
@@ -125,6 +127,7 @@ class _State:
     state: str
     snapshots: tuple[Snapshot, ...]
     groups: tuple[NodeGroup, ...]
+    causes: tuple[Causes, ...]
     said: str
     graph: Graph = field(compare=False)
     about: dict[str, Any] = field(compare=False)
@@ -158,6 +161,7 @@ def _state(
         state=run.status().state,
         snapshots=snapshots,
         groups=groups,
+        causes=tuple(read_causes(run, paths.runs()).values()),
         said=said.hexdigest(),
         graph=graph,
         about=about,
@@ -229,6 +233,7 @@ def _timeline(now: _State) -> Timeline:
         ablation=config.ablation,
         tau=config.tau,
         groups=now.groups,
+        causes=now.causes,
         provenance={
             "scores": f"{source}; {made}{_agreement(about)}",
             "redundancy": f"from the scores and the circuit of this step, {on.scored}; {made}",

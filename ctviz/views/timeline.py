@@ -10,6 +10,7 @@ import numpy as np
 
 from ctviz.circuits.choices import Ablation
 from ctviz.circuits.graph import Graph
+from ctviz.runs.causes import Causes
 from ctviz.runs.groups import NodeGroup
 
 __all__ = ["Curve", "Probe", "Timeline"]
@@ -68,9 +69,10 @@ class Timeline:
     faithfulness, that of random circuits of the size, the standard error of the first, and the
     lowest and the highest of the random ones; each None where it is not known. ``ablation`` says
     what was corrupted how, ``tau`` which share of its mass a node needs by the estimator ``mass``.
-    ``groups``: named sets of nodes. ``provenance``: sentences that say
-    where numbers come from, by what they are (``scores``, ``redundancy``, ``quality``,
-    ``probes``), and which random circuits those are (``random``).
+    ``groups``: named sets of nodes; ``causes``: which updates were needed, at those steps at which
+    it was measured. ``provenance``: sentences that say where numbers come from, by what they are
+    (``scores``, ``redundancy``, ``quality``, ``probes``), and which random circuits those are
+    (``random``).
     """
 
     run: str
@@ -97,6 +99,7 @@ class Timeline:
     ablation: Ablation = "counterfactual"
     tau: float = 0.9
     groups: tuple[NodeGroup, ...] = ()
+    causes: tuple[Causes, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

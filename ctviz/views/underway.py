@@ -23,6 +23,9 @@ PHASES = {
     "evaluation": "Testing the circuit",
     "minimality": "Leaving out one edge after another",
     "curves": "Drawing curves",
+    "nodes": "Each update alone, and taken back",
+    "sets": "Searching the needed updates",
+    "checks": "Checking them on other examples",
     "measuring": "Measuring what it will take",
 }
 """What a person reads for the name of a phase."""

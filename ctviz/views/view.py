@@ -10,7 +10,7 @@ __all__ = ["Estimator", "Heat", "Marks", "View"]
 
 Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
-Heat = Literal["nodes", "qkv", "steps"]
+Heat = Literal["nodes", "qkv", "steps", "updates"]
 
 LONGEST = 600  # characters of a node list in a link that are looked at
 MOST_NODES = 64
@@ -24,7 +24,8 @@ class View:
     inspected one first; ``edges``: how many edges are shown, None for all of the circuit;
     ``marks``: whether changes are marked against the snapshot shown before or the first;
     ``estimator``: of the redundancy; ``heat``: heatmap of the nodes, of each head's query, key and
-    value, or of nodes over steps; ``whole``: whether nodes that are never in the circuit are shown.
+    value, of nodes over steps, or of what each node's update carries; ``whole``:
+    whether nodes that are never in the circuit are shown.
     """
 
     step: int | None = None

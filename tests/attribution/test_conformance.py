@@ -28,11 +28,13 @@ from ctviz.models.hooks import hooked
 from ctviz.models.writes import run_writes, source_outputs
 from ctviz.tasks.batch import IGNORED, Batch
 from tests.patched_by_hand import PatchedRun
-from tests.random_models import random_batch, random_model, with_masses
+from tests.random_models import WHOLE_AND_CUT, random_batch, random_model, with_masses
 
 pytestmark = pytest.mark.usefixtures("double_throughout")
+whole_and_cut = pytest.mark.parametrize("anatomy", WHOLE_AND_CUT, indirect=True)
 
 
+@whole_and_cut
 def test_writes_and_biases_add_up_to_the_residual_stream(anatomy, batch):
     reads = {}
     before = [(anatomy.final_norm.module, lambda x: reads.__setitem__("logits", x))]
@@ -50,9 +52,13 @@ def test_writes_and_biases_add_up_to_the_residual_stream(anatomy, batch):
         for block in anatomy.blocks[: slot.layer + 1 if ahead else slot.layer]:
             if block.attention_out.bias is not None:
                 total = total + block.attention_out.bias
+        for block in anatomy.blocks[: slot.layer if graph.mlp_blocks > 1 else 0]:
+            if block.mlp_out.bias is not None:
+                total = total + block.mlp_out.bias
         torch.testing.assert_close(total, reads[place].flatten(0, -2), rtol=0, atol=1e-12)
 
 
+@whole_and_cut
 def test_full_circuit_is_the_clean_run(anatomy, batch):
     full = Circuit(anatomy.graph, anatomy.graph.exists.copy())
     for ablation in ABLATIONS:
@@ -60,6 +66,7 @@ def test_full_circuit_is_the_clean_run(anatomy, batch):
         np.testing.assert_allclose(run, metric_of_model(anatomy, batch), rtol=0, atol=1e-11)
 
 
+@whole_and_cut
 def test_empty_circuit_is_the_corrupt_run(anatomy, batch):
     empty = Circuit(anatomy.graph, np.zeros_like(anatomy.graph.exists))
     run = metric_of_circuit(anatomy, batch, empty)
@@ -80,6 +87,7 @@ def test_what_follows_a_prompt_is_as_if_it_ran_with_it(anatomy, batch):
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)
+@whole_and_cut
 def test_circuits_that_run_together_are_the_definition_one_by_one(anatomy, batch, ablation):
     """Circuits of all sizes, most of them full of dead ends, on prompts that begin alike."""
     graph = anatomy.graph
@@ -100,7 +108,9 @@ def test_circuits_that_run_together_are_the_definition_one_by_one(anatomy, batch
             run = PatchedRun(anatomy, batch, circuit, corrupt)
             with torch.no_grad(), hooked(before=run.before, after=run.after):
                 wanted = metric_of(anatomy.hidden(batch.clean, batch.first))
-            torch.testing.assert_close(values, wanted, rtol=0, atol=1e-9)
+            # behind a circuit that writes next to nothing a norm magnifies rounding
+            atol = 1e-9 if anatomy.blocks[0].mlp_post_norm is None else 1e-7
+            torch.testing.assert_close(values, wanted, rtol=0, atol=atol)
 
 
 def derivative(anatomy, batch, corrupt, metric, row, column, *, embedding=None):
@@ -122,6 +132,7 @@ def derivative(anatomy, batch, corrupt, metric, row, column, *, embedding=None):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ablation", ABLATIONS)
+@whole_and_cut
 def test_score_is_the_derivative_along_its_edge(anatomy, batch, ablation):
     graph = anatomy.graph
     scores = attribute(anatomy, batch, ablation=ablation).values
@@ -161,6 +172,7 @@ def test_score_is_the_derivative_of_a_difference_of_masses(anatomy):
         assert found == pytest.approx(scores[row, column], abs=2e-6 * scale)
 
 
+@whole_and_cut
 def test_exact_scores_are_what_corrupting_each_edge_does(anatomy, batch):
     """Against the circuit runner, which corrupts the edge as part of a circuit."""
     graph = anatomy.graph
@@ -174,6 +186,7 @@ def test_exact_scores_are_what_corrupting_each_edge_does(anatomy, batch):
     assert not scores[~graph.exists].any()
 
 
+@whole_and_cut
 def test_corrupting_a_node_is_corrupting_all_its_edges(anatomy, batch):
     graph = anatomy.graph
     for ablation in ABLATIONS:
@@ -194,6 +207,7 @@ def test_corrupting_a_node_is_corrupting_all_its_edges(anatomy, batch):
             np.testing.assert_allclose(found.scores[:, row], change, rtol=0, atol=1e-11)
 
 
+@whole_and_cut
 def test_node_attribution_is_the_derivative_along_the_node(anatomy, batch):
     """The scores of a node's edges add up to the effect of moving its output as a whole."""
     graph, full = anatomy.graph, Circuit(anatomy.graph, anatomy.graph.exists.copy())
@@ -214,6 +228,7 @@ def test_node_attribution_is_the_derivative_along_the_node(anatomy, batch):
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)
+@whole_and_cut
 def test_integrated_gradients_average_over_interpolated_inputs(anatomy, batch, ablation):
     """One step is plain attribution; more are the mean over runs made here by hand."""
     one = attribute(anatomy, batch, method="eap-ig", steps=1, ablation=ablation).values

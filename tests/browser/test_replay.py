@@ -78,6 +78,22 @@ def sample(tmp_path_factory) -> Path:
     return file
 
 
+def test_it_shows_what_each_update_carries(replay: Replay, sample: Path) -> None:
+    """As the run's causes.json says: step 60 at the end, step 30 in the first half."""
+    replay.open(sample)
+    heat = replay.page.locator(".cz-heat")
+    heat.get_by_role("button", name="updates", exact=True).click()
+    assert heat.locator("h3").inner_text() == "What each update carries"
+    said = "of the parameters were updated"
+    for steps, key in ((30, "Home"), (60, "End")):
+        replay.page.keyboard.press(key)
+        heat.locator(".cz-note", has_text=f"Step {steps}: ").wait_for()
+        assert said in heat.locator(".cz-note").inner_text()
+    assert heat.get_by_role("button", name="circuit", exact=True).is_hidden()
+    heat.get_by_role("button", name="nodes", exact=True).click()
+    assert heat.locator("h3").inner_text() == "Node redundancy"
+
+
 def test_it_plays_from_the_disk(replay: Replay, sample: Path) -> None:
     assert sample.stat().st_size <= 3_000_000
     replay.open(sample)

@@ -18,7 +18,15 @@ from ctviz.circuits.selection import top_edges
 from ctviz.errors import BadCircuitFile
 from tests.small_graph import circuit, scores
 
-SHAPES = [(1, 1), (2, 2), (2, 3, None, True), (2, 4, 2), (1, 7, 1), (2, 6, 2, True)]
+SHAPES = [
+    (1, 1),
+    (2, 2),
+    (2, 3, None, True),
+    (2, 4, 2),
+    (1, 7, 1),
+    (2, 6, 2, True),
+    (2, 4, 2, False, 3),
+]
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ctviz.circuits.graph import Graph, layer_of
+from ctviz.circuits.graph import Graph, kind_of, layer_of
 from ctviz.errors import OutOfRange, UnknownName
 
 
@@ -53,7 +53,37 @@ def test_parallel_blocks_have_no_edge_from_their_heads_to_their_mlp():
     assert Graph(1, 2).exists[graph.source("a0.h0"), graph.slot("m0")]
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (3, 4, 2), (2, 2, 1, True)])
+def test_a_cut_mlp_is_a_node_for_each_of_its_blocks_by_hand():
+    graph = Graph(2, 1, mlp_blocks=2)
+    assert graph.sources == ("input", "a0.h0", "m0.b0", "m0.b1", "a1.h0", "m1.b0", "m1.b1")
+    assert graph.slot_names == (
+        *("a0.h0<q>", "a0.h0<k>", "a0.h0<v>", "m0.b0", "m0.b1"),
+        *("a1.h0<q>", "a1.h0<k>", "a1.h0<v>", "m1.b0", "m1.b1", "logits"),
+    )
+    # layer 0: 3 slots from input, 2 blocks from 2; layer 1: 3 slots from 4, 2 blocks from 5
+    assert graph.n_edges == 3 * 1 + 2 * 2 + 3 * 4 + 2 * 5 + 7
+    assert dict(zip(graph.nodes, graph.degrees, strict=True)) == {
+        "input": 0,
+        "a0.h0": 3,
+        **{"m0.b0": 2, "m0.b1": 2},
+        "a1.h0": 12,
+        **{"m1.b0": 5, "m1.b1": 5},
+        "logits": 7,
+    }
+    assert graph.slots[graph.slot("m1.b1")].feeds == ("m1.b1",)
+    assert not graph.exists[graph.source("m1.b0"), graph.slot("m1.b1")]
+    assert (kind_of("m1.b1"), layer_of("m1.b1", 2)) == ("mlp", 1)
+    assert graph.rows(1) == {"head": slice(4, 5), "mlp": slice(5, 7)}
+    assert graph.columns(1)["mlp"] == slice(8, 10)
+    assert graph.whole == Graph(2, 1)
+
+
+def test_smollm2_in_blocks_of_64_neurons_has_the_edges_of_the_prototype():
+    graph = Graph(30, 9, 3, mlp_blocks=24)
+    assert (len(graph.sources), len(graph.slots), graph.n_edges) == (991, 1171, 568_486)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 4, 2), (2, 2, 1, True), (2, 4, 2, True, 3)])
 def test_every_edge_goes_through_its_name_and_back(shape):
     graph = Graph(*shape)
     for row, column in np.argwhere(graph.exists):
@@ -83,6 +113,8 @@ def test_unknown_names_are_explained():
 def test_impossible_shapes_are_refused():
     with pytest.raises(OutOfRange, match="n_layers is 0"):
         Graph(0, 2)
+    with pytest.raises(OutOfRange, match="mlp_blocks is 0"):
+        Graph(1, 2, mlp_blocks=0)
     with pytest.raises(ValueError, match="multiple"):
         Graph(1, 4, 3)
 

@@ -15,7 +15,7 @@ from ctviz.circuits.random_circuits import (
 from ctviz.circuits.selection import prune_dead_ends
 from ctviz.errors import OutOfRange
 
-GRAPHS = (Graph(4, 4), Graph(2, 4, 2, parallel=True), Graph(6, 6, 1))
+GRAPHS = (Graph(4, 4), Graph(2, 4, 2, parallel=True), Graph(6, 6, 1), Graph(2, 2, mlp_blocks=5))
 
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=str)

@@ -15,7 +15,7 @@ from ctviz.errors import OutOfRange, UnknownName
 from tests.small_graph import GRAPH, circuit, scores
 
 INTO_A1H0 = [f"{s}->a1.h0<{x}>" for s in ("input", "a0.h0", "a0.h1", "m0") for x in "qkv"]
-SHAPES = [(2, 2), (2, 4, 2), (2, 3, 1, True)]
+SHAPES = [(2, 2), (2, 4, 2), (2, 3, 1, True), (2, 2, 1, False, 3)]
 
 
 def by_node(found: Redundancy) -> dict[str, float]:

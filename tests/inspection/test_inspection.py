@@ -20,7 +20,6 @@ from ctviz.inspection.probe import read_probe
 from ctviz.inspection.prompt import LONGEST, own_prompt, pair_prompt
 from ctviz.inspection.reading import (
     PREDICTIONS,
-    mlp_post_norm,
     neuron_outputs,
     read_last_position,
     read_node,
@@ -133,10 +132,9 @@ def test_what_neurons_write_adds_up_to_what_the_mlp_writes(loaded):
         block = anatomy.blocks[layer_of(node, anatomy.graph.n_layers)]
         with torch.no_grad():
             run = read_last_position(anatomy, PROMPT, node)
-            post = mlp_post_norm(anatomy, block)
-            outputs = neuron_outputs(block, post, run)
+            outputs = neuron_outputs(block, run)
             bias = block.mlp_out.bias
-            assert post is None or bias is None
+            assert block.mlp_post_norm is None or bias is None
             total = outputs.sum(dim=0) + (0 if bias is None else bias)
         written = run.outputs[anatomy.graph.source(node)]
         torch.testing.assert_close(total, written, rtol=0, atol=1e-12)

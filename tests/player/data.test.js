@@ -133,8 +133,11 @@ test("what nodes are called", () => {
   const head = { kind: "head", layer: 3, unit: 7 };
   assert.equal(title(head), "Head 7, layer 3");
   assert.equal(shortLabel(head), "h7");
-  assert.equal(title({ kind: "mlp", layer: 2 }), "MLP, layer 2");
-  assert.equal(shortLabel({ kind: "mlp" }), "MLP");
+  assert.equal(title({ name: "m2", kind: "mlp", layer: 2 }), "MLP, layer 2");
+  assert.equal(shortLabel({ name: "m2", kind: "mlp" }), "MLP");
+  const block = { name: "m2.b5", kind: "mlp", layer: 2, unit: 5 };
+  assert.equal(title(block), "Block 5 of the MLP, layer 2");
+  assert.equal(shortLabel(block), "b5");
   assert.equal(title({ kind: "kv", layer: 1, unit: 0 }), "Shared key/value head 0, layer 1");
   assert.equal(shortLabel({ kind: "input" }), "input");
 });

@@ -14,6 +14,7 @@ from ctviz.runs.config import TuneConfig
 USUAL = TuneConfig(model="tiny", task="sva-flip")
 # what was built in before it was a setting
 ONCE_BUILT_IN = {
+    "mlp_block": 0,
     "train_examples": 512,
     "first_pairs": 64,
     "test_examples": 100,

@@ -20,8 +20,9 @@ from ctviz.tuning.ownership import (
     whole_units,
 )
 from tests.owned_by_hand import allowed, bits
-from tests.random_models import random_batch, random_model
+from tests.random_models import WHOLE_AND_CUT, random_batch, random_model
 
+whole_and_cut = pytest.mark.parametrize("anatomy", WHOLE_AND_CUT, indirect=True)
 OPTIMIZERS = {
     "sgd": lambda views: torch.optim.SGD(views, lr=0.1, momentum=0.9, weight_decay=0.1),
     "adamw": lambda views: torch.optim.AdamW(views, lr=0.01, weight_decay=0.1, fused=True),
@@ -37,12 +38,13 @@ def one_step(anatomy: Anatomy, optimizer: UnitOptimizer, names: list[str], seed:
     optimizer.step(max_norm=1.0)
 
 
+@pytest.mark.parametrize("mlp_block", [0, 8])
 @pytest.mark.parametrize("family", ["gpt2", "llama", "llama-grouped"])
 @pytest.mark.parametrize("kind", sorted(OPTIMIZERS))
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_what_is_not_owned_does_not_move(family, kind, data):
-    anatomy = Anatomy(random_model(family, dtype=torch.float32))
+def test_what_is_not_owned_does_not_move(family, kind, mlp_block, data):
+    anatomy = Anatomy(random_model(family, dtype=torch.float32), mlp_block=mlp_block)
     optimizer = UnitOptimizer(circuit_units(anatomy), OPTIMIZERS[kind])
     meter = MotionMeter(anatomy, optimizer.units.values())
     for step in range(4):
@@ -62,6 +64,7 @@ def test_what_is_not_owned_does_not_move(family, kind, data):
         assert meter.moved(names) == []
 
 
+@whole_and_cut
 def test_a_slot_owns_the_outputs_that_attribution_reads_as_its_own(anatomy):
     """The conformance tests prove `Projection.take`; ownership cuts by `Projection.columns`."""
     units = {unit.name: unit for unit in circuit_units(anatomy)}
@@ -81,17 +84,19 @@ def test_a_slot_owns_the_outputs_that_attribution_reads_as_its_own(anatomy):
 
 
 @pytest.mark.parametrize("kind", sorted(OPTIMIZERS))
+@whole_and_cut
 def test_owned_units_move_and_come_back(kind, anatomy):
-    anatomy = Anatomy(anatomy.model.float())
+    anatomy = Anatomy(anatomy.model.float(), mlp_block=anatomy.mlp_block)
+    one, other = anatomy.graph.mlp_nodes(0)[0], anatomy.graph.mlp_nodes(1)[-1]
     optimizer = UnitOptimizer(circuit_units(anatomy), OPTIMIZERS[kind])
     start = bits(anatomy)
-    one_step(anatomy, optimizer, ["a1.h0<out>", "m0<in>"], seed=0)
+    one_step(anatomy, optimizer, ["a1.h0<out>", f"{one}<in>"], seed=0)
     after_one = bits(anatomy)
-    one_step(anatomy, optimizer, ["m1<out>"], seed=1)
+    one_step(anatomy, optimizer, [f"{other}<out>"], seed=1)
     after_two = bits(anatomy)
-    one_step(anatomy, optimizer, ["a1.h0<out>", "m0<in>"], seed=2)
+    one_step(anatomy, optimizer, ["a1.h0<out>", f"{one}<in>"], seed=2)
     after_three = bits(anatomy)
-    unit = optimizer.units["m0<in>"].parts[0].parameter
+    unit = optimizer.units[f"{one}<in>"].parts[0].parameter
     name = next(n for n, p in anatomy.model.named_parameters() if p is unit)
     assert not torch.equal(start[name], after_one[name])
     assert torch.equal(after_one[name], after_two[name])

@@ -12,10 +12,13 @@ from ctviz.models.loading import load
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import StepRecord
 from ctviz.tuning.loop import Tuning
+from ctviz.tuning.owned_gradients import owned_gradients
 from ctviz.tuning.ownership import circuit_units
+from tests.random_models import WHOLE_AND_CUT
 from tests.short_runs import shorten
 
 
+@pytest.mark.parametrize("anatomy", WHOLE_AND_CUT, indirect=True)
 def test_gradients_through_the_run_of_discovery_are_those_of_a_run_of_its_own(anatomy, batch):
     """In each family, for every parameter that a circuit can own, in float64."""
     parameters = list({part.parameter for u in circuit_units(anatomy) for part in u.parts})
@@ -26,6 +29,7 @@ def test_gradients_through_the_run_of_discovery_are_those_of_a_run_of_its_own(an
     shared = SharedRun()
     scores = attribute(anatomy, batch, shared=shared)
     assert shared.hidden is not None
+    parts = [part for unit in circuit_units(anatomy) for part in unit.parts]
 
     def gradients(hidden):
         logits = anatomy.logits_at(hidden, batch.positions[:, -1:])[:, 0]
@@ -38,6 +42,18 @@ def test_gradients_through_the_run_of_discovery_are_those_of_a_run_of_its_own(an
         assert (one is None) == (other is None)
         if one is not None:
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    whole = dict(zip(parameters, gradients(anatomy.hidden(batch.clean)), strict=True))
+    attribute(anatomy, batch, shared=shared)
+    logits = anatomy.logits_at(shared.hidden, batch.positions[:, -1:])[:, 0]
+    loss = torch.nn.functional.cross_entropy(logits, batch.answer[:, -1])
+    found = owned_gradients(loss, shared.calls, parts)
+    assert found
+    for part in parts:
+        wanted = whole[part.parameter]
+        if part not in found:
+            assert wanted is None
+        else:
+            torch.testing.assert_close(found[part], wanted[part.index], rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(scores.values, attribute(anatomy, batch).values)
 
 

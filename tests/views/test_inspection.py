@@ -78,11 +78,21 @@ def test_a_node_that_is_gone_is_the_nearest_there_is(asked, found):
     assert nearest_node(GRAPH, asked) == found
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [("m1.b2", "m1.b2"), ("m1", "m1.b0"), ("m9.b7", "m1.b2"), ("a0.h1", "a0.h1")],
+)
+def test_of_a_cut_mlp_the_nearest_block_is_found(asked, found):
+    assert nearest_node(Graph(2, 4, mlp_blocks=3), asked) == found
+    assert nearest_node(GRAPH, "m1.b2") == "m1"
+
+
 def test_nodes_and_steps_are_named():
     assert inspectable(GRAPH)[:5] == ["a0.h0", "a0.h1", "a0.h2", "a0.h3", "m0"]
     assert len(inspectable(GRAPH)) == 10
     assert node_title("a1.h3") == "a1.h3 · layer 1, head 3"
     assert node_title("m0") == "m0 · layer 0, MLP"
+    assert node_title("m0.b3") == "m0.b3 · layer 0, MLP, block 3"
     assert node_title("") == "The whole model"
     assert nearest_steps([0, 4, 8], 4) == [4]
     assert nearest_steps([0, 4, 8], 5) == [4, 8]

@@ -12,12 +12,14 @@ import pytest
 
 from ctviz.bench.synthetic import CASES, timeline
 from ctviz.circuits.graph import Graph
+from ctviz.export import draw_timeline
 from ctviz.runs.groups import NodeGroup
 from ctviz.views.encoding import unpack_attention, unpack_bits, unpack_redundancy, unpack_scores
 from ctviz.views.layout import place
 from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
 from ctviz.views.timeline import Timeline
+from ctviz.views.view import View
 from tests.written_runs import write_run
 
 
@@ -246,6 +248,29 @@ def test_unused_layers_and_columns_of_a_large_model_take_no_room() -> None:
     placement = place(graph, active)
     assert set(placement.xy) == {"input", "logits", "a3.h2", "a20.h9", "m20"}
     assert [layer for layer, _ in placement.rows] == [3, 20]
+
+
+def test_blocks_that_take_part_stand_in_the_place_of_their_mlp() -> None:
+    graph = Graph(30, 9, 3, mlp_blocks=24)
+    active = np.zeros(len(graph.nodes), dtype=bool)
+    for name in ("a3.h2", "m3.b7", "m3.b20", "m4.b0"):
+        active[graph.node(name)] = True
+    xy = place(graph, active).xy
+    assert set(xy) == {"input", "logits", "a3.h2", "m3.b7", "m3.b20", "m4.b0"}
+    assert xy["a3.h2"][0] < xy["m3.b7"][0] < xy["m3.b20"][0]
+    assert xy["m3.b7"][1] == xy["m3.b20"][1] > xy["m4.b0"][1]
+    assert xy["m4.b0"][0] == xy["m3.b7"][0]
+
+
+def test_a_run_with_blocks_is_packed_and_drawn() -> None:
+    run = timeline("blocks")
+    payload = pack(run)
+    blocks = [node for node in payload["nodes"] if node["kind"] == "mlp" and node["x"] is not None]
+    assert all(node["name"] == f"m{node['layer']}.b{node['unit']}" for node in blocks)
+    assert payload["shape"]["blocks"] == 24
+    assert len(json.dumps(payload)) < 2_000_000
+    for heat in ("nodes", "steps"):
+        assert draw_timeline(run, "svg", View(heat=heat), origin="made up").content
 
 
 def test_shared_heads_are_drawn_below_their_group() -> None:

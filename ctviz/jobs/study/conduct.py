@@ -104,7 +104,7 @@ def _run(study: Study, trial: Trial, parent: Path) -> dict[str, Any]:
             result = tune.tune(
                 config,
                 folder,
-                loaded=load(config.model, device=config.device),
+                loaded=load(config.model, device=config.device, mlp_block=config.mlp_block),
                 resume=run is not None,
                 first=_first(parent),
                 keep_model=False,
