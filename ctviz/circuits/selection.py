@@ -122,9 +122,9 @@ def node_edges(
 
     The mass of a source is the sum of \\|score\\| over its outgoing edges, that of a slot over its
     incoming ones, so the choice favours edges between nodes that matter. It is ``top_nodes`` in the
-    code of circuit-tuning (arXiv 2502.06106), with one difference: there the scores are multiplied
-    in place while the masses are still being summed, so that an edge's rank depends on the order in
-    which nodes are visited; here all sums are over the scores as they were found.
+    code of circuit-tuning (arXiv 2502.06106), as that for Llama computes it. The code for GPT-2
+    multiplies in place while it still sums, so that there an edge's rank depends on the order in
+    which edges are visited; here all sums are over the scores as they were found.
 
     Raises OutOfRange unless 1 <= n_edges <= the edges of the graph.
     """

@@ -41,7 +41,12 @@ def add_settings(made: argparse.ArgumentParser) -> None:
     add("steps", "updates")
     add("edges", "circuit size")
     add("attribution", "how edges are scored; auto takes eap where it agrees with exact patching")
-    add("select", "its edges of largest |score|, or all above --threshold")
+    add(
+        "select",
+        "edges of largest |score|, all above --threshold, grown back from the logits, or |score| "
+        "weighted by the sums of both nodes",
+    )
+    add("metric", "what the scores explain; auto: the logit difference, or log_probability")
     add("threshold", "for --select threshold, in units of the metric", float)
     add("edges_end", "circuit size at the last step; 0: as at the first")
     add("edges_course", "how the size gets there")

@@ -30,10 +30,26 @@ MEASURED = (
     "Quick: the circuit's faithfulness on a few pairs, and the distance from the untuned model. "
     "Full: on all of them, and perplexity and other tasks. Before and after tuning all is measured"
 )
+EXPLAINED = (
+    "What an edge's score is a change of: the logit difference of answer and foil where the task "
+    "has pairs, else the log-probability of the target. KL needs EAP-IG"
+)
 TEXTS = {
     "evaluate": {"none": "metric only", "quick": "quick", "full": "full"},
     "attribution": {"auto": "what a check chooses", "eap": "EAP", "eap-ig": "EAP-IG"},
-    "select": {"top": "largest |score|", "threshold": "|score| above"},
+    "select": {
+        "top": "largest |score|",
+        "threshold": "|score| above",
+        "greedy": "grown from the logits",
+        "nodes": "|score| x both nodes' sums",
+    },
+    "metric": {
+        "auto": "the task's own",
+        "logit_difference": "logit difference",
+        "probability_difference": "probability difference",
+        "log_probability": "log-probability",
+        "kl": "KL from the clean run",
+    },
     "edges_course": {"constant": "stays", "linear": "linear", "cosine": "cosine"},
     "ablation": {"counterfactual": "counterfactual prompt", "mean": "mean", "zero": "zero"},
     "objective": {
@@ -130,6 +146,8 @@ def _circuit(form: _Form, model: str, method: Method, *, paired: bool) -> None:
     discovers = method in ("circuit", "frozen-circuit", "random")
     form.heading("Circuit" if discovers else "Circuit (to watch; all its edges may change)")
     form.choice("attribution", "Score edges by", help_text=CHOSEN)
+    known = CHOICES["metric"] if paired else ("auto", "log_probability")
+    form.choice("metric", "Explain", known, help_text=EXPLAINED)
     select = form.choice("select", "Edges")
     form.values["threshold"] = 0.0
     if select == "threshold":
@@ -138,7 +156,7 @@ def _circuit(form: _Form, model: str, method: Method, *, paired: bool) -> None:
         available = PRESETS.get(model, PRESETS[OTHER]).available
         of = f"of {available:,}" if available else None
         form.number("edges", "Number of edges", 1, available or 10_000_000, of)
-    if method == "circuit" and select == "top":
+    if method == "circuit" and select != "threshold":
         if form.choice("edges_course", "Size over time") == "constant":
             form.values["edges_end"] = 0
         else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from ctviz.circuits.choices import ABLATIONS, RANDOM_KINDS, Ablation, RandomKind
+from ctviz.circuits.choices import ABLATIONS, METRICS, RANDOM_KINDS, Ablation, Metric, RandomKind
 from ctviz.circuits.redundancy import check_tau
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
 from ctviz.extras import need
@@ -36,9 +36,10 @@ METHOD_NAMES: dict[Method, str] = {
     "lora": "LoRA",
 }
 Optimizer = Literal["adamw", "sgd"]
-Choice = Literal["top", "threshold"]
+Choice = Literal["top", "threshold", "greedy", "nodes"]
 Course = Literal["constant", "linear", "cosine"]
 Objective = Literal["target", "text", "weighted"]
+Explained = Literal["auto"] | Metric
 Attributing = Literal["auto", "eap", "eap-ig"]
 Evaluating = Literal["none", "quick", "full"]
 Precision = Literal["float32", "bfloat16"]
@@ -48,6 +49,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "select": get_args(Choice),
     "edges_course": get_args(Course),
     "ablation": ABLATIONS,
+    "metric": ("auto", *METRICS),
     "objective": get_args(Objective),
     "rate_course": get_args(Course),
     "optimizer": get_args(Optimizer),
@@ -72,7 +74,10 @@ class TuneConfig:
 
     **The circuit.** ``attribution`` scores the edges: ``auto`` is eap where it agrees with exact
     patching of the untuned model, else eap-ig (`ctviz.attribution.agreement`). ``select``: its
-    ``edges`` largest by \\|score\\|, or all above ``threshold``. The number of edges goes from
+    ``edges`` of them by \\|score\\| (``top``), by that times the sums at both nodes (``nodes``) or
+    grown back from the logits (``greedy``), or all above ``threshold``
+    (`ctviz.circuits.selection`). ``metric``: what the scores explain; ``auto`` is the logit
+    difference, or of a task without pairs log_probability. The number of edges goes from
     ``edges`` to ``edges_end`` (0: it stays) by ``edges_course``.
 
     **The step.** ``batch_size`` examples, run ``micro_batch`` at a time (0: all at once; the result
@@ -122,6 +127,7 @@ class TuneConfig:
     edges_course: Course = "constant"
     rediscover: int = 1
     ablation: Ablation = "counterfactual"
+    metric: Explained = "auto"
     lora_rank: int = 8
     batch_size: int = 16
     micro_batch: int = 0
@@ -221,6 +227,11 @@ class TuneConfig:
                 f"select is {self.select} and threshold {self.threshold:g}: a threshold goes with "
                 "select threshold and must be above 0, or else every edge is in the circuit. Give "
                 "both or neither."
+            )
+        if self.metric == "kl" and self.attribution == "eap":
+            raise CtvizError(
+                "metric is kl and attribution eap, but to first order the KL from the clean run "
+                "does not change, so every score would be 0. Take --attribution eap-ig or auto."
             )
         if self.method == "lora":
             need("lora", "LoRA")

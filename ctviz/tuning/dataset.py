@@ -26,14 +26,16 @@ class Dataset:
     ``score_pairs`` score the edges at snapshots (``scored`` are their fingerprints); ``dev_pairs``
     judge the model, and those of ``judged_pairs`` the circuit that comes of the scores.
     ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
-    ``metric`` is the logit difference, or log_probability where the task has no pairs: then a pair
-    is prompt and target, and corrupting is mean or zero ablation. ``same``: whether every train
+    ``metric``: what the config asks for, else the logit difference. ``paired``: whether the task
+    has pairs; where it has none, a pair is prompt and target, the metric log_probability, and
+    corrupting is mean or zero ablation. ``same``: whether every train
     text is a pair's clean prompt and then its answer, one token, so that one run of the model does
     for both. ``left_out`` says why examples of the task were not taken.
     """
 
     task: Task
     metric: Metric
+    paired: bool
     train: Texts
     train_pairs: Batch
     pair_row: tuple[int, ...]
@@ -59,10 +61,19 @@ class Dataset:
 def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     """Read or generate the examples of a run; raises BadTask if nothing of them fits the model."""
     task, device = find_task(config.task), loaded.anatomy.device
-    train, left_out = fitting_examples(loaded, task, config.train_examples, "train", config.seed)
-    dev, _ = fitting_examples(loaded, task, config.examples, "dev", config.examples_seed)
+    asked: Metric = "logit_difference" if config.metric == "auto" else config.metric
+    n, seed = config.examples, config.examples_seed
+    train, left_out = fitting_examples(
+        loaded, task, config.train_examples, "train", config.seed, metric=asked
+    )
+    dev, _ = fitting_examples(loaded, task, n, "dev", seed, metric=asked)
     paired = any(example.pair for example in train)
-    metric: Metric = "logit_difference" if paired else "log_probability"
+    metric = asked if paired else "log_probability"
+    if config.metric not in ("auto", metric):
+        raise BadTask(
+            f"{task.name} has prompts and targets but no pairs, so of the metrics only "
+            f"log_probability can be computed on it, not {config.metric}. Leave --metric out."
+        )
     _check_ablation(config, task, train)
     pairs: list[Pair] = []
     rows = []
@@ -73,8 +84,8 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     dev_pairs = _pairs(dev, paired=paired)
     if not dev_pairs:
         raise BadTask(f"None of the {len(dev)} dev examples of {task.name} has a pair.")
-    n, split = config.examples, config.scored_on
-    scored, _ = fitting_examples(loaded, task, n, split, config.examples_seed)
+    split = config.scored_on
+    scored, _ = fitting_examples(loaded, task, n, split, seed, metric=asked)
     score_pairs = _pairs(scored, paired=paired)
     if not score_pairs:
         raise BadTask(f"None of the {len(scored)} {split} examples of {task.name} has a pair.")
@@ -88,6 +99,7 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     return Dataset(
         task=task,
         metric=metric,
+        paired=paired,
         train=texts.to(device),
         train_pairs=train_pairs.to(device),
         pair_row=tuple(rows),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ctviz.circuits.scores import Circuit, Scores
-from ctviz.circuits.selection import threshold_edges, top_edges
+from ctviz.circuits.selection import SELECTIONS
 from ctviz.errors import EmptyCircuit
 from ctviz.models.anatomy import Anatomy
 from ctviz.runs.config import TuneConfig
@@ -76,9 +76,10 @@ def select_circuit(scores: Scores, config: TuneConfig, step: int) -> Circuit:
 
     Raises EmptyCircuit if no \\|score\\| is above the threshold.
     """
-    if config.select == "top":
-        return top_edges(scores, config.edges_at(max(1, step)))
-    circuit = threshold_edges(scores, config.threshold)
+    selection = SELECTIONS[config.select]
+    if selection.amount == "edges":
+        return selection.choose(scores, config.edges_at(max(1, step)))
+    circuit = selection.choose(scores, config.threshold)
     if not circuit.n_edges:
         raise EmptyCircuit(
             f"At step {step} no edge has a |score| above the threshold {config.threshold:g}: the "

@@ -267,8 +267,8 @@ def test_courses_and_choices_that_make_no_sense_are_refused():
         config(edges_course="linear")
     with pytest.raises(CtvizError, match="an end a course"):
         config(edges_end=6)
-    with pytest.raises(UnknownName, match="Known selects: top, threshold"):
-        config(select="greedy")
+    with pytest.raises(UnknownName, match="Known selects: top, threshold, greedy, nodes"):
+        config(select="largest")
     with pytest.raises(OutOfRange, match="threshold"):
         config(threshold=-1.0)
     with pytest.raises(UnknownName, match="circuit, frozen-circuit, random, full, lora"):
