@@ -17,24 +17,27 @@ from ctviz.tasks.task import SPLITS
 
 __all__ = [
     "CHOICES",
+    "DISCOVERING",
     "METHODS",
     "METHOD_NAMES",
     "OTHER_TASKS",
-    "PAPER",
     "QUICK_PAIRS",
     "Method",
+    "PaperModel",
     "TuneConfig",
 ]
 
-Method = Literal["circuit", "frozen-circuit", "random", "full", "lora"]
+Method = Literal["circuit", "frozen-circuit", "circuit-and-random", "random", "full", "lora"]
 METHODS: tuple[Method, ...] = get_args(Method)
 METHOD_NAMES: dict[Method, str] = {
     "circuit": "circuit-tuning",
     "frozen-circuit": "a frozen circuit",
+    "circuit-and-random": "the circuit and random parts",
     "random": "random parts",
     "full": "full fine-tuning",
     "lora": "LoRA",
 }
+DISCOVERING: tuple[Method, ...] = ("circuit", "frozen-circuit", "circuit-and-random", "random")
 Optimizer = Literal["adamw", "sgd"]
 Choice = Literal["top", "threshold", "greedy", "nodes"]
 Course = Literal["constant", "linear", "cosine"]
@@ -42,6 +45,7 @@ Objective = Literal["target", "text", "weighted"]
 Explained = Literal["auto"] | Metric
 Attributing = Literal["auto", "eap", "eap-ig"]
 Evaluating = Literal["none", "quick", "full"]
+PaperModel = Literal["", "gpt2", "llama"]
 Precision = Literal["float32", "bfloat16"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -58,6 +62,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "scored_on": SPLITS,
     "attribution": get_args(Attributing),
     "evaluate": get_args(Evaluating),
+    "paper": get_args(PaperModel),
 }
 OTHER_TASKS = ("sva", "ioi", "pronoun", "greater-than", "capital-country", "induction")
 
@@ -68,6 +73,8 @@ class TuneConfig:
 
     **What moves.** ``method``: ``circuit`` updates only what the circuit owns, which is discovered
     on the step's own batch again every ``rediscover`` steps; ``frozen-circuit`` discovers it once;
+    ``circuit-and-random`` updates what the circuit owns, and beside it parts that are drawn at
+    random once, ``random_share`` of the parameters that the first circuit does not own;
     ``random`` updates parts drawn at random, as many parameters as the first circuit owns, and
     draws again every ``rediscover`` steps; ``full`` updates every parameter; ``lora`` trains
     adapters of rank ``lora_rank`` on every linear layer of the blocks.
@@ -83,9 +90,10 @@ class TuneConfig:
     **The step.** ``batch_size`` examples, run ``micro_batch`` at a time (0: all at once; the result
     is the same up to rounding). ``objective``: cross-entropy of the ``target``, of the whole
     ``text``, or of the text with the target's tokens weighing ``target_weight`` times as much
-    (``weighted``). The learning rate rises over ``warmup`` steps and then goes to zero by
-    ``rate_course``. ``precision`` bfloat16 runs the matrix products of training in it; weights and
-    discovery stay in float32.
+    (``weighted``). To it comes ``debias`` times the mean of \\|logit(answer) - logit(foil)\\|, so
+    that the two sides of a pair get equally likely. The learning rate rises over ``warmup`` steps
+    and then goes to zero by ``rate_course``. ``precision`` bfloat16 runs the matrix products of
+    training in it; weights and discovery stay in float32.
 
     ``examples``: as many pairs of ``scored_on`` score the edges of a snapshot, and as many dev
     examples judge the circuit and the model; ``snapshot_every``: steps between
@@ -112,6 +120,9 @@ class TuneConfig:
     ``retention_tokens`` tokens and ``retention_examples`` examples a task; before and after tuning
     it is all the text and ``retention_test_examples``.
 
+    ``paper``: for which of its models the circuit-tuning paper has the settings that these began as
+    (`ctviz.runs.paper`); "" for none. A run then says what is otherwise.
+
     Raises OutOfRange and UnknownName for values that no model could satisfy; the number of edges
     is checked again when the model is known.
     """
@@ -128,11 +139,13 @@ class TuneConfig:
     rediscover: int = 1
     ablation: Ablation = "counterfactual"
     metric: Explained = "auto"
+    random_share: float = 0.1
     lora_rank: int = 8
     batch_size: int = 16
     micro_batch: int = 0
     objective: Objective = "target"
     target_weight: float = 10.0
+    debias: float = 0.0
     learning_rate: float = 3e-4
     warmup: int = 0
     rate_course: Course = "constant"
@@ -162,6 +175,7 @@ class TuneConfig:
     other_tasks: tuple[str, ...] = OTHER_TASKS
     seed: int = 0
     device: str = "auto"
+    paper: PaperModel = ""
 
     def __post_init__(self) -> None:
         if not is_file(self.task):  # a stored run can be read without the file it was tuned on
@@ -183,6 +197,8 @@ class TuneConfig:
             ("batch_size", 1, 4096),
             ("micro_batch", 0, self.batch_size),
             ("target_weight", 0.0, None),
+            ("debias", 0.0, None),
+            ("random_share", 0.0, 1.0),
             ("learning_rate", 0.0, 1.0),
             ("warmup", 0, self.steps),
             ("weight_decay", 0.0, 1.0),
@@ -216,7 +232,7 @@ class TuneConfig:
     @property
     def discovers(self) -> bool:
         """Whether the method needs a circuit, and so counterfactual pairs of the training data."""
-        return self.method in ("circuit", "frozen-circuit", "random")
+        return self.method in DISCOVERING
 
     def check_startable(self) -> None:
         """Raise CtvizError if a run would not be what was asked for: MissingExtra if the method
@@ -314,19 +330,6 @@ FORMER: dict[str, Any] = {
 """What runs were made with before these were settings, where that is not the default of today."""
 
 QUICK_PAIRS = 8  # pairs on which a quick evaluation runs a circuit alone
-
-PAPER: dict[str, Any] = {
-    "edges": 500,
-    "select": "top",
-    "rediscover": 1,
-    "ablation": "mean",
-    "batch_size": 16,
-    "objective": "text",
-    "optimizer": "sgd",
-    "learning_rate": 1e-3,
-    "warmup": 100,
-}
-"""Settings of the circuit-tuning paper for agreement on GPT-2 (arXiv 2502.06106 and its code)."""
 
 
 def _course(course: Course, done: float) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ctviz.circuits.choices import Metric
 from ctviz.errors import BadTask
@@ -30,7 +31,9 @@ class Dataset:
     has pairs; where it has none, a pair is prompt and target, the metric log_probability, and
     corrupting is mean or zero ablation. ``same``: whether every train
     text is a pair's clean prompt and then its answer, one token, so that one run of the model does
-    for both. ``left_out`` says why examples of the task were not taken.
+    for both. ``sides``: int64 [example, 3], where the texts have two sides: the position at which a
+    pair's answer or its foil comes next, and the two tokens; -1 for one without a pair, and for all
+    unless the config has ``debias``. ``left_out`` says why examples of the task were not taken.
     """
 
     task: Task
@@ -39,6 +42,7 @@ class Dataset:
     train: Texts
     train_pairs: Batch
     pair_row: tuple[int, ...]
+    sides: Tensor
     score_pairs: Batch
     scored: tuple[str, ...]
     dev: tuple[Example, ...]
@@ -74,6 +78,11 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
             f"{task.name} has prompts and targets but no pairs, so of the metrics only "
             f"log_probability can be computed on it, not {config.metric}. Leave --metric out."
         )
+    if config.debias and not paired:
+        raise BadTask(
+            f"{task.name} has prompts and targets but no pairs of answer and foil, so there are no "
+            "two sides for debias to even out. Leave --debias out, or take a task with pairs."
+        )
     _check_ablation(config, task, train)
     pairs: list[Pair] = []
     rows = []
@@ -95,6 +104,10 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     train_pairs = encode(pairs, tokenizer, metric=metric, vocabulary=vocabulary)
     score_batch = encode(score_pairs, tokenizer, metric=metric, vocabulary=vocabulary)
     dev_batch = encode(dev_pairs, tokenizer, metric=metric, vocabulary=vocabulary)
+    sides = torch.full((len(texts), 3), -1)
+    if config.debias:
+        sided = encode(pairs, tokenizer, vocabulary=vocabulary)
+        sides = _sides(texts, sided, rows, task.name)
     judged = dev_batch[:QUICK_PAIRS] if config.evaluate == "quick" else dev_batch
     return Dataset(
         task=task,
@@ -103,6 +116,7 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         train=texts.to(device),
         train_pairs=train_pairs.to(device),
         pair_row=tuple(rows),
+        sides=sides.to(device),
         score_pairs=score_batch.to(device),
         scored=tuple(pair.fingerprint for pair in score_pairs),
         dev=tuple(dev),
@@ -112,6 +126,25 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         left_out=tuple(left_out),
         same=_same(texts, train_pairs),
     )
+
+
+def _sides(texts: Texts, pairs: Batch, rows: Sequence[int], name: str) -> Tensor:
+    """`Dataset.sides` of some pairs; raises BadTask for a text that begins otherwise than its pair.
+
+    ``rows``: for each text its row in the pairs, or -1.
+    """
+    found = torch.full((len(texts), 3), -1)
+    for text, row in enumerate(rows):
+        if row < 0:
+            continue
+        at = int(pairs.last[row])
+        if texts.ids[text, : at + 1].tolist() != pairs.clean[row, : at + 1].tolist():
+            raise BadTask(
+                f"Train example {text} of {name} does not begin with the clean prompt of its pair, "
+                "so its two sides cannot be read off the same run. Leave --debias out."
+            )
+        found[text] = torch.tensor([at, int(pairs.answer[row, -1]), int(pairs.foil[row])])
+    return found
 
 
 def _same(texts: Texts, pairs: Batch) -> bool:

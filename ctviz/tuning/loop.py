@@ -34,7 +34,7 @@ from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.lora import merged
-from ctviz.tuning.loss import answer_loss, token_weights, weighted_loss
+from ctviz.tuning.loss import answer_loss, losses, token_weights
 from ctviz.tuning.measure import grades_on_test, snapshot_of
 from ctviz.tuning.methods import make_method
 from ctviz.tuning.ownership import MotionMeter, UnitOptimizer
@@ -267,7 +267,7 @@ class Tuning:
         """Whether the clean run of discovery does for training: the same tokens, all at once."""
         config = self.config
         return (
-            config.method == "circuit"
+            config.method in ("circuit", "circuit-and-random")
             and self.attribution["method"] == "eap"
             and config.objective == "target"
             and config.precision == "float32"
@@ -285,11 +285,17 @@ class Tuning:
         self.optimizer.own(units)
         if shared is not None and shared.hidden is not None:
             return self._shared_gradients(shared.hidden, rows)
-        texts = self.dataset.train[torch.tensor(rows, device=self.anatomy.device)]
-        whole = float(token_weights(texts, self.config).sum())
+        config, chosen = self.config, torch.tensor(rows, device=self.anatomy.device)
+        texts = self.dataset.train[chosen]
+        whole = float(token_weights(texts, config).sum())
+        sides = self.dataset.sides[chosen] if config.debias else None
+        weight = 0.0 if sides is None else config.debias / max(1, int((sides[:, 0] >= 0).sum()))
         loss = 0.0
-        for part in parts(list(texts.split(micro))):
-            found = weighted_loss(self.anatomy, part, self.config) / whole
+        for start in parts(range(0, len(rows), micro)):
+            some = slice(start, start + micro)
+            side = None if sides is None else sides[some]
+            told, lean = losses(self.anatomy, texts[some], config, side)
+            found = told / whole + weight * lean
             found.backward()
             loss += float(found.detach())
         return loss
@@ -297,7 +303,7 @@ class Tuning:
     def _shared_gradients(self, hidden: Tensor, rows: Sequence[int]) -> float:
         pairs, moving = self.dataset.pairs_of(rows), self.optimizer.moving
         assert pairs is not None
-        loss = answer_loss(self.anatomy, hidden, pairs)
+        loss = answer_loss(self.anatomy, hidden, pairs, self.config.debias)
         found = torch.autograd.grad(loss, moving, allow_unused=True)
         for parameter, gradient in zip(moving, found, strict=True):
             parameter.grad = gradient
