@@ -189,7 +189,9 @@ class _Job:
         self.message = f"reading {config.task}, and trying how edges are best scored"
         attribution = self.writer.attribution if self.checkpoint else None
         baselines = Baselines(loaded, self.untuned)
-        tuning = Tuning(loaded, config, baselines=baselines, attribution=attribution)
+        tuning = Tuning(
+            loaded, config, baselines=baselines, untuned=self.untuned, attribution=attribution
+        )
         for reason in tuning.dataset.left_out[:20]:
             log.info("left out: %s", reason)
         if self.keep_model:
@@ -331,8 +333,6 @@ class _Job:
         self.writer.describe(tuning.anatomy.graph, **about)
 
 
-def _no_better(metrics: dict[str, float], config: TuneConfig) -> str:
-    """That the circuit to be tuned is no better than a random one, or ""."""
 def _at_odds(config: TuneConfig) -> str:
     """That a term of the loss works against what the task is judged by, or ""."""
     judged = find_task(config.task).judged_by
@@ -344,6 +344,8 @@ def _at_odds(config: TuneConfig) -> str:
     )
 
 
+def _no_better(metrics: dict[str, float], config: TuneConfig) -> str:
+    """That the circuit to be tuned is no better than a random one, or ""."""
     if "random_high" not in metrics:
         return ""
     share, error = metrics["faithfulness"], metrics["faithfulness_error"]

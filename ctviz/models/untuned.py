@@ -84,6 +84,32 @@ class Untuned:
                 found, _ = _compared(tensor, _pieces(again[name]))
             yield name, found
 
+    def were(self, now: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """What some parameters were, on the CPU, by name, one at a time.
+
+        Raises CtvizError as `moved` does.
+        """
+        files = self._files()
+        again: dict[str, Tensor] = {}
+        for name, tensor in now.items():
+            found = self._whole_by_file(files, name, tensor)
+            if found is None:
+                again = again or self._loaded_again()
+                found = again[name]
+            yield name, found
+
+    def _whole_by_file(self, files: Mapping[str, _Stored], name: str, now: Tensor) -> Tensor | None:
+        """None if no file has the numbers that the parameter was loaded with."""
+        for stored in self._stored_names(files, name, tuple(now.shape)):
+            try:
+                pieces = list(_read(files[stored].file, stored, now))
+            except (OSError, SafetensorError):
+                continue
+            found = torch.cat(pieces) if now.ndim else pieces[0]
+            if _hash(found) == self._was[name]:
+                return found
+        return None
+
     def _by_file(self, files: Mapping[str, _Stored], name: str, now: Tensor) -> Moved | None:
         """None if no file has the numbers that the parameter was loaded with."""
         for stored in self._stored_names(files, name, tuple(now.shape)):

@@ -1,27 +1,34 @@
-// Node redundancy under the same clock, as one of three pictures: nodes (layers upwards, heads
+// A map of the nodes under the same clock, as one of three pictures: nodes (layers upwards, heads
 // across, then the MLP), the same with each head's query, key and value apart, and nodes over all
-// snapshots. Of two runs it shows the difference.
+// snapshots. It is of their redundancy (of two runs, of the difference), of their direct effect on
+// the answer, or of how far their parameters have moved.
 
 import { fitCanvas, h, setText } from "./dom.js";
 import { estimatorName, title } from "./data.js";
 import { nodeLines } from "./graph.js";
 import { Cells } from "./heatcells.js";
 import { Steps } from "./heatsteps.js";
-import { percent } from "./numbers.js";
+import { number, percent } from "./numbers.js";
 import { legendAt } from "./scales.js";
 
 const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps" };
+const MAPS = { redundancy: "redundancy", effect: "effect", moved: "moved" };
+const TITLES = {
+  redundancy: "Node redundancy", effect: "Direct effect on the answer", moved: "Parameters moved",
+};
 const INPUTS = ["query", "key", "value"];
 const EXPLAIN = {
   circuit: () => "Share of a node's incoming edges that lie outside the circuit.",
   mass: (model) =>
     `Share of a node's incoming edges not needed to carry ${model.mass.slice(5)} of its total |score|.`,
+  effect: () => "What a node adds to logit(answer) − logit(foil) by itself, mean over the stored prompts.",
+  moved: () => "How far a node's parameters are from the untuned ones, as a share of their norm.",
 };
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export class Heatmap {
   /** `actions`: select(n), add(n), hover(n), go(i), tooltip(lines, x, y), redraw(), estimator(key),
-   * heat(key). */
+   * heat(key), map(key). */
   constructor(actions) {
     this.actions = actions;
     this.canvas = h("canvas", {
@@ -34,11 +41,13 @@ export class Heatmap {
     this.toggle = h("div", {
       class: "cz-toggle", role: "group", "aria-label": "Redundancy estimator",
     });
+    this.of = h("div", { class: "cz-toggle", role: "group", "aria-label": "Map of" });
+    this.title = h("h3", {});
     this.explain = h("p", { class: "cz-note" });
     this.legend = h("div", { class: "cz-legend-bar" });
     this.element = h(
-      "section", { class: "cz-panel cz-heat", "aria-label": "Redundancy" },
-      h("header", {}, h("h3", { text: "Node redundancy" }), this.views, this.toggle),
+      "section", { class: "cz-panel cz-heat", "aria-label": "Map of the nodes" },
+      h("header", {}, this.title, this.of, this.views, this.toggle),
       this.explain, this.holder, this.spoken, this.legend,
     );
     this.size = { w: 0, h: 0 };
@@ -78,7 +87,19 @@ export class Heatmap {
         type: "button", "data-key": key, text: estimatorName(model, key),
         onclick: () => this.actions.estimator(key),
       })));
-    this.legend.replaceChildren(...(model.other ? differenceLegend(model) : shareLegend()));
+    this.of.replaceChildren(...Object.entries(MAPS).map(([key, text]) => {
+      const missing = key !== "redundancy" && !model.maps[key];
+      return h("button", {
+        type: "button", "data-key": key, text, disabled: missing,
+        title: missing ? whyNot(model) : TITLES[key],
+        onclick: () => this.actions.map(key),
+      });
+    }));
+  }
+
+  /** The map that is drawn instead of redundancy, if that is asked for and known. */
+  other() {
+    return this.model.maps[this.map] ?? null;
   }
 
   /** Whether queries, keys and values are known by themselves; of a difference they are not. */
@@ -92,6 +113,8 @@ export class Heatmap {
    * how much more redundant it is in the other run. NaN where it is undefined. */
   value(n, part, t) {
     const { model, estimator } = this;
+    const map = this.other();
+    if (map) return map.values[t * model.N + n];
     if (part >= 0) return this.input(estimator, n, part, t);
     const of = ({ redundancy }) => redundancy[estimator]?.[t * model.N + n] ?? NaN;
     return model.other ? of(model.other) - of(model) : of(model);
@@ -112,6 +135,11 @@ export class Heatmap {
   colour(value) {
     const { theme } = this;
     if (Number.isNaN(value)) return theme.undefinedFill;
+    const map = this.other();
+    if (map) {
+      const share = map.largest ? value / map.largest : 0;
+      return this.map === "effect" ? this.diverging(share) : theme.fill(1 - share);
+    }
     return this.model.other ? this.diverging(value) : theme.fill(value);
   }
 
@@ -126,10 +154,13 @@ export class Heatmap {
   draw(view, theme) {
     const { model } = this;
     if (!model || !this.size.w || this.size.h < 20) return;
-    const heat = view.heat === "qkv" && !this.splits() ? "nodes" : view.heat;
-    const key = `${heat} ${view.estimator} ${window.devicePixelRatio}`;
+    const map = model.maps[view.map] ? view.map : "redundancy";
+    const whole = map !== "redundancy" || !this.splits();
+    const heat = view.heat === "qkv" && whole ? "nodes" : view.heat;
+    const key = `${map} ${heat} ${view.estimator} ${window.devicePixelRatio}`;
     const fresh = this.arranged !== key || this.theme !== theme;
     this.view = view;
+    this.map = map;
     if (fresh) this.arrange(heat, view, theme, key);
     const chosen = [...view.selectedSet];
     const marks = [view.selected, view.hovered, this.cell, ...chosen].join(" ");
@@ -169,16 +200,33 @@ export class Heatmap {
     this.element.dataset.heat = heat;
     fitCanvas(this.sheet, this.layout.width, this.layout.height);
     this.differences = differences(theme);
-    for (const [buttons, on] of [[this.views, heat], [this.toggle, view.estimator]]) {
+    const { map } = this;
+    for (const [buttons, on] of [[this.views, heat], [this.toggle, view.estimator], [this.of, map]]) {
       for (const button of buttons.children) {
         button.setAttribute("aria-pressed", String(button.dataset.key === on));
       }
     }
+    setText(this.title, TITLES[map]);
+    this.element.dataset.map = map;
+    this.toggle.hidden = map !== "redundancy";
+    [...this.views.children].forEach((button) => {
+      const split = button.dataset.key === "qkv";
+      button.disabled = split && (map !== "redundancy" || !this.splits());
+    });
+    this.legend.replaceChildren(...this.legends());
     const { other } = this.model;
     const what = other ? `Difference: ${other.label} minus ${this.model.label}. ` : "";
     const order = heat === "qkv" ? " In each head: query, key, value." : "";
-    setText(this.explain, what + (EXPLAIN[view.estimator]?.(this.model) ?? "") + order);
+    const said = map === "redundancy" ? view.estimator : map;
+    setText(this.explain, what + (EXPLAIN[said]?.(this.model) ?? "") + order);
     this.label();
+  }
+
+  /** What the colours mean. */
+  legends() {
+    const map = this.other();
+    if (map) return this.map === "effect" ? effectLegend(map.largest) : movedLegend(map.largest);
+    return this.model.other ? differenceLegend(this.model) : shareLegend();
   }
 
   // ---------------------------------------------------------------- words
@@ -188,6 +236,7 @@ export class Heatmap {
     const { model, layout } = this;
     const { n, part = -1 } = layout.cell(cell);
     const t = layout.cell(cell).t ?? this.view.shown;
+    if (this.other()) return this.mapLines(n, t);
     if (part < 0 && !model.other) {
       const lines = nodeLines(model, n, { ...this.view, shown: t });
       if (this.heat === "steps") lines[0] += `, step ${model.steps[t]}`;
@@ -203,6 +252,19 @@ export class Heatmap {
       lines.push(`Source: step ${model.steps[t]}, ${model.provenance.redundancy}`);
     }
     return lines;
+  }
+
+  mapLines(n, t) {
+    const { model, map } = this;
+    const node = model.nodes[n];
+    const value = this.value(n, -1, t);
+    const shown = map === "effect" ? `${number(value, { sign: true })} logits` : percent(value, 2);
+    const from = model.provenance?.[map];
+    return [
+      `${node.name} · ${title(node)}, step ${model.steps[t]}`,
+      `${TITLES[map].toLowerCase()}: ${Number.isNaN(value) ? "undefined" : shown}`,
+      ...(from ? [`Source: step ${model.steps[t]}, ${from}`] : []),
+    ];
   }
 
   inputLines(key, n, part, t) {
@@ -232,7 +294,7 @@ export class Heatmap {
     const picture = this.heat === "steps" ? "nodes over snapshots" : "nodes by layer";
     const how = "arrow keys move, Enter selects, Shift Enter adds to the selection";
     this.canvas.setAttribute(
-      "aria-label", `Heatmap of redundancy, ${picture}; ${how}${words ? `. ${words}` : ""}`,
+      "aria-label", `Heatmap of ${TITLES[this.map].toLowerCase()}, ${picture}; ${how}${words ? `. ${words}` : ""}`,
     );
   }
 
@@ -320,6 +382,25 @@ function shareLegend() {
     h("span", { text: "needs all its inputs" }),
     h("div", {}, h("i"), ...ticks(places)),
     h("span", { text: "needs none" }),
+  ];
+}
+
+/** Blue: towards the answer; orange: towards the foil. */
+function effectLegend(largest) {
+  const most = number(largest);
+  return [
+    h("span", { text: "towards the foil" }),
+    h("div", { class: "cz-diverging cz-effect-bar", title: "logits" }, h("i"),
+      ...ticks([[`−${most}`, 0], ["0", 0.5], [`+${most}`, 1]])),
+    h("span", { text: "towards the answer" }),
+  ];
+}
+
+function movedLegend(largest) {
+  const places = [1, 0.1, 0].map((share) => [percent(share * largest, 1), legendAt(1 - share)]);
+  return [
+    h("span", { text: "moved most" }), h("div", {}, h("i"), ...ticks(places)),
+    h("span", { text: "not at all" }),
   ];
 }
 

@@ -23,9 +23,10 @@ from ctviz.attribution.agreement import try_methods
 from ctviz.attribution.attribute import attribute
 from ctviz.attribution.gradients import SharedRun
 from ctviz.circuits.scores import Circuit, Scores
-from ctviz.errors import DamagedRun, Diverged, UndefinedMetric
+from ctviz.errors import CtvizError, DamagedRun, Diverged, UndefinedMetric
 from ctviz.models.loading import Loaded
 from ctviz.models.memory import fewer_at_a_time, free_memory, planned_with
+from ctviz.models.untuned import Untuned
 from ctviz.progress import Cancelled, parts, phase, share
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
@@ -37,6 +38,7 @@ from ctviz.tuning.lora import merged
 from ctviz.tuning.loss import answer_loss, losses, token_weights
 from ctviz.tuning.measure import grades_on_test, snapshot_of
 from ctviz.tuning.methods import make_method
+from ctviz.tuning.motion import nodes_moved
 from ctviz.tuning.ownership import MotionMeter, UnitOptimizer
 from ctviz.tuning.retention import Retention
 
@@ -75,7 +77,8 @@ class TuningState:
 class Tuning:
     """One run of the loop. ``attribution`` is what an earlier part of the run has found out about
     the methods to score edges (`ctviz.attribution.agreement.Trial.about`), ``baselines`` what is
-    known of the untuned model.
+    known of the untuned model, ``untuned`` its parameters, if snapshots are to say how far each
+    node's have gone from them.
 
     Iterating yields a StepRecord a step, a Snapshot now and then, and a
     Notice when something was done otherwise than asked.
@@ -92,13 +95,14 @@ class Tuning:
         config: TuneConfig,
         *,
         baselines: Baselines | None = None,
+        untuned: Untuned | None = None,
         attribution: Mapping[str, Any] | None = None,
     ) -> None:
         self.loaded, self.config = loaded, config
         self.revision = loaded.revision  # of the weights that it starts from
         self.anatomy = anatomy = loaded.anatomy
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
-        self.baselines = baselines
+        self.baselines, self.untuned = baselines, untuned
         self.micro = config.micro_batch or config.batch_size
         self.first_scores: Scores | None = None  # of the untuned model, if its trial made them
         with phase("baseline", at=0, total=BASELINE):
@@ -357,7 +361,19 @@ class Tuning:
                     scores,
                     step=step,
                     tuned=tuned,
+                    moved=self._moved(),
                 )
+
+    def _moved(self) -> np.ndarray | None:
+        """How far each node's parameters have gone; None, and a notice, if it cannot be said."""
+        if self.untuned is None:
+            return None
+        try:
+            return nodes_moved(self.loaded, self.untuned)
+        except CtvizError as error:
+            self.untuned = None
+            self.notices.append(str(error))
+            return None
 
     def state(self) -> TuningState:
         """All that it takes to go on from here; the tensors are those in use, not copies."""

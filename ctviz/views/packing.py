@@ -16,6 +16,7 @@ import numpy as np
 from ctviz.circuits.graph import Graph, layer_of
 from ctviz.circuits.redundancy import mass_name
 from ctviz.runs.changes import NOISE_BAND
+from ctviz.runs.monotone import monotone_scores
 from ctviz.views.encoding import (
     pack_attention,
     pack_attribution,
@@ -101,6 +102,8 @@ def pack(
         "quality": None
         if timeline.quality is None
         else [[short(float(value), 4) for value in row] for row in timeline.quality],
+        "maps": _maps(timeline),
+        "monotone": _monotone(timeline)[rows, columns].tolist(),
         "groups": [{"name": g.name, "nodes": list(g.nodes)} for g in timeline.groups],
         "provenance": timeline.provenance,
         "curves": [_pack_curve(curve) for curve in timeline.curves],
@@ -109,6 +112,17 @@ def pack(
     if beside is not None:
         payload["other"] = _pack_other(timeline, beside, rows, columns)
     return payload
+
+
+def _maps(timeline: Timeline) -> dict[str, Any]:
+    """What is known of all nodes beside their redundancy, [T, node]."""
+    known = {"effect": timeline.effect, "moved": timeline.moved}
+    return {key: pack_attribution(values) for key, values in known.items() if values is not None}
+
+
+def _monotone(timeline: Timeline) -> np.ndarray:
+    """int8 [source, slot]: edges that only strengthened (1) or weakened (-1) over the run."""
+    return monotone_scores(timeline.scores, timeline.errors)
 
 
 def _kept_edges(runs: Sequence[Timeline], max_edges: int) -> tuple[np.ndarray, np.ndarray, int]:

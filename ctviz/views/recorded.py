@@ -49,6 +49,7 @@ RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
 FAITHFUL = "share of the behaviour that the circuit alone carries, on {judged}"
 RANDOMLY = "the same share of {random}, mean, on {judged}"
 KL = "mean KL a token on {neutral}, untuned model against this one, at each snapshot"
+PARTS = "mean of {{metric}} with {} corrupted, on {{judged}}"
 DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
 
 QUALITY = (
@@ -76,6 +77,10 @@ CURVES = (
         "on the English text that ships with ctviz, at each snapshot",
     ),
     ("outside_moved", "parts", "drift", "main", DRIFT),
+    ("metric_full", "all", "parts", "main", "mean of {metric}, nothing corrupted, on {judged}"),
+    ("metric_circuit", "circuit alone", "parts", "main", PARTS.format("all outside of it")),
+    ("metric_complement", "all but it", "parts", "main", PARTS.format("all inside of it")),
+    ("metric_corrupt", "nothing", "parts", "reference", PARTS.format("everything")),
 )
 
 
@@ -226,6 +231,7 @@ def _timeline(now: _State) -> Timeline:
         errors=_errors(snapshots, graph),
         split=_split(snapshots, graph, config.tau),
         quality=_quality(snapshots),
+        moved=_moved(snapshots, graph),
         ablation=config.ablation,
         tau=config.tau,
         groups=now.groups,
@@ -235,6 +241,9 @@ def _timeline(now: _State) -> Timeline:
             "quality": f"measured by running the circuit alone on {on.judged}; {made}",
             "random": random_circuits(config),
             "probes": f"one prompt, run at every snapshot; {made}",
+            "effect": f"direct logit attribution, mean over {_prompts(snapshots)}; {made}",
+            "moved": "norm of the difference from the untuned parameters of a node, by the norm of "
+            f"these; {made}",
         },
     )
 
@@ -273,6 +282,18 @@ def _errors(snapshots: Sequence[Snapshot], graph: Graph) -> np.ndarray | None:
         return None
     unknown = np.full(graph.exists.shape, np.nan, dtype=np.float32)
     return np.stack([unknown if s.error is None else s.error for s in snapshots])
+
+
+def _moved(snapshots: Sequence[Snapshot], graph: Graph) -> np.ndarray | None:
+    """float32 [T, node], NaN at snapshots that kept none; None if none of them has any."""
+    if all(s.moved is None for s in snapshots):
+        return None
+    unknown = np.full(len(graph.nodes), np.nan, dtype=np.float32)
+    return np.stack([unknown if s.moved is None else s.moved for s in snapshots])
+
+
+def _prompts(snapshots: Sequence[Snapshot]) -> str:
+    return counted(len(snapshots[0].probes) if snapshots else 0, "stored prompt")
 
 
 def _split(snapshots: Sequence[Snapshot], graph: Graph, tau: float) -> dict[str, np.ndarray]:
