@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ctviz.errors import CtvizError
+from ctviz.files import written
 from ctviz.models.loading import Loaded, load
 from ctviz.models.places import place_of
 from ctviz.models.weight_files import tensor_heads, weight_files
@@ -53,6 +54,7 @@ class Untuned:
         inner = f"{loaded.model.base_model_prefix}."
         parameters = dict(loaded.model.named_parameters())
         self._was = {name: _hash(parameter) for name, parameter in parameters.items()}
+        self._found: dict[str, tuple[str, Path, tuple[int, int] | None]] = {}
         tied: dict[int, list[str]] = {}
         for name, parameter in loaded.model.named_parameters(remove_duplicate=False):
             tied.setdefault(id(parameter), []).extend([name, name.removeprefix(inner)])
@@ -101,12 +103,15 @@ class Untuned:
     def _whole_by_file(self, files: Mapping[str, _Stored], name: str, now: Tensor) -> Tensor | None:
         """None if no file has the numbers that the parameter was loaded with."""
         for stored in self._stored_names(files, name, tuple(now.shape)):
+            file = files[stored].file
+            place = stored, file, written(file)
             try:
-                pieces = list(_read(files[stored].file, stored, now))
+                pieces = list(_read(file, stored, now))
             except (OSError, SafetensorError):
                 continue
             found = torch.cat(pieces) if now.ndim else pieces[0]
-            if _hash(found) == self._was[name]:
+            if self._found.get(name) == place or _hash(found) == self._was[name]:
+                self._found[name] = place  # the file as it is now need not be hashed again
                 return found
         return None
 

@@ -125,12 +125,13 @@ def _metrics(
         )
     except UndefinedMetric:
         return metrics  # clean and corrupt do not differ any more: no number beats a wrong one
-    outside = Circuit(evaluation.graph, evaluation.graph.exists & ~circuit.mask)
+    if config.evaluate == "full":  # it runs nearly the whole model, edge by edge
+        outside = Circuit(evaluation.graph, evaluation.graph.exists & ~circuit.mask)
+        metrics["metric_complement"] = float(evaluation.run(outside).mean())
     return metrics | {
         "metric_full": found.metric_full,
         "metric_corrupt": found.metric_empty,
         "metric_circuit": found.metric_circuit,
-        "metric_complement": float(evaluation.run(outside).mean()),
         "faithfulness": found.faithfulness,
         "faithfulness_error": found.error,
         "random_faithfulness": found.random,

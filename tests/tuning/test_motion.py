@@ -84,7 +84,7 @@ def test_snapshots_say_it_and_old_ones_do_without(monkeypatch):
 def test_the_parts_of_the_model_add_up_to_the_whole(monkeypatch):
     """The metric of all, of nothing, and of a circuit that is everything and its complement."""
     shorten(monkeypatch)
-    run = Tuning(load("tiny"), config(steps=1, snapshot_every=1, edges=479))
+    run = Tuning(load("tiny"), config(steps=1, snapshot_every=1, evaluate="full", edges=479))
     metrics = next(iter(run)).metrics
     assert metrics["metric_circuit"] == pytest.approx(metrics["metric_full"], abs=1e-4)
     assert metrics["metric_complement"] == pytest.approx(metrics["metric_corrupt"], abs=1e-4)
@@ -92,4 +92,4 @@ def test_the_parts_of_the_model_add_up_to_the_whole(monkeypatch):
     span = some["metric_full"] - some["metric_corrupt"]
     share = (some["metric_circuit"] - some["metric_corrupt"]) / span
     assert share == pytest.approx(some["faithfulness"], rel=1e-4)
-    assert some["metric_complement"] != some["metric_corrupt"]
+    assert "metric_complement" not in some  # its run costs as much as all others together
