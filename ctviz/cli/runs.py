@@ -139,7 +139,8 @@ def _monotone_lines(rows: list[dict[str, Any]]) -> list[str]:
         return []
     stronger = sum(row["direction"] == "strengthened" for row in rows)
     lines = [
-        f"edges that only strengthened: {stronger}; that only weakened: {len(rows) - stronger}",
+        f"edges of the circuit that only strengthened: {stronger}; that only weakened: "
+        f"{len(rows) - stronger}",
         f"  {RULE}",
     ]
     for row in rows[:SHOWN]:

@@ -22,9 +22,9 @@ from ctviz.pages.underway import POLL, show_underway
 from ctviz.pages.welcome import welcome
 from ctviz.runs import Run, Status, open_run
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
-from ctviz.runs.monotone import RULE, monotone_edges
+from ctviz.runs.monotone import RULE
 from ctviz.runs.snapshot import nearest_snapshot
-from ctviz.views.recorded import packed, recorded
+from ctviz.views.recorded import packed, recorded, self_organized
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
@@ -120,11 +120,12 @@ def _show(name: str, was_live: bool) -> None:
 
 def _self_organized(timeline: Timeline) -> None:
     """The edges that only strengthened or only weakened, if there are any."""
-    table = monotone_edges(timeline.scores, timeline.errors, timeline.circuit, timeline.graph)
+    table = self_organized(timeline)
     if table.empty:
         return
     stronger = int((table["direction"] == "strengthened").sum())
-    title = f"{stronger} edges only strengthened, {len(table) - stronger} only weakened"
+    weaker = len(table) - stronger
+    title = f"{stronger} edges of the circuit only strengthened, {weaker} only weakened"
     with st.expander(title, icon=":material/trending_up:"):
         st.caption(plain(RULE))
         st.dataframe(

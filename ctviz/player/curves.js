@@ -13,7 +13,7 @@ const NAMES = {
   others: "Other tasks",
   perplexity: "Perplexity",
   drift: "Moved outside of the circuit",
-  parts: "Metric of parts of the model",
+  parts: "Metric by part",
 };
 const ZERO_BASED = new Set(["loss", "retention", "drift", "grade", "others"]);
 const COUNTS = new Set(["drift"]);

@@ -14,7 +14,7 @@ import { legendAt } from "./scales.js";
 const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps" };
 const MAPS = { redundancy: "redundancy", effect: "effect", moved: "moved" };
 const TITLES = {
-  redundancy: "Node redundancy", effect: "Direct effect on the answer", moved: "Parameters moved",
+  redundancy: "Node redundancy", effect: "Direct effect", moved: "Parameters moved",
 };
 const INPUTS = ["query", "key", "value"];
 const EXPLAIN = {

@@ -26,7 +26,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import pandas as pd
 import psutil
 
@@ -403,13 +402,13 @@ class Run:
     def monotone(self) -> pd.DataFrame:
         """Edges that only strengthened or weakened, see `ctviz.runs.monotone.monotone_edges`."""
         graph, kept = self.graph, list(self.snapshots())
-        if graph is None or not kept:
+        if graph is None:
             return pd.DataFrame(columns=COLUMNS)
         errors = [s.error for s in kept if s.error is not None]
         return monotone_edges(
-            np.stack([s.scores for s in kept]),
-            np.stack(errors) if len(errors) == len(kept) else None,
-            np.stack([s.circuit for s in kept]),
+            [s.scores for s in kept],
+            errors if len(errors) == len(kept) else None,
+            [s.circuit for s in kept],
             graph,
         )
 

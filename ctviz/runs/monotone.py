@@ -14,6 +14,8 @@ said.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -61,31 +63,37 @@ def _rise(low: np.ndarray, high: np.ndarray, variance: np.ndarray, error: np.nda
 
 
 def monotone_edges(
-    scores: np.ndarray, errors: np.ndarray | None, circuit: np.ndarray, graph: Graph
+    scores: Sequence[np.ndarray],
+    errors: Sequence[np.ndarray] | None,
+    circuits: Sequence[np.ndarray],
+    graph: Graph,
 ) -> pd.DataFrame:
-    """One row an edge that only strengthened or weakened: edge, direction, first, last, error,
-    in_circuit.
+    """One row an edge that only strengthened or weakened, of those that are in the circuit at any
+    snapshot: edge, direction, first, last, error, in_circuit.
 
-    ``scores`` and ``errors``: float [T, source, slot]; ``circuit``: bool [T, source, slot].
+    ``scores`` and ``errors``: float [source, slot] of each snapshot; ``circuits``: bool.
     ``direction`` is strengthened or weakened; ``first``, ``last``: its scores, in units of the
     metric; ``error``: the standard error of their difference; ``in_circuit``: at how many of the
     snapshots it is in the circuit. The largest change of \\|score\\| comes first.
     """
-    found = monotone_scores(scores, errors)
-    places = np.argwhere(found != 0)
-    rows = []
-    for row, column in places:
-        assert errors is not None
-        rows.append(
-            {
-                "edge": graph.edge_name(row, column),
-                "direction": "strengthened" if found[row, column] > 0 else "weakened",
-                "first": float(scores[0, row, column]),
-                "last": float(scores[-1, row, column]),
-                "error": float(np.hypot(errors[0, row, column], errors[-1, row, column])),
-                "in_circuit": int(circuit[:, row, column].sum()),
-            }
-        )
+    if not len(scores) or errors is None:
+        return pd.DataFrame(columns=COLUMNS)
+    union = np.any(circuits, axis=0)
+    values, known = (np.stack([each[union] for each in arrays]) for arrays in (scores, errors))
+    inside = np.sum([each[union] for each in circuits], axis=0)
+    found = monotone_scores(values, known)
+    rows = [
+        {
+            "edge": graph.edge_name(row, column),
+            "direction": "strengthened" if found[at] > 0 else "weakened",
+            "first": float(values[0, at]),
+            "last": float(values[-1, at]),
+            "error": float(np.hypot(known[0, at], known[-1, at])),
+            "in_circuit": int(inside[at]),
+        }
+        for at, (row, column) in enumerate(np.argwhere(union))
+        if found[at]
+    ]
     table = pd.DataFrame(rows, columns=COLUMNS)
     change = (table["last"].abs() - table["first"].abs()).abs()
     return table.loc[change.sort_values(ascending=False, kind="stable").index]

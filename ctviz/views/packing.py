@@ -103,7 +103,7 @@ def pack(
         if timeline.quality is None
         else [[short(float(value), 4) for value in row] for row in timeline.quality],
         "maps": _maps(timeline),
-        "monotone": _monotone(timeline)[rows, columns].tolist(),
+        "monotone": _monotone(timeline, rows, columns),
         "groups": [{"name": g.name, "nodes": list(g.nodes)} for g in timeline.groups],
         "provenance": timeline.provenance,
         "curves": [_pack_curve(curve) for curve in timeline.curves],
@@ -120,9 +120,11 @@ def _maps(timeline: Timeline) -> dict[str, Any]:
     return {key: pack_attribution(values) for key, values in known.items() if values is not None}
 
 
-def _monotone(timeline: Timeline) -> np.ndarray:
-    """int8 [source, slot]: edges that only strengthened (1) or weakened (-1) over the run."""
-    return monotone_scores(timeline.scores, timeline.errors)
+def _monotone(timeline: Timeline, rows: np.ndarray, columns: np.ndarray) -> list[int]:
+    """For each kept edge 1 if it only strengthened over the run, -1 if it only weakened, else 0."""
+    scores, errors = timeline.scores[:, rows, columns], timeline.errors
+    found = monotone_scores(scores, None if errors is None else errors[:, rows, columns])
+    return [int(course) for course in found]
 
 
 def _kept_edges(runs: Sequence[Timeline], max_edges: int) -> tuple[np.ndarray, np.ndarray, int]:

@@ -29,6 +29,7 @@ from ctviz.runs.config import METHOD_NAMES, TuneConfig
 from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
 from ctviz.runs.measured import measured_on
+from ctviz.runs.monotone import monotone_edges
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks.files.rows import counted
 from ctviz.views.packing import pack
@@ -41,6 +42,7 @@ __all__ = [
     "read_once",
     "recorded",
     "score_source",
+    "self_organized",
 ]
 
 SNAPSHOTS = 512  # kept as they were read
@@ -78,9 +80,9 @@ CURVES = (
     ),
     ("outside_moved", "parts", "drift", "main", DRIFT),
     ("metric_full", "all", "parts", "main", "mean of {metric}, nothing corrupted, on {judged}"),
-    ("metric_circuit", "circuit alone", "parts", "main", PARTS.format("all outside of it")),
-    ("metric_complement", "all but it", "parts", "main", PARTS.format("all inside of it")),
-    ("metric_corrupt", "nothing", "parts", "reference", PARTS.format("everything")),
+    ("metric_circuit", "circuit", "parts", "main", PARTS.format("all outside of it")),
+    ("metric_complement", "rest", "parts", "main", PARTS.format("all inside of it")),
+    ("metric_corrupt", "none", "parts", "reference", PARTS.format("everything")),
 )
 
 
@@ -108,6 +110,14 @@ def recorded(
 def packed(timeline: Timeline) -> dict[str, Any]:
     """What `ctviz.views.timeline.pack` makes of a timeline, made once; not to be changed."""
     return pack(timeline)
+
+
+@lru_cache(maxsize=RUNS)
+def self_organized(timeline: Timeline) -> pd.DataFrame:
+    """Edges that only strengthened or weakened, see `ctviz.runs.monotone`, made once."""
+    graph, errors = timeline.graph, timeline.errors
+    whole = None if errors is None else list(errors)
+    return monotone_edges(list(timeline.scores), whole, list(timeline.circuit), graph)
 
 
 def read_once(file: Path, graph: Graph | None) -> Snapshot:

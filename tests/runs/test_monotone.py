@@ -51,13 +51,13 @@ def series(*snapshots: dict[str, float]) -> np.ndarray:
 
 def test_the_table_names_them_the_largest_change_first():
     values = series(
-        {"input->m0": 1.0, "m0->m1": 0.0, "m1->logits": 0.2},
-        {"input->m0": 0.6, "m0->m1": -1.0, "m1->logits": 0.9},
-        {"input->m0": 0.3, "m0->m1": -2.0, "m1->logits": 0.2},
+        {"input->m0": 1.0, "m0->m1": 0.0, "m1->logits": 0.2, "a0.h0->logits": 0.0},
+        {"input->m0": 0.6, "m0->m1": -1.0, "m1->logits": 0.9, "a0.h0->logits": 0.2},
+        {"input->m0": 0.3, "m0->m1": -2.0, "m1->logits": 0.2, "a0.h0->logits": 0.4},
     )
     errors = np.full_like(values, ERROR)
     table = monotone_edges(values, errors, np.abs(values) > 0.5, GRAPH)
-    assert table["edge"].tolist() == ["m0->m1", "input->m0"]
+    assert table["edge"].tolist() == ["m0->m1", "input->m0"]  # the last one is in no circuit
     assert table["direction"].tolist() == ["strengthened", "weakened"]
     assert table["first"].tolist() == [0.0, 1.0]
     assert table["last"].tolist() == pytest.approx([-2.0, 0.3])
