@@ -331,9 +331,10 @@ def _curves(
 ) -> tuple[Curve, ...]:
     """Curves up to the last snapshot: a live run's metrics are a few steps ahead of it."""
     curves = []
+    parts = "metric_circuit" in metrics  # else there is nothing to compare
     for name, label, panel, kind, note in CURVES:
         column = name.format(**words)
-        if column in metrics:
+        if column in metrics and (parts or panel != "parts"):
             values = metrics[["step", column]].dropna()
             values = values[values["step"] <= last]
             if len(values):

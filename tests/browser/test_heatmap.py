@@ -271,10 +271,10 @@ def test_odd_runs_have_a_heatmap(player: Player, case: str, heat: str) -> None:
 
 def test_a_growing_run_adds_columns(player: Player) -> None:
     player.open("live", controls="1", heat="steps")
-    assert hover(player, 0.97, 0.5)[0].endswith("step 110")
+    assert hover(player, 0.97, 0.45)[0].endswith("step 110")
     player.page.get_by_role("button", name="grow").click()
     player.wait("snapshot() === 14")
-    assert hover(player, 0.97, 0.5)[0].endswith("step 140")
+    assert hover(player, 0.97, 0.45)[0].endswith("step 140")
 
 
 # ---------------------------------------------------------------------- other maps
