@@ -145,7 +145,8 @@ class _CircuitAndRandomUnits(_CircuitUnits):
         if self._added is None:
             outside = {u.name: u.size for u in self.units if u.name not in owned.units}
             wanted = round(self._config.random_share * sum(outside.values()))
-            self._added = _drawn(outside, wanted, f"{self._config.seed} added")
+            drawn = set(_drawn(outside, wanted, f"{self._config.seed} added"))
+            self._added = tuple(name for name in outside if name in drawn)  # as `state` has them
         return Owned(tuple(dict.fromkeys((*owned.units, *self._added))), owned.circuit)
 
     def state(self) -> dict[str, Tensor]:
