@@ -22,7 +22,7 @@ def assert_same(one: Run, other: Run) -> None:
     for a, b in pairs:
         assert a.step == b.step
         assert a.metrics == b.metrics
-        for name in ("scores", "error", "circuit", "tuned"):
+        for name in ("scores", "error", "circuit", "tuned", "moved"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
         for p, q in zip(a.probes, b.probes, strict=True):
             np.testing.assert_array_equal(p.attention, q.attention)

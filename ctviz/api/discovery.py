@@ -148,7 +148,8 @@ def discover(
     """Score every edge of a model on a task and find its circuit; nothing is written.
 
     ``model``: a name, folder or hub id, or what `load` returned. ``edges``: size of the circuit,
-    those of largest \\|score\\| (``select`` "top") or grown back from the logits ("greedy");
+    those of largest \\|score\\| (``select`` "top"), grown back from the logits ("greedy") or of
+    largest \\|score\\| times the sums of \\|score\\| at both nodes ("nodes");
     ``threshold``: the smallest \\|score\\|, in units of the metric (``select`` "threshold");
     ``prune`` drops edges on no path from input to logits. ``method``: "eap" estimates scores to
     first order, "eap-ig" along a path of inputs, "exact" corrupts each edge; None takes eap where

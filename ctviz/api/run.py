@@ -17,7 +17,8 @@ from ctviz.errors import CtvizError, DamagedRun
 from ctviz.files import not_written
 from ctviz.runs import directory
 from ctviz.runs.causes import Causes, read_causes, write_causes
-from ctviz.runs.config import PAPER, TuneConfig
+from ctviz.runs.config import TuneConfig
+from ctviz.runs.paper import paper_settings
 from ctviz.views.view import View
 
 __all__ = ["Run", "Runs", "open_run", "runs", "tune"]
@@ -179,7 +180,8 @@ def tune(
     ``settings`` are those of `ctviz.runs.config.TuneConfig`: ``method`` ("circuit"), ``steps``
     (60 updates), ``edges`` (60, size of the circuit), ``learning_rate`` (3e-4), ``batch_size`` (16
     examples a step), ``examples`` (32 dev examples that snapshots are computed on), ``seed`` (0),
-    ``device`` ("auto") and more. ``paper`` starts from those of the circuit-tuning paper.
+    ``device`` ("auto") and more. ``paper`` starts from those of the circuit-tuning paper
+    for the kind of model (`ctviz.runs.paper`); the run's notices say what is otherwise.
 
     ``out``: the folder in which the run gets a folder of its own; None: ``CTVIZ_RUNS`` or
     ``./ctviz-runs``. ``progress`` is called with (step, steps, message).
@@ -196,7 +198,10 @@ def tune(
         check_stored(model)
         model = model.name
     name, wanted = os.fspath(model), as_task(task)
-    usual = PAPER if paper else {}
+    usual: dict[str, Any] = {}
+    if paper:
+        steps = settings.get("steps", TuneConfig.__dataclass_fields__["steps"].default)
+        usual = paper_settings(name, bias=wanted.grade == "bias", steps=steps)
     config = TuneConfig.from_dict({**usual, **settings, "model": name, "task": wanted.name})
     loaded = load(name, device=config.device, mlp_block=config.mlp_block)
     check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")

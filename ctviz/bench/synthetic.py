@@ -122,10 +122,19 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
         errors=np.array(errors, dtype=np.float32).reshape(n_snapshots, *shape),
         split={k: np.array(v).reshape(n_snapshots, n_inputs, 3) for k, v in split.items()},
         quality=np.stack(quality, axis=1),
+        moved=_moved(np.array(updated).reshape(n_snapshots, n_nodes)),
         provenance=dict.fromkeys(
-            ("scores", "redundancy", "quality", "probes", "random"), "synthetic numbers of no model"
+            ("scores", "redundancy", "quality", "probes", "random", "effect", "moved"),
+            "synthetic numbers of no model",
         ),
     )
+
+
+def _moved(updated: np.ndarray) -> np.ndarray:
+    """bool [T, node] -> float32 [T, node]: a node goes a bit further with each of its updates."""
+    moved = 0.002 * np.cumsum(updated, axis=0, dtype=np.float32)
+    moved[:, [0, -1]] = np.nan
+    return moved
 
 
 def _field(rng: np.random.Generator, graph: Graph) -> np.ndarray:

@@ -11,14 +11,16 @@ from ctviz.circuits.selection import check_edges
 from ctviz.cli.estimate import add_dry_run, say_estimate
 from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
 from ctviz.cli.options import Commands, add_command, seed
-from ctviz.cli.output import INTERRUPTED, answer, quiet_libraries
+from ctviz.cli.output import INTERRUPTED, answer, quiet_libraries, signed
 from ctviz.cli.settings import UNASKED, add_settings, asked_settings, usual
 from ctviz.cli.underway import underway
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.runs import Run, list_runs, open_run
 from ctviz.runs.config import METHODS, TuneConfig
+from ctviz.runs.monotone import RULE
 from ctviz.tasks import find_task
 
+SHOWN = 8  # edges of a list
 COLUMNS = ("step", "metric", "accuracy", "faithfulness", "random_faithfulness", "retention_kl")
 
 
@@ -119,14 +121,34 @@ def show_command(options: argparse.Namespace) -> int:
         "snapshots": steps,
         "damaged": [str(error) for error in damaged],
         "metrics": rows,
+        "monotone": run.monotone().to_dict("records"),
     }
     measured = metrics.dropna(subset=["metric"]) if "metric" in metrics else metrics
     columns = [column for column in COLUMNS if column in measured]
     text = f"{run.folder}\n{run.status().state}: {run.status().message}\n"
     if columns:
         text += measured[columns].to_string(index=False, float_format=lambda x: f"{x:.3f}")
+    text += "".join(f"\n{line}" for line in _monotone_lines(result["monotone"]))
     text += "".join(f"\ndamaged: {error}" for error in damaged)
     return answer(options, result, text)
+
+
+def _monotone_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """The edges that only strengthened or weakened, as many as fit, and by what rule."""
+    if not rows:
+        return []
+    stronger = sum(row["direction"] == "strengthened" for row in rows)
+    lines = [
+        f"edges of the circuit that only strengthened: {stronger}; that only weakened: "
+        f"{len(rows) - stronger}",
+        f"  {RULE}",
+    ]
+    for row in rows[:SHOWN]:
+        lines.append(
+            f"  {row['edge']} {row['direction']}, {signed(row['first'])} to {signed(row['last'])}"
+        )
+    more = len(rows) - SHOWN
+    return [*lines, f"  and {more} more (--json)"] if more > 0 else lines
 
 
 def _outcome_lines(result: dict[str, Any]) -> list[str]:

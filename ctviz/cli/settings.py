@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import Any
 
 from ctviz.cli.options import add_device
-from ctviz.runs.config import CHOICES, PAPER, TuneConfig
+from ctviz.errors import CtvizError
+from ctviz.runs.config import CHOICES, TuneConfig
+from ctviz.runs.paper import paper_settings
+from ctviz.tasks import find_task
 
 DEFAULTS: dict[str, Any] = {
     name: field.default for name, field in TuneConfig.__dataclass_fields__.items()
@@ -24,9 +28,10 @@ def add_settings(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument(
         "--paper",
+        dest="as_in_paper",
         action="store_true",
-        help="start from the settings of the circuit-tuning paper: "
-        + ", ".join(f"{name} {value}" for name, value in PAPER.items()),
+        help="start from what the circuit-tuning paper's code sets for GPT-2, or for Llama where "
+        "MLPs are gated, made to fit the graph and the steps; what is otherwise is said",
     )
 
     def add(name: str, text: str, kind: type = int) -> None:
@@ -41,17 +46,29 @@ def add_settings(made: argparse.ArgumentParser) -> None:
     add("steps", "updates")
     add("edges", "circuit size")
     add("attribution", "how edges are scored; auto takes eap where it agrees with exact patching")
-    add("select", "its edges of largest |score|, or all above --threshold")
+    add(
+        "select",
+        "edges of largest |score|, all above --threshold, grown back from the logits, or |score| "
+        "weighted by the sums of both nodes",
+    )
+    add("metric", "what the scores explain; auto: the logit difference, or log_probability")
     add("threshold", "for --select threshold, in units of the metric", float)
     add("edges_end", "circuit size at the last step; 0: as at the first")
     add("edges_course", "how the size gets there")
     add("mlp_block", "neurons in each node that an MLP is cut into; 0: one node an MLP")
     add("rediscover", "steps between discoveries of the circuit")
     add("ablation", "corrupting sets what a node writes to the counterfactual's, its mean or zero")
+    add(
+        "random_share",
+        "for --method circuit-and-random: drawn of the parameters that the first circuit does not "
+        "own",
+        float,
+    )
     add("lora_rank", "rank of LoRA's adapters")
     add("batch_size", "examples a step")
     add("micro_batch", "examples run at a time, gradients added up; 0: all")
     add("objective", "cross-entropy of the target, of prompt and target, or of both weighted")
+    add("debias", "adds so many times |logit(answer) - logit(foil)| to the loss", float)
     add("target_weight", "how much a target token counts, for --objective weighted", float)
     add("warmup", "steps in which the learning rate rises")
     add("rate_course", "of the learning rate after that; linear and cosine go to zero")
@@ -78,7 +95,22 @@ def asked_settings(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, over the paper's settings if these were asked for."""
     asked = {name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
     asked |= dict(TuneConfig.parse_setting(text) for text in options.other_settings)
-    return {"model": "tiny", "task": "sva-flip", **(PAPER if options.paper else {}), **asked}
+    asked = {"model": "tiny", "task": "sva-flip"} | asked
+    if not options.as_in_paper:
+        return asked
+    _bring_config(asked["model"])
+    steps = asked.get("steps", DEFAULTS["steps"])
+    bias = find_task(asked["task"]).grade == "bias"
+    return paper_settings(asked["model"], bias=bias, steps=steps) | asked
+
+
+def _bring_config(model: str) -> None:
+    """See that it is known of what family and size a model is, if that can be."""
+    from ctviz.models.fetching import bring_configs
+    from ctviz.models.places import place_of
+
+    with suppress(CtvizError):  # loading it says what is wrong
+        bring_configs(place_of(model).weights)
 
 
 def usual(name: str, text: str = "") -> str:

@@ -45,6 +45,7 @@ from ctviz.tasks.grading import grade
 from ctviz.tuning.checkpoint import SnapshotWeights, save_checkpoint
 from ctviz.tuning.loop import Tuning
 from ctviz.tuning.measure import snapshot_of
+from ctviz.tuning.motion import nodes_moved
 
 __all__ = ["dry_discover", "dry_tune"]
 
@@ -134,7 +135,12 @@ def _dry_tune(
     asked_first, quick = meter.seconds / 2, meter.seconds / 2
     cheap = replace(config, evaluate="none" if config.evaluate == "none" else "quick")
     snapshot = meter.time(
-        lambda: snapshot_of(loaded, cheap, data, retention, scores, step=0, tuned=None)
+        lambda: snapshot_of(
+            *(loaded, cheap, data, retention, scores),
+            step=0,
+            tuned=None,
+            moved=nodes_moved(loaded, untuned),
+        )
     )
     snapshot_seconds += meter.seconds
     # the untuned model on the test split, as the tuned one at the end

@@ -31,7 +31,6 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
     """What ``run.json`` says of the model, the task and the versions."""
     loaded = tuning.loaded
     data, task = tuning.dataset, tuning.dataset.task
-    paired = data.metric == "logit_difference"
     return {
         "model": {
             "name": loaded.name,
@@ -44,7 +43,7 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
             "key": task.key,
             "name": task.name,
             "title": task.title,
-            "metric": task.metric if paired else METRIC_WORDS[data.metric],
+            "metric": METRIC_WORDS.get(data.metric, task.metric),
             "judged_by": task.judged_by.name,
             "better": task.judged_by.better,
             "source": task.source.text,
@@ -57,7 +56,7 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
             "neutral": tuning.retention.quick_prompts
             if tuning.config.evaluate == "quick"
             else tuning.config.retention_prompts,
-            "what": "pair" if paired else "prompt",
+            "what": "pair" if data.paired else "prompt",
             "prompts": list(data.scored),
         },
         "train_examples": len(data.train),

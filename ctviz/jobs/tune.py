@@ -27,8 +27,10 @@ from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import State
 from ctviz.runs.estimate import by_earlier_run, units_of
 from ctviz.runs.least_memory import check_tunable
+from ctviz.runs.paper import deviations
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.runs.weights import latest_checkpoint
+from ctviz.tasks import find_task
 from ctviz.tuning.baselines import Baselines
 from ctviz.tuning.checkpoint import (
     SnapshotWeights,
@@ -181,12 +183,15 @@ class _Job:
         self.untuned = Untuned(loaded)
         for edges in (config.edges, config.edges_end or config.edges):
             check_edges(loaded.anatomy.graph, edges, hint=f"({loaded.name})")
-        for note in loaded.notes:
-            self.writer.notice(note)
+        for note in (*loaded.notes, deviations(config), _at_odds(config)):
+            if note:
+                self.writer.notice(note)
         self.message = f"reading {config.task}, and trying how edges are best scored"
         attribution = self.writer.attribution if self.checkpoint else None
         baselines = Baselines(loaded, self.untuned)
-        tuning = Tuning(loaded, config, baselines=baselines, attribution=attribution)
+        tuning = Tuning(
+            loaded, config, baselines=baselines, untuned=self.untuned, attribution=attribution
+        )
         for reason in tuning.dataset.left_out[:20]:
             log.info("left out: %s", reason)
         if self.keep_model:
@@ -326,6 +331,17 @@ class _Job:
 
     def _describe(self, tuning: Tuning, **about: Any) -> None:
         self.writer.describe(tuning.anatomy.graph, **about)
+
+
+def _at_odds(config: TuneConfig) -> str:
+    """That a term of the loss works against what the task is judged by, or ""."""
+    judged = find_task(config.task).judged_by
+    if not config.debias or judged.better == "lower":
+        return ""
+    return (
+        f"debias {config.debias:g} pulls the logits of answer and foil together, and {config.task} "
+        f"is judged by {judged.name.replace('_', ' ')}, which wants them apart."
+    )
 
 
 def _no_better(metrics: dict[str, float], config: TuneConfig) -> str:

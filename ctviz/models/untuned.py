@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ctviz.errors import CtvizError
+from ctviz.files import written
 from ctviz.models.loading import Loaded, load
 from ctviz.models.places import place_of
 from ctviz.models.weight_files import tensor_heads, weight_files
@@ -53,6 +54,7 @@ class Untuned:
         inner = f"{loaded.model.base_model_prefix}."
         parameters = dict(loaded.model.named_parameters())
         self._was = {name: _hash(parameter) for name, parameter in parameters.items()}
+        self._found: dict[str, tuple[str, Path, tuple[int, int] | None]] = {}
         tied: dict[int, list[str]] = {}
         for name, parameter in loaded.model.named_parameters(remove_duplicate=False):
             tied.setdefault(id(parameter), []).extend([name, name.removeprefix(inner)])
@@ -83,6 +85,35 @@ class Untuned:
                 again = again or self._loaded_again()
                 found, _ = _compared(tensor, _pieces(again[name]))
             yield name, found
+
+    def were(self, now: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """What some parameters were, on the CPU, by name, one at a time.
+
+        Raises CtvizError as `moved` does.
+        """
+        files = self._files()
+        again: dict[str, Tensor] = {}
+        for name, tensor in now.items():
+            found = self._whole_by_file(files, name, tensor)
+            if found is None:
+                again = again or self._loaded_again()
+                found = again[name]
+            yield name, found
+
+    def _whole_by_file(self, files: Mapping[str, _Stored], name: str, now: Tensor) -> Tensor | None:
+        """None if no file has the numbers that the parameter was loaded with."""
+        for stored in self._stored_names(files, name, tuple(now.shape)):
+            file = files[stored].file
+            place = stored, file, written(file)
+            try:
+                pieces = list(_read(file, stored, now))
+            except (OSError, SafetensorError):
+                continue
+            found = torch.cat(pieces) if now.ndim else pieces[0]
+            if self._found.get(name) == place or _hash(found) == self._was[name]:
+                self._found[name] = place  # the file as it is now need not be hashed again
+                return found
+        return None
 
     def _by_file(self, files: Mapping[str, _Stored], name: str, now: Tensor) -> Moved | None:
         """None if no file has the numbers that the parameter was loaded with."""

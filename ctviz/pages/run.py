@@ -22,6 +22,7 @@ from ctviz.runs import Run, list_runs
 from ctviz.runs.config import METHOD_NAMES, METHODS, Method, TuneConfig
 from ctviz.runs.estimate import by_earlier_run
 from ctviz.runs.least_memory import check_tunable
+from ctviz.runs.paper import deviations
 from ctviz.tasks import GRADES, TASKS, Task
 from ctviz.tasks.task import Kind
 from ctviz.views.estimated import estimate_lines
@@ -36,6 +37,7 @@ KIND_NAMES = {"known": "Known answers"}  # the others are their own names
 UPDATES: dict[Method, str] = {
     "circuit": "discover again and again, update only what the circuit owns",
     "frozen-circuit": "discover once, then update only that",
+    "circuit-and-random": "the circuit, and parts beside it drawn at random: a control",
     "random": "as many parameters, drawn at random: the control",
     "full": "update everything: the baseline",
     "lora": "train small adapters beside every linear layer",
@@ -59,25 +61,29 @@ def main() -> None:
             chosen = _ask_level(TASKS[key])
             task = chosen.name
         method = _ask_method()
-    paired, ready = True, True
+    paired, ready, bias = True, True, key != OWN and TASKS[key].grade == "bias"
     if key == OWN:
         with right:
             report = show_file(own, task, model)
             if report and not report.problems:
                 paired = has_counterfactuals(each.example for each in report.checked)
+                bias = report.grade == "bias"
                 _show_judgement(report.grade)
         ready = bool(own and report and show_problems(own, task, report))
     else:
         with right:
             _show_task(chosen)
     with st.expander("Settings"):
-        values = ask_settings(preset, method, paired=paired)
+        values = ask_settings(preset, model, method, paired=paired, bias=bias)
     if not paired:
         st.caption(
             "There are no counterfactual prompts, so edges are corrupted with their "
             f"{values['ablation']}."
         )
-    _expectation(model, _config(model, task, method, values) if ready else None)
+    config = _config(model, task, method, values) if ready else None
+    if config and config.paper:
+        st.caption(deviations(config))
+    _expectation(model, config)
     if st.button(
         "Discover and tune", type="primary", icon=":material/play_arrow:", disabled=not ready
     ):

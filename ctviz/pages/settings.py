@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +13,16 @@ from ctviz.circuits.graph import Graph
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.runs.config import (
     CHOICES,
-    PAPER,
+    DISCOVERING,
     Method,
     TuneConfig,
 )
+from ctviz.runs.paper import paper_settings
 
 __all__ = ["PRESETS", "Preset", "ask_settings", "usual_settings"]
 
 OTHER = ""  # the preset of a model that is not known
 LORA_RATE = 10  # times the learning rate of the other methods
-PAPER_STEPS = 300  # its warm-up leaves few of a usual run
 CHOSEN = (
     "A few nodes of the untuned model are patched exactly. EAP is taken where it agrees with that, "
     "else EAP-IG, which costs five times as much"
@@ -30,10 +31,28 @@ MEASURED = (
     "Quick: the circuit's faithfulness on a few pairs, and the distance from the untuned model. "
     "Full: on all of them, and perplexity and other tasks. Before and after tuning all is measured"
 )
+ADDED = "of the parameters that the first circuit does not own, drawn at random once"
+EVEN = "adds so many times |logit(answer) - logit(foil)|: both sides are to be equally likely"
+EXPLAINED = (
+    "What an edge's score is a change of: the logit difference of answer and foil where the task "
+    "has pairs, else the log-probability of the target. KL needs EAP-IG"
+)
 TEXTS = {
     "evaluate": {"none": "metric only", "quick": "quick", "full": "full"},
     "attribution": {"auto": "what a check chooses", "eap": "EAP", "eap-ig": "EAP-IG"},
-    "select": {"top": "largest |score|", "threshold": "|score| above"},
+    "select": {
+        "top": "largest |score|",
+        "threshold": "|score| above",
+        "greedy": "grown from the logits",
+        "nodes": "|score| x both nodes' sums",
+    },
+    "metric": {
+        "auto": "the task's own",
+        "logit_difference": "logit difference",
+        "probability_difference": "probability difference",
+        "log_probability": "log-probability",
+        "kl": "KL from the clean run",
+    },
     "edges_course": {"constant": "stays", "linear": "linear", "cosine": "cosine"},
     "ablation": {"counterfactual": "counterfactual prompt", "mean": "mean", "zero": "zero"},
     "objective": {
@@ -69,11 +88,13 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def usual_settings(model: str, method: Method, *, paired: bool, paper: bool) -> dict[str, Any]:
+def usual_settings(
+    model: str, method: Method, *, paired: bool, paper: Mapping[str, Any]
+) -> dict[str, Any]:
     """Values for all settings but model, task and method.
 
-    ``paired``: whether the task has counterfactual prompts. The paper's settings go before all
-    others, except a number of edges that the model does not have and an ablation that cannot be.
+    ``paired``: whether the task has counterfactual prompts. The ``paper``'s settings, if any, go
+    before all others.
     """
     preset = PRESETS.get(model, PRESETS[OTHER])
     fields = TuneConfig.__dataclass_fields__
@@ -91,33 +112,34 @@ def usual_settings(model: str, method: Method, *, paired: bool, paper: bool) -> 
         "learning_rate": preset.learning_rate * (LORA_RATE if method == "lora" else 1),
         "examples": preset.examples,
     }
-    if paper:
-        values |= PAPER | {"steps": max(PAPER_STEPS, preset.steps)}
-        if preset.available is not None and PAPER["edges"] > preset.available:
-            values["edges"] = preset.edges
+    values |= paper
     if not paired and values["ablation"] == "counterfactual":
         values["ablation"] = "mean"
     return values
 
 
-def ask_settings(model: str, method: Method, *, paired: bool) -> dict[str, Any]:
-    """The form. What a method does not use keeps its usual value and is not shown."""
-    paper = st.toggle(
+def ask_settings(
+    preset: str, model: str, method: Method, *, paired: bool, bias: bool
+) -> dict[str, Any]:
+    """The form. What a method does not use keeps its usual value and is not shown.
+
+    ``preset``: the model's key in `PRESETS`, ``model`` its name; ``bias``: whether the task is
+    judged by its bias.
+    """
+    asked = st.toggle(
         "Settings of the paper",
         key="paper",
         persist_state="session",
-        help="Circuit-tuning as in arXiv 2502.06106 for agreement on GPT-2: "
-        + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in PAPER.items()),
+        help="What the code of circuit-tuning (arXiv 2502.06106) sets for GPT-2, or where MLPs are "
+        "gated for Llama, made to fit the model's graph and the number of steps",
     )
-    usual = usual_settings(model, method, paired=paired, paper=paper)
-    if paper:
-        said = f"Filled in. Its warm-up of {PAPER['warmup']} steps is why there are more steps."
-        if usual["edges"] != PAPER["edges"]:
-            said += f" Its {PAPER['edges']} edges are more than this model has."
-        st.caption(said)
-    form = _Form(model, paper, usual)
-    _circuit(form, model, method, paired=paired)
-    _training(form, method)
+    paper: dict[str, Any] = {}
+    if asked:
+        steps = PRESETS.get(preset, PRESETS[OTHER]).steps
+        paper = paper_settings(model or preset, bias=bias, steps=steps)
+    form = _Form(preset, paper, usual_settings(preset, method, paired=paired, paper=paper))
+    _circuit(form, preset, method, paired=paired)
+    _training(form, method, paired=paired)
     form.heading("Recording")
     form.number("examples", "Examples to measure on", 2, 4096)
     form.choice("evaluate", "Measure at snapshots", help_text=MEASURED)
@@ -127,9 +149,12 @@ def ask_settings(model: str, method: Method, *, paired: bool) -> dict[str, Any]:
 
 
 def _circuit(form: _Form, model: str, method: Method, *, paired: bool) -> None:
-    discovers = method in ("circuit", "frozen-circuit", "random")
+    discovers = method in DISCOVERING
+    circuits = ("circuit", "circuit-and-random")
     form.heading("Circuit" if discovers else "Circuit (to watch; all its edges may change)")
     form.choice("attribution", "Score edges by", help_text=CHOSEN)
+    known = CHOICES["metric"] if paired else ("auto", "log_probability")
+    form.choice("metric", "Explain", known, help_text=EXPLAINED)
     select = form.choice("select", "Edges")
     form.values["threshold"] = 0.0
     if select == "threshold":
@@ -138,21 +163,23 @@ def _circuit(form: _Form, model: str, method: Method, *, paired: bool) -> None:
         available = PRESETS.get(model, PRESETS[OTHER]).available
         of = f"of {available:,}" if available else None
         form.number("edges", "Number of edges", 1, available or 10_000_000, of)
-    if method == "circuit" and select == "top":
+    if method in circuits and select != "threshold":
         if form.choice("edges_course", "Size over time") == "constant":
             form.values["edges_end"] = 0
         else:
             form.number("edges_end", "Number at the end", 1, None)
     else:
         form.values |= {"edges_course": "constant", "edges_end": 0}
-    if method in ("circuit", "random"):
-        what = "Steps per discovery" if method == "circuit" else "Steps per draw"
+    if method in (*circuits, "random"):
+        what = "Steps per discovery" if method in circuits else "Steps per draw"
         form.number("rediscover", what, 1, 100_000, "1: at every step")
+    if method == "circuit-and-random":
+        form.decimal("random_share", "Share added", 0.0, 1.0, "%.3g", ADDED)
     known = CHOICES["ablation"]
     form.choice("ablation", "Corrupt with", known if paired else known[1:])
 
 
-def _training(form: _Form, method: Method) -> None:
+def _training(form: _Form, method: Method, *, paired: bool) -> None:
     form.heading("Training")
     form.number("steps", "Steps", 1, 100_000)
     form.number("batch_size", "Batch size", 1, 4096, "examples a step")
@@ -164,6 +191,8 @@ def _training(form: _Form, method: Method) -> None:
     form.choice("rate_course", "Rate after that")
     if form.choice("objective", "Learn") == "weighted":
         form.decimal("target_weight", "Weight of target tokens", 0.0, None, "%.3g")
+    if paired:
+        form.decimal("debias", "De-bias", 0.0, None, "%.3g", EVEN)
     form.choice("optimizer", "Optimizer")
     form.decimal("weight_decay", "Weight decay", 0.0, 1.0, "%.3g")
     form.decimal("max_norm", "Largest gradient norm", 0.0, None, "%.3g", "0: no limit")
@@ -173,7 +202,7 @@ def _training(form: _Form, method: Method) -> None:
 class _Form:
     """Fields in rows of four. A field forgets what was typed only when its usual value changes."""
 
-    def __init__(self, model: str, paper: bool, usual: dict[str, Any]) -> None:
+    def __init__(self, model: str, paper: Mapping[str, Any], usual: dict[str, Any]) -> None:
         self.values = dict(usual)
         self._usual, self._model, self._paper = usual, model, paper
         self._row: list[DeltaGenerator] = []
@@ -239,7 +268,7 @@ class _Form:
         return chosen
 
     def _key(self, name: str) -> str:
-        paper = "-paper" if self._paper and name in PAPER else ""
+        paper = "-paper" if name in self._paper else ""
         return f"{name}-{self._model}-{self._usual[name]}{paper}"
 
     def _place(self) -> DeltaGenerator:

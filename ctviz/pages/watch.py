@@ -23,8 +23,9 @@ from ctviz.pages.welcome import welcome
 from ctviz.runs import Run, Status, open_run
 from ctviz.runs.causes import read_causes
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
+from ctviz.runs.monotone import RULE
 from ctviz.runs.snapshot import nearest_snapshot
-from ctviz.views.recorded import packed, recorded
+from ctviz.views.recorded import packed, recorded, self_organized
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
@@ -118,6 +119,30 @@ def _show(name: str, was_live: bool) -> None:
             if lost is not None
             else lambda: change_groups(run, folders()[0], group_change(key)),
             links=True,
+        )
+        _self_organized(timeline)
+
+
+def _self_organized(timeline: Timeline) -> None:
+    """The edges that only strengthened or only weakened, if there are any."""
+    table = self_organized(timeline)
+    if table.empty:
+        return
+    stronger = int((table["direction"] == "strengthened").sum())
+    weaker = len(table) - stronger
+    title = f"{stronger} edges of the circuit only strengthened, {weaker} only weakened"
+    with st.expander(title, icon=":material/trending_up:"):
+        st.caption(plain(RULE))
+        st.dataframe(
+            table,
+            hide_index=True,
+            height=280,
+            column_config={
+                "first": st.column_config.NumberColumn(f"step {timeline.steps[0]}", format="%.3f"),
+                "last": st.column_config.NumberColumn(f"step {timeline.steps[-1]}", format="%.3f"),
+                "error": st.column_config.NumberColumn("error of the difference", format="%.3f"),
+                "in_circuit": st.column_config.NumberColumn("snapshots in the circuit"),
+            },
         )
 
 

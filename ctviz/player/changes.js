@@ -32,6 +32,18 @@ export function change(model, e, a, b) {
 }
 
 /**
+ * That an edge only strengthened or only weakened over the run, beyond the noise; else "".
+ *
+ * @param {{ monotone?: number[] }} model
+ * @param {number} e
+ */
+export function monotoneWords(model, e) {
+  const course = model.monotone?.[e] ?? 0;
+  if (!course) return "";
+  return course > 0 ? "only strengthened over the run" : "only weakened over the run";
+}
+
+/**
  * The changes of the whole circuit from snapshot `before` to snapshot `now`, counted.
  *
  * @param {Compared & { steps: number[], whole: { kept: number, dropped: number } }} model

@@ -13,6 +13,7 @@ const NAMES = {
   others: "Other tasks",
   perplexity: "Perplexity",
   drift: "Moved outside of the circuit",
+  parts: "Metric by part",
 };
 const ZERO_BASED = new Set(["loss", "retention", "drift", "grade", "others"]);
 const COUNTS = new Set(["drift"]);
@@ -198,10 +199,13 @@ export class Curves {
     if (steps.length) svg.append(panel.head, ...panel.dots);
   }
 
-  /** The colour of a run, where there are several. */
+  /** The colour of a run, where there are several, or of a part of the model. */
   styleOf(curve) {
-    const many = this.model.curves.some(({ series }) => series > 0);
-    return many ? `--cz-series:var(--cz-series-${curve.series})` : null;
+    const { curves } = this.model;
+    const many = curves.some(({ series }) => series > 0);
+    if (!many && (curve.panel !== "parts" || curve.kind === "reference")) return null;
+    const parts = curves.filter(({ panel }) => panel === curve.panel);
+    return `--cz-series:var(--cz-series-${many ? curve.series : parts.indexOf(curve)})`;
   }
 
   draw(view) {

@@ -76,6 +76,7 @@ export function decode(payload) {
     edgeName: (e) => `${nodes[sourceOf[e]].name} → ${payload.slots[slotOf[e]].name}`,
     maxEdges: size.reduce((a, b) => Math.max(a, b), 0),
     attribution: payload.probes.map((probe) => attributions(probe)),
+    maps: payload.other ? {} : allMaps(payload.maps, nodes, N),
     attention: attentionReader(payload, T),
   };
   if (payload.other) {
@@ -132,6 +133,18 @@ function ranking(score, member, T, E) {
     size[t] = inside.length;
   }
   return { rank, size, sizes };
+}
+
+/** What is known of all nodes beside their redundancy: values [T, N], and the largest but that of
+ * the input, which has no cell. */
+function allMaps(maps, nodes, N) {
+  return Object.fromEntries(Object.entries(maps ?? {}).map(([key, packed]) => {
+    const values = attributions(packed);
+    const largest = values.reduce(
+      (a, v, at) => (nodes[at % N].kind !== "input" && Math.abs(v) > a ? Math.abs(v) : a), 0,
+    );
+    return [key, { values, largest }];
+  }));
 }
 
 function attributions(probe) {

@@ -2,7 +2,7 @@
 // its nodes, which is faster than five hundred edge objects and allows ports and glow.
 
 import { h, prefersStill } from "./dom.js";
-import { change } from "./changes.js";
+import { change, monotoneWords } from "./changes.js";
 import { estimatorName, shareAt, shortLabel, title } from "./data.js";
 import { EdgePainter } from "./edges.js";
 import { around, collapse, curves, extent, nearest, rowGap, stretch } from "./geometry.js";
@@ -420,6 +420,8 @@ export class Graph {
       lines.push(score(model, t, `${model.label}: score`), score(other, t, `${other.label}: score`));
     } else {
       const now = model.score[t * E + e];
+      const course = monotoneWords(model, e);
+      if (course) lines.push(course);
       lines.push(score(model, t, "score"));
       lines.push(now < 0 ? "works against the behaviour" : "supports the behaviour");
       if (view.base >= 0) {

@@ -1,18 +1,16 @@
-// Node redundancy under the same clock, as one of several pictures: nodes (layers upwards, heads
+// A map of the nodes under the same clock, as one of three pictures: nodes (layers upwards, heads
 // across, then the MLP), the same with each head's query, key and value apart, and nodes over all
-// snapshots. Of two runs it shows the difference. A fourth one shows what each node's update carries
-// of what was learned, where that was measured.
+// snapshots. It is of their redundancy (of two runs, of the difference), or of something else (maps).
 
-import { carried, causeLines, causesAt, groupName } from "./causes.js";
 import { fitCanvas, h, setText } from "./dom.js";
 import { estimatorName, title } from "./data.js";
 import { nodeLines } from "./graph.js";
 import { Cells } from "./heatcells.js";
 import { Steps } from "./heatsteps.js";
+import { MAPS, TITLES, differenceLegend, otherMap, shareLegend, whyNot } from "./maps.js";
 import { percent } from "./numbers.js";
-import { legendAt } from "./scales.js";
 
-const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps", updates: "updates" };
+const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps" };
 const INPUTS = ["query", "key", "value"];
 const EXPLAIN = {
   circuit: () => "Share of a node's incoming edges that lie outside the circuit.",
@@ -23,7 +21,7 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDo
 
 export class Heatmap {
   /** `actions`: select(n), add(n), hover(n), go(i), tooltip(lines, x, y), redraw(), estimator(key),
-   * heat(key). */
+   * heat(key), map(key). */
   constructor(actions) {
     this.actions = actions;
     this.canvas = h("canvas", {
@@ -36,12 +34,13 @@ export class Heatmap {
     this.toggle = h("div", {
       class: "cz-toggle", role: "group", "aria-label": "Redundancy estimator",
     });
-    this.heading = h("h3", { text: "Node redundancy" });
+    this.of = h("div", { class: "cz-toggle", role: "group", "aria-label": "Map of" });
+    this.title = h("h3", {});
     this.explain = h("p", { class: "cz-note" });
     this.legend = h("div", { class: "cz-legend-bar" });
     this.element = h(
-      "section", { class: "cz-panel cz-heat", "aria-label": "Redundancy" },
-      h("header", {}, this.heading, this.views, this.toggle),
+      "section", { class: "cz-panel cz-heat", "aria-label": "Map of the nodes" },
+      h("header", {}, this.title, this.of, this.views, this.toggle),
       this.explain, this.holder, this.spoken, this.legend,
     );
     this.size = { w: 0, h: 0 };
@@ -68,13 +67,11 @@ export class Heatmap {
     this.arranged = null;
     const heads = model.nodes.map((_, n) => n).filter((n) => model.nodes[n].kind === "head");
     this.heads = new Map(heads.map((n, at) => [n, at])); // rows of model.split
-    const shown = Object.entries(VIEWS).filter(([key]) => key !== "updates" || this.caused());
-    this.views.replaceChildren(...shown.map(([key, text]) => {
+    this.views.replaceChildren(...Object.entries(VIEWS).map(([key, text]) => {
       const missing = key === "qkv" && !this.splits();
-      const why = key === "updates" ? "What each node's update carries of what was learned" : null;
       return h("button", {
         type: "button", "data-key": key, text, disabled: missing,
-        title: missing ? whyNot(model) : why,
+        title: missing ? whyNot(model, key) : null,
         onclick: () => this.actions.heat(key),
       });
     }));
@@ -83,17 +80,22 @@ export class Heatmap {
         type: "button", "data-key": key, text: estimatorName(model, key),
         onclick: () => this.actions.estimator(key),
       })));
+    this.maps = new Map(Object.keys(MAPS).map((key) => [key, otherMap(model, key)]));
+    this.of.replaceChildren(...Object.entries(MAPS).map(([key, text]) => {
+      const missing = key !== "redundancy" && !this.maps.get(key);
+      return h("button", {
+        type: "button", "data-key": key, text, disabled: missing,
+        title: missing ? whyNot(model, key) : TITLES[key],
+        onclick: () => this.actions.map(key),
+      });
+    }));
   }
 
-  /** Whether it was measured which updates were needed; of a difference it is not. */
-  caused() {
-    return Boolean(this.model.causes?.length) && !this.model.other;
-  }
-
-  /** The view that can be shown in place of the one that is asked for. */
-  possible(heat) {
-    const missing = (heat === "qkv" && !this.splits()) || (heat === "updates" && !this.caused());
-    return missing ? "nodes" : heat;
+  /** Whether a picture of a map can be drawn. */
+  draws(map, heat) {
+    const other = this.maps.get(map);
+    if (heat === "qkv") return !other && this.splits();
+    return heat !== "steps" || !other || other.steps;
   }
 
   /** Whether queries, keys and values are known by themselves; of a difference they are not. */
@@ -107,10 +109,7 @@ export class Heatmap {
    * how much more redundant it is in the other run. NaN where it is undefined. */
   value(n, part, t) {
     const { model, estimator } = this;
-    if (this.heat === "updates") {
-      const node = model.nodes[n];
-      return carried(causesAt(model, model.steps[t]), part > 0 ? groupName(model, node) : node.name);
-    }
+    if (this.other) return this.other.value(n, part, t);
     if (part >= 0) return this.input(estimator, n, part, t);
     const of = ({ redundancy }) => redundancy[estimator]?.[t * model.N + n] ?? NaN;
     return model.other ? of(model.other) - of(model) : of(model);
@@ -125,15 +124,14 @@ export class Heatmap {
   /** The same between two snapshots, as the clock is. */
   between(n, part, { i, j, f }) {
     const a = this.value(n, part, i);
-    if (this.heat === "updates") return a;
-    return f > 0 ? a + (this.value(n, part, j) - a) * f : a;
+    return f > 0 && (this.other?.smooth ?? true) ? a + (this.value(n, part, j) - a) * f : a;
   }
 
   colour(value) {
     const { theme } = this;
     if (Number.isNaN(value)) return theme.undefinedFill;
-    const apart = this.model.other || this.heat === "updates";
-    return apart ? this.diverging(value) : theme.fill(value);
+    if (this.other) return this.other.colour(value, this);
+    return this.model.other ? this.diverging(value) : theme.fill(value);
   }
 
   diverging(value) {
@@ -147,10 +145,13 @@ export class Heatmap {
   draw(view, theme) {
     const { model } = this;
     if (!model || !this.size.w || this.size.h < 20) return;
-    const heat = this.possible(view.heat);
-    const key = `${heat} ${view.estimator} ${window.devicePixelRatio}`;
+    const map = this.maps.get(view.map) ? view.map : "redundancy";
+    const heat = this.draws(map, view.heat) ? view.heat : "nodes";
+    const key = `${map} ${heat} ${view.estimator} ${window.devicePixelRatio}`;
     const fresh = this.arranged !== key || this.theme !== theme;
     this.view = view;
+    this.map = map;
+    this.other = this.maps.get(map); // what is drawn instead of redundancy
     if (fresh) this.arrange(heat, view, theme, key);
     const chosen = [...view.selectedSet];
     const marks = [view.selected, view.hovered, this.cell, ...chosen].join(" ");
@@ -159,7 +160,7 @@ export class Heatmap {
     this.moment = moment;
 
     const { layout, sheet } = this;
-    if (heat === "updates") this.explainUpdates(view);
+    if (this.other) setText(this.explain, this.other.explain(view.shown));
     layout.paint(this, view, fresh);
     const ctx = fitCanvas(this.canvas, layout.width, layout.height);
     ctx.clearRect(0, 0, layout.width, layout.height);
@@ -185,46 +186,32 @@ export class Heatmap {
     this.arranged = key;
     const held = this.cell >= 0 && this.heat === heat ? this.layout.cell(this.cell) : null;
     if (!held) this.forget();
-    const { heads, kv_heads: groups } = this.model.shape;
-    const split = heat === "qkv" || (heat === "updates" && groups < heads);
+    const split = this.other?.split || heat === "qkv";
     this.layout = new (heat === "steps" ? Steps : Cells)(this.model, this.size, split);
     if (held) this.cell = this.layout.find(held);
     this.heat = heat;
     this.element.dataset.heat = heat;
     fitCanvas(this.sheet, this.layout.width, this.layout.height);
     this.differences = differences(theme);
-    for (const [buttons, on] of [[this.views, heat], [this.toggle, view.estimator]]) {
+    const { map } = this;
+    for (const [buttons, on] of [[this.views, heat], [this.toggle, view.estimator], [this.of, map]]) {
       for (const button of buttons.children) {
         button.setAttribute("aria-pressed", String(button.dataset.key === on));
       }
     }
-    const { other } = this.model;
-    const updates = heat === "updates";
-    setText(this.heading, updates ? "What each update carries" : "Node redundancy");
-    this.toggle.hidden = updates;
-    this.legend.replaceChildren(
-      ...(updates ? carriedLegend() : other ? differenceLegend(this.model) : shareLegend()),
-    );
-    if (updates) {
-      this.measured = null; // said again
-      this.explainUpdates(view);
-      this.label();
-      return;
+    setText(this.title, TITLES[map]);
+    this.element.dataset.map = map;
+    this.toggle.hidden = map !== "redundancy";
+    for (const button of this.views.children) {
+      button.disabled = !this.draws(map, button.dataset.key);
     }
+    const { other } = this.model;
+    const legend = other ? differenceLegend(this.model) : shareLegend();
+    this.legend.replaceChildren(...(this.other?.legend() ?? legend));
     const what = other ? `Difference: ${other.label} minus ${this.model.label}. ` : "";
     const order = heat === "qkv" ? " In each head: query, key, value." : "";
     setText(this.explain, what + (EXPLAIN[view.estimator]?.(this.model) ?? "") + order);
     this.label();
-  }
-
-  /** What was found at the step that the clock is nearest to, of those that were measured. */
-  explainUpdates(view) {
-    const found = causesAt(this.model, this.model.steps[view.shown] ?? 0);
-    if (found === this.measured) return;
-    this.measured = found;
-    const { heads, kv_heads: groups } = this.model.shape;
-    const order = groups < heads ? " In each head: its own, then twice that of its shared keys and values." : "";
-    setText(this.explain, `Step ${found.step}: ${found.sentence}${order}`);
   }
 
   // ---------------------------------------------------------------- words
@@ -234,7 +221,7 @@ export class Heatmap {
     const { model, layout } = this;
     const { n, part = -1 } = layout.cell(cell);
     const t = layout.cell(cell).t ?? this.view.shown;
-    if (this.heat === "updates") return this.updateLines(n, t);
+    if (this.other) return this.other.lines(n, t);
     if (part < 0 && !model.other) {
       const lines = nodeLines(model, n, { ...this.view, shown: t });
       if (this.heat === "steps") lines[0] += `, step ${model.steps[t]}`;
@@ -250,15 +237,6 @@ export class Heatmap {
       lines.push(`Source: step ${model.steps[t]}, ${model.provenance.redundancy}`);
     }
     return lines;
-  }
-
-  updateLines(n, t) {
-    const { model } = this;
-    const node = model.nodes[n];
-    const said = causeLines(model, node, model.steps[t]);
-    const own = node.kind === "logits" ? "the prediction owns no update" : "it was not updated";
-    const { source } = causesAt(model, model.steps[t]);
-    return [`${node.name} · ${title(node)}`, ...(said.length ? said : [own]), `Source: ${source}`];
   }
 
   inputLines(key, n, part, t) {
@@ -286,10 +264,9 @@ export class Heatmap {
   /** Name of the whole for a screen reader, with the cell that the arrow keys have gone to. */
   label(words = "") {
     const picture = this.heat === "steps" ? "nodes over snapshots" : "nodes by layer";
-    const of = this.heat === "updates" ? "what updates carry" : "redundancy";
     const how = "arrow keys move, Enter selects, Shift Enter adds to the selection";
     this.canvas.setAttribute(
-      "aria-label", `Heatmap of ${of}, ${picture}; ${how}${words ? `. ${words}` : ""}`,
+      "aria-label", `Heatmap of ${TITLES[this.map].toLowerCase()}, ${picture}; ${how}${words ? `. ${words}` : ""}`,
     );
   }
 
@@ -361,49 +338,6 @@ export class Heatmap {
     else if (!elsewhere || n !== this.view.selected) this.actions.select(n);
     if (this.byKey) this.tell(cell);
   }
-}
-
-function whyNot(model) {
-  return model.other ? "Known of one run, not of the difference of two" : "Not known of this run";
-}
-
-function ticks(places) {
-  return places.map(([text, at]) => h("span", { text, style: `left:${100 * at}%` }));
-}
-
-function shareLegend() {
-  const places = [0, 0.5, 0.9, 1].map((share) => [percent(share), legendAt(share)]);
-  return [
-    h("span", { text: "needs all its inputs" }),
-    h("div", {}, h("i"), ...ticks(places)),
-    h("span", { text: "needs none" }),
-  ];
-}
-
-/** Blue: the first run needs more of a node's inputs; orange: the other does. */
-function differenceLegend(model) {
-  const root = Math.sqrt(0.1) / 2;
-  const places = [
-    ["−100", 0], ["−10", 0.5 - root], ["0", 0.5], ["+10", 0.5 + root], ["+100 %", 1],
-  ];
-  return [
-    h("span", { text: `${model.other.label} needs more` }),
-    h("div", { class: "cz-diverging", title: "Difference in points" }, h("i"), ...ticks(places)),
-    h("span", { text: `${model.label} needs more` }),
-  ];
-}
-
-/** Blue: the update does what was learned; orange: it works against that. */
-function carriedLegend() {
-  const root = Math.sqrt(0.1) / 2;
-  const places = [
-    ["−100", 0], ["−10", 0.5 - root], ["0", 0.5], ["+10", 0.5 + root], ["+100 %", 1],
-  ];
-  return [
-    h("span", { text: "works against it" }),
-    h("div", { class: "cz-diverging", title: "Share of the gain" }, h("i"), ...ticks(places)),
-    h("span", { text: "carries the gain alone" }),
-  ];
 }
 
 /**

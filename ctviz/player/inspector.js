@@ -2,6 +2,7 @@
 
 import { AttentionMaps } from "./attention.js";
 import { causesAt, groupName } from "./causes.js";
+import { monotoneWords } from "./changes.js";
 import { estimatorName, title } from "./data.js";
 import { h, iconButton, s } from "./dom.js";
 import { number, percent } from "./numbers.js";
@@ -273,13 +274,16 @@ export class Inspector {
       const into = side === "in" && slot.kind.length === 1 ? ` → ${slot.kind}` : "";
       const size = Math.min(1, Math.abs(now) / model.widest);
       const fresh = t > 0 && !model.member[e];
+      const course = monotoneWords(model, e);
+      const arrow = course ? (model.monotone[e] > 0 ? " ↗" : " ↘") : "";
       return h("button", {
         type: "button", class: now < 0 ? "cz-edge cz-minus" : "cz-edge cz-plus",
         title: `${model.edgeName(e)}: select ${model.nodes[other].name}. `
+          + (course ? `It ${course}. ` : "")
           + `Step ${model.steps[t]}, ${model.provenance?.scores ?? ""}`,
         onclick: () => this.actions.select(other),
       },
-      h("span", { class: "cz-edge-name", text: name + into }),
+      h("span", { class: "cz-edge-name", text: name + into + arrow }),
       h("i", { style: `--cz-size:${size.toFixed(3)}` }),
       h("b", { text: number(now, { sign: true }) }),
       h("span", { class: "cz-delta", text: fresh ? "new" : t > 0 ? number(change, { sign: true }) : "" }));

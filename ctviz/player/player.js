@@ -34,6 +34,7 @@ class Player {
     this.edges = null; // null: as many as the circuit has
     this.marks = "previous";
     this.estimator = "circuit";
+    this.map = "redundancy";
     this.heat = "nodes";
     this.whole = false;
     this.groups = new Groups();
@@ -69,6 +70,7 @@ class Player {
       redraw: () => this.redraw(),
       estimator: set("estimator"),
       heat: set("heat"),
+      map: set("map"),
       marks: set("marks"),
       whole: (on) => this.setWhole(on),
       seek: (step) => this.seek(step),
@@ -170,7 +172,7 @@ class Player {
   }
 
   /** What the page asks for; a step or a number of edges that is not given stays as it is. */
-  apply({ step, nodes, edges, marks, estimator, heat, whole }) {
+  apply({ step, nodes, edges, marks, estimator, heat, map, whole }) {
     const { model } = this;
     if (step !== null && step !== undefined && model.T) {
       this.clock.playing = false;
@@ -179,7 +181,7 @@ class Player {
     }
     if (edges !== null && edges !== undefined) this.showEdges(edges, { quiet: true });
     else this.showEdges(Infinity, { quiet: true });
-    Object.assign(this, { marks, estimator, heat, whole });
+    Object.assign(this, { marks, estimator, heat, map, whole });
     this.setNodes(this.indices(nodes));
     // A link to a node that is never in the circuit shows the whole model.
     if (this.nodes.some((n) => model.nodes[n].x === null)) this.whole = true;
@@ -366,6 +368,7 @@ class Player {
       marks: this.marks,
       estimator: this.estimator,
       heat: this.heat,
+      map: this.map,
       whole: this.whole,
     });
   }
@@ -413,7 +416,7 @@ class Player {
       arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
       loop: clock.loop, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
       selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
-      marks: this.marks, whole: this.whole,
+      map: this.map, marks: this.marks, whole: this.whole,
     };
   }
 

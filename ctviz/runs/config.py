@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from ctviz.circuits.choices import ABLATIONS, RANDOM_KINDS, Ablation, RandomKind
+from ctviz.circuits.choices import ABLATIONS, METRICS, RANDOM_KINDS, Ablation, Metric, RandomKind
 from ctviz.circuits.redundancy import check_tau
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
 from ctviz.extras import need
@@ -17,30 +17,35 @@ from ctviz.tasks.task import SPLITS
 
 __all__ = [
     "CHOICES",
+    "DISCOVERING",
     "METHODS",
     "METHOD_NAMES",
     "OTHER_TASKS",
-    "PAPER",
     "QUICK_PAIRS",
     "Method",
+    "PaperModel",
     "TuneConfig",
 ]
 
-Method = Literal["circuit", "frozen-circuit", "random", "full", "lora"]
+Method = Literal["circuit", "frozen-circuit", "circuit-and-random", "random", "full", "lora"]
 METHODS: tuple[Method, ...] = get_args(Method)
 METHOD_NAMES: dict[Method, str] = {
     "circuit": "circuit-tuning",
     "frozen-circuit": "a frozen circuit",
+    "circuit-and-random": "the circuit and random parts",
     "random": "random parts",
     "full": "full fine-tuning",
     "lora": "LoRA",
 }
+DISCOVERING: tuple[Method, ...] = ("circuit", "frozen-circuit", "circuit-and-random", "random")
 Optimizer = Literal["adamw", "sgd"]
-Choice = Literal["top", "threshold"]
+Choice = Literal["top", "threshold", "greedy", "nodes"]
 Course = Literal["constant", "linear", "cosine"]
 Objective = Literal["target", "text", "weighted"]
+Explained = Literal["auto"] | Metric
 Attributing = Literal["auto", "eap", "eap-ig"]
 Evaluating = Literal["none", "quick", "full"]
+PaperModel = Literal["", "gpt2", "llama"]
 Precision = Literal["float32", "bfloat16"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -48,6 +53,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "select": get_args(Choice),
     "edges_course": get_args(Course),
     "ablation": ABLATIONS,
+    "metric": ("auto", *METRICS),
     "objective": get_args(Objective),
     "rate_course": get_args(Course),
     "optimizer": get_args(Optimizer),
@@ -56,6 +62,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "scored_on": SPLITS,
     "attribution": get_args(Attributing),
     "evaluate": get_args(Evaluating),
+    "paper": get_args(PaperModel),
 }
 OTHER_TASKS = ("sva", "ioi", "pronoun", "greater-than", "capital-country", "induction")
 
@@ -66,22 +73,28 @@ class TuneConfig:
 
     **What moves.** ``method``: ``circuit`` updates only what the circuit owns, which is discovered
     on the step's own batch again every ``rediscover`` steps; ``frozen-circuit`` discovers it once;
+    ``circuit-and-random`` updates what the circuit owns, and beside it parts that are drawn at
+    random once, ``random_share`` of the parameters that the first circuit does not own;
     ``random`` updates parts drawn at random, as many parameters as the first circuit owns, and
     draws again every ``rediscover`` steps; ``full`` updates every parameter; ``lora`` trains
     adapters of rank ``lora_rank`` on every linear layer of the blocks.
 
     **The circuit.** ``attribution`` scores the edges: ``auto`` is eap where it agrees with exact
     patching of the untuned model, else eap-ig (`ctviz.attribution.agreement`). ``select``: its
-    ``edges`` largest by \\|score\\|, or all above ``threshold``. The number of edges goes from
-    ``edges`` to ``edges_end`` (0: it stays) by ``edges_course``. ``mlp_block``: neurons in each of
-    the nodes that an MLP is cut into; 0: it is one node.
+    ``edges`` of them by \\|score\\| (``top``), by that times the sums at both nodes (``nodes``) or
+    grown back from the logits (``greedy``), or all above ``threshold``
+    (`ctviz.circuits.selection`). ``metric``: what the scores explain; ``auto`` is the logit
+    difference, or of a task without pairs log_probability. The number of edges goes from
+    ``edges`` to ``edges_end`` (0: it stays) by ``edges_course``.
+    ``mlp_block``: neurons in each of the nodes that an MLP is cut into; 0: it is one node.
 
     **The step.** ``batch_size`` examples, run ``micro_batch`` at a time (0: all at once; the result
     is the same up to rounding). ``objective``: cross-entropy of the ``target``, of the whole
     ``text``, or of the text with the target's tokens weighing ``target_weight`` times as much
-    (``weighted``). The learning rate rises over ``warmup`` steps and then goes to zero by
-    ``rate_course``. ``precision`` bfloat16 runs the matrix products of training in it; weights and
-    discovery stay in float32.
+    (``weighted``). To it comes ``debias`` times the mean of \\|logit(answer) - logit(foil)\\|, so
+    that the two sides of a pair get equally likely. The learning rate rises over ``warmup`` steps
+    and then goes to zero by ``rate_course``. ``precision`` bfloat16 runs the matrix products of
+    training in it; weights and discovery stay in float32.
 
     ``examples``: as many pairs of ``scored_on`` score the edges of a snapshot, and as many dev
     examples judge the circuit and the model; ``snapshot_every``: steps between
@@ -108,6 +121,9 @@ class TuneConfig:
     ``retention_tokens`` tokens and ``retention_examples`` examples a task; before and after tuning
     it is all the text and ``retention_test_examples``.
 
+    ``paper``: for which of its models the circuit-tuning paper has the settings that these began as
+    (`ctviz.runs.paper`); "" for none. A run then says what is otherwise.
+
     Raises OutOfRange and UnknownName for values that no model could satisfy; the number of edges
     is checked again when the model is known.
     """
@@ -124,11 +140,14 @@ class TuneConfig:
     mlp_block: int = 0
     rediscover: int = 1
     ablation: Ablation = "counterfactual"
+    metric: Explained = "auto"
+    random_share: float = 0.1
     lora_rank: int = 8
     batch_size: int = 16
     micro_batch: int = 0
     objective: Objective = "target"
     target_weight: float = 10.0
+    debias: float = 0.0
     learning_rate: float = 3e-4
     warmup: int = 0
     rate_course: Course = "constant"
@@ -158,6 +177,7 @@ class TuneConfig:
     other_tasks: tuple[str, ...] = OTHER_TASKS
     seed: int = 0
     device: str = "auto"
+    paper: PaperModel = ""
 
     def __post_init__(self) -> None:
         if not is_file(self.task):  # a stored run can be read without the file it was tuned on
@@ -180,6 +200,8 @@ class TuneConfig:
             ("batch_size", 1, 4096),
             ("micro_batch", 0, self.batch_size),
             ("target_weight", 0.0, None),
+            ("debias", 0.0, None),
+            ("random_share", 0.0, 1.0),
             ("learning_rate", 0.0, 1.0),
             ("warmup", 0, self.steps),
             ("weight_decay", 0.0, 1.0),
@@ -213,7 +235,7 @@ class TuneConfig:
     @property
     def discovers(self) -> bool:
         """Whether the method needs a circuit, and so counterfactual pairs of the training data."""
-        return self.method in ("circuit", "frozen-circuit", "random")
+        return self.method in DISCOVERING
 
     def check_startable(self) -> None:
         """Raise CtvizError if a run would not be what was asked for: MissingExtra if the method
@@ -224,6 +246,11 @@ class TuneConfig:
                 f"select is {self.select} and threshold {self.threshold:g}: a threshold goes with "
                 "select threshold and must be above 0, or else every edge is in the circuit. Give "
                 "both or neither."
+            )
+        if self.metric == "kl" and self.attribution == "eap":
+            raise CtvizError(
+                "metric is kl and attribution eap, but to first order the KL from the clean run "
+                "does not change, so every score would be 0. Take --attribution eap-ig or auto."
             )
         if self.method == "lora":
             need("lora", "LoRA")
@@ -306,19 +333,6 @@ FORMER: dict[str, Any] = {
 """What runs were made with before these were settings, where that is not the default of today."""
 
 QUICK_PAIRS = 8  # pairs on which a quick evaluation runs a circuit alone
-
-PAPER: dict[str, Any] = {
-    "edges": 500,
-    "select": "top",
-    "rediscover": 1,
-    "ablation": "mean",
-    "batch_size": 16,
-    "objective": "text",
-    "optimizer": "sgd",
-    "learning_rate": 1e-3,
-    "warmup": 100,
-}
-"""Settings of the circuit-tuning paper for agreement on GPT-2 (arXiv 2502.06106 and its code)."""
 
 
 def _course(course: Course, done: float) -> float:

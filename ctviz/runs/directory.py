@@ -51,6 +51,7 @@ from ctviz.runs.checks import (
     is_step,
 )
 from ctviz.runs.config import TuneConfig
+from ctviz.runs.monotone import COLUMNS, monotone_edges
 from ctviz.runs.snapshot import ProbeReading, Snapshot, StepRecord
 
 __all__ = ["Run", "RunWriter", "State", "Status", "list_runs", "new_folder", "open_run"]
@@ -236,6 +237,8 @@ class RunWriter:
         }
         if snapshot.error is not None:
             tensors["error"] = snapshot.error
+        if snapshot.moved is not None:
+            tensors["moved"] = snapshot.moved
         probes = []
         for index, probe in enumerate(snapshot.probes):
             tensors[f"probe.{index}.attention"] = probe.attention
@@ -397,6 +400,19 @@ class Run:
         graph = self.graph
         return pd.DataFrame() if graph is None else dynamics(self.snapshots(), graph)
 
+    def monotone(self) -> pd.DataFrame:
+        """Edges that only strengthened or weakened, see `ctviz.runs.monotone.monotone_edges`."""
+        graph, kept = self.graph, list(self.snapshots())
+        if graph is None:
+            return pd.DataFrame(columns=COLUMNS)
+        errors = [s.error for s in kept if s.error is not None]
+        return monotone_edges(
+            [s.scores for s in kept],
+            errors if len(errors) == len(kept) else None,
+            [s.circuit for s in kept],
+            graph,
+        )
+
     def snapshot_files(self) -> list[Path]:
         """Files of the snapshots, in step order."""
         return list(numbered(self.folder / "snapshots").values())
@@ -456,6 +472,7 @@ def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
             metrics=dict(about["metrics"].items()),
             probes=probes,
             error=tensors.get("error"),
+            moved=tensors.get("moved"),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamagedRun(f"{file} is not a snapshot: {error!r}.") from error

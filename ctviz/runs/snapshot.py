@@ -38,7 +38,9 @@ class Snapshot:
     that owned what the last update moved (all False at step 0 and for random units, all edges for
     full tuning and LoRA); ``redundancy``: float32 [node] by estimator; ``metrics``: numbers by
     name; ``error``: float32 [source, slot], the scores' standard errors, None in runs that were
-    made before they were kept.
+    made before they were kept; ``moved``: float32 [node], how far the parameters of a node have
+    gone, norm of the difference by norm of the untuned ones, NaN where it owns none; None where it
+    was not recorded.
     """
 
     step: int
@@ -49,6 +51,7 @@ class Snapshot:
     metrics: dict[str, float]
     probes: tuple[ProbeReading, ...]
     error: np.ndarray | None = None
+    moved: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ctviz.tasks.example import Pair
 from ctviz.tasks.files.rows import counted
 from ctviz.tasks.tokens import Cut, Tokens, pair_problem
 
-__all__ = ["IGNORED", "Batch", "Fitting", "encode", "fitting", "padded", "problem"]
+__all__ = ["IGNORED", "Batch", "Fitting", "encode", "fitting", "misfit", "padded", "problem"]
 
 IGNORED = -100  # in ``Batch.answer``: no token
 
@@ -168,11 +168,7 @@ def fitting(
     for pair in pairs:
         if limit is not None and len(kept) == limit:
             break
-        parts = tokens.cut(pair)
-        reason = problem(parts, metric, longest)
-        if not reason and metric == "probability_difference":
-            reason = _sides(tokens, pair, parts)[2]
-        if reason:
+        if reason := misfit(tokens, pair, metric, longest):
             dropped.append((pair, reason))
         else:
             kept.append(pair)
@@ -272,6 +268,15 @@ def padded(prompts: list[list[int]], tokenizer: PreTrainedTokenizerBase) -> Tens
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     width = max(len(prompt) for prompt in prompts)
     return torch.tensor([prompt + [pad] * (width - len(prompt)) for prompt in prompts])
+
+
+def misfit(tokens: Tokens, pair: Pair, metric: Metric, longest: int | None = None) -> str:
+    """Why a metric cannot be computed on a pair; empty if it can."""
+    parts = tokens.cut(pair)
+    reason = problem(parts, metric, longest)
+    if not reason and metric == "probability_difference":
+        reason = _sides(tokens, pair, parts)[2]
+    return reason
 
 
 def problem(parts: Cut, metric: Metric, longest: int | None = None) -> str:

@@ -9,7 +9,7 @@ from ctviz.circuits.choices import Metric
 from ctviz.errors import BadTask, OutOfRange
 from ctviz.models.loading import Loaded
 from ctviz.tasks import Example, Split, Task
-from ctviz.tasks.batch import Batch, Fitting, encode, fitting, problem
+from ctviz.tasks.batch import Batch, Fitting, encode, fitting, misfit
 from ctviz.tasks.tokens import Tokens, prompt_notes, text_problem
 
 __all__ = ["encode_task", "fitting_examples"]
@@ -43,11 +43,18 @@ def encode_task(
 
 
 def fitting_examples(
-    loaded: Loaded, task: Task, n: int, split: Split, seed: int
+    loaded: Loaded,
+    task: Task,
+    n: int,
+    split: Split,
+    seed: int,
+    *,
+    metric: Metric = "logit_difference",
 ) -> tuple[list[Example], list[str]]:
     """At most ``n`` examples whose text and pair fit the model, and why others were left out.
 
-    Logs the same warning as `encode_task`. Raises BadTask if there is none.
+    ``metric``: what is to be computed on the pairs. Logs the same warning as `encode_task`.
+    Raises BadTask if there is none.
     """
     anatomy = loaded.anatomy
     tokens, longest = Tokens(loaded.tokenizer, anatomy.vocabulary), anatomy.context
@@ -56,7 +63,7 @@ def fitting_examples(
     for example in task.examples(2 * n, split=split, seed=seed):
         reason = text_problem(example, tokens, longest)
         if not reason and example.pair is not None:
-            reason = problem(tokens.cut(example.pair), "logit_difference", longest)
+            reason = misfit(tokens, example.pair, metric, longest)
         if reason:
             left_out.append(f"{example.prompt!r}: {reason}")
         else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ctviz.circuits.choices import Metric
 from ctviz.errors import BadTask
@@ -26,17 +27,22 @@ class Dataset:
     ``score_pairs`` score the edges at snapshots (``scored`` are their fingerprints); ``dev_pairs``
     judge the model, and those of ``judged_pairs`` the circuit that comes of the scores.
     ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
-    ``metric`` is the logit difference, or log_probability where the task has no pairs: then a pair
-    is prompt and target, and corrupting is mean or zero ablation. ``same``: whether every train
+    ``metric``: what the config asks for, else the logit difference. ``paired``: whether the task
+    has pairs; where it has none, a pair is prompt and target, the metric log_probability, and
+    corrupting is mean or zero ablation. ``same``: whether every train
     text is a pair's clean prompt and then its answer, one token, so that one run of the model does
-    for both. ``left_out`` says why examples of the task were not taken.
+    for both. ``sides``: int64 [example, 3], where the texts have two sides: the position at which a
+    pair's answer or its foil comes next, and the two tokens; -1 for one without a pair, and for all
+    unless the config has ``debias``. ``left_out`` says why examples of the task were not taken.
     """
 
     task: Task
     metric: Metric
+    paired: bool
     train: Texts
     train_pairs: Batch
     pair_row: tuple[int, ...]
+    sides: Tensor
     score_pairs: Batch
     scored: tuple[str, ...]
     dev: tuple[Example, ...]
@@ -59,10 +65,24 @@ class Dataset:
 def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     """Read or generate the examples of a run; raises BadTask if nothing of them fits the model."""
     task, device = find_task(config.task), loaded.anatomy.device
-    train, left_out = fitting_examples(loaded, task, config.train_examples, "train", config.seed)
-    dev, _ = fitting_examples(loaded, task, config.examples, "dev", config.examples_seed)
+    asked: Metric = "logit_difference" if config.metric == "auto" else config.metric
+    n, seed = config.examples, config.examples_seed
+    train, left_out = fitting_examples(
+        loaded, task, config.train_examples, "train", config.seed, metric=asked
+    )
+    dev, _ = fitting_examples(loaded, task, n, "dev", seed, metric=asked)
     paired = any(example.pair for example in train)
-    metric: Metric = "logit_difference" if paired else "log_probability"
+    metric = asked if paired else "log_probability"
+    if config.metric not in ("auto", metric):
+        raise BadTask(
+            f"{task.name} has prompts and targets but no pairs, so of the metrics only "
+            f"log_probability can be computed on it, not {config.metric}. Leave --metric out."
+        )
+    if config.debias and not paired:
+        raise BadTask(
+            f"{task.name} has prompts and targets but no pairs of answer and foil, so there are no "
+            "two sides for debias to even out. Leave --debias out, or take a task with pairs."
+        )
     _check_ablation(config, task, train)
     pairs: list[Pair] = []
     rows = []
@@ -73,8 +93,8 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     dev_pairs = pairs_of(dev, paired=paired)
     if not dev_pairs:
         raise BadTask(f"None of the {len(dev)} dev examples of {task.name} has a pair.")
-    n, split = config.examples, config.scored_on
-    scored, _ = fitting_examples(loaded, task, n, split, config.examples_seed)
+    split = config.scored_on
+    scored, _ = fitting_examples(loaded, task, n, split, seed, metric=asked)
     score_pairs = pairs_of(scored, paired=paired)
     if not score_pairs:
         raise BadTask(f"None of the {len(scored)} {split} examples of {task.name} has a pair.")
@@ -84,13 +104,19 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
     train_pairs = encode(pairs, tokenizer, metric=metric, vocabulary=vocabulary)
     score_batch = encode(score_pairs, tokenizer, metric=metric, vocabulary=vocabulary)
     dev_batch = encode(dev_pairs, tokenizer, metric=metric, vocabulary=vocabulary)
+    sides = torch.full((len(texts), 3), -1)
+    if config.debias:
+        sided = encode(pairs, tokenizer, vocabulary=vocabulary)
+        sides = _sides(texts, sided, rows, task.name)
     judged = dev_batch[:QUICK_PAIRS] if config.evaluate == "quick" else dev_batch
     return Dataset(
         task=task,
         metric=metric,
+        paired=paired,
         train=texts.to(device),
         train_pairs=train_pairs.to(device),
         pair_row=tuple(rows),
+        sides=sides.to(device),
         score_pairs=score_batch.to(device),
         scored=tuple(pair.fingerprint for pair in score_pairs),
         dev=tuple(dev),
@@ -100,6 +126,25 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         left_out=tuple(left_out),
         same=_same(texts, train_pairs),
     )
+
+
+def _sides(texts: Texts, pairs: Batch, rows: Sequence[int], name: str) -> Tensor:
+    """`Dataset.sides` of some pairs; raises BadTask for a text that begins otherwise than its pair.
+
+    ``rows``: for each text its row in the pairs, or -1.
+    """
+    found = torch.full((len(texts), 3), -1)
+    for text, row in enumerate(rows):
+        if row < 0:
+            continue
+        at = int(pairs.last[row])
+        if texts.ids[text, : at + 1].tolist() != pairs.clean[row, : at + 1].tolist():
+            raise BadTask(
+                f"Train example {text} of {name} does not begin with the clean prompt of its pair, "
+                "so its two sides cannot be read off the same run. Leave --debias out."
+            )
+        found[text] = torch.tensor([at, int(pairs.answer[row, -1]), int(pairs.foil[row])])
+    return found
 
 
 def _same(texts: Texts, pairs: Batch) -> bool:

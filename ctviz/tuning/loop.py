@@ -23,10 +23,11 @@ from ctviz.attribution.agreement import try_methods
 from ctviz.attribution.attribute import attribute
 from ctviz.attribution.gradients import SharedRun
 from ctviz.circuits.scores import Circuit, Scores
-from ctviz.errors import DamagedRun, Diverged, UndefinedMetric
+from ctviz.errors import CtvizError, DamagedRun, Diverged, UndefinedMetric
 from ctviz.models.calls import calls_of
 from ctviz.models.loading import Loaded
 from ctviz.models.memory import fewer_at_a_time, free_memory, planned_with
+from ctviz.models.untuned import Untuned
 from ctviz.progress import Cancelled, parts, phase, share
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
@@ -36,9 +37,10 @@ from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.lora import merged
-from ctviz.tuning.loss import answer_loss, token_weights, weighted_loss
+from ctviz.tuning.loss import answer_loss, losses, token_weights
 from ctviz.tuning.measure import grades_on_test, snapshot_of
 from ctviz.tuning.methods import make_method
+from ctviz.tuning.motion import nodes_moved
 from ctviz.tuning.owned_gradients import owned_gradients
 from ctviz.tuning.ownership import MotionMeter, UnitOptimizer
 from ctviz.tuning.retention import Retention
@@ -78,7 +80,8 @@ class TuningState:
 class Tuning:
     """One run of the loop. ``attribution`` is what an earlier part of the run has found out about
     the methods to score edges (`ctviz.attribution.agreement.Trial.about`), ``baselines`` what is
-    known of the untuned model.
+    known of the untuned model, ``untuned`` its parameters, if snapshots are to say how far each
+    node's have gone from them.
 
     Iterating yields a StepRecord a step, a Snapshot now and then, and a
     Notice when something was done otherwise than asked.
@@ -95,13 +98,14 @@ class Tuning:
         config: TuneConfig,
         *,
         baselines: Baselines | None = None,
+        untuned: Untuned | None = None,
         attribution: Mapping[str, Any] | None = None,
     ) -> None:
         self.loaded, self.config = loaded, config
         self.revision = loaded.revision  # of the weights that it starts from
         self.anatomy = anatomy = loaded.anatomy
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
-        self.baselines = baselines
+        self.baselines, self.untuned = baselines, untuned
         self.micro = config.micro_batch or config.batch_size
         self.first_scores: Scores | None = None  # of the untuned model, if its trial made them
         with phase("baseline", at=0, total=BASELINE):
@@ -271,7 +275,7 @@ class Tuning:
         """Whether the clean run of discovery does for training: the same tokens, all at once."""
         config = self.config
         return (
-            config.method == "circuit"
+            config.method in ("circuit", "circuit-and-random")
             and self.attribution["method"] == "eap"
             and config.objective == "target"
             and config.precision == "float32"
@@ -289,28 +293,37 @@ class Tuning:
         self.optimizer.own(units)
         if shared is not None and shared.hidden is not None:
             return self._shared_gradients(shared, shared.hidden, rows)
-        texts = self.dataset.train[torch.tensor(rows, device=self.anatomy.device)]
-        whole = float(token_weights(texts, self.config).sum())
+        config, chosen = self.config, torch.tensor(rows, device=self.anatomy.device)
+        texts = self.dataset.train[chosen]
+        whole = float(token_weights(texts, config).sum())
+        sides = self.dataset.sides[chosen] if config.debias else None
+        weight = 0.0 if sides is None else config.debias / max(1, int((sides[:, 0] >= 0).sum()))
+
+        def part_of_loss(some: slice) -> Tensor:
+            side = None if sides is None else sides[some]
+            told, lean = losses(self.anatomy, texts[some], config, side)
+            return told / whole + weight * lean
+
         loss = 0.0
-        for part in parts(list(texts.split(micro))):
-            loss += self._add_gradients(part, whole)
+        for start in parts(range(0, len(rows), micro)):
+            loss += self._add_gradients(part_of_loss, slice(start, start + micro))
         return loss
 
-    def _add_gradients(self, texts: Texts, whole: float) -> float:
+    def _add_gradients(self, part_of_loss: Callable[[slice], Tensor], some: slice) -> float:
         """The share of some examples in the gradients; returns that in the loss."""
         if self.config.discovers:  # units are parts of linear modules
             with calls_of(self.anatomy) as calls:
-                loss = weighted_loss(self.anatomy, texts, self.config) / whole
+                loss = part_of_loss(some)
             self.optimizer.add(owned_gradients(loss, calls, self.optimizer.parts))
         else:
-            loss = weighted_loss(self.anatomy, texts, self.config) / whole
+            loss = part_of_loss(some)
             loss.backward()
         return float(loss.detach())
 
     def _shared_gradients(self, shared: SharedRun, hidden: Tensor, rows: Sequence[int]) -> float:
         pairs = self.dataset.pairs_of(rows)
         assert pairs is not None
-        loss = answer_loss(self.anatomy, hidden, pairs)
+        loss = answer_loss(self.anatomy, hidden, pairs, self.config.debias)
         self.optimizer.add(owned_gradients(loss, shared.calls, self.optimizer.parts))
         return float(loss.detach())
 
@@ -362,7 +375,19 @@ class Tuning:
                     scores,
                     step=step,
                     tuned=tuned,
+                    moved=self._moved(),
                 )
+
+    def _moved(self) -> np.ndarray | None:
+        """How far each node's parameters have gone; None, and a notice, if it cannot be said."""
+        if self.untuned is None:
+            return None
+        try:
+            return nodes_moved(self.loaded, self.untuned)
+        except CtvizError as error:
+            self.untuned = None
+            self.notices.append(str(error))
+            return None
 
     def state(self) -> TuningState:
         """All that it takes to go on from here; the tensors are those in use, not copies."""

@@ -62,11 +62,13 @@ def snapshot_of(
     *,
     step: int,
     tuned: Circuit | None,
+    moved: np.ndarray | None,
 ) -> Snapshot:
     """The snapshot of a step, from the scores of every edge; what its circuit carries is measured
     on the dev pairs.
 
-    ``tuned``: the circuit that owned what this step moved, None if none did.
+    ``tuned``: the circuit that owned what this step moved, None if none did; ``moved``: see
+    `Snapshot`.
     """
     graph = loaded.anatomy.graph
     circuit = select_circuit(scores, config, step)
@@ -85,6 +87,7 @@ def snapshot_of(
         metrics=_metrics(loaded, config, dataset, retention, circuit, step),
         probes=tuple(read_probe(loaded, pair) for pair in dataset.probe_pairs),
         error=None if scores.error is None else scores.error.astype(np.float32),
+        moved=moved,
     )
 
 
@@ -122,8 +125,13 @@ def _metrics(
         )
     except UndefinedMetric:
         return metrics  # clean and corrupt do not differ any more: no number beats a wrong one
+    if config.evaluate == "full":  # it runs nearly the whole model, edge by edge
+        outside = Circuit(evaluation.graph, evaluation.graph.exists & ~circuit.mask)
+        metrics["metric_complement"] = float(evaluation.run(outside).mean())
     return metrics | {
+        "metric_full": found.metric_full,
         "metric_corrupt": found.metric_empty,
+        "metric_circuit": found.metric_circuit,
         "faithfulness": found.faithfulness,
         "faithfulness_error": found.error,
         "random_faithfulness": found.random,

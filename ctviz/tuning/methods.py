@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ctviz.circuits.scores import Circuit, Scores
-from ctviz.circuits.selection import threshold_edges, top_edges
+from ctviz.circuits.selection import SELECTIONS
 from ctviz.errors import EmptyCircuit
 from ctviz.models.anatomy import Anatomy
 from ctviz.runs.config import TuneConfig
@@ -66,9 +66,8 @@ def make_method(anatomy: Anatomy, config: TuneConfig, discover: Discover, first:
         return _Everything(whole_units(anatomy))
     if config.method == "lora":
         return _Everything(adapter_units(anatomy, config.lora_rank, config.seed))
-    if config.method == "random":
-        return _RandomUnits(anatomy, config, discover, first)
-    return _CircuitUnits(anatomy, config, discover, first)
+    kind = {"random": _RandomUnits, "circuit-and-random": _CircuitAndRandomUnits}
+    return kind.get(config.method, _CircuitUnits)(anatomy, config, discover, first)
 
 
 def select_circuit(scores: Scores, config: TuneConfig, step: int) -> Circuit:
@@ -76,9 +75,10 @@ def select_circuit(scores: Scores, config: TuneConfig, step: int) -> Circuit:
 
     Raises EmptyCircuit if no \\|score\\| is above the threshold.
     """
-    if config.select == "top":
-        return top_edges(scores, config.edges_at(max(1, step)))
-    circuit = threshold_edges(scores, config.threshold)
+    selection = SELECTIONS[config.select]
+    if selection.amount == "edges":
+        return selection.choose(scores, config.edges_at(max(1, step)))
+    circuit = selection.choose(scores, config.threshold)
     if not circuit.n_edges:
         raise EmptyCircuit(
             f"At step {step} no edge has a |score| above the threshold {config.threshold:g}: the "
@@ -130,6 +130,39 @@ class _CircuitUnits(Method):
             self._circuit = Circuit(self._graph, state["circuit"].cpu().numpy().astype(bool))
 
 
+class _CircuitAndRandomUnits(_CircuitUnits):
+    """What the circuit owns, and some units that the first circuit does not own, drawn once."""
+
+    def __init__(
+        self, anatomy: Anatomy, config: TuneConfig, discover: Discover, first: Batch
+    ) -> None:
+        super().__init__(anatomy, config, discover, first)
+        self._added: tuple[str, ...] | None = None
+
+    def own(self, step: int, batch: Batch | None) -> Owned:
+        """The circuit's units, and those that were drawn; raises EmptyCircuit as the circuit."""
+        owned = super().own(step, batch)
+        if self._added is None:
+            outside = {u.name: u.size for u in self.units if u.name not in owned.units}
+            wanted = round(self._config.random_share * sum(outside.values()))
+            drawn = set(_drawn(outside, wanted, f"{self._config.seed} added"))
+            self._added = tuple(name for name in outside if name in drawn)  # as `state` has them
+        return Owned(tuple(dict.fromkeys((*owned.units, *self._added))), owned.circuit)
+
+    def state(self) -> dict[str, Tensor]:
+        """The circuit that is in use, and which of ``units`` were drawn."""
+        if self._added is None:
+            return super().state()
+        rows = [row for row, unit in enumerate(self.units) if unit.name in self._added]
+        return super().state() | {"added": torch.tensor(rows, dtype=torch.int64)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take them over."""
+        super().load_state(state)
+        if "added" in state:
+            self._added = tuple(self.units[row].name for row in state["added"].tolist())
+
+
 class _RandomUnits(Method):
     """Units drawn at random until they have as many parameters as the first circuit owns."""
 
@@ -147,15 +180,7 @@ class _RandomUnits(Method):
             circuit = select_circuit(self._discover(self._first), self._config, step)
             self._wanted = sum(self._sizes[name] for name in _units_of(circuit, step))
         draw = (step - 1) // self._config.rediscover
-        order = list(self._sizes)
-        random.Random(f"{self._config.seed} {draw}").shuffle(order)
-        chosen, size = [], 0
-        for name in order:
-            # stop as near to the wanted number as whole units allow
-            if abs(size + self._sizes[name] - self._wanted) < abs(size - self._wanted):
-                chosen.append(name)
-                size += self._sizes[name]
-        return Owned(tuple(chosen))
+        return Owned(_drawn(self._sizes, self._wanted, f"{self._config.seed} {draw}"))
 
     def state(self) -> dict[str, Tensor]:
         """How many parameters to draw."""
@@ -164,6 +189,18 @@ class _RandomUnits(Method):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take it over."""
         self._wanted = int(state["wanted"])
+
+
+def _drawn(sizes: Mapping[str, int], wanted: int, seed: str) -> tuple[str, ...]:
+    """Units in random order whose sizes come as near to a number of parameters as they can."""
+    order = list(sizes)
+    random.Random(seed).shuffle(order)
+    chosen, size = [], 0
+    for name in order:
+        if abs(size + sizes[name] - wanted) < abs(size - wanted):
+            chosen.append(name)
+            size += sizes[name]
+    return tuple(chosen)
 
 
 def _units_of(circuit: Circuit, step: int) -> tuple[str, ...]:

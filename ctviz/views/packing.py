@@ -16,6 +16,7 @@ import numpy as np
 from ctviz.circuits.graph import Graph, layer_of
 from ctviz.circuits.redundancy import mass_name
 from ctviz.runs.changes import NOISE_BAND
+from ctviz.runs.monotone import monotone_scores
 from ctviz.views.causes import pack_causes
 from ctviz.views.encoding import (
     pack_attention,
@@ -107,6 +108,8 @@ def pack(
         "quality": None
         if timeline.quality is None
         else [[short(float(value), 4) for value in row] for row in timeline.quality],
+        "maps": _maps(timeline),
+        "monotone": _monotone(timeline, rows, columns),
         "groups": [{"name": g.name, "nodes": list(g.nodes)} for g in timeline.groups],
         "causes": [pack_causes(each) for each in timeline.causes],
         "provenance": timeline.provenance,
@@ -116,6 +119,19 @@ def pack(
     if beside is not None:
         payload["other"] = _pack_other(timeline, beside, rows, columns)
     return payload
+
+
+def _maps(timeline: Timeline) -> dict[str, Any]:
+    """What is known of all nodes beside their redundancy, [T, node]."""
+    known = {"effect": timeline.effect, "moved": timeline.moved}
+    return {key: pack_attribution(values) for key, values in known.items() if values is not None}
+
+
+def _monotone(timeline: Timeline, rows: np.ndarray, columns: np.ndarray) -> list[int]:
+    """For each kept edge 1 if it only strengthened over the run, -1 if it only weakened, else 0."""
+    scores, errors = timeline.scores[:, rows, columns], timeline.errors
+    found = monotone_scores(scores, None if errors is None else errors[:, rows, columns])
+    return [int(course) for course in found]
 
 
 def _kept_edges(runs: Sequence[Timeline], max_edges: int) -> tuple[np.ndarray, np.ndarray, int]:

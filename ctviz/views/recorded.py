@@ -31,6 +31,7 @@ from ctviz.runs.config import METHOD_NAMES, TuneConfig
 from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
 from ctviz.runs.measured import measured_on
+from ctviz.runs.monotone import monotone_edges
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks.files.rows import counted
 from ctviz.views.packing import pack
@@ -43,6 +44,7 @@ __all__ = [
     "read_once",
     "recorded",
     "score_source",
+    "self_organized",
 ]
 
 SNAPSHOTS = 512  # kept as they were read
@@ -51,6 +53,7 @@ RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
 FAITHFUL = "share of the behaviour that the circuit alone carries, on {judged}"
 RANDOMLY = "the same share of {random}, mean, on {judged}"
 KL = "mean KL a token on {neutral}, untuned model against this one, at each snapshot"
+PARTS = "mean of {{metric}} with {} corrupted, on {{judged}}"
 DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
 
 QUALITY = (
@@ -78,6 +81,10 @@ CURVES = (
         "on the English text that ships with ctviz, at each snapshot",
     ),
     ("outside_moved", "parts", "drift", "main", DRIFT),
+    ("metric_full", "all", "parts", "main", "mean of {metric}, nothing corrupted, on {judged}"),
+    ("metric_circuit", "circuit", "parts", "main", PARTS.format("all outside of it")),
+    ("metric_complement", "rest", "parts", "main", PARTS.format("all inside of it")),
+    ("metric_corrupt", "none", "parts", "reference", PARTS.format("everything")),
 )
 
 
@@ -105,6 +112,14 @@ def recorded(
 def packed(timeline: Timeline) -> dict[str, Any]:
     """What `ctviz.views.timeline.pack` makes of a timeline, made once; not to be changed."""
     return pack(timeline)
+
+
+@lru_cache(maxsize=RUNS)
+def self_organized(timeline: Timeline) -> pd.DataFrame:
+    """Edges that only strengthened or weakened, see `ctviz.runs.monotone`, made once."""
+    graph, errors = timeline.graph, timeline.errors
+    whole = None if errors is None else list(errors)
+    return monotone_edges(list(timeline.scores), whole, list(timeline.circuit), graph)
 
 
 def read_once(file: Path, graph: Graph | None) -> Snapshot:
@@ -230,6 +245,7 @@ def _timeline(now: _State) -> Timeline:
         errors=_errors(snapshots, graph),
         split=_split(snapshots, graph, config.tau),
         quality=_quality(snapshots),
+        moved=_moved(snapshots, graph),
         ablation=config.ablation,
         tau=config.tau,
         groups=now.groups,
@@ -240,6 +256,9 @@ def _timeline(now: _State) -> Timeline:
             "quality": f"measured by running the circuit alone on {on.judged}; {made}",
             "random": random_circuits(config),
             "probes": f"one prompt, run at every snapshot; {made}",
+            "effect": f"direct logit attribution, mean over {_prompts(snapshots)}; {made}",
+            "moved": "norm of the difference from the untuned parameters of a node, by the norm of "
+            f"these; {made}",
         },
     )
 
@@ -280,6 +299,18 @@ def _errors(snapshots: Sequence[Snapshot], graph: Graph) -> np.ndarray | None:
     return np.stack([unknown if s.error is None else s.error for s in snapshots])
 
 
+def _moved(snapshots: Sequence[Snapshot], graph: Graph) -> np.ndarray | None:
+    """float32 [T, node], NaN at snapshots that kept none; None if none of them has any."""
+    if all(s.moved is None for s in snapshots):
+        return None
+    unknown = np.full(len(graph.nodes), np.nan, dtype=np.float32)
+    return np.stack([unknown if s.moved is None else s.moved for s in snapshots])
+
+
+def _prompts(snapshots: Sequence[Snapshot]) -> str:
+    return counted(len(snapshots[0].probes) if snapshots else 0, "stored prompt")
+
+
 def _split(snapshots: Sequence[Snapshot], graph: Graph, tau: float) -> dict[str, np.ndarray]:
     """float32 [T, head, 3] by estimator: redundancy of each head's query, key and value."""
     both = [_inputs(s, graph, tau) for s in snapshots]
@@ -305,9 +336,10 @@ def _curves(
 ) -> tuple[Curve, ...]:
     """Curves up to the last snapshot: a live run's metrics are a few steps ahead of it."""
     curves = []
+    parts = "metric_circuit" in metrics  # else there is nothing to compare
     for name, label, panel, kind, note in CURVES:
         column = name.format(**words)
-        if column in metrics:
+        if column in metrics and (parts or panel != "parts"):
             values = metrics[["step", column]].dropna()
             values = values[values["step"] <= last]
             if len(values):

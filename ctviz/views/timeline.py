@@ -67,7 +67,9 @@ class Timeline:
     ``errors``: the scores' standard errors, float [T, source, slot]; ``split``: float [T, head, 3]
     by estimator, the redundancy of each head's query, key and value; ``quality``: float [T, 5],
     faithfulness, that of random circuits of the size, the standard error of the first, and the
-    lowest and the highest of the random ones; each None where it is not known. ``ablation`` says
+    lowest and the highest of the random ones; ``moved``: float [T, node], how far a node's
+    parameters have gone from the untuned ones, as a share of their norm; each None where it is not
+    known. ``ablation`` says
     what was corrupted how, ``tau`` which share of its mass a node needs by the estimator ``mass``.
     ``groups``: named sets of nodes; ``causes``: which updates were needed, at those steps at which
     it was measured. ``provenance``: sentences that say where numbers come from, by what they are
@@ -96,6 +98,7 @@ class Timeline:
     errors: np.ndarray | None = None
     split: dict[str, np.ndarray] | None = None
     quality: np.ndarray | None = None
+    moved: np.ndarray | None = None
     ablation: Ablation = "counterfactual"
     tau: float = 0.9
     groups: tuple[NodeGroup, ...] = ()
@@ -117,6 +120,8 @@ class Timeline:
             _check(f"split {key!r}", values, (n_snapshots, graph.n_layers * graph.n_heads, 3))
         if self.quality is not None:
             _check("quality", self.quality, (n_snapshots, 5))
+        if self.moved is not None:
+            _check("moved", self.moved, vector)
         for probe in self.probes:
             n, label = len(probe.tokens), f"of probe {probe.label!r}"
             heads = (n_snapshots, graph.n_layers, graph.n_heads, n, n)
@@ -129,6 +134,15 @@ class Timeline:
                 )
         if any(b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)):
             raise ValueError(f"steps must increase, but are {self.steps}.")
+
+    @property
+    def effect(self) -> np.ndarray | None:
+        """float [T, node]: what a node adds directly to logit(answer) - logit(foil), mean over the
+        probes; None without any."""
+        if not self.probes:
+            return None
+        mean: np.ndarray = np.mean([probe.attribution for probe in self.probes], axis=0)
+        return mean
 
     def on_clock(self, steps: list[int], at: Sequence[int]) -> Timeline:
         """The same run on another clock, without probes: ``steps[i]`` shows its snapshot ``at[i]``.
@@ -149,6 +163,7 @@ class Timeline:
             if self.split is not None
             else None,
             quality=None if self.quality is None else self.quality[index],
+            moved=None if self.moved is None else self.moved[index],
         )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-__all__ = ["Estimator", "Heat", "Marks", "View"]
+__all__ = ["Estimator", "Heat", "Marks", "Shown", "View"]
 
 Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
-Heat = Literal["nodes", "qkv", "steps", "updates"]
+Heat = Literal["nodes", "qkv", "steps"]
+Shown = Literal["redundancy", "effect", "moved", "updates"]
 
 LONGEST = 600  # characters of a node list in a link that are looked at
 MOST_NODES = 64
@@ -24,8 +25,9 @@ class View:
     inspected one first; ``edges``: how many edges are shown, None for all of the circuit;
     ``marks``: whether changes are marked against the snapshot shown before or the first;
     ``estimator``: of the redundancy; ``heat``: heatmap of the nodes, of each head's query, key and
-    value, of nodes over steps, or of what each node's update carries; ``whole``:
-    whether nodes that are never in the circuit are shown.
+    value, or of nodes over steps; ``map``: of what it is, redundancy, direct effect on the answer,
+    how far parameters have moved, or what each node's update carries; ``whole``: whether nodes that
+    are never in the circuit are shown.
     """
 
     step: int | None = None
@@ -34,6 +36,7 @@ class View:
     marks: Marks = "previous"
     estimator: Estimator = "circuit"
     heat: Heat = "nodes"
+    map: Shown = "redundancy"
     whole: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,7 +53,12 @@ class View:
             edges=_whole(values.get("edges")),
             whole=values.get("whole") in (True, "1"),
         )
-        for name, allowed in (("marks", Marks), ("estimator", Estimator), ("heat", Heat)):
+        for name, allowed in (
+            ("marks", Marks),
+            ("estimator", Estimator),
+            ("heat", Heat),
+            ("map", Shown),
+        ):
             if values.get(name) in get_args(allowed):
                 view = replace(view, **{name: values[name]})
         return view

@@ -271,7 +271,42 @@ def test_odd_runs_have_a_heatmap(player: Player, case: str, heat: str) -> None:
 
 def test_a_growing_run_adds_columns(player: Player) -> None:
     player.open("live", controls="1", heat="steps")
-    assert hover(player, 0.97, 0.5)[0].endswith("step 110")
+    assert hover(player, 0.97, 0.45)[0].endswith("step 110")
     player.page.get_by_role("button", name="grow").click()
     player.wait("snapshot() === 14")
-    assert hover(player, 0.97, 0.5)[0].endswith("step 140")
+    assert hover(player, 0.97, 0.45)[0].endswith("step 140")
+
+
+# ---------------------------------------------------------------------- other maps
+
+
+def test_the_same_cells_show_the_direct_effect_and_how_far_parameters_moved(player: Player) -> None:
+    player.open("tiny", step="300")
+    run = timeline("tiny")
+    assert run.effect is not None
+    assert run.moved is not None
+    before = pixels(player)
+    for name, values in (("effect", run.effect), ("moved", run.moved)):
+        show(player, name)
+        player.settle()
+        assert player.ask("view()")["map"] == name
+        assert pixels(player) != before
+        lines = hover(player, 0.2, 0.5)
+        at = run.graph.node(lines[0].split()[0])
+        shown = float(re.findall(r"[\d.]+", lines[1].replace("−", "-"))[0])
+        exact = values[30, at] * (100 if name == "moved" else 1)
+        assert shown == pytest.approx(abs(exact), rel=0.02, abs=0.01)
+        assert lines[-1] == "Source: step 300, synthetic numbers of no model"
+        assert not player.page.get_by_role("button", name="mass 90 %").is_visible()
+        assert player.page.locator(".cz-heat").get_by_role("button", name="q k v").is_disabled()
+    show(player, "redundancy")
+    player.settle()
+    assert pixels(player) == before
+
+
+def test_a_link_opens_a_map_and_what_is_not_known_cannot_be_chosen(player: Player) -> None:
+    player.open("tiny", map="moved", heat="steps")
+    assert player.page.locator(".cz-heat").get_attribute("data-map") == "moved"
+    player.open("pair", map="effect")
+    assert player.page.locator(".cz-heat").get_attribute("data-map") == "redundancy"
+    assert player.page.locator(".cz-heat").get_by_role("button", name="effect").is_disabled()

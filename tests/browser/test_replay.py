@@ -90,7 +90,7 @@ def test_it_shows_what_each_update_carries(replay: Replay, sample: Path) -> None
         heat.locator(".cz-note", has_text=f"Step {steps}: ").wait_for()
         assert said in heat.locator(".cz-note").inner_text()
     assert heat.get_by_role("button", name="circuit", exact=True).is_hidden()
-    heat.get_by_role("button", name="nodes", exact=True).click()
+    heat.get_by_role("button", name="redundancy", exact=True).click()
     assert heat.locator("h3").inner_text() == "Node redundancy"
 
 

@@ -20,7 +20,8 @@ from ctviz.models.reader import open_reader
 from ctviz.pages.settings import PRESETS, usual_settings
 from ctviz.pages.uploaded_file import UploadedFile, keep, mend
 from ctviz.runs import Run
-from ctviz.runs.config import PAPER, TuneConfig
+from ctviz.runs.config import TuneConfig
+from ctviz.runs.paper import PAPERS, paper_settings
 from ctviz.tasks import TASKS
 from ctviz.tasks.files.check import check
 from tests.browser.driving import Player, choose, only_run, serve_app, wait_until
@@ -316,10 +317,10 @@ def test_a_method_runs_with_the_settings_that_it_uses(
 def test_the_papers_settings_are_filled_in_and_taken_out_again(page: Player, runs: Path) -> None:
     settings(page, Batch_size=8)
     page.page.get_by_text("Settings of the paper", exact=True).click()
-    page.says("500 edges are more than this model has")
+    page.says("47 instead of 500 (a tenth of the graph)")
     page.settle()
     assert field(page, "Batch size").input_value() == "16"
-    assert field(page, "Warm-up steps").input_value() == "100"
+    assert field(page, "Warm-up steps").input_value() == "20"
     assert shown(page, "Optimizer") == "SGD"
     assert shown(page, "Corrupt with") == "mean"
     page.page.get_by_text("Settings of the paper", exact=True).click()
@@ -330,8 +331,8 @@ def test_the_papers_settings_are_filled_in_and_taken_out_again(page: Player, run
     page.settle()
     run = start(page, runs)
     run.cancel()
-    for name, value in PAPER.items():
-        assert getattr(run.config, name) == (40 if name == "edges" else value)
+    for name, value in (PAPERS["gpt2"].settings | {"edges": 47, "warmup": 20}).items():
+        assert getattr(run.config, name) == value
     wait_until(lambda: not run.status().live, page)
 
 
@@ -361,7 +362,8 @@ def test_settings_are_still_there_after_a_look_at_another_page(page: Player) -> 
 def test_usual_settings_make_a_run_for_every_model_and_method() -> None:
     for model in PRESETS:
         for way in ("circuit", "frozen-circuit", "random", "full", "lora"):
-            for paper in (False, True):
+            settings_of = paper_settings(model, bias=False, steps=PRESETS[model].steps)
+            for paper in ({}, settings_of):
                 usual = usual_settings(model, way, paired=False, paper=paper)
                 usual |= {"edges_course": "constant", "edges_end": 0}
                 config = TuneConfig(model=model, task="sva", method=way, **usual)

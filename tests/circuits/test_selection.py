@@ -14,6 +14,7 @@ from ctviz.circuits.scores import Scores
 from ctviz.circuits.selection import (
     SELECTIONS,
     greedy_edges,
+    node_edges,
     prune_dead_ends,
     threshold_edges,
     top_edges,
@@ -49,7 +50,7 @@ def test_ties_go_to_the_earlier_edge():
     assert (np.argwhere(found.mask) == expected).all()
 
 
-@pytest.mark.parametrize("choose", [top_edges, greedy_edges])
+@pytest.mark.parametrize("choose", [top_edges, greedy_edges, node_edges])
 @pytest.mark.parametrize("n", [0, GRAPH.n_edges + 1, -3])
 def test_sizes_out_of_range_say_the_range(choose, n):
     with pytest.raises(OutOfRange, match=f"edges is {n}, but must be from 1 to 46"):
@@ -115,6 +116,38 @@ def test_greedy_reaches_a_shared_slot_with_any_head_of_its_group():
         **{"a0.h3->logits": 3.0, "input->a0.g1<k>": 2.0, "input->a0.g0<k>": 5.0, "m0->logits": 1.0},
     )
     assert greedy_edges(found, 3).edges() == ["input->a0.g1<k>", "a0.h3->logits", "m0->logits"]
+
+
+def test_nodes_weighs_an_edge_by_the_sums_at_both_of_its_ends():
+    found = scores(
+        **{
+            "input->m0": 3.0,  # 3 x (3 + 1) x 3 = 36
+            "input->m1": 1.0,  # 1 x (3 + 1) x (1 + 2) = 12
+            "m0->m1": -2.0,  # 2 x (2 + 1) x (1 + 2) = 18
+            "m0->logits": 1.0,  # 1 x (2 + 1) x (1 + 4) = 15
+            "m1->logits": 4.0,  # 4 x 4 x (1 + 4) = 80
+            "a0.h0->a1.h0<q>": 2.5,  # 2.5 x 2.5 x 2.5 = 15.625
+        }
+    )
+    by_rank = ["m1->logits", "input->m0", "m0->m1", "a0.h0->a1.h0<q>", "m0->logits", "input->m1"]
+    for n in range(1, 7):
+        assert set(node_edges(found, n).edges()) == set(by_rank[:n])
+    assert "a0.h0->a1.h0<q>" in top_edges(found, 3).edges()  # its size alone is third
+    assert "m0->m1" not in node_edges(found, 5, signed=True).edges()
+
+
+def test_the_sum_of_a_shared_key_slot_counts_its_edges_once():
+    graph = Graph(1, 4, 2)
+    found = scores(
+        graph,
+        **{
+            "input->a0.g0<k>": 2.0,  # 2 x (2 + 3) x 2 = 20
+            "input->m0": 3.0,  # 3 x (2 + 3) x 3 = 45
+            "a0.h0->logits": 2.6,  # 2.6 ** 3 = 17.576
+        },
+    )
+    assert node_edges(found, 1).edges() == ["input->m0"]
+    assert node_edges(found, 2).edges() == ["input->a0.g0<k>", "input->m0"]
 
 
 def slow_greedy(found: Scores, n: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { change, changeWords, overlapWords } from "../../ctviz/player/changes.js";
+import { change, changeWords, monotoneWords, overlapWords } from "../../ctviz/player/changes.js";
 
 /** A model of the edges: [in before, in after, score before, score after]. */
 function model(edges, error = 0.1) {
@@ -83,4 +83,11 @@ test("what two runs have in common", () => {
     other: { label: "B", counts: { size: [0, 7], both: [0, 4] } },
   };
   assert.equal(overlapWords(pair, 1), "4 in both, 6 only in A, 3 only in B");
+});
+
+test("an edge that only strengthened or weakened says so", () => {
+  const run = { monotone: [1, -1, 0] };
+  const words = [0, 1, 2].map((e) => monotoneWords(run, e));
+  assert.deepEqual(words, ["only strengthened over the run", "only weakened over the run", ""]);
+  assert.equal(monotoneWords({}, 0), ""); // of a page that was made before
 });

@@ -317,6 +317,7 @@ def test_an_answer_of_several_tokens_stands_at_the_end_of_both_prompts(tokenizer
         ("circuit", {"rediscover": 3}),
         ("circuit", {"optimizer": "sgd", "edges_course": "linear", "edges_end": 5}),
         ("frozen-circuit", {}),
+        ("circuit-and-random", {}),
         ("random", {"rediscover": 3}),
         ("full", {"warmup": 3, "rate_course": "cosine", "micro_batch": 4}),
         ("lora", {"objective": "weighted"}),

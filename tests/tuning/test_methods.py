@@ -24,7 +24,7 @@ from ctviz.tuning.ownership import owned_units
 from tests.owned_by_hand import allowed, bits
 from tests.short_runs import config, records, shorten, snapshots, tuning
 
-PARTIAL = ("circuit", "frozen-circuit", "random", "lora")
+PARTIAL = ("circuit", "frozen-circuit", "circuit-and-random", "random", "lora")
 
 
 @pytest.fixture(autouse=True)
@@ -267,11 +267,11 @@ def test_courses_and_choices_that_make_no_sense_are_refused():
         config(edges_course="linear")
     with pytest.raises(CtvizError, match="an end a course"):
         config(edges_end=6)
-    with pytest.raises(UnknownName, match="Known selects: top, threshold"):
-        config(select="greedy")
+    with pytest.raises(UnknownName, match="Known selects: top, threshold, greedy, nodes"):
+        config(select="largest")
     with pytest.raises(OutOfRange, match="threshold"):
         config(threshold=-1.0)
-    with pytest.raises(UnknownName, match="circuit, frozen-circuit, random, full, lora"):
+    with pytest.raises(UnknownName, match="frozen-circuit, circuit-and-random, random, full"):
         config(method="half")
 
 
@@ -376,3 +376,37 @@ def test_the_rank_and_the_seed_decide_the_adapters():
 def test_every_setting_of_a_method_is_in_the_config_that_a_run_stores():
     asked = config(method="random", rediscover=3, edges_course="cosine", edges_end=9, lora_rank=2)
     assert TuneConfig.from_dict(asked.to_dict()) == asked
+
+
+# ---------------------------------------------------------------------- beside the circuit
+
+
+def test_random_parts_beside_the_circuit_are_drawn_once_from_what_it_does_not_own():
+    run, circuit = (
+        Watched(method=method, edges=6, rediscover=2, attribution="eap")
+        for method in ("circuit-and-random", "circuit")
+    )
+    sizes = {unit.name: unit.size for unit in run.tuning.method.units}
+    first = set(circuit.owned[0])
+    added = set(run.owned[0]) - first
+    outside = sum(size for name, size in sizes.items() if name not in first)
+    assert sum(sizes[name] for name in added) == pytest.approx(0.1 * outside, rel=0.3)
+    assert first < set(run.owned[0])
+    for units in run.owned:
+        assert added <= set(units)
+    state = run.tuning.method.state()
+    again = tuning(method="circuit-and-random", edges=6).method
+    again.load_state(state)
+    assert {again.units[row].name for row in state["added"].tolist()} == added
+    assert set(again.own(2, None).units) == set(run.owned[-1])
+
+
+def test_another_share_and_another_seed_add_other_parts():
+    few, many, other = (
+        set(tuning(method="circuit-and-random", edges=6, **changes).method.own(1, None).units)
+        for changes in ({"random_share": 0.05}, {"random_share": 0.5}, {"seed": 1})
+    )
+    assert len(few) < len(many)
+    assert other not in (few, many)
+    with pytest.raises(OutOfRange, match="random_share"):
+        config(random_share=1.5)

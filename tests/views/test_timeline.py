@@ -171,6 +171,23 @@ def test_query_key_and_value_quality_and_groups_are_sent() -> None:
     assert payload["groups"] == [{"name": "<i>pair</i>", "nodes": ["m0", "m1"]}]
 
 
+def test_maps_of_all_nodes_and_the_courses_of_edges_are_sent() -> None:
+    run = timeline("tiny")
+    payload = pack(run)
+    for key, values in (("effect", run.effect), ("moved", run.moved)):
+        packed = payload["maps"][key]
+        codes = np.frombuffer(base64.b64decode(packed["attribution"]), dtype="<i2")
+        back = np.where(codes == -32768, np.nan, codes * packed["attribution_scale"])
+        np.testing.assert_allclose(back, values.ravel(), atol=packed["attribution_scale"])
+    by_hand = np.mean([probe.attribution for probe in run.probes], axis=0)
+    np.testing.assert_array_equal(run.effect, by_hand)
+    assert len(payload["monotone"]) == len(payload["edges"])
+    assert set(payload["monotone"]) <= {-1, 0, 1}
+    bare = pack(dataclasses.replace(run, moved=None, probes=(), errors=None))
+    assert bare["maps"] == {}
+    assert not any(bare["monotone"])
+
+
 def test_every_node_has_a_place_in_the_whole_model() -> None:
     payload = pack(timeline("deep"))
     assert any(node["x"] is None for node in payload["nodes"])
@@ -302,6 +319,7 @@ def test_positions_do_not_depend_on_time() -> None:
             "errors": None,
             "split": None,
             "quality": None,
+            "moved": None,
         }
     )
     places = [[(n["name"], n["x"], n["y"]) for n in pack(r)["nodes"]] for r in (run, shorter)]

@@ -18,11 +18,19 @@ __all__ = ["draw_layers", "draw_tradeoff"]
 COLORS = {
     "circuit": "vermillion",
     "frozen-circuit": "orange",
+    "circuit-and-random": "mauve",
     "random": "grey",
     "full": "blue",
     "lora": "green",
 }
-MARKS = {"circuit": "o", "frozen-circuit": "D", "random": "s", "full": "^", "lora": "v"}
+MARKS = {
+    "circuit": "o",
+    "frozen-circuit": "D",
+    "circuit-and-random": "P",
+    "random": "s",
+    "full": "^",
+    "lora": "v",
+}
 
 
 def draw_tradeoff(runs: pd.DataFrame, judged: str, suffix: str, *, title: str) -> bytes:

@@ -1,0 +1,184 @@
+// What the map of the nodes can be of beside their redundancy: their direct effect on the answer,
+// how far their parameters have moved, and what their updates carry of what was learned.
+
+import { carried, causeLines, causesAt, groupName } from "./causes.js";
+import { title } from "./data.js";
+import { h } from "./dom.js";
+import { number, percent } from "./numbers.js";
+import { legendAt } from "./scales.js";
+
+export const MAPS = { redundancy: "redundancy", effect: "effect", moved: "moved", updates: "updates" };
+export const TITLES = {
+  redundancy: "Node redundancy", effect: "Direct effect", moved: "Parameters moved",
+  updates: "What each update carries",
+};
+
+/** One of them, null where it is not known, and for redundancy. */
+export function otherMap(model, key) {
+  if (key === "updates") return model.causes?.length && !model.other ? new Updates(model) : null;
+  return model.maps[key] ? new (key === "effect" ? Effect : Moved)(model) : null;
+}
+
+/** Why a map cannot be shown. */
+export function whyNot(model, key) {
+  if (model.other) return "Known of one run, not of the difference of two";
+  return key === "updates" ? "Not measured: ctviz causes RUN does that" : "Not known of this run";
+}
+
+/** A number of each node at each snapshot. */
+class Stored {
+  constructor(model, key) {
+    this.model = model;
+    this.key = key;
+    this.split = false; // whether heads are cut into their query, key and value
+    this.steps = true; // whether it can be drawn over steps
+    this.smooth = true; // whether there are values between snapshots
+    this.values = model.maps[key].values;
+    this.largest = model.maps[key].largest;
+  }
+
+  value(n, _part, t) {
+    return this.values[t * this.model.N + n];
+  }
+
+  words(value) {
+    return percent(value, 2);
+  }
+
+  lines(n, t) {
+    const { model, key } = this;
+    const node = model.nodes[n];
+    const value = this.value(n, -1, t);
+    const from = model.provenance?.[key];
+    return [
+      `${node.name} · ${title(node)}, step ${model.steps[t]}`,
+      `${TITLES[key].toLowerCase()}: ${Number.isNaN(value) ? "undefined" : this.words(value)}`,
+      ...(from ? [`Source: step ${model.steps[t]}, ${from}`] : []),
+    ];
+  }
+}
+
+class Effect extends Stored {
+  constructor(model) {
+    super(model, "effect");
+  }
+
+  words(value) {
+    return `${number(value, { sign: true })} logits`;
+  }
+
+  explain() {
+    return "What a node adds to logit(answer) − logit(foil) by itself, mean over the stored prompts.";
+  }
+
+  /** @param {import("./heatmap.js").Heatmap} heatmap */
+  colour(value, heatmap) {
+    return heatmap.diverging(this.largest ? value / this.largest : 0);
+  }
+
+  /** Blue: towards the answer; orange: towards the foil. */
+  legend() {
+    const most = number(this.largest);
+    const places = [[`−${most}`, 0], ["0", 0.5], [`+${most}`, 1]];
+    return diverging(places, "logits", "towards the foil", "towards the answer", "cz-effect-bar");
+  }
+}
+
+class Moved extends Stored {
+  constructor(model) {
+    super(model, "moved");
+  }
+
+  explain() {
+    return "How far a node's parameters are from the untuned ones, as a share of their norm.";
+  }
+
+  /** @param {import("./heatmap.js").Heatmap} heatmap */
+  colour(value, heatmap) {
+    return heatmap.theme.fill(1 - (this.largest ? value / this.largest : 0));
+  }
+
+  legend() {
+    const { largest } = this;
+    const places = [1, 0.1, 0].map((share) => [percent(share * largest, 1), legendAt(1 - share)]);
+    return [
+      h("span", { text: "moved most" }), h("div", {}, h("i"), ...ticks(places)),
+      h("span", { text: "not at all" }),
+    ];
+  }
+}
+
+/** At the step nearest to the clock's of those at which it was measured. */
+class Updates {
+  constructor(model) {
+    this.model = model;
+    const { heads, kv_heads: groups } = model.shape;
+    this.split = groups < heads; // shared keys and values have an update of their own
+    this.steps = false;
+    this.smooth = false;
+  }
+
+  value(n, part, t) {
+    const { model } = this;
+    const node = model.nodes[n];
+    const name = part > 0 ? groupName(model, node) : node.name;
+    return carried(causesAt(model, model.steps[t]), name);
+  }
+
+  lines(n, t) {
+    const { model } = this;
+    const node = model.nodes[n];
+    const said = causeLines(model, node, model.steps[t]);
+    const own = node.kind === "logits" ? "the prediction owns no update" : "it was not updated";
+    const { source } = causesAt(model, model.steps[t]);
+    return [`${node.name} · ${title(node)}`, ...(said.length ? said : [own]), `Source: ${source}`];
+  }
+
+  explain(t) {
+    const found = causesAt(this.model, this.model.steps[t] ?? 0);
+    const order = " In each head: its own, then twice that of its shared keys and values.";
+    return `Step ${found.step}: ${found.sentence}${this.split ? order : ""}`;
+  }
+
+  /** @param {import("./heatmap.js").Heatmap} heatmap */
+  colour(value, heatmap) {
+    return heatmap.diverging(value);
+  }
+
+  /** Blue: the update does what was learned; orange: it works against that. */
+  legend() {
+    return diverging(POINTS, "Share of the gain", "works against it", "carries the gain alone");
+  }
+}
+
+const ROOT = Math.sqrt(0.1) / 2; // colours go by the root of the share
+const POINTS = [
+  ["−100", 0], ["−10", 0.5 - ROOT], ["0", 0.5], ["+10", 0.5 + ROOT], ["+100 %", 1],
+];
+
+function ticks(places) {
+  return places.map(([text, at]) => h("span", { text, style: `left:${100 * at}%` }));
+}
+
+function diverging(places, what, low, high, also = "") {
+  return [
+    h("span", { text: low }),
+    h("div", { class: `cz-diverging ${also}`.trim(), title: what }, h("i"), ...ticks(places)),
+    h("span", { text: high }),
+  ];
+}
+
+export function shareLegend() {
+  const places = [0, 0.5, 0.9, 1].map((share) => [percent(share), legendAt(share)]);
+  return [
+    h("span", { text: "needs all its inputs" }),
+    h("div", {}, h("i"), ...ticks(places)),
+    h("span", { text: "needs none" }),
+  ];
+}
+
+/** Blue: the first run needs more of a node's inputs; orange: the other does. */
+export function differenceLegend(model) {
+  const [low, high] = [model.other, model].map(({ label }) => `${label} needs more`);
+  return diverging(POINTS, "Difference in points", low, high);
+}

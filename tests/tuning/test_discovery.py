@@ -1,0 +1,81 @@
+"""Tuning discovers its circuit by the methods, metrics and selections that `discover` has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ctviz.attribution.attribute import attribute
+from ctviz.circuits.selection import SELECTIONS
+from ctviz.errors import BadTask, CtvizError
+from ctviz.interventions.faithfulness import metric_of_model
+from ctviz.jobs.outcome import about_run
+from ctviz.tasks import find_task
+from tests.short_runs import config, own_file, shorten, snapshots, told, tuning
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    shorten(monkeypatch)
+
+
+@pytest.mark.parametrize("select", ["greedy", "nodes"])
+def test_a_step_moves_what_the_selection_chooses(select):
+    run = tuning(select=select, attribution="eap", edges=12)
+    rows = run.batches.draw()
+    pairs = run.dataset.pairs_of(rows)
+    expected = SELECTIONS[select].choose(attribute(run.anatomy, pairs), 12)
+    owned = run.method.own(1, pairs)
+    assert owned.circuit is not None
+    assert (owned.circuit.mask == expected.mask).all()
+    first = next(iter(tuning(select=select, attribution="eap", edges=12)))
+    chosen = SELECTIONS[select].choose(attribute(run.anatomy, run.dataset.score_pairs), 12)
+    assert (first.circuit == chosen.mask).all()
+
+
+def test_a_size_that_changes_is_that_of_every_selection_by_number():
+    run = tuning(select="greedy", snapshot_every=1, edges_course="linear", edges_end=6)
+    sizes = [snapshot.circuit.sum() for snapshot in snapshots(list(run))]
+    assert sizes == [30, 30, 22, 14, 6]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["probability_difference", "log_probability", "kl"])
+def test_scores_and_metric_are_those_of_the_metric_that_is_asked_for(metric):
+    run = tuning(metric=metric, attribution="eap-ig", steps=1, snapshot_every=1)
+    first = next(iter(run))
+    fresh = tuning()
+    pairs = run.dataset.score_pairs
+    expected = attribute(fresh.anatomy, pairs, method="eap-ig", metric=metric)
+    np.testing.assert_allclose(first.scores, expected.values, rtol=1e-4, atol=1e-7)
+    whole = metric_of_model(fresh.anatomy, run.dataset.dev_pairs, metric=metric).mean()
+    assert first.metrics["metric"] == pytest.approx(whole, abs=1e-6)
+    said = about_run(run)["task"]["metric"]
+    assert said != find_task("sva-flip").metric
+
+
+def test_the_usual_metric_is_the_logit_difference_or_that_of_targets(tmp_path):
+    assert tuning().dataset.metric == "logit_difference"
+    alone = own_file(tmp_path, told())
+    run = tuning(task=alone, ablation="mean")
+    assert run.dataset.metric == "log_probability"
+    assert not run.dataset.paired
+    assert tuning(task=alone, ablation="mean", metric="log_probability").dataset.metric
+    with pytest.raises(BadTask, match="no pairs, so of the metrics only log_probability"):
+        tuning(task=alone, ablation="mean", metric="kl")
+
+
+def test_the_kl_has_no_first_order_and_says_so():
+    with pytest.raises(CtvizError, match=r"every score would be 0\. Take --attribution eap-ig"):
+        config(metric="kl", attribution="eap").check_startable()
+    config(metric="kl").check_startable()
+
+
+@pytest.mark.slow
+def test_eap_ig_discovers_at_every_step():
+    run = tuning(attribution="eap-ig", select="nodes", edges=12)
+    rows = run.batches.draw()
+    pairs = run.dataset.pairs_of(rows)
+    scores = attribute(run.anatomy, pairs, method="eap-ig")
+    owned = run.method.own(1, pairs)
+    assert (owned.circuit.mask == SELECTIONS["nodes"].choose(scores, 12).mask).all()
