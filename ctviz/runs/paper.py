@@ -2,8 +2,9 @@
 
 Li et al. 2025, arXiv 2502.06106, and its scripts for GPT-2 small and Llama 3.2 1B. What cannot be
 as it is there is made to fit, and `deviations` says so: no more edges than a tenth of the model's
-graph, no more warm-up than a third of the steps, blocks of a size that divides the MLP's neurons. Of the paper are the settings; batches, splits,
-retention and what is measured are ctviz's own, as are the nodes ``input`` and ``logits``.
+graph, no more warm-up than a third of the steps, blocks of a size that divides the MLP's neurons.
+Of the paper are the settings; batches, splits, retention and what is measured are ctviz's own, as
+are the nodes ``input`` and ``logits``.
 """
 
 from __future__ import annotations

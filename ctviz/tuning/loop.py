@@ -32,7 +32,6 @@ from ctviz.progress import Cancelled, parts, phase, share
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.tasks.batch import Batch
-from ctviz.tasks.texts import Texts
 from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.dataset import make_dataset
