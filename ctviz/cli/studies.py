@@ -11,7 +11,7 @@ from ctviz.cli.output import answer, quiet_libraries, report
 from ctviz.cli.settings import add_settings, asked_settings
 from ctviz.cli.underway import underway
 from ctviz.errors import CtvizError
-from ctviz.jobs.study.plan import RATES, Study
+from ctviz.jobs.study.plan import RATES, Arm, Study
 from ctviz.runs.config import METHODS
 from ctviz.tasks import find_task
 
@@ -24,12 +24,21 @@ def add_commands(commands: Commands) -> None:
     study.add_argument(
         "--methods",
         default="circuit,full,lora,random",
-        help=f"of {', '.join(METHODS)}, with commas between (circuit,full,lora,random)",
+        help=f"of {', '.join(METHODS)}, with commas between (circuit,full,lora,random); the first "
+        "is compared with the others",
     )
-    study.add_argument("--seeds", type=int, default=3, help="runs a method (3)")
+    study.add_argument(
+        "--arm",
+        action="append",
+        default=[],
+        metavar="NAME=METHOD,SETTING=VALUE,...",
+        help="a method with settings of its own, such as whole=circuit,mlp_block=0,edges=100; may "
+        "be given several times, and comes after the methods",
+    )
+    study.add_argument("--seeds", type=int, default=3, help="runs an arm and rate (3)")
     study.add_argument(
         "--rates",
-        help="learning rates to choose from on the dev split, ten times as large for lora "
+        help="learning rates at which each is run, ten times as large for lora "
         f"({','.join(f'{rate:g}' for rate in RATES)})",
     )
     study.add_argument("--resume", metavar="FOLDER", help="go on with a study")
@@ -50,7 +59,7 @@ def study_command(options: argparse.Namespace) -> int:
         study = Study(
             model=settings.pop("model"),
             task=settings.pop("task"),
-            methods=tuple(options.methods.split(",")),
+            arms=tuple(map(Arm.parse, [*filter(None, options.methods.split(",")), *options.arm])),
             seeds=options.seeds,
             rates=_rates(options.rates),
             settings=settings,

@@ -133,7 +133,7 @@ def _dry_tune(
     snapshot_seconds = meter.seconds
     meter.time(retention.quick)
     asked_first, quick = meter.seconds / 2, meter.seconds / 2
-    cheap = replace(config, evaluate="none" if config.evaluate == "none" else "quick")
+    cheap = replace(config, evaluate="quick" if config.evaluate == "full" else config.evaluate)
     snapshot = meter.time(
         lambda: snapshot_of(
             *(loaded, cheap, data, retention, scores),
@@ -144,8 +144,8 @@ def _dry_tune(
     )
     snapshot_seconds += meter.seconds
     # the untuned model on the test split, as the tuned one at the end
-    meter.time(lambda: grade(loaded, data.task, data.dev))
-    graded = meter.seconds / len(data.dev) * config.test_examples
+    meter.time(lambda: grade(loaded, data.task, data.graded))
+    graded = meter.seconds / len(data.graded) * config.test_examples
     meter.time(lambda: retention.others)
     asked_first += meter.seconds
     numbers = meter.time(retention.measure)

@@ -48,7 +48,7 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
             "better": task.judged_by.better,
             "source": task.source.text,
         },
-        "examples": len(data.dev),
+        "examples": len(data.graded),
         "pairs": {
             "scored": len(data.score_pairs),
             "judged": len(data.judged_pairs),

@@ -29,7 +29,8 @@ CHOSEN = (
 )
 MEASURED = (
     "Quick: the circuit's faithfulness on a few pairs, and the distance from the untuned model. "
-    "Full: on all of them, and perplexity and other tasks. Before and after tuning all is measured"
+    "Distance only: without the former, on more text. Full: on all of them, and perplexity and "
+    "other tasks. Before and after tuning all is measured"
 )
 ADDED = "of the parameters that the first circuit does not own, drawn at random once"
 EVEN = "adds so many times |logit(answer) - logit(foil)|: both sides are to be equally likely"
@@ -38,7 +39,7 @@ EXPLAINED = (
     "has pairs, else the log-probability of the target. KL needs EAP-IG"
 )
 TEXTS = {
-    "evaluate": {"none": "metric only", "quick": "quick", "full": "full"},
+    "evaluate": {"none": "metric only", "kl": "distance only", "quick": "quick", "full": "full"},
     "attribution": {"auto": "what a check chooses", "eap": "EAP", "eap-ig": "EAP-IG"},
     "select": {
         "top": "largest |score|",

@@ -44,7 +44,7 @@ Course = Literal["constant", "linear", "cosine"]
 Objective = Literal["target", "text", "weighted"]
 Explained = Literal["auto"] | Metric
 Attributing = Literal["auto", "eap", "eap-ig"]
-Evaluating = Literal["none", "quick", "full"]
+Evaluating = Literal["none", "kl", "quick", "full"]
 PaperModel = Literal["", "gpt2", "llama"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -97,10 +97,10 @@ class TuneConfig:
     training in it; weights and discovery stay in float32.
 
     ``examples``: as many pairs of ``scored_on`` score the edges of a snapshot, and as many dev
-    examples judge the circuit and the model; ``snapshot_every``: steps between
-    snapshots, 0 for about 20 a run. ``keep_weights``: how many snapshots keep their weights, spread
-    evenly over the run, the last one always; -1: as many as fit into 200 MB by an upper bound; 0:
-    none.
+    examples judge the circuit and the model; ``graded_examples``: how many dev examples the task's
+    grade is of in a snapshot, 0: as many. ``snapshot_every``: steps between snapshots, 0 for about
+    20 a run. ``keep_weights``: how many snapshots keep their weights, spread evenly over the run,
+    the last one always; -1: as many as fit into 200 MB by an upper bound; 0: none.
 
     **What is drawn and measured.** ``train_examples``: how many examples ``seed`` draws to train
     on, of which the first ``first_pairs`` pairs give a circuit that is discovered only once.
@@ -111,7 +111,8 @@ class TuneConfig:
     `ctviz.circuits.redundancy`. ``momentum`` is SGD's.
 
     **Evaluation.** ``evaluate`` says what a snapshot measures beside the scores, the metric and the
-    task's grade: ``none`` nothing; ``quick`` the circuit's faithfulness on the first `QUICK_PAIRS`
+    task's grade: ``none`` nothing; ``kl`` the KL from the untuned model on all neutral prompts;
+    ``quick`` the circuit's faithfulness on the first `QUICK_PAIRS`
     dev pairs and the KL from the untuned model on some neutral prompts, as many as a part of the
     steps between two snapshots costs; ``full`` faithfulness on all dev pairs, and
     perplexity and other tasks too. Before and after tuning all is measured in any case.
@@ -156,6 +157,7 @@ class TuneConfig:
     max_norm: float = 1.0
     precision: Precision = "float32"
     examples: int = 32
+    graded_examples: int = 0
     snapshot_every: int = 0
     keep_weights: int = -1
     train_examples: int = 512
@@ -207,6 +209,7 @@ class TuneConfig:
             ("weight_decay", 0.0, 1.0),
             ("max_norm", 0.0, None),
             ("examples", 2, 4096),
+            ("graded_examples", 0, 100_000),
             ("snapshot_every", 0, self.steps),
             ("keep_weights", -1, 100_000),
             ("train_examples", 1, 100_000),

@@ -25,7 +25,8 @@ class Dataset:
     """Train texts with the pairs that circuits are discovered on; dev examples with theirs.
 
     ``score_pairs`` score the edges at snapshots (``scored`` are their fingerprints); ``dev_pairs``
-    judge the model, and those of ``judged_pairs`` the circuit that comes of the scores.
+    judge the model by its metric, ``graded`` by the task's grade, and those of ``judged_pairs`` the
+    circuit that comes of the scores.
     ``pair_row``: for each train example its row in ``train_pairs``, -1 if it has no pair.
     ``metric``: what the config asks for, else the logit difference. ``paired``: whether the task
     has pairs; where it has none, a pair is prompt and target, the metric log_probability, and
@@ -45,7 +46,7 @@ class Dataset:
     sides: Tensor
     score_pairs: Batch
     scored: tuple[str, ...]
-    dev: tuple[Example, ...]
+    graded: tuple[Example, ...]
     dev_pairs: Batch
     judged_pairs: Batch
     probe_pairs: tuple[Pair, ...]
@@ -71,6 +72,10 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         loaded, task, config.train_examples, "train", config.seed, metric=asked
     )
     dev, _ = fitting_examples(loaded, task, n, "dev", seed, metric=asked)
+    graded = dev
+    if config.graded_examples:
+        wanted = config.graded_examples
+        graded, _ = fitting_examples(loaded, task, wanted, "dev", seed, metric=asked)
     paired = any(example.pair for example in train)
     metric = asked if paired else "log_probability"
     if config.metric not in ("auto", metric):
@@ -119,7 +124,7 @@ def make_dataset(loaded: Loaded, config: TuneConfig) -> Dataset:
         sides=sides.to(device),
         score_pairs=score_batch.to(device),
         scored=tuple(pair.fingerprint for pair in score_pairs),
-        dev=tuple(dev),
+        graded=tuple(graded),
         dev_pairs=dev_batch.to(device),
         judged_pairs=judged.to(device),
         probe_pairs=_two_kinds(dev_pairs) if paired else (),

@@ -114,7 +114,7 @@ class Tuning:
                 self.dataset.task,
                 config,
                 baselines=baselines,
-                quick_tokens=KL_TOKENS * config.every * self.dataset.tokens_a_step(config),
+                quick_tokens=self._quick_tokens(),
             )
             self.attribution = dict(attribution or self._try_methods())
         for parameter in anatomy.model.parameters():
@@ -240,6 +240,13 @@ class Tuning:
         self.notices.clear()
         yield from noticed
         yield event
+
+    def _quick_tokens(self) -> float:
+        """Of how many neutral tokens the KL of a quick evaluation is."""
+        config = self.config
+        if config.evaluate != "quick":
+            return math.inf
+        return KL_TOKENS * config.every * self.dataset.tokens_a_step(config)
 
     def due(self, step: int) -> bool:
         """Whether a snapshot follows a step."""

@@ -106,12 +106,14 @@ def _metrics(
         each = metric_of_model(loaded.anatomy, dataset.dev_pairs, metric=dataset.metric)
         metrics = {
             "metric": float(each.mean()),
-            **grade(loaded, dataset.task, dataset.dev),
+            **grade(loaded, dataset.task, dataset.graded),
         }
     if config.evaluate == "none":
         return metrics
     with share(GRADE, RETAINED):
         metrics |= retention.measure() if config.evaluate == "full" else retention.quick()
+    if config.evaluate == "kl":
+        return metrics
     try:
         evaluation = Evaluation(
             loaded.anatomy,

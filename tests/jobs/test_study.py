@@ -13,7 +13,8 @@ from ctviz.cli import main
 from ctviz.errors import CtvizError, DamagedRun, OutOfRange, UnknownName
 from ctviz.jobs import tune
 from ctviz.jobs.study.conduct import conduct, open_study
-from ctviz.jobs.study.plan import Study, choose_rate
+from ctviz.jobs.study.front import Paid, paid, paid_by_arm, ratio, target_grade
+from ctviz.jobs.study.plan import Arm, Study, choose_rate
 from ctviz.jobs.study.summary import (
     Spread,
     compare,
@@ -32,24 +33,43 @@ SETTINGS = {
 SMALL = Study(
     model="tiny",
     task="sva-flip",
-    methods=("circuit", "full"),
+    arms=(Arm("circuit", "circuit"), Arm("full", "full")),
     seeds=2,
     rates=(1e-4, 1e-3),
     settings=SETTINGS,
 )
+TWO = {"arms": SMALL.arms}
+NONE = pd.DataFrame()  # no snapshots
 
 
-def test_each_method_is_tried_at_each_rate_with_seed_0():
-    study = Study(model="tiny", task="sva", methods=("full", "lora"), rates=(1e-3, 1e-4))
+def test_each_arm_is_run_at_each_rate_with_each_seed():
+    arms = (Arm.parse("full"), Arm.parse("big=lora,lora_rank=4,other_tasks=sva"))
+    own = {"lora_rank": 4, "other_tasks": ("sva",)}
+    assert arms == (Arm("full", "full"), Arm("big", "lora", own))
+    study = Study(model="tiny", task="ioi", arms=arms, rates=(1e-3, 1e-4), seeds=2)
     assert [trial.name for trial in study.trials] == [
         "full-rate0.0001-seed0",
         "full-rate0.001-seed0",
-        "lora-rate0.001-seed0",
-        "lora-rate0.01-seed0",
+        "big-rate0.001-seed0",
+        "big-rate0.01-seed0",
+        "full-rate0.0001-seed1",
+        "full-rate0.001-seed1",
+        "big-rate0.001-seed1",
+        "big-rate0.01-seed1",
     ]
-    assert Study.from_dict(json.loads(json.dumps(study.to_dict()))) == study
+    assert study.config(study.trials[2]).lora_rank == 4
+    assert study.config(study.trials[0]).lora_rank == 8
+    again = Study.from_dict(json.loads(json.dumps(study.to_dict())))
+    assert [again.config(t) for t in again.trials] == [study.config(t) for t in study.trials]
     config = SMALL.config(SMALL.trials[0])
-    assert (config.steps, config.edges, config.every) == (2, 30, 2)
+    assert (config.steps, config.edges, config.every, config.evaluate) == (2, 30, 1, "kl")
+    assert study.config(study.trials[0]).every == 12  # five in 60 steps
+
+
+def test_a_study_of_before_arms_had_names_opens():
+    stored = {**SMALL.to_dict(), "methods": ["circuit", "full"]}
+    del stored["arms"]
+    assert Study.from_dict(stored) == SMALL
 
 
 def test_settings_that_come_back_from_json_are_the_same_settings():
@@ -63,9 +83,10 @@ def test_settings_that_come_back_from_json_are_the_same_settings():
 @pytest.mark.parametrize(
     ("changes", "error", "says"),
     [
-        ({"methods": ("circuit", "fool")}, UnknownName, "Did you mean 'full'"),
-        ({"methods": ("full", "full")}, CtvizError, "give each one once"),
-        ({"methods": ()}, CtvizError, "give each one once"),
+        ({"arms": SMALL.arms * 2}, CtvizError, "give each one once"),
+        ({"arms": ()}, CtvizError, "give each one once"),
+        ({"arms": (Arm("a", "full", {"steps": 0}),)}, OutOfRange, "steps is 0"),
+        ({"arms": (Arm("a", "full", {"learning_rate": 1}),)}, CtvizError, "study's own"),
         ({"seeds": 0}, OutOfRange, "seeds is 0"),
         ({"rates": ()}, CtvizError, "at least one learning rate"),
         ({"rates": (2.0,)}, OutOfRange, "learning_rate is 2"),
@@ -77,6 +98,22 @@ def test_settings_that_come_back_from_json_are_the_same_settings():
 def test_what_cannot_be_run_is_explained_at_once(changes, error, says):
     with pytest.raises(error, match=says):
         Study(**{"model": "tiny", "task": "sva-flip", **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("fool", UnknownName, "Did you mean 'full'"),
+        ("a=fool", UnknownName, "Did you mean 'full'"),
+        ("A b=full", CtvizError, "take small letters"),
+        ("../x=full", CtvizError, "take small letters"),
+        ("a=full,stepz=3", UnknownName, "Did you mean 'steps'"),
+        ("a=full,steps=x", CtvizError, "must be a whole number"),
+    ],
+)
+def test_an_arm_that_cannot_be_is_explained(text, error, says):
+    with pytest.raises(error, match=says):
+        Arm.parse(text)
 
 
 def tried(*rows: tuple[float, float | None, float]) -> list[dict]:
@@ -97,6 +134,90 @@ def test_the_rate_is_the_gentlest_within_one_standard_error_of_the_best():
     assert choose_rate(rows[:2] + failed, better="higher") == 1e-4
     with pytest.raises(CtvizError, match="try smaller ones"):
         choose_rate(failed, better="higher")
+    # with another seed, the gentler rate is the better one in the mean
+    seeds = rows[1:] + tried((1e-4, 0.81, 0.1), (1e-3, 0.70, 2.0))
+    assert choose_rate(seeds, better="higher") == 1e-4
+    assert choose_rate([*rows, {**failed[0], "rate": 1e-4}], better="higher") == 1e-3
+
+
+# ---------------------------------------------------------------------- at equal grade
+
+
+def course(arm: str, rate: float, seed: int, *points: tuple[float, float]) -> list[dict]:
+    """Grades and KLs at steps 0, 4, 8, ..."""
+    start = {"arm": arm, "rate": rate, "seed": seed}
+    return [
+        {**start, "step": 4 * at, "grade": grade, "kl": kl} for at, (grade, kl) in enumerate(points)
+    ]
+
+
+def test_what_a_run_pays_is_read_between_its_snapshots():
+    run = pd.DataFrame(course("a", 1e-4, 0, (0.2, 0.0), (0.4, 0.01), (0.8, 0.05), (0.6, 0.09)))
+    assert paid(run, 0.8, "higher") == pytest.approx(0.05)
+    assert paid(run, 0.5, "higher") == pytest.approx(0.02)  # a quarter of the way from 0.4 to 0.8
+    assert paid(run, 0.81, "higher") == math.inf
+    falling = run.assign(grade=1 - run["grade"])
+    assert paid(falling, 0.5, "lower") == pytest.approx(0.02)
+
+
+def fronts() -> pd.DataFrame:
+    """Two arms, two rates, three seeds: at grade 0.9 they pay 0.1 and 0.2 with a little spread."""
+    rows = []
+    for seed, times in enumerate((0.9, 1.0, 1.1)):
+        for rate, more in ((1e-4, 1.0), (1e-3, 3.0)):
+            rows += course("circuit", rate, seed, (0.0, 0.0), (0.9, 0.1 * times * more), (1.0, 1.0))
+            rows += course("random", rate, seed, (0.0, 0.0), (0.9, 0.2 * more), (0.95, 1.0))
+    return pd.DataFrame(rows)
+
+
+def test_arms_are_compared_at_nine_tenths_of_the_best_gain():
+    steps = fronts()
+    assert target_grade(steps, "higher") == pytest.approx((0.0, 1.0, 0.9))
+    study = Study(
+        model="tiny",
+        task="sva-flip",
+        arms=(Arm("circuit", "circuit"), Arm("random", "random")),
+        rates=(1e-4, 1e-3),
+    )
+    found = paid_by_arm(study, steps, 0.9, "higher")
+    assert found["circuit"].kl == pytest.approx({0: 0.09, 1: 0.1, 2: 0.11})
+    assert set(found["circuit"].rates.values()) == {1e-4}
+    assert found["circuit"].edge == "lowest"
+    times = ratio(found["circuit"], found["random"])
+    # the mean of ln 0.45, ln 0.5 and ln 0.55, and 4.303 standard errors of it on either side
+    assert times.value == pytest.approx(0.49833, abs=1e-5)
+    assert (times.low, times.high) == pytest.approx((0.38834, 0.63946), abs=1e-4)
+    assert times.certain
+    said = " ".join(words(study, results([0.6], [0.9], kl=(0.1, 0.4)), steps))
+    assert "0.900 on dev examples: 90 % of the way from the untuned model's 0.000 to 1.000" in said
+    assert "Circuit-tuning reached it at 0.100 nats a token" in said
+    assert "beyond which it may be less" in said
+    assert (
+        "Circuit-tuning forgets 0.50 (0.39 to 0.64) times as much as random parts to reach it "
+        "(95 % interval over 3 seeds; less)." in said
+    )
+
+
+def test_a_rate_is_chosen_on_the_other_seeds():
+    """With seed 0 the higher rate is cheap by luck; the other two seeds say otherwise."""
+    rows = []
+    for seed, kls in enumerate(((0.2, 0.01), (0.2, 0.5), (0.2, 0.5))):
+        for rate, kl in zip((1e-4, 1e-3), kls, strict=True):
+            rows += course("full", rate, seed, (0.0, 0.0), (1.0, kl))
+    study = Study(model="tiny", task="sva-flip", arms=(Arm("full", "full"),), rates=(1e-4, 1e-3))
+    found = paid_by_arm(study, pd.DataFrame(rows), 1.0, "higher")["full"]
+    assert found.rates[0] == 1e-4
+    assert found.kl[0] == pytest.approx(0.2)
+
+
+def test_seeds_that_do_not_get_there_are_counted():
+    short = Paid({0: 0.1, 1: math.inf}, {0: 1e-4, 1: 1e-4}, "")
+    other = Paid({0: 0.2, 1: 0.2}, {0: 1e-4, 1: 1e-4}, "")
+    assert short.reached == [0]
+    assert ratio(short, other).n == 1
+    assert str(ratio(short, other)) == "0.50"
+    assert not ratio(short, other).certain
+    assert ratio(Paid({0: math.inf}, {0: 1e-4}, ""), other) is None
 
 
 # ---------------------------------------------------------------------- what is said
@@ -108,7 +229,7 @@ def results(circuit: list[float], full: list[float], *, kl: tuple[float, float])
         for seed, value in enumerate(scores):
             rows.append(
                 {
-                    "method": method,
+                    "arm": method,
                     "rate": 1e-4,
                     "seed": seed,
                     "state": "finished",
@@ -134,40 +255,42 @@ def test_differences_are_paired_by_seed_and_weighed_by_their_spread():
 
 
 def test_the_summary_says_who_wins_and_who_loses():
-    study = Study(model="tiny", task="sva-flip", methods=("circuit", "full"), seeds=3)
-    said = " ".join(words(study, results([0.6, 0.61, 0.62], [0.9, 0.91, 0.92], kl=(0.1, 0.4))))
+    study = Study(model="tiny", task="sva-flip", **TWO, seeds=3)
+    table = results([0.6, 0.61, 0.62], [0.9, 0.91, 0.92], kl=(0.1, 0.4))
+    said = " ".join(words(study, table, NONE))
     assert "Circuit-tuning took accuracy on test examples from 0.500 to 0.610" in said
-    assert "beside full fine-tuning: worse on the task (accuracy) by 0.3" in said
+    assert "beside full fine-tuning, at the end: worse on the task (accuracy) by 0.3" in said
     assert "better in distance from the untuned model (KL) by 0.3" in said
     assert "no difference that the seeds let one see in perplexity" in said
-    one = Study(model="tiny", task="sva-flip", methods=("circuit", "full"), seeds=1)
-    said = " ".join(words(one, results([0.6], [0.9], kl=(0.1, 0.4))))
+    one = Study(model="tiny", task="sva-flip", **TWO, seeds=1)
+    said = " ".join(words(one, results([0.6], [0.9], kl=(0.1, 0.4)), NONE))
     assert "one seed, so nothing is known of its spread" in said
     assert "behind on the task (accuracy) by 0.3, with one seed, which may be chance" in said
     table = results([0.6], [0.9], kl=(0.1, 0.4)).assign(test_examples_before=100.0)
-    assert "share of 100 test examples has a standard error of up to 0.05" in words(one, table)[-1]
+    last = words(one, table, NONE)[-1]
+    assert "share of 100 test examples has a standard error of up to 0.05" in last
 
 
 def test_for_bias_less_is_better():
-    study = Study(model="tiny", task="gender", methods=("circuit", "full"), seeds=3)
+    study = Study(model="tiny", task="gender", **TWO, seeds=3)
     table = results([0.1, 0.11, 0.12], [0.3, 0.31, 0.32], kl=(0.1, 0.4)).rename(
         columns={"accuracy_before": "bias_before", "accuracy_after": "bias_after"}
     )
-    said = " ".join(words(study, table))
+    said = " ".join(words(study, table, NONE))
     assert "(better than before)" in said
     assert "better on the task (bias) by 0.2" in said
 
 
 def test_runs_that_failed_or_were_not_chosen_do_not_count():
-    study = Study(model="tiny", task="sva-flip", methods=("circuit", "full"), seeds=3)
+    study = Study(model="tiny", task="sva-flip", **TWO, seeds=3)
     table = results([0.6, 0.61, 0.62], [0.9, 0.91, 0.92], kl=(0.1, 0.4))
-    table.loc[table["method"] == "full", "state"] = "failed"
+    table.loc[table["arm"] == "full", "state"] = "failed"
     table.loc[0, "chosen"] = False
-    means = summarize(study, table).set_index("method")
+    means = summarize(study, table).set_index("arm")
     assert list(means.index) == ["circuit"]
     assert means.loc["circuit", "seeds"] == 2
     assert means.loc["circuit", "grade"] == pytest.approx(0.615)
-    assert "Full fine-tuning led to no finished run" in " ".join(words(study, table))
+    assert "Full fine-tuning led to no finished run" in " ".join(words(study, table, NONE))
 
 
 # ---------------------------------------------------------------------- a small one, for real
@@ -183,10 +306,13 @@ def done(tmp_path_factory) -> tuple[Path, dict]:
 def test_a_study_leaves_runs_results_figures_and_a_report(done):
     folder, result = done
     table = pd.read_csv(folder / "results.csv")
-    assert len(table) == 2 * 2 + 2
+    assert len(table) == 2 * 2 * 2
     assert set(table["state"]) == {"finished"}
     assert table["chosen"].sum() == 4
-    for name in ("tradeoff.svg", "tradeoff.png", "layers.svg", "layers.png", "summary.txt"):
+    figures = [
+        f"{name}.{kind}" for name in ("front", "tradeoff", "layers") for kind in ("svg", "png")
+    ]
+    for name in (*figures, "summary.txt", "steps.csv"):
         assert (folder / name).stat().st_size > 100
     page = (folder / "report.html").read_text()
     assert "<svg" in page
@@ -195,16 +321,16 @@ def test_a_study_leaves_runs_results_figures_and_a_report(done):
     ).replace("http://creativecommons.org", "")
     for sentence in result["summary"]:
         assert sentence.split(":")[0].replace("&", "&amp;") in page
-    assert {row["method"] for row in result["methods"]} == {"circuit", "full"}
+    assert {row["arm"] for row in result["arms"]} == {"circuit", "full"}
     run = open_run("circuit-rate0.001-seed0", folder / "runs")
-    assert [s.step for s in run.snapshots()] == [0, 2]
+    assert [s.step for s in run.snapshots()] == [0, 1, 2]
     assert not list((run.folder / "checkpoint").glob("*"))
 
 
 @pytest.mark.slow
 def test_numbers_in_the_results_are_those_of_the_runs(done):
     folder, _ = done
-    table = pd.read_csv(folder / "results.csv").set_index(["method", "rate", "seed"])
+    table = pd.read_csv(folder / "results.csv").set_index(["arm", "rate", "seed"])
     run = open_run("full-rate0.001-seed0", folder / "runs")
     row = table.loc[("full", 1e-3, 0)]
     assert row["accuracy_after"] == pytest.approx(run.about["after"]["accuracy"])
@@ -257,7 +383,7 @@ def test_a_rate_at_which_everything_diverges_is_passed_over(tmp_path, monkeypatc
     study = Study(
         model="tiny",
         task="sva-flip",
-        methods=("full",),
+        arms=(Arm("full", "full"),),
         seeds=1,
         rates=(1e-4, 1e-3),
         settings=SETTINGS,
@@ -265,7 +391,7 @@ def test_a_rate_at_which_everything_diverges_is_passed_over(tmp_path, monkeypatc
     result = conduct(study, tmp_path)
     table = pd.read_csv(tmp_path / "results.csv").set_index("rate")
     assert table["state"].to_dict() == {1e-4: "finished", 1e-3: "failed"}
-    assert result["methods"][0]["rate"] == 1e-4
+    assert result["arms"][0]["rate"] == 1e-4
     failed = open_run("full-rate0.001-seed0", tmp_path / "runs")
     assert failed.status().failure == "Diverged"
     ended = failed.status().heartbeat

@@ -5,6 +5,7 @@
     study.json     what is compared: model, task, methods, seeds, rates, settings
     runs/          a run directory for each run, without its weights
     results.csv    one row a run
+    steps.csv      one row a snapshot of a run: grade and what it has forgotten by then
     report.html    the report, with its figures inside; figures also as .svg and .png
     summary.txt    what was found, in plain words
 """
@@ -26,13 +27,20 @@ from ctviz.jobs.study.plan import Study, Trial, choose_rate
 from ctviz.models.loading import load
 from ctviz.progress import Cancelled
 from ctviz.runs import Run, open_run
-from ctviz.runs.config import Method
+from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks import find_task
 
 __all__ = ["conduct", "open_study"]
 
 log = logging.getLogger(__name__)
+
+SEEN = (  # settings that decide what a snapshot says of the untuned model
+    *("model", "task", "mlp_block", "attribution", "metric", "ablation", "scored_on", "tau"),
+    *("select", "edges", "threshold", "examples", "graded_examples", "examples_seed"),
+    *("evaluate", "draws", "random", "other_tasks", "retention_prompts", "retention_examples"),
+    *("retention_tokens", "retention_window"),
+)
 
 
 def open_study(folder: Path) -> Study:
@@ -61,33 +69,29 @@ def conduct(
     write_json(folder / "study.json", study.to_dict())
     better = find_task(study.task).judged_by.better
     rows: list[dict[str, Any]] = []
-
-    def do(trial: Trial, label: str) -> None:
-        progress(f"{label}: {trial.name}")
-        rows.append(_run(study, trial, folder / "runs"))
-        _write_rows(folder, rows)
-
+    steps: list[dict[str, Any]] = []
     trials = study.trials
     for at, trial in enumerate(trials):
-        do(trial, f"learning rates, {at + 1} of {len(trials)}")
-    rates: dict[Method, float] = {}
-    for method in study.methods:
-        tried = [row for row in rows if row["method"] == method]
+        progress(f"run {at + 1} of {len(trials)}: {trial.name}")
+        run = _run(study, trial, folder / "runs")
+        rows.append(_row(trial, run))
+        steps += _steps(trial, run)
+        _write(folder / "results.csv", rows)
+        _write(folder / "steps.csv", steps)
+    rates: dict[str, float] = {}
+    for arm in study.arms:
+        tried = [row for row in rows if row["arm"] == arm.name]
         try:
-            rates[method] = choose_rate(tried, better=better)
+            rates[arm.name] = choose_rate(tried, better=better)
         except CtvizError as error:
-            log.warning("%s: %s", method, error)
-    for seed in range(1, study.seeds):
-        for method, rate in rates.items():
-            do(Trial(method, rate, seed), f"seed {seed} of {study.seeds - 1}")
+            log.warning("%s: %s", arm.name, error)
     for row in rows:
-        row["chosen"] = rates.get(row["method"]) == row["rate"]
-    table = _write_rows(folder, rows)
-    return write_report(study, table, folder)
+        row["chosen"] = rates.get(row["arm"]) == row["rate"]
+    return write_report(study, _write(folder / "results.csv", rows), pd.DataFrame(steps), folder)
 
 
-def _run(study: Study, trial: Trial, parent: Path) -> dict[str, Any]:
-    """One row of the results, from a run that is there or is made now."""
+def _run(study: Study, trial: Trial, parent: Path) -> Run:
+    """A run that is there or is made now."""
     folder, config = parent / trial.name, study.config(trial)
     run = _stored(folder)
     if run is not None and run.config.located() != config:
@@ -106,14 +110,14 @@ def _run(study: Study, trial: Trial, parent: Path) -> dict[str, Any]:
                 folder,
                 loaded=load(config.model, device=config.device, mlp_block=config.mlp_block),
                 resume=run is not None,
-                first=_first(parent),
+                first=_first(parent, config),
                 keep_model=False,
             )
             if result["state"] == "cancelled":
                 raise Cancelled
         except UndefinedMetric as error:
             log.warning("%s: %s", trial.name, error)
-    return _row(trial, open_run(str(folder)))
+    return open_run(str(folder))
 
 
 def _stored(folder: Path) -> Run | None:
@@ -130,16 +134,21 @@ def _stored(folder: Path) -> Run | None:
     return run
 
 
-def _first(parent: Path) -> Snapshot | None:
-    """The untuned model's snapshot, which is the same for all runs, from an earlier one."""
+def _first(parent: Path, config: TuneConfig) -> Snapshot | None:
+    """The untuned model's snapshot from an earlier run that sees the same in it."""
     for folder in sorted(parent.iterdir()):
         try:
-            first = next(open_run(str(folder)).snapshots(), None)
+            run = open_run(str(folder))
+            first = next(run.snapshots(), None)
         except CtvizError:
             continue
-        if first is not None and first.step == 0:
+        if first is not None and first.step == 0 and _seen(run.config) == _seen(config):
             return first
     return None
+
+
+def _seen(config: TuneConfig) -> list[Any]:
+    return [getattr(config, name) for name in SEEN]
 
 
 def _row(trial: Trial, run: Run) -> dict[str, Any]:
@@ -147,7 +156,7 @@ def _row(trial: Trial, run: Run) -> dict[str, Any]:
     about, metrics = run.about, run.metrics()
     judged, state = about["task"]["judged_by"], run.status().state
     row: dict[str, Any] = {
-        "method": trial.method,
+        "arm": trial.arm.name,
         "rate": trial.rate,
         "seed": trial.seed,
         "state": state,
@@ -172,9 +181,30 @@ def _row(trial: Trial, run: Run) -> dict[str, Any]:
     for name in ("faithfulness", "overlap_since_start"):
         if name in metrics and metrics[name].notna().any():
             row[f"circuit_{name}"] = float(metrics[name].dropna().iloc[-1])
+    if "overlap" in metrics and metrics["overlap"].notna().any():
+        row["circuit_overlap_between"] = float(metrics["overlap"].dropna().mean())
     for change in about.get("weight_change", []):
         row[f"moved_{change['kind']}_{change['layer']}"] = change["change"]
     return row
+
+
+def _steps(trial: Trial, run: Run) -> list[dict[str, Any]]:
+    """A run's snapshots that have a grade and a distance from the untuned model."""
+    metrics, judged = run.metrics(), run.about["task"]["judged_by"]
+    if not {judged, "retention_kl"} <= set(metrics):
+        return []
+    rows = metrics.dropna(subset=[judged, "retention_kl"])
+    return [
+        {
+            "arm": trial.arm.name,
+            "rate": trial.rate,
+            "seed": trial.seed,
+            "step": int(row["step"]),
+            "grade": float(row[judged]),
+            "kl": float(row["retention_kl"]),
+        }
+        for row in rows.to_dict("records")
+    ]
 
 
 def _mean(metrics: pd.DataFrame, name: str) -> float | None:
@@ -185,7 +215,7 @@ def _median(metrics: pd.DataFrame, name: str) -> float | None:
     return float(metrics[name].median()) if name in metrics else None
 
 
-def _write_rows(folder: Path, rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _write(file: Path, rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
-    write_bytes(folder / "results.csv", table.to_csv(index=False, float_format="%.6g").encode())
+    write_bytes(file, table.to_csv(index=False, float_format="%.6g").encode())
     return table

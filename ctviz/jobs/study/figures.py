@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib import rc_context
@@ -15,30 +16,79 @@ from ctviz.look import look
 
 __all__ = ["draw_layers", "draw_tradeoff"]
 
-COLORS = {
-    "circuit": "vermillion",
-    "frozen-circuit": "orange",
-    "circuit-and-random": "mauve",
-    "random": "grey",
-    "full": "blue",
-    "lora": "green",
+STYLES = {  # color and mark
+    "circuit": ("vermillion", "o"),
+    "full": ("blue", "^"),
+    "random": ("grey", "s"),
+    "lora": ("green", "v"),
+    "frozen-circuit": ("orange", "D"),
+    "circuit-and-random": ("mauve", "P"),
 }
-MARKS = {
-    "circuit": "o",
-    "frozen-circuit": "D",
-    "circuit-and-random": "P",
-    "random": "s",
-    "full": "^",
-    "lora": "v",
-}
+SPARE = (("azure", "X"), ("olive", "*"), ("mauve", "p"), ("orange", "h"), ("green", "<"))
 
 
-def draw_tradeoff(runs: pd.DataFrame, judged: str, suffix: str, *, title: str) -> bytes:
+def _style(name: str, names: Sequence[str]) -> tuple[str, str]:
+    """Colour and mark of an arm: its method's, or of those with another name the next to spare."""
+    if name in STYLES:
+        color, mark = STYLES[name]
+    else:
+        color, mark = SPARE[[n for n in names if n not in STYLES].index(name) % len(SPARE)]
+    return look()["palette"][color], mark
+
+
+def draw_front(
+    steps: pd.DataFrame,
+    names: Sequence[str],
+    judged: str,
+    target: float,
+    suffix: str,
+    *,
+    title: str,
+) -> bytes:
+    """Grade over the distance from the untuned model, along the steps: a line for each arm and
+    learning rate, means over seeds, with a dashed line at the target grade.
+
+    ``steps``: see `ctviz.jobs.study.front.target_grade`; ``names``: of the arms, in order.
+    """
+    with rc_context({"svg.hashsalt": "ctviz", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        panel = figure.subplots()
+        for name in names:
+            color, mark = _style(name, names)
+            mine = steps[steps["arm"] == name]
+            means = mine.groupby(["rate", "step"], as_index=False)[["grade", "kl"]].mean()
+            rates = sorted(means["rate"].unique())
+            for at, rate in enumerate(rates):
+                run = means[(means["rate"] == rate) & (means["step"] > 0)]
+                panel.plot(
+                    run["kl"],
+                    run["grade"],
+                    marker=mark,
+                    color=color,
+                    ms=4,
+                    lw=0.8 + 0.5 * at,  # the higher the rate, the thicker
+                    alpha=0.85,
+                    label=name if at == len(rates) - 1 else None,
+                )
+        panel.axhline(target, color="black", lw=0.8, ls="--")
+        panel.set_xscale("log")
+        panel.set_xlabel("KL from the untuned model (nats a token, neutral prompts)")
+        panel.set_ylabel(f"{judged.replace('_', ' ')} on dev examples")
+        panel.legend(fontsize=7, frameon=False)
+        figure.suptitle(f"{title}. Thicker lines: higher rates", fontsize=10)
+        _plain(panel)
+        return _bytes(figure, suffix)
+
+
+def draw_tradeoff(
+    runs: pd.DataFrame, names: Sequence[str], judged: str, suffix: str, *, title: str
+) -> bytes:
     """Score on the task over three measures of what else changed.
 
-    ``runs`` are the finished runs of a study's results. Large marks are means over the seeds of the
-    chosen rate, with standard deviations; small ones are single runs: filled for its seeds, hollow
-    on a thin line for the other learning rates. A cross is the untuned model.
+    ``runs`` are the finished runs of a study's results, ``names`` its arms. Large marks are
+    means over the seeds of the chosen rate, with standard deviations; small ones are single runs:
+    filled for its seeds, hollow on a thin line for seed 0 at the other learning rates. A cross is
+    the untuned model.
     """
     panels = [
         ("retention_kl", "KL from the untuned model\n(nats a token, neutral prompts)"),
@@ -50,7 +100,7 @@ def draw_tradeoff(runs: pd.DataFrame, judged: str, suffix: str, *, title: str) -
         figure = Figure(figsize=(3.3 * len(panels), 3.2), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for panel, (name, label) in zip(axes, panels, strict=True):
-            _one_tradeoff(panel, runs, judged, name)
+            _one_tradeoff(panel, runs, names, judged, name)
             panel.set_xlabel(label)
         axes[0].set_ylabel(f"{judged.replace('_', ' ')} on test examples")
         axes[0].legend(fontsize=7, frameon=False)
@@ -58,7 +108,7 @@ def draw_tradeoff(runs: pd.DataFrame, judged: str, suffix: str, *, title: str) -
         return _bytes(figure, suffix)
 
 
-def draw_layers(runs: pd.DataFrame, suffix: str, *, title: str) -> bytes:
+def draw_layers(runs: pd.DataFrame, names: Sequence[str], suffix: str, *, title: str) -> bytes:
     """How far each layer's weights have gone, as a share of their norm; means over seeds."""
     with rc_context({"svg.hashsalt": "ctviz", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(7.2, 2.8), layout="constrained")
@@ -67,14 +117,14 @@ def draw_layers(runs: pd.DataFrame, suffix: str, *, title: str) -> bytes:
             prefix = f"moved_{kind}_"
             columns = [c for c in runs if c.startswith(prefix) and int(c[len(prefix) :]) >= 0]
             columns.sort(key=lambda c: int(c[len(prefix) :]))
-            for method, mine in runs.groupby("method", sort=False):
+            for arm, mine in runs.groupby("arm", sort=False):
                 layers = [int(c[len(prefix) :]) for c in columns]
                 values = mine[columns].astype(float).mean().tolist()
                 panel.plot(
                     layers,
                     values,
-                    color=look()["palette"][COLORS[str(method)]],
-                    label=str(method),
+                    color=_style(str(arm), names)[0],
+                    label=str(arm),
                     lw=1.4,
                 )
             panel.set_title("MLP" if kind == "mlp" else "attention", fontsize=9)
@@ -86,9 +136,11 @@ def draw_layers(runs: pd.DataFrame, suffix: str, *, title: str) -> bytes:
         return _bytes(figure, suffix)
 
 
-def _one_tradeoff(panel: Axes, runs: pd.DataFrame, judged: str, name: str) -> None:
-    for method, all_runs in runs.groupby("method", sort=False):
-        color, mark = look()["palette"][COLORS[str(method)]], MARKS[str(method)]
+def _one_tradeoff(
+    panel: Axes, runs: pd.DataFrame, names: Sequence[str], judged: str, name: str
+) -> None:
+    for arm, all_runs in runs.groupby("arm", sort=False):
+        color, mark = _style(str(arm), names)
         tried = all_runs[all_runs["seed"] == 0].sort_values("rate")
         x, y = (tried[f"{c}_after"].astype(float) for c in (name, judged))
         panel.plot(x, y, marker=mark, color=color, ms=4, mfc="none", mew=0.7, lw=0.6, alpha=0.7)
@@ -99,7 +151,7 @@ def _one_tradeoff(panel: Axes, runs: pd.DataFrame, judged: str, name: str) -> No
         panel.plot(x, y, mark, color=color, ms=3, alpha=0.5, mec="none")
         bars = {} if len(mine) < 2 else {"xerr": x.std(), "yerr": y.std()}
         panel.errorbar(
-            [x.mean()], [y.mean()], fmt=mark, color=color, ms=7, lw=1, label=str(method), **bars
+            [x.mean()], [y.mean()], fmt=mark, color=color, ms=7, lw=1, label=str(arm), **bars
         )
     values = runs[f"{name}_after"].astype(float)
     if name == "perplexity" and values.max() > 5 * values.min():

@@ -3,50 +3,88 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
 from ctviz.extras import need
 from ctviz.models.known import located_model
-from ctviz.runs.config import METHODS, Method, TuneConfig
+from ctviz.runs.config import METHOD_NAMES, METHODS, Method, TuneConfig
 from ctviz.tasks import find_task, located_task
 
-__all__ = ["Study", "Trial", "choose_rate"]
+__all__ = ["Arm", "Study", "Trial", "choose_rate"]
 
 RATES = (3e-5, 1e-4, 3e-4)
+SNAPSHOTS = 5
+NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One side of a comparison: a method, with settings of its own over the study's.
+
+    Raises UnknownName for the method and CtvizError for a name that no folder can have.
+    """
+
+    name: str
+    method: Method
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UnknownName("method", self.method, METHODS)
+        if not NAME.fullmatch(self.name):
+            raise CtvizError(
+                f"An arm of the study is called {self.name!r}: take small letters, digits, . and -."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Arm:
+        """Of ``NAME=METHOD,SETTING=VALUE,...``, or of a method's name alone."""
+        name, _, rest = text.partition("=")
+        method, *settings = rest.split(",") if rest else [name]
+        asked = dict(TuneConfig.parse_setting(each) for each in settings)
+        return cls(name.strip(), method.strip(), asked)  # type: ignore[arg-type]
+
+    @property
+    def words(self) -> str:
+        """What it is called in a sentence."""
+        return METHOD_NAMES[self.method] if self.name == self.method else f"'{self.name}'"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One run of a study."""
 
-    method: Method
+    arm: Arm
     rate: float
     seed: int
 
     @property
     def name(self) -> str:
         """Name of its folder."""
-        return f"{self.method}-rate{self.rate:g}-seed{self.seed}"
+        return f"{self.arm.name}-rate{self.rate:g}-seed{self.seed}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """Methods compared on one task.
+    """Arms compared on one task.
 
-    Each method is run with seed 0 at each of ``rates`` (``lora_factor`` times as large for LoRA,
-    whose adapters start at zero and are few); the rate is chosen on the dev split; then it is run
-    at that rate with seeds 1 to ``seeds`` - 1. ``settings`` are those of
-    `ctviz.runs.config.TuneConfig` that all runs share.
+    Each arm is run with each of ``seeds`` at each of ``rates`` (``lora_factor`` times as large for
+    LoRA, whose adapters start at zero and are few), so that arms can be compared at equal grade
+    (`ctviz.jobs.study.front`). For what they come to at the end, each has the rate that is best on
+    the dev split (`choose_rate`). ``settings`` are those of `ctviz.runs.config.TuneConfig` that all
+    runs share.
 
     Raises UnknownName, OutOfRange and CtvizError for what cannot be run.
     """
 
     model: str
     task: str
-    methods: tuple[Method, ...] = ("circuit", "full", "lora", "random")
+    arms: tuple[Arm, ...] = tuple(Arm(m, m) for m in ("circuit", "full", "lora", "random"))
     seeds: int = 3
     rates: tuple[float, ...] = RATES
     lora_factor: float = 10.0
@@ -54,11 +92,9 @@ class Study:
 
     def __post_init__(self) -> None:
         find_task(self.task)
-        for method in self.methods:
-            if method not in METHODS:
-                raise UnknownName("method", method, METHODS)
-        if not self.methods or len(set(self.methods)) < len(self.methods):
-            raise CtvizError(f"methods are {', '.join(self.methods)}: give each one once.")
+        names = [arm.name for arm in self.arms]
+        if not names or len(set(names)) < len(names):
+            raise CtvizError(f"The arms are {', '.join(names) or 'none'}: give each one once.")
         if not 1 <= self.seeds <= 100:
             raise OutOfRange("seeds", self.seeds, 1, 100)
         if not self.rates:
@@ -66,32 +102,42 @@ class Study:
         if not 0 < self.lora_factor < math.inf:
             raise OutOfRange("lora_factor", self.lora_factor, 0, None, hint="0 is excluded.")
         for own in ("learning_rate", "method", "seed", "model", "task"):
-            if own in self.settings:
+            if any(
+                own in settings for settings in (self.settings, *(a.settings for a in self.arms))
+            ):
                 raise CtvizError(f"{own} is the study's own to set: leave it out of its settings.")
         for trial in self.trials:
             self.config(trial)
 
     @property
     def trials(self) -> list[Trial]:
-        """The runs with seed 0, at every rate, method after method."""
-        return [Trial(m, rate, 0) for m in self.methods for rate in self.rates_of(m)]
+        """The runs: all with one seed before the next, so that a part of a study says something."""
+        return [
+            Trial(arm, rate, seed)
+            for seed in range(self.seeds)
+            for arm in self.arms
+            for rate in self.rates_of(arm)
+        ]
 
-    def rates_of(self, method: Method) -> list[float]:
+    def rates_of(self, arm: Arm) -> list[float]:
         """The learning rates to try, in rising order."""
-        factor = self.lora_factor if method == "lora" else 1.0
+        factor = self.lora_factor if arm.method == "lora" else 1.0
         return sorted(float(f"{factor * rate:.6g}") for rate in self.rates)
 
     def config(self, trial: Trial) -> TuneConfig:
-        """The settings of one run; snapshots at its start and end unless others were asked for."""
-        every = self.settings.get("snapshot_every") or self.settings.get("steps", 60)
+        """The settings of one run. Unless something else is asked for there are `SNAPSHOTS` after
+        the first, of which the grade and the KL are measured.
+        """
+        settings = {"evaluate": "kl", **self.settings, **trial.arm.settings}
+        every = settings.get("snapshot_every") or -(-settings.get("steps", 60) // SNAPSHOTS)
         asked = {
             "model": self.model,
             "task": self.task,
-            "method": trial.method,
+            "method": trial.arm.method,
             "seed": trial.seed,
             "learning_rate": trial.rate,
         }
-        return TuneConfig.from_dict({**self.settings, "snapshot_every": every, **asked})
+        return TuneConfig.from_dict({**settings, "snapshot_every": every, **asked})
 
     def check_startable(self) -> None:
         """Raise MissingExtra if its report or a method needs packages that are not installed."""
@@ -109,24 +155,39 @@ class Study:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Study:
-        """The study of a stored dict."""
-        lists = {name: tuple(values[name]) for name in ("methods", "rates")}
-        return cls(**{**values, **lists})
+        """The study of a stored dict; of before arms had settings of their own it has methods."""
+        values = dict(values)
+        methods = values.pop("methods", ())
+        stored = values.get("arms", [{"name": m, "method": m} for m in methods])
+        arms = tuple(Arm(**each) for each in stored)
+        return cls(**{**values, "arms": arms, "rates": tuple(values["rates"])})
 
 
 def choose_rate(rows: Sequence[dict[str, Any]], *, better: str) -> float:
-    """The learning rate of a method, from what its runs with seed 0 did on the dev split.
+    """The learning rate of an arm, from what its runs did on the dev split, means over seeds.
 
     Among those within one standard error of the best grade, the one that forgot least (smallest KL
-    from the untuned model). Runs that failed (without a grade) are passed over; raises CtvizError
-    if all of them did. Rows have ``rate``, ``dev_after``, ``dev_examples`` and ``dev_kl``.
+    from the untuned model). Rates at which a run failed (without a grade) are passed over; raises
+    CtvizError if all are. Rows have ``rate``, ``dev_after``, ``dev_examples`` and ``dev_kl``.
     """
     sign = 1.0 if better == "higher" else -1.0
-    done = [row for row in rows if row["dev_after"] is not None and math.isfinite(row["dev_kl"])]
+    by_rate: dict[float, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_rate.setdefault(row["rate"], []).append(row)
+    done = [
+        {
+            "rate": rate,
+            "grade": fmean(row["dev_after"] for row in tried),
+            "kl": fmean(row["dev_kl"] for row in tried),
+            "examples": tried[0]["dev_examples"],
+        }
+        for rate, tried in by_rate.items()
+        if all(row["dev_after"] is not None and math.isfinite(row["dev_kl"]) for row in tried)
+    ]
     if not done:
         raise CtvizError("No learning rate led to a finished run: try smaller ones (--rates).")
-    best = max(done, key=lambda row: sign * row["dev_after"])
-    share = min(max(best["dev_after"], 0.0), 1.0)
-    error = math.sqrt(max(share * (1 - share), 1e-12) / best["dev_examples"])
-    near = [row for row in done if sign * (best["dev_after"] - row["dev_after"]) <= error]
-    return float(min(near, key=lambda row: (row["dev_kl"], row["rate"]))["rate"])
+    best = max(done, key=lambda each: sign * each["grade"])
+    share = min(max(best["grade"], 0.0), 1.0)
+    error = math.sqrt(max(share * (1 - share), 1e-12) / best["examples"])
+    near = [each for each in done if sign * (best["grade"] - each["grade"]) <= error]
+    return float(min(near, key=lambda each: (each["kl"], each["rate"]))["rate"])

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from ctviz.files import write_bytes, write_json
-from ctviz.jobs.study.figures import draw_layers, draw_tradeoff
+from ctviz.jobs.study.figures import draw_front, draw_layers, draw_tradeoff
+from ctviz.jobs.study.front import target_grade
 from ctviz.jobs.study.plan import Study
 from ctviz.jobs.study.summary import summarize, words
 from ctviz.tasks import find_task
@@ -17,7 +18,7 @@ from ctviz.tasks import find_task
 __all__ = ["write_report"]
 
 HEADINGS = {
-    "method": "method",
+    "arm": "arm",
     "rate": "learning rate",
     "seeds": "seeds",
     "grade": "grade",
@@ -27,6 +28,7 @@ HEADINGS = {
     "trained_fraction": "trained a step",
     "seconds_per_step": "s a step",
     "circuit_overlap": "circuit kept",
+    "circuit_overlap_between": "between snapshots",
     "faithfulness": "faithfulness",
 }
 STYLE = """
@@ -45,24 +47,33 @@ figcaption, .small { color: #555; font-size: .9rem }
 """
 
 
-def write_report(study: Study, table: pd.DataFrame, folder: Path) -> dict[str, Any]:
+def write_report(
+    study: Study, table: pd.DataFrame, steps: pd.DataFrame, folder: Path
+) -> dict[str, Any]:
     """Write summary, figures and report of a study; returns them in plain values."""
     task = find_task(study.task)
-    said = words(study, table)
+    said = words(study, table, steps)
     means = summarize(study, table)
     finished = table[table["state"] == "finished"]
     chosen = finished[finished["chosen"].astype(bool)]
     figures: dict[str, bytes] = {}
     title = f"{task.title} ({task.name}), {study.model}"
-    if len(chosen):
-        judged = task.judged_by.name
-        for suffix in ("svg", "png"):
-            figures[f"tradeoff.{suffix}"] = draw_tradeoff(finished, judged, suffix, title=title)
-            figures[f"layers.{suffix}"] = draw_layers(chosen, suffix, title=title)
+    names = [arm.name for arm in study.arms]
+    judged, better = task.judged_by.name, task.judged_by.better
+    for suffix in ("svg", "png"):
+        if len(steps):
+            figures[f"front.{suffix}"] = draw_front(
+                steps, names, judged, target_grade(steps, better)[2], suffix, title=title
+            )
+        if len(chosen):
+            figures[f"tradeoff.{suffix}"] = draw_tradeoff(
+                finished, names, judged, suffix, title=title
+            )
+            figures[f"layers.{suffix}"] = draw_layers(chosen, names, suffix, title=title)
     for name, content in figures.items():
         write_bytes(folder / name, content)
     write_bytes(folder / "summary.txt", ("\n".join(said) + "\n").encode())
-    write_bytes(folder / "methods.csv", means.to_csv(index=False, float_format="%.6g").encode())
+    write_bytes(folder / "arms.csv", means.to_csv(index=False, float_format="%.6g").encode())
     page = _page(study, title, said, means, table, figures)
     write_bytes(folder / "report.html", page.encode())
     result = {
@@ -71,7 +82,7 @@ def write_report(study: Study, table: pd.DataFrame, folder: Path) -> dict[str, A
         "judged_by": task.judged_by.name,
         "seeds": study.seeds,
         "summary": said,
-        "methods": means.astype(object).where(means.notna(), None).to_dict("records"),
+        "arms": means.astype(object).where(means.notna(), None).to_dict("records"),
         "report": str(folder / "report.html"),
         "results": str(folder / "results.csv"),
     }
@@ -89,6 +100,9 @@ def _page(
 ) -> str:
     task = find_task(study.task)
     captions = {
+        "front.svg": f"{task.judged_by.text} on dev examples over the distance from the untuned "
+        "model, along the steps of training: a line for each arm and learning rate, means over "
+        "seeds. Arms are compared where they cross the dashed line; further left is better.",
         "tradeoff.svg": f"{task.judged_by.text}, {task.judged_by.better} is better, over what else "
         "changed. Large marks: means over the seeds of the chosen learning rate, with standard "
         "deviations; hollow marks on a line: the rates that were tried; cross: the untuned model.",
@@ -100,7 +114,7 @@ def _page(
         for name, caption in captions.items()
         if name in figures
     )
-    tried = table.reindex(columns=["method", "rate", "seed", "state", "dev_after", "dev_kl"])
+    tried = table.reindex(columns=["arm", "rate", "seed", "state", "dev_after", "dev_kl"])
     settings = ", ".join(f"{k} {v}" for k, v in study.settings.items()) or "as preset"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -110,22 +124,34 @@ def _page(
 <p>{html.escape(task.explanation)} Aim: {html.escape(task.aim)}.</p>
 <h2>What was found</h2>
 <ul>{"".join(f"<li>{html.escape(sentence)}</li>" for sentence in said)}</ul>
-<h2>Methods</h2>
+<h2>Arms, at the end</h2>
 {_table(means)}
 <p class="small">grade: {html.escape(task.judged_by.name)} on test examples,
 {task.judged_by.better} is better. KL: nats a token from the untuned model on neutral prompts.
 other tasks: mean accuracy on those that the untuned model does above chance. circuit kept: overlap
-of the circuit at the end with that at the start.</p>
+of the circuit at the end with that at the start; between snapshots: that with the one before.</p>
 {drawn}
 <h2>Learning rates</h2>
-<p>Chosen on the dev split with seed 0: among the rates within one standard error of the best dev
-grade, the one with the smallest KL.</p>
-{_plain_table(tried[tried["seed"] == 0])}
-<p class="small">Settings of all runs: {html.escape(settings)}. Rates:
+<p>At equal grade an arm has its cheapest rate, chosen for each seed on the others. At the end it
+has the one chosen on the dev split: among those within one standard error of the best mean grade,
+the one with the smallest KL.</p>
+{_plain_table(tried)}
+<p class="small">Settings of all runs: {html.escape(settings)}. Of arms:
+{html.escape(_own(study))}. Rates:
 {html.escape(", ".join(f"{rate:g}" for rate in study.rates))} (ten times as large for LoRA).
 Each run is a folder in runs/, which the app opens.</p>
 </body></html>
 """
+
+
+def _own(study: Study) -> str:
+    """What arms set for themselves."""
+    own = [
+        f"{arm.name} ({arm.method}, {', '.join(f'{k} {v}' for k, v in arm.settings.items())})"
+        for arm in study.arms
+        if arm.settings
+    ]
+    return "; ".join(own) or "nothing"
 
 
 def _svg(content: bytes) -> str:

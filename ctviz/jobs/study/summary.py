@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ctviz.jobs.study.plan import Study
-from ctviz.runs.config import METHOD_NAMES, Method
+from ctviz.jobs.study.front import paid_by_arm, ratio, target_grade
+from ctviz.jobs.study.plan import Arm, Study
 from ctviz.tasks import find_task
 
 __all__ = ["Spread", "compare", "summarize", "words"]
@@ -46,15 +46,15 @@ class Spread:
 
 
 def summarize(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """One row a method: means over seeds of its chosen runs, and their standard deviations."""
+    """One row an arm: means over seeds of its chosen runs, and their standard deviations."""
     judged = find_task(study.task).judged_by.name
     rows = []
-    for method in study.methods:
-        runs = _chosen(table, method)
+    for arm in study.arms:
+        runs = _chosen(table, arm.name)
         if not len(runs):
             continue
         row: dict[str, object] = {
-            "method": method,
+            "arm": arm.name,
             "rate": runs["rate"].iloc[0],
             "seeds": len(runs),
         }
@@ -66,7 +66,7 @@ def summarize(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(table: pd.DataFrame, one: str, other: str, column: str) -> Spread | None:
-    """The difference of two methods in a column, one minus the other, paired by seed."""
+    """The difference of two arms in a column, one minus the other, paired by seed."""
     first = _chosen(table, one).set_index("seed")
     second = _chosen(table, other).set_index("seed")
     seeds = [seed for seed in first.index if seed in second.index]
@@ -75,16 +75,61 @@ def compare(table: pd.DataFrame, one: str, other: str, column: str) -> Spread | 
     return Spread.of([float(first[column][s]) - float(second[column][s]) for s in seeds])
 
 
-def words(study: Study, table: pd.DataFrame) -> list[str]:
-    """Sentences that say what was found and what was not."""
+def words(study: Study, table: pd.DataFrame, steps: pd.DataFrame) -> list[str]:
+    """Sentences that say what was found and what was not: at equal grade, then at the end."""
+    return [*_at_equal_grade(study, steps), *_at_the_end(study, table)]
+
+
+def _at_equal_grade(study: Study, steps: pd.DataFrame) -> list[str]:
+    """What each arm forgets to reach the same grade, and the first one beside the others."""
+    if not len(steps):
+        return []
+    task = find_task(study.task)
+    judged, better = _plain(task.judged_by.name), task.judged_by.better
+    before, best, target = target_grade(steps, better)
+    if (best - before) * (1 if better == "higher" else -1) <= 0:
+        return [f"No arm's mean {judged} on dev examples got better than before ({before:.3f})."]
+    found = paid_by_arm(study, steps, target, better)
+    arms = {arm.name: arm for arm in study.arms if arm.name in found}
+    said = [
+        f"Compared at equal grade, a {judged} of {target:.3f} on dev examples: 90 % of the way "
+        f"from the untuned model's {before:.3f} to {best:.3f}, the best mean of any arm, rate and "
+        "step."
+    ]
+    for name, each in found.items():
+        begun = _begun(arms[name].words)
+        if not each.reached:
+            said.append(f"{begun} reached it with no seed at the rates chosen.")
+            continue
+        often = f" with {len(each.reached)} of {len(each.kl)} seeds"
+        part = often if len(each.reached) < len(each.kl) else ""
+        edge = f", at the {each.edge} rate tried, beyond which it may be less" if each.edge else ""
+        said.append(
+            f"{begun} reached it{part} at {each.mean:.3f} nats a token from the untuned model"
+            f"{edge}."
+        )
+    first = next(iter(found), None)
+    for name in list(found)[1:]:
+        if (times := ratio(found[str(first)], found[name])) is None:
+            continue
+        verdict = "less" if times.high < 1 else "more" if times.low > 1 else "no difference seen"
+        sure = f"95 % interval over {times.n} seeds; {verdict}" if times.n > 1 else "one seed"
+        said.append(
+            f"{_begun(arms[str(first)].words)} forgets {times} times as much as "
+            f"{arms[name].words} to reach it ({sure})."
+        )
+    return said
+
+
+def _at_the_end(study: Study, table: pd.DataFrame) -> list[str]:
     task = find_task(study.task)
     judged, better = task.judged_by.name, task.judged_by.better
     said = []
     column = f"{judged}_after"
-    for method in study.methods:
-        runs = _chosen(table, method)
+    for arm in study.arms:
+        runs = _chosen(table, arm.name)
         if not len(runs):
-            said.append(f"{_begun(METHOD_NAMES[method])} led to no finished run at any rate tried.")
+            said.append(f"{_begun(arm.words)} led to no finished run at any rate tried.")
             continue
         before = float(runs[f"{judged}_before"].iloc[0])
         after = Spread.of([float(v) for v in runs[column]])
@@ -98,14 +143,12 @@ def words(study: Study, table: pd.DataFrame) -> list[str]:
             verdict = "better than before" if improved else "worse than before"
         kl = Spread.of([float(v) for v in runs["retention_kl_after"]])
         said.append(
-            f"{_begun(METHOD_NAMES[method])} took {_plain(judged)} on test examples from "
+            f"{_begun(arm.words)} took {_plain(judged)} on test examples from "
             f"{before:.3f} to {after} ({verdict}) and moved the model by {kl} nats a token on "
             "neutral prompts."
         )
-    if "circuit" in study.methods:
-        for other in study.methods:
-            if other != "circuit":
-                said += _against(study, table, other, better, judged)
+    for other in study.arms[1:]:
+        said += _against(study.arms[0], other, table, better, judged)
     seeds = "one seed, which chooses" if study.seeds == 1 else f"{study.seeds} seeds, which choose"
     said.append(
         f"Means ± standard deviation over {seeds} and order the training examples; test examples "
@@ -126,26 +169,22 @@ def _sampling(table: pd.DataFrame) -> str:
     )
 
 
-def _against(
-    study: Study, table: pd.DataFrame, other: Method, better: str, judged: str
-) -> list[str]:
-    """Circuit-tuning beside one other method: the task, then what else changed."""
-    grade = compare(table, "circuit", other, f"{judged}_after")
+def _against(first: Arm, other: Arm, table: pd.DataFrame, better: str, judged: str) -> list[str]:
+    """The first arm beside another one: the task, then what else changed."""
+    grade = compare(table, first.name, other.name, f"{judged}_after")
     if grade is None:
         return []
     sign = 1 if better == "higher" else -1
     parts = [_verdict(grade, sign, f"on the task ({_plain(judged)})")]
-    for column, what in (
-        ("retention_kl_after", "in distance from the untuned model (KL)"),
-        ("perplexity_after", "in perplexity of general English"),
+    for column, way, what in (
+        ("retention_kl_after", -1, "in distance from the untuned model (KL)"),
+        ("perplexity_after", -1, "in perplexity of general English"),
+        ("other_accuracy_after", 1, "in accuracy on the other tasks"),
     ):
-        found = compare(table, "circuit", other, column)
+        found = compare(table, first.name, other.name, column)
         if found is not None:
-            parts.append(_verdict(found, -1, what))
-    kept = compare(table, "circuit", other, "other_accuracy_after")
-    if kept is not None:
-        parts.append(_verdict(kept, 1, "in accuracy on the other tasks"))
-    return [f"Circuit-tuning beside {METHOD_NAMES[other]}: {'; '.join(parts)}."]
+            parts.append(_verdict(found, way, what))
+    return [f"{_begun(first.words)} beside {other.words}, at the end: {'; '.join(parts)}."]
 
 
 def _verdict(difference: Spread, sign: int, what: str) -> str:
@@ -167,14 +206,15 @@ def _columns(judged: str, runs: pd.DataFrame) -> dict[str, str]:
         "trained_fraction": "trained_fraction",
         "seconds_per_step": "seconds_per_step",
         "circuit_overlap": "circuit_overlap_since_start",
+        "circuit_overlap_between": "circuit_overlap_between",
         "faithfulness": "circuit_faithfulness",
     }
     return {name: c for name, c in wanted.items() if c in runs and runs[c].notna().all()}
 
 
-def _chosen(table: pd.DataFrame, method: str) -> pd.DataFrame:
-    """The finished runs of a method at its chosen rate."""
-    mine = table[(table["method"] == method) & table["chosen"].astype(bool)]
+def _chosen(table: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """The finished runs of an arm at its chosen rate."""
+    mine = table[(table["arm"] == arm) & table["chosen"].astype(bool)]
     return mine[mine["state"] == "finished"].sort_values("seed")
 
 
