@@ -42,6 +42,7 @@ from ctviz.runs.least_memory import check_tunable
 from ctviz.runs.snapshot import StepRecord
 from ctviz.runs.weights import steps_to_keep
 from ctviz.tasks.grading import grade
+from ctviz.tuning.baselines import Baselines
 from ctviz.tuning.checkpoint import SnapshotWeights, save_checkpoint
 from ctviz.tuning.loop import Tuning
 from ctviz.tuning.measure import snapshot_of
@@ -123,8 +124,14 @@ def _dry_tune(
     steps = max(config.steps, STEPS + 1)
     briefly = replace(config, steps=steps, snapshot_every=steps)  # none comes between the steps
     untuned = Untuned(loaded)
-    tuning = meter.time(lambda: Tuning(loaded, briefly))
+    baselines = meter.time(lambda: Baselines(loaded, untuned))
     baseline = meter.seconds
+    # what is found out of the untuned model here, the run itself will know; LoRA would change it
+    plain = replace(briefly, method="full")
+    Tuning(loaded, plain, baselines=baselines).retention.prepare()
+    tuning = meter.time(lambda: Tuning(loaded, briefly, baselines=baselines))
+    baseline += meter.seconds
+    known = baselines.knows(tuning.untuned_grades)
     seconds = dict(found.seconds)
     kept = SnapshotWeights(tuning, Path("nowhere"), untuned)
     # the first snapshot, and what retention remembers of the untuned model for it
@@ -132,7 +139,7 @@ def _dry_tune(
     scores = meter.time(lambda: tuning.discover(data.score_pairs))
     snapshot_seconds = meter.seconds
     meter.time(retention.quick)
-    asked_first, quick = meter.seconds / 2, meter.seconds / 2
+    baseline, quick = baseline + meter.seconds / 2, meter.seconds / 2
     cheap = replace(config, evaluate="quick" if config.evaluate == "full" else config.evaluate)
     snapshot = meter.time(
         lambda: snapshot_of(
@@ -147,7 +154,7 @@ def _dry_tune(
     meter.time(lambda: grade(loaded, data.task, data.graded))
     graded = meter.seconds / len(data.graded) * config.test_examples
     meter.time(lambda: retention.others)
-    asked_first += meter.seconds
+    baseline += meter.seconds
     numbers = meter.time(retention.measure)
     full = meter.seconds
     english = thorough = 0.0
@@ -160,8 +167,7 @@ def _dry_tune(
     tested = graded + quick + thorough + elsewhere
     if config.evaluate == "full":
         snapshot_seconds += full - quick
-    # not asked before the first snapshot, or only then
-    seconds["baseline"] = baseline + asked_first + english + tested
+    seconds["baseline"] = baseline + (0.0 if known else tested)
     seconds["discovery"] = snapshot_seconds
     seconds["snapshots"] = snapshot_seconds * -(-config.steps // config.every)
     tell(replace(found, seconds=seconds))

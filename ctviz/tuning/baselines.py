@@ -33,6 +33,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+class _Unknown(Exception):
+    """Something would have to be measured."""
+
+
 class Baselines:
     """The values of one model, which has to be the untuned one when this is made.
 
@@ -41,6 +45,7 @@ class Baselines:
 
     def __init__(self, loaded: Loaded, untuned: Untuned) -> None:
         self.known = False
+        self._asking = False  # whether, instead of what
         self._folder = paths.baselines()
         config = loaded.model.config.to_dict()
         config.pop("_name_or_path", None)
@@ -72,6 +77,8 @@ class Baselines:
                 return value
         except (CtvizError, KeyError, TypeError):
             pass  # not there, damaged, or of something else
+        if self._asking:
+            raise _Unknown
         value = measure()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +86,17 @@ class Baselines:
         except (CtvizError, OSError) as error:
             log.info("not kept for later runs: %s", error)
         return value
+
+    def knows(self, ask: Callable[[], Any]) -> bool:
+        """Whether all that something asks for is known already. Nothing is measured."""
+        self._asking = True
+        try:
+            ask()
+        except _Unknown:
+            return False
+        finally:
+            self._asking = False
+        return True
 
 
 def key_of(value: Any) -> str:

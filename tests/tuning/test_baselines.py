@@ -48,6 +48,22 @@ def test_a_value_is_measured_once():
     assert len(files()) == 1
 
 
+def test_it_says_whether_something_is_known_without_measuring_it():
+    found = known(load("tiny"))
+
+    def both() -> None:
+        for name in ("x", "y"):
+            found.remembered("grade", {"examples": name}, lambda: pytest.fail("measured"))
+
+    assert not found.knows(both)
+    assert asked(found, examples="x")
+    assert not found.knows(both)
+    assert asked(found, examples="y")
+    assert found.knows(both)
+    with pytest.raises(pytest.fail.Exception):
+        found.remembered("grade", {"examples": "z"}, lambda: pytest.fail("measured"))
+
+
 def weights(loaded, monkeypatch):
     with torch.no_grad():
         next(iter(loaded.model.parameters())).view(-1)[5] += 1e-6
