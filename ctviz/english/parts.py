@@ -1,6 +1,5 @@
 """Draw only words of one part, so that train, dev and test share no content words."""
 
-import functools
 import random
 from collections.abc import Sequence
 from typing import Any, Final
@@ -60,7 +59,6 @@ class WordsOf(random.Random):
         return allowed
 
 
-@functools.cache
 def _part(item: Any) -> str | None:
     """The part that an entry of a pool belongs to, None for all of them."""
     if isinstance(item, Noun):

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, Protocol, get_args
 
 from ctviz.errors import BadTask, OutOfRange, UnknownName
@@ -117,6 +118,9 @@ class Generated:
 
     def examples(self, name: str, level: str, n: int, split: Split, seed: int) -> list[Example]:
         """As for every `Source`; fewer than ``n`` if there are no more."""
+        return list(_drawn(self, name, level, n, split, seed))
+
+    def _made(self, name: str, level: str, n: int, split: Split, seed: int) -> list[Example]:
         rng = random.Random(f"{name} {level} {split} {seed}")
         most = -(-n // self.targets) if self.targets else n  # of one target
         new: dict[str, Example] = {}
@@ -155,6 +159,14 @@ class Generated:
     def untrained(self) -> Generated:
         """The same: the splits have words of their own."""
         return self
+
+
+@lru_cache(maxsize=64)
+def _drawn(
+    source: Generated, name: str, level: str, n: int, split: Split, seed: int
+) -> tuple[Example, ...]:
+    """What a source draws; a run asks for the same examples more than once."""
+    return tuple(source._made(name, level, n, split, seed))
 
 
 @dataclass(frozen=True, slots=True)
