@@ -12,8 +12,9 @@ from ctviz.cli.options import Commands, add_command, add_device, seed
 from ctviz.cli.output import answer, quiet_libraries, report
 from ctviz.cli.underway import underway
 from ctviz.runs import open_run
+from ctviz.runs.cause_sentence import cause_sentence
 from ctviz.runs.causes import Causes, read_causes, write_causes
-from ctviz.views.causes import cause_lines, cause_sentence
+from ctviz.views.causes import cause_lines
 from ctviz.views.estimated import estimate_lines
 
 

@@ -41,6 +41,11 @@ def add_commands(commands: Commands) -> None:
         help="learning rates at which each is run, ten times as large for lora "
         f"({','.join(f'{rate:g}' for rate in RATES)})",
     )
+    study.add_argument(
+        "--causes",
+        action="store_true",
+        help="also measure which updates the chosen runs needed (see `ctviz causes`)",
+    )
     study.add_argument("--resume", metavar="FOLDER", help="go on with a study")
     add_out(study, NOTHING_OVERWRITTEN)
 
@@ -63,6 +68,7 @@ def study_command(options: argparse.Namespace) -> int:
             seeds=options.seeds,
             rates=_rates(options.rates),
             settings=settings,
+            causes=options.causes,
         )
         study.check_startable()
         quiet_libraries()

@@ -6,37 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ctviz.circuits.graph import Graph, kind_of
+from ctviz.runs.cause_sentence import cause_sentence, gain_words, share
 from ctviz.runs.causes import OTHER, Causes, NodeCause
 from ctviz.views.encoding import short
 
-__all__ = [
-    "cause_lines",
-    "cause_of_node",
-    "cause_sentence",
-    "node_name",
-    "pack_causes",
-    "share",
-]
+__all__ = ["cause_lines", "cause_of_node", "node_name", "pack_causes"]
 
 METRICS = {
     "logit_difference": "logit(answer) - logit(foil)",
     "log_probability": "log p(target), in nats",
 }
 BEST = 10  # nodes that the terminal lists
-
-
-def share(value: float | None, digits: int = 0) -> str:
-    """A share for people, with more digits where it is small.
-
-    >>> share(0.0123), share(0.95), share(1.0), share(None)
-    ('1.2 %', '95 %', '100 %', 'unknown')
-    """
-    if value is None:
-        return "unknown"
-    points = 100 * value
-    if digits == 0 and 0 < abs(points) < 9.95:
-        digits = 1 if abs(points) >= 0.1 else 2
-    return f"{points:.{digits}f} %"
 
 
 def node_name(node: str) -> str:
@@ -46,31 +26,15 @@ def node_name(node: str) -> str:
     return f"{node} (shared keys and values)" if ".g" in node else node
 
 
-def cause_sentence(found: Causes) -> str:
-    """What was found, in one sentence."""
-    if not found.nodes:
-        return "No parameter has moved: there is nothing to take back."
-    moved = f"{share(found.updated_fraction)} of the parameters were updated"
-    if not found.learned:
-        return (
-            f"{moved}; nothing was learned that can be told from noise (the metric moved by "
-            f"{_gain(found.gain, found.gain_error)} on {found.examples} {found.chosen_on} and by "
-            f"{_gain(found.test_gain, found.test_gain_error)} on {found.test_examples} "
-            f"{found.checked_on} examples), so no update can be called needed."
-        )
-    carry = f"{share(found.needed_fraction)} carry {share(found.gain_carried)} of the gain"
-    return f"{moved}; {carry}; {_idle(found)}."
-
-
 def cause_lines(found: Causes) -> list[str]:
     """All that was found, for a terminal."""
     lines = [cause_sentence(found)]
     on = f"{found.test_examples} {found.checked_on} examples"
     lines.append(
         f"gain in {METRICS[found.metric]} until step {found.step}: "
-        f"{_gain(found.test_gain, found.test_gain_error)} on {on}, "
-        f"{_gain(found.gain, found.gain_error)} on the {found.examples} {found.chosen_on} examples "
-        "that nodes were chosen on"
+        f"{gain_words(found.test_gain, found.test_gain_error)} on {on}, "
+        f"{gain_words(found.gain, found.gain_error)} on the {found.examples} {found.chosen_on} "
+        "examples that nodes were chosen on"
     )
     if found.in_sample:
         lines.append(f"in sample: {found.in_sample} of the {on} are among these")
@@ -150,19 +114,3 @@ def _of_node(found: Causes, cause: NodeCause, what: str) -> str:
     if cause.needed:
         return f"{text} It is one of the {len(found.needed_nodes)} that are enough together."
     return f"{text} It is one of those that can all be taken back." if cause.idle else text
-
-
-def _idle(found: Causes) -> str:
-    count = len(found.idle_nodes)
-    if not count:
-        return "no update can be taken back without a change"
-    nodes = f"these {count} nodes" if count > 1 else "one node"
-    if found.idle_does_nothing:
-        return f"reverting {nodes} changes nothing"
-    cost = -(found.idle_change or 0.0) / found.test_gain
-    seemed = f"nothing on {found.chosen_on} examples, but"
-    return f"reverting {nodes} changes {seemed} costs {share(cost)} of the gain on others"
-
-
-def _gain(value: float, error: float | None) -> str:
-    return f"{value:+.3f}" if error is None else f"{value:+.3f} ± {error:.3f}"

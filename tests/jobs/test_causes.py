@@ -20,9 +20,10 @@ from ctviz.jobs.causes import FEW, Settings, causes, estimate_causes, measured_s
 from ctviz.models.loading import load
 from ctviz.paths import data as shipped
 from ctviz.runs import open_run
+from ctviz.runs.cause_sentence import cause_sentence
 from ctviz.runs.causes import Causes, read_causes, write_causes
 from ctviz.tasks import find_task
-from ctviz.views.causes import cause_lines, cause_of_node, cause_sentence
+from ctviz.views.causes import cause_lines, cause_of_node
 from tests.handmade_updates import run_with
 from tests.short_runs import config, shorten
 

@@ -22,6 +22,8 @@ from ctviz.jobs.study.summary import (
     words,
 )
 from ctviz.runs import open_run
+from ctviz.runs.cause_sentence import cause_sentence
+from ctviz.runs.causes import read_causes
 from ctviz.runs.config import TuneConfig
 from ctviz.tuning.loop import Tuning
 from tests.short_runs import BRIEF
@@ -271,6 +273,19 @@ def test_the_summary_says_who_wins_and_who_loses():
     assert "share of 100 test examples has a standard error of up to 0.05" in last
 
 
+def test_other_tasks_that_changed_are_named():
+    """On 64 examples two standard errors of 0.9 to 0.6 are 0.14, of 0.5 to 0.4 they are 0.17."""
+    study = Study(model="tiny", task="sva-flip", **TWO, seeds=2)
+    before = {"other.ioi_before": 0.9, "other.sva_before": 0.5}
+    after = {"other.ioi_after": [0.5, 0.7, 0.9, 0.9], "other.sva_after": 0.4}
+    table = results([0.6, 0.6], [0.6, 0.6], kl=(0.1, 0.1)).assign(**before, **after)
+    said = [each for each in words(study, table, NONE) if "other tasks by more" in each]
+    assert said == [
+        "Circuit-tuning changed other tasks by more than two standard errors (64 examples each): "
+        "ioi from 0.90 to 0.60."
+    ]
+
+
 def test_for_bias_less_is_better():
     study = Study(model="tiny", task="gender", **TWO, seeds=3)
     table = results([0.1, 0.11, 0.12], [0.3, 0.31, 0.32], kl=(0.1, 0.4)).rename(
@@ -347,6 +362,28 @@ def test_a_study_that_is_done_runs_nothing_again(done, monkeypatch):
     monkeypatch.setattr(tune, "tune", lambda *_, **__: pytest.fail("a run was done again"))
     assert open_study(folder) == SMALL
     assert conduct(open_study(folder), folder)["summary"] == result["summary"]
+
+
+@pytest.mark.slow
+def test_a_study_says_which_updates_were_needed_and_keeps_no_weights(tmp_path):
+    settings = {**SETTINGS, "steps": 4, "mlp_block": 128}
+    arms = (Arm("circuit", "circuit"), Arm("full", "full"))
+    study = Study(
+        model="tiny",
+        task="sva-flip",
+        arms=arms,
+        seeds=1,
+        rates=(1e-3,),
+        settings=settings,
+        causes=True,
+    )
+    said = conduct(study, tmp_path)["summary"][-1]
+    run = open_run("circuit-rate0.001-seed0", tmp_path / "runs")
+    found = read_causes(run, tmp_path)[4]
+    assert said == f"Of the updates by circuit-tuning: {cause_sentence(found)}"
+    assert 0 < found.updated_fraction <= float(run.metrics()["trained_fraction"].sum())
+    assert not list(tmp_path.rglob("weights/*.safetensors"))
+    assert conduct(study, tmp_path)["summary"][-1] == said
 
 
 @pytest.mark.slow

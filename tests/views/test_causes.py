@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ctviz.circuits.graph import Graph
+from ctviz.runs.cause_sentence import cause_sentence, share
 from ctviz.runs.causes import Causes, Checked, NodeCause, does_nothing
-from ctviz.views.causes import cause_lines, cause_of_node, cause_sentence, pack_causes, share
+from ctviz.views.causes import cause_lines, cause_of_node, pack_causes
 
 
 def node(name: str, carried: float, lost: float, **more) -> NodeCause:

@@ -23,13 +23,16 @@ import pandas as pd
 from ctviz.errors import CtvizError, DamagedRun, UndefinedMetric
 from ctviz.files import read_json, write_bytes, write_json
 from ctviz.jobs import tune
+from ctviz.jobs.causes import causes
 from ctviz.jobs.study.plan import Study, Trial, choose_rate
 from ctviz.models.loading import load
 from ctviz.progress import Cancelled
 from ctviz.runs import Run, open_run
+from ctviz.runs.causes import Causes, read_causes, write_causes
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks import find_task
+from ctviz.tuning.checkpoint import remove_checkpoints
 
 __all__ = ["conduct", "open_study"]
 
@@ -87,7 +90,16 @@ def conduct(
             log.warning("%s: %s", arm.name, error)
     for row in rows:
         row["chosen"] = rates.get(row["arm"]) == row["rate"]
-    return write_report(study, _write(folder / "results.csv", rows), pd.DataFrame(steps), folder)
+    table = _write(folder / "results.csv", rows)
+    needed = {}
+    for trial in trials:
+        if study.keeps_weights(trial):
+            if rates.get(trial.arm.name) == trial.rate and (
+                found := _needed(folder / "runs" / trial.name, progress)
+            ):
+                needed[trial.arm.name] = found
+            shutil.rmtree(folder / "runs" / trial.name / "weights", ignore_errors=True)
+    return write_report(study, table, pd.DataFrame(steps), needed, folder)
 
 
 def _run(study: Study, trial: Trial, parent: Path) -> Run:
@@ -111,13 +123,29 @@ def _run(study: Study, trial: Trial, parent: Path) -> Run:
                 loaded=load(config.model, device=config.device, mlp_block=config.mlp_block),
                 resume=run is not None,
                 first=_first(parent, config),
-                keep_model=False,
+                keep_model=study.keeps_weights(trial),
             )
+            remove_checkpoints(folder)
             if result["state"] == "cancelled":
                 raise Cancelled
         except UndefinedMetric as error:
             log.warning("%s: %s", trial.name, error)
     return open_run(str(folder))
+
+
+def _needed(folder: Path, progress: Callable[[str], None]) -> Causes | None:
+    """Which updates a run needed, measured now if it was not yet; None if that cannot be."""
+    run = open_run(str(folder))
+    if known := read_causes(run, folder.parent):
+        return known[max(known)]
+    progress(f"which updates were needed: {folder.name}")
+    try:
+        found = causes(run, device=run.config.device)
+    except CtvizError as error:
+        log.warning("%s: which updates were needed is not known: %s", folder.name, error)
+        return None
+    write_causes(run, folder.parent, found)
+    return found
 
 
 def _stored(folder: Path) -> Run | None:

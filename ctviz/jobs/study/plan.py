@@ -12,7 +12,7 @@ from typing import Any
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
 from ctviz.extras import need
 from ctviz.models.known import located_model
-from ctviz.runs.config import METHOD_NAMES, METHODS, Method, TuneConfig
+from ctviz.runs.config import DISCOVERING, METHOD_NAMES, METHODS, Method, TuneConfig
 from ctviz.tasks import find_task, located_task
 
 __all__ = ["Arm", "Study", "Trial", "choose_rate"]
@@ -77,7 +77,8 @@ class Study:
     LoRA, whose adapters start at zero and are few), so that arms can be compared at equal grade
     (`ctviz.jobs.study.front`). For what they come to at the end, each has the rate that is best on
     the dev split (`choose_rate`). ``settings`` are those of `ctviz.runs.config.TuneConfig` that all
-    runs share.
+    runs share. ``causes``: whether it is measured which updates the chosen runs with seed 0 needed
+    (`ctviz.jobs.causes`), of arms that move a part of the parameters.
 
     Raises UnknownName, OutOfRange and CtvizError for what cannot be run.
     """
@@ -89,6 +90,7 @@ class Study:
     rates: tuple[float, ...] = RATES
     lora_factor: float = 10.0
     settings: dict[str, Any] = field(default_factory=dict)
+    causes: bool = False
 
     def __post_init__(self) -> None:
         find_task(self.task)
@@ -137,7 +139,13 @@ class Study:
             "seed": trial.seed,
             "learning_rate": trial.rate,
         }
+        if self.keeps_weights(trial):
+            asked["keep_weights"] = 1
         return TuneConfig.from_dict({**settings, "snapshot_every": every, **asked})
+
+    def keeps_weights(self, trial: Trial) -> bool:
+        """Whether a run's weights are needed until the study is done."""
+        return self.causes and trial.seed == 0 and trial.arm.method in DISCOVERING
 
     def check_startable(self) -> None:
         """Raise MissingExtra if its report or a method needs packages that are not installed."""

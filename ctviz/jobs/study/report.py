@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from ctviz.jobs.study.figures import draw_front, draw_layers, draw_tradeoff
 from ctviz.jobs.study.front import target_grade
 from ctviz.jobs.study.plan import Study
 from ctviz.jobs.study.summary import summarize, words
+from ctviz.runs.cause_sentence import cause_sentence
+from ctviz.runs.causes import Causes
 from ctviz.tasks import find_task
 
 __all__ = ["write_report"]
@@ -48,11 +51,21 @@ figcaption, .small { color: #555; font-size: .9rem }
 
 
 def write_report(
-    study: Study, table: pd.DataFrame, steps: pd.DataFrame, folder: Path
+    study: Study,
+    table: pd.DataFrame,
+    steps: pd.DataFrame,
+    needed: Mapping[str, Causes],
+    folder: Path,
 ) -> dict[str, Any]:
-    """Write summary, figures and report of a study; returns them in plain values."""
+    """Write summary, figures and report of a study; returns them in plain values.
+
+    ``needed``: by arm, which updates were needed.
+    """
     task = find_task(study.task)
     said = words(study, table, steps)
+    for arm in study.arms:
+        if arm.name in needed:
+            said.append(f"Of the updates by {arm.words}: {cause_sentence(needed[arm.name])}")
     means = summarize(study, table)
     finished = table[table["state"] == "finished"]
     chosen = finished[finished["chosen"].astype(bool)]

@@ -149,6 +149,8 @@ def _at_the_end(study: Study, table: pd.DataFrame) -> list[str]:
         )
     for other in study.arms[1:]:
         said += _against(study.arms[0], other, table, better, judged)
+    for arm in study.arms:
+        said += _conflicts(study, arm, _chosen(table, arm.name))
     seeds = "one seed, which chooses" if study.seeds == 1 else f"{study.seeds} seeds, which choose"
     said.append(
         f"Means ± standard deviation over {seeds} and order the training examples; test examples "
@@ -156,6 +158,30 @@ def _at_the_end(study: Study, table: pd.DataFrame) -> list[str]:
         f"mean over seeds: with few seeds a weak test.{_sampling(table)}"
     )
     return said
+
+
+def _conflicts(study: Study, arm: Arm, runs: pd.DataFrame) -> list[str]:
+    """Other tasks whose accuracy an arm changed by more than two standard errors."""
+    if not len(runs):
+        return []
+    n = study.config(study.trials[0]).retention_test_examples
+    changed = []
+    for column in runs:
+        name = str(column).removeprefix("other.").removesuffix("_before")
+        if str(column) != f"other.{name}_before":
+            continue
+        before = float(runs[column].iloc[0])
+        after = [float(value) for value in runs[f"other.{name}_after"]]
+        mean = sum(after) / len(after)
+        error = math.sqrt((before * (1 - before) + mean * (1 - mean)) / n)
+        if abs(mean - before) > 2 * error:
+            changed.append(f"{name} from {before:.2f} to {mean:.2f}")
+    if not changed:
+        return []
+    return [
+        f"{_begun(arm.words)} changed other tasks by more than two standard errors ({n} examples "
+        f"each): {', '.join(changed)}."
+    ]
 
 
 def _sampling(table: pd.DataFrame) -> str:
