@@ -17,7 +17,7 @@ from ctviz import progress
 from ctviz.jobs import tune
 from ctviz.jobs.discovery import Search, discover
 from ctviz.jobs.study.conduct import conduct
-from ctviz.jobs.study.plan import Study
+from ctviz.jobs.study.plan import Arm, Study
 from ctviz.models.loading import load
 from ctviz.progress import Cancelled, Progress
 from ctviz.runs import open_run
@@ -148,7 +148,12 @@ def test_a_discovery_is_cancelled_in_both_of_its_phases(tmp_path, name):
 def test_a_study_ends_with_the_run_that_is_cancelled_and_goes_on_with_it(tmp_path):
     settings = {key: config().to_dict()[key] for key in ("steps", "edges", "examples")}
     study = Study(
-        model="tiny", task="sva-flip", methods=("full",), seeds=1, rates=(1e-4,), settings=settings
+        model="tiny",
+        task="sva-flip",
+        arms=(Arm("full", "full"),),
+        seeds=1,
+        rates=(1e-4,),
+        settings=settings,
     )
     with Stop("steps", 20).listening, pytest.raises(Cancelled):
         conduct(study, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -435,7 +436,7 @@ def test_a_rate_at_which_everything_diverges_is_passed_over(tmp_path, monkeypatc
     conduct(study, tmp_path)  # what diverged is not tried again
     assert failed.status().heartbeat == ended
     with pytest.raises(CtvizError, match="other settings"):
-        conduct(Study(**{**study.to_dict(), "settings": {**SETTINGS, "steps": 3}}), tmp_path)
+        conduct(replace(study, settings={**SETTINGS, "steps": 3}), tmp_path)
 
 
 def test_a_folder_that_is_no_study_is_named(tmp_path, capsys):

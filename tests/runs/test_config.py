@@ -20,6 +20,7 @@ ONCE_BUILT_IN = {
     "test_examples": 100,
     "examples_seed": 0,
     "draws": 1,
+    "graded_examples": 0,
     "random": "uniform",
     "scored_on": "dev",
     "attribution": "eap",

@@ -12,7 +12,7 @@ from ctviz.errors import MissingModel
 from ctviz.jobs import tune
 from ctviz.jobs.discovery import Search, discover
 from ctviz.jobs.study.conduct import conduct, open_study
-from ctviz.jobs.study.plan import Study
+from ctviz.jobs.study.plan import Arm, Study
 from ctviz.models.known import located_model, resolve
 from ctviz.models.loading import load
 from ctviz.runs import RunWriter, open_run
@@ -121,7 +121,7 @@ def test_a_study_goes_on_from_another_folder(typed, monkeypatch):
     study = Study(
         model="mine",
         task="own.jsonl",
-        methods=("full",),
+        arms=(Arm("full", "full"),),
         seeds=1,
         rates=(1e-3,),
         settings={"steps": 1, "examples": 2, "batch_size": 2, "edges": 5},

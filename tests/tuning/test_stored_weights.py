@@ -17,7 +17,7 @@ from ctviz.inspection.probe import read_probe
 from ctviz.interventions.faithfulness import metric_of_model
 from ctviz.jobs import tune
 from ctviz.jobs.study.conduct import conduct
-from ctviz.jobs.study.plan import Study
+from ctviz.jobs.study.plan import Arm, Study
 from ctviz.models.loading import load
 from ctviz.models.untuned import Untuned
 from ctviz.runs import open_run
@@ -164,7 +164,12 @@ def test_studies_and_runs_that_keep_no_model_keep_no_weights(tmp_path):
     assert weights_of(open_run("none", tmp_path), 4).parent.name == "checkpoint"
     settings = {key: value for key, value in SHORT.items() if key not in ("model", "task")}
     study = Study(
-        model="tiny", task="sva-flip", methods=("full",), seeds=1, rates=(1e-3,), settings=settings
+        model="tiny",
+        task="sva-flip",
+        arms=(Arm("full", "full"),),
+        seeds=1,
+        rates=(1e-3,),
+        settings=settings,
     )
     conduct(study, tmp_path / "study")
     assert not list((tmp_path / "study").rglob("weights"))
