@@ -35,12 +35,21 @@ def found(model: Any) -> Any:
     return ctviz.discover(model, "sva", edges=30, examples=8)
 
 
-@pytest.mark.parametrize(("asked", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({}, ["1000", "0"]),
+        ({"GOMP_SPINCOUNT": "5"}, ["5", "0"]),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, ["None", "None"]),
+    ],
+)
 def test_waiting_threads_let_go_of_their_cores_unless_told_otherwise(asked, found, monkeypatch):
-    monkeypatch.delenv("OMP_WAIT_POLICY")
-    if asked:
-        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
-    assert python("import ctviz, os; print(os.environ['OMP_WAIT_POLICY'])").strip() == found
+    names = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    for name in (*names, "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    assert python(f"import ctviz, os; print(*map(os.environ.get, {names}))").split() == found
 
 
 def python(code: str) -> str:
