@@ -149,7 +149,8 @@ def discover(
 
     ``model``: a name, folder or hub id, or what `load` returned. ``edges``: size of the circuit,
     those of largest \\|score\\| (``select`` "top"), grown back from the logits ("greedy") or of
-    largest \\|score\\| times the sums of \\|score\\| at both nodes ("nodes");
+    largest \\|score\\| times the sums of \\|score\\| at both nodes ("nodes") or beside the edge's
+    effect on general text ("specific", see `ctviz.circuits.selection.specific_edges`);
     ``threshold``: the smallest \\|score\\|, in units of the metric (``select`` "threshold");
     ``prune`` drops edges on no path from input to logits. ``method``: "eap" estimates scores to
     first order, "eap-ig" along a path of inputs, "exact" corrupts each edge; None takes eap where

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,6 +35,7 @@ from ctviz.tasks.batch import Batch
 from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.dataset import make_dataset
+from ctviz.tuning.general import untuned_general
 from ctviz.tuning.lora import merged
 from ctviz.tuning.loss import answer_loss, losses, token_weights
 from ctviz.tuning.measure import grades_on_test, snapshot_of
@@ -117,6 +118,7 @@ class Tuning:
                 quick_tokens=KL_TOKENS * config.every * self.dataset.tokens_a_step(config),
             )
             self.attribution = dict(attribution or self._try_methods())
+            self.general = untuned_general(loaded, baselines) if config.compares_general else None
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so
         first = self.dataset.train_pairs[: config.first_pairs]
@@ -251,7 +253,8 @@ class Tuning:
         return -(-self.config.steps // self.config.every)
 
     def discover(self, pairs: Batch) -> Scores:
-        """Score every edge on some pairs, as the model is now."""
+        """Score every edge on some pairs, as the model is now, beside what it did for general text
+        when it was untuned."""
         config = self.config
 
         def scores(micro: int) -> Scores:
@@ -268,7 +271,7 @@ class Tuning:
             )
 
         with planned_with(self.free):
-            return self.within_memory(scores)
+            return replace(self.within_memory(scores), general=self.general)
 
     def sharable(self, rows: Sequence[int]) -> bool:
         """Whether the clean run of discovery does for training: the same tokens, all at once."""
@@ -364,7 +367,11 @@ class Tuning:
         with merged(self.anatomy):
             known, self.first_scores = self.first_scores, None
             with share(0.0, SCORES):
-                scores = known or self.discover(self.dataset.score_pairs)
+                scores = (
+                    replace(known, general=self.general)
+                    if known
+                    else self.discover(self.dataset.score_pairs)
+                )
             with share(SCORES, 1.0):
                 return snapshot_of(
                     self.loaded,
