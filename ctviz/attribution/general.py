@@ -45,7 +45,7 @@ def general_batch(loaded: Loaded) -> Batch:
     """
     anatomy, tokenizer = loaded.anatomy, loaded.tokenizer
     pairs = []
-    for text in neutral_texts(TEXTS, seed=SEED):
+    for text in sorted(neutral_texts(TEXTS, seed=SEED), key=len):  # little padding
         word = text.partition(" ")[0]
         pairs.append(Pair(word, word, text.removeprefix(word), ""))
     metric, vocabulary = METRIC, anatomy.vocabulary

@@ -108,7 +108,7 @@ def test_specific_edges_are_those_beside_the_untuned_models_effect_on_general_te
 def test_what_edges_do_for_general_text_is_measured_where_it_is_needed():
     assert tuning().general is not None
     assert tuning(evaluate="none").general is None
-    bare = tuning(evaluate="none", steps=1)
+    bare = tuning(evaluate="none", steps=2)
     assert next(iter(bare)).specific is None
     assert tuning(evaluate="none", select="specific").general is not None
 
