@@ -140,7 +140,7 @@ def _moved(updated: np.ndarray) -> np.ndarray:
 
 def _specific(redundancy: np.ndarray) -> np.ndarray:
     """float [T, node] -> float32 [T, node]: the fewer inputs a node needs, the more specific."""
-    specific = np.nan_to_num(redundancy, nan=0.5).astype(np.float32)
+    specific: np.ndarray = np.nan_to_num(redundancy, nan=0.5).astype(np.float32)
     specific[:, -1] = np.nan
     return specific
 
