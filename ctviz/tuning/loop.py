@@ -22,8 +22,8 @@ from torch import Tensor
 from ctviz.attribution.agreement import try_methods
 from ctviz.attribution.attribute import attribute
 from ctviz.attribution.gradients import SharedRun
-from ctviz.circuits.scores import Circuit, Scores
-from ctviz.errors import CtvizError, DamagedRun, Diverged, UndefinedMetric
+from ctviz.circuits.scores import Circuit, General, Scores
+from ctviz.errors import BadTask, CtvizError, DamagedRun, Diverged, UndefinedMetric
 from ctviz.models.calls import calls_of
 from ctviz.models.loading import Loaded
 from ctviz.models.memory import fewer_at_a_time, free_memory, planned_with
@@ -107,6 +107,7 @@ class Tuning:
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.baselines, self.untuned = baselines, untuned
         self.micro = config.micro_batch or config.batch_size
+        self.notices: list[str] = []
         self.first_scores: Scores | None = None  # of the untuned model, if its trial made them
         with phase("baseline", at=0, total=BASELINE):
             self.dataset = make_dataset(loaded, config)
@@ -118,7 +119,7 @@ class Tuning:
                 quick_tokens=KL_TOKENS * config.every * self.dataset.tokens_a_step(config),
             )
             self.attribution = dict(attribution or self._try_methods())
-            self.general = untuned_general(loaded, baselines) if config.compares_general else None
+            self.general = self._general()
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so
         first = self.dataset.train_pairs[: config.first_pairs]
@@ -129,7 +130,6 @@ class Tuning:
         self.begun = False  # whether the snapshot before the first step is there already
         self.owed: tuple[Circuit | None] | None = None  # what the snapshot that is due has moved
         self.free = free_memory(anatomy.device)
-        self.notices: list[str] = []
         self.shared: SharedRun | None = None  # the clean run of this step's discovery
 
     def _try_methods(self) -> dict[str, Any]:
@@ -152,6 +152,19 @@ class Tuning:
         if self.baselines is None:
             return measure()
         return self.baselines.remembered("agreement", how | cut | {"pairs": key_of(pairs)}, measure)
+
+    def _general(self) -> General | None:
+        """What edges do for general text; None, and a notice, if that cannot be said and the
+        circuit does not depend on it."""
+        if not self.config.compares_general:
+            return None
+        try:
+            return untuned_general(self.loaded, self.baselines)
+        except (BadTask, UndefinedMetric) as error:
+            if self.config.select == "specific":
+                raise
+            self.notices.append(f"How specific nodes are is not recorded. {error}")
+            return None
 
     def _limit(self, micro: int) -> int | None:
         """How many examples discovery runs at a time; None leaves that to its plan, which finds

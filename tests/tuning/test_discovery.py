@@ -123,3 +123,15 @@ def test_it_is_remembered_of_a_model_and_of_how_its_mlps_are_cut(monkeypatch):
     np.testing.assert_array_equal(again.nodes, first.nodes)
     with pytest.raises(pytest.fail.Exception, match="again"):
         untuned_general(loaded.cut_into(128), known)
+
+
+def test_without_text_that_a_model_reads_the_map_is_left_out_but_not_the_selection(monkeypatch):
+    def none(loaded):
+        raise BadTask("None of 24 pairs fits.")
+
+    monkeypatch.setattr("ctviz.tuning.general.general_batch", none)
+    run = tuning()
+    assert run.general is None
+    assert run.notices == ["How specific nodes are is not recorded. None of 24 pairs fits."]
+    with pytest.raises(BadTask, match="None of 24"):
+        tuning(select="specific")
