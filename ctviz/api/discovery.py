@@ -15,7 +15,7 @@ from ctviz.api.words import AnyTask, Model, Name, as_task, loaded
 from ctviz.circuits.choices import Ablation, Attribution, Metric, PathEnd, RandomKind
 from ctviz.circuits.random_circuits import RANDOM_NAMES
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
-from ctviz.circuits.scores import Circuit
+from ctviz.circuits.scores import Circuit, specific_share
 from ctviz.errors import RunExists
 from ctviz.export import draw_timeline
 from ctviz.files import not_written
@@ -149,7 +149,8 @@ def discover(
 
     ``model``: a name, folder or hub id, or what `load` returned. ``edges``: size of the circuit,
     those of largest \\|score\\| (``select`` "top"), grown back from the logits ("greedy") or of
-    largest \\|score\\| times the sums of \\|score\\| at both nodes ("nodes");
+    largest \\|score\\| times the sums of \\|score\\| at both nodes ("nodes") or beside the edge's
+    effect on general text ("specific", see `ctviz.circuits.selection.specific_edges`);
     ``threshold``: the smallest \\|score\\|, in units of the metric (``select`` "threshold");
     ``prune`` drops edges on no path from input to logits. ``method``: "eap" estimates scores to
     first order, "eap-ig" along a path of inputs, "exact" corrupts each edge; None takes eap where
@@ -278,6 +279,7 @@ def _still(found: Found) -> Timeline:
         errors=None if error is None else error[None],
         split={name: each.by_input()[None] for name, each in estimates.items()},
         quality=np.array([faithful], dtype=float),
+        specific=None if found.scores.general is None else specific_share(found.scores)[None],
         ablation=about["ablation"],
         tau=about["tau"],
         provenance={"random": f"{about['draws']} {random}"},

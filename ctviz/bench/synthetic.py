@@ -123,8 +123,9 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
         split={k: np.array(v).reshape(n_snapshots, n_inputs, 3) for k, v in split.items()},
         quality=np.stack(quality, axis=1),
         moved=_moved(np.array(updated).reshape(n_snapshots, n_nodes)),
+        specific=_specific(np.array(redundancy["mass"]).reshape(n_snapshots, n_nodes)),
         provenance=dict.fromkeys(
-            ("scores", "redundancy", "quality", "probes", "random", "effect", "moved"),
+            ("scores", "redundancy", "quality", "probes", "random", "effect", "moved", "specific"),
             "synthetic numbers of no model",
         ),
     )
@@ -135,6 +136,13 @@ def _moved(updated: np.ndarray) -> np.ndarray:
     moved = 0.002 * np.cumsum(updated, axis=0, dtype=np.float32)
     moved[:, [0, -1]] = np.nan
     return moved
+
+
+def _specific(redundancy: np.ndarray) -> np.ndarray:
+    """float [T, node] -> float32 [T, node]: the fewer inputs a node needs, the more specific."""
+    specific: np.ndarray = np.nan_to_num(redundancy, nan=0.5).astype(np.float32)
+    specific[:, -1] = np.nan
+    return specific
 
 
 def _field(rng: np.random.Generator, graph: Graph) -> np.ndarray:

@@ -15,7 +15,24 @@ import pandas as pd
 from ctviz.circuits.graph import Graph, kind_of, layer_of
 from ctviz.errors import OutOfRange, UndefinedMetric
 
-__all__ = ["Circuit", "NodeScores", "Scores"]
+__all__ = ["Circuit", "General", "NodeScores", "Scores", "specific_share"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class General:
+    """Effects on general text, in nats and never negative; see `ctviz.attribution.general`.
+
+    ``edges``: float32 [source, slot], 0 where no edge exists; ``nodes``: float32 [source], of all
+    that a source writes. Raises ValueError for a number that is negative or not finite.
+    """
+
+    edges: np.ndarray
+    nodes: np.ndarray
+
+    def __post_init__(self) -> None:
+        for what, values in (("edges", self.edges), ("nodes", self.nodes)):
+            if not ((values >= 0) & np.isfinite(values)).all():
+                raise ValueError(f"The effects of {what} on general text must be 0 or more.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +47,8 @@ class Scores:
     standard deviation over the examples / sqrt(their number). It says how far the score would move
     with other examples, not how good an estimate it is. NaN where it cannot be known, as with one
     example; None where it was not computed. ``node_error``: [source], the same for the sum of each
-    source's edges. ``examples``: their number, None if unknown.
+    source's edges. ``examples``: their number, None if unknown. ``general``: what edges and nodes
+    do for text in general; None where it was not computed.
 
     Raises UndefinedMetric for a score that is not finite.
     """
@@ -40,6 +58,7 @@ class Scores:
     error: np.ndarray | None = None
     examples: int | None = None
     node_error: np.ndarray | None = None
+    general: General | None = None
 
     def __post_init__(self) -> None:
         shape = self.graph.exists.shape
@@ -60,6 +79,11 @@ class Scores:
                     f"The standard error of {self.graph.edge_name(row, column)} is "
                     f"{self.error[row, column]}, but must be finite and not negative, or NaN."
                 )
+        if self.general is not None and self.general.edges.shape != shape:
+            raise ValueError(
+                f"effects on general text have shape {self.general.edges.shape}, but the graph is "
+                f"{shape}."
+            )
         if self.examples is not None and self.examples < 1:
             raise OutOfRange("examples", self.examples, 1, None)
 
@@ -116,6 +140,27 @@ class NodeScores:
                 "error": np.nan if self.error is None else self.error,
             }
         )
+
+
+def specific_share(scores: Scores) -> np.ndarray:
+    """How specific to the task each node is: float32 [node], 0 (shared) to 1 (specific).
+
+    With |S| a source's score (`Scores.nodes`) and G its effect on general text, each by its mean
+    over all sources, it is
+
+        (|S| + 1) / (|S| + G + 2)
+
+    which is 1/2 for a node that does as much for the task as it does for text in general, and for
+    one that does nothing for either. NaN for ``logits``. Raises ValueError for scores without
+    effects on general text.
+    """
+    if scores.general is None:
+        raise ValueError("The share compares scores with effects on general text: there are none.")
+    task, general = (
+        values / (values.mean() or 1.0)
+        for values in (np.abs(scores.nodes().values), scores.general.nodes.astype(np.float64))
+    )
+    return np.append((task + 1) / (task + general + 2), np.nan).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,9 +1,10 @@
-"""From scores to a circuit: four ways to choose edges, and dropping what leads nowhere.
+"""From scores to a circuit: five ways to choose edges, and dropping what leads nowhere.
 
 1. ``top_edges``        the n edges of largest size, wherever they are
 2. ``threshold_edges``  every edge of at least some size
 3. ``greedy_edges``     n edges grown back from ``logits``, always the largest that connects
 4. ``node_edges``       the n edges of largest size times the mass of the nodes at both ends
+5. ``specific_edges``   the n edges of largest size beside their effect on general text
 
 The size of an edge is \\|score\\|. With ``signed`` it is the score itself: then edges that work
 against the behaviour come last. The Mechanistic Interpretability Benchmark (arXiv 2504.13151)
@@ -13,7 +14,7 @@ then the earlier slot.
 With ``prune``, edges on no path from ``input`` to ``logits`` are dropped after the choice, so the
 circuit can be smaller than was asked.
 
-``SELECTIONS`` holds the four by name, all called as ``choose(scores, amount, ...)``.
+``SELECTIONS`` holds the five by name, all called as ``choose(scores, amount, ...)``.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ __all__ = [
     "greedy_edges",
     "node_edges",
     "prune_dead_ends",
+    "specific_edges",
     "threshold_edges",
     "top_edges",
 ]
@@ -135,6 +137,35 @@ def node_edges(
     return _finish(_largest(graph, _sizes(scores, signed) * weight, n_edges), prune)
 
 
+def specific_edges(
+    scores: Scores, n_edges: int, *, prune: bool = False, signed: bool = False
+) -> Circuit:
+    """The ``n_edges`` edges that matter most to the task for what they do for text in general.
+
+    An edge of score s and effect g on general text (`ctviz.attribution.general`) ranks by
+
+        |s| / (g + mean of g over all edges)
+
+    so that of two edges of one score the one that less else goes through comes first. Below the
+    mean g hardly counts: an edge that does nothing anywhere is not specific, and is not divided by
+    next to nothing. The units of s and g do not matter. This rule is ctviz's own.
+
+    Raises OutOfRange unless 1 <= n_edges <= the edges of the graph, and ValueError for scores
+    without effects on general text.
+    """
+    graph = scores.graph
+    check_edges(graph, n_edges)
+    if scores.general is None:
+        raise ValueError(
+            "specific_edges compares scores with effects on general text, and these scores have "
+            "none: give Scores.general (ctviz.attribution.general.general_effect)."
+        )
+    general = scores.general.edges.astype(np.float64)
+    usual = general[graph.exists].mean()
+    beside = general + (usual or 1.0)  # where nothing has any effect, all edges are alike
+    return _finish(_largest(graph, _sizes(scores, signed) / beside, n_edges), prune)
+
+
 def prune_dead_ends(circuit: Circuit) -> Circuit:
     """Drop edges that lie on no path from ``input`` to ``logits``; see `ctviz.circuits.paths`."""
     graph, mask = circuit.graph, circuit.mask
@@ -160,6 +191,7 @@ SELECTIONS: dict[str, Selection] = {
         Selection("threshold", "scores above a threshold", "threshold", threshold_edges),
         Selection("greedy", "grown back from the logits", "edges", greedy_edges),
         Selection("nodes", "scores weighted by both nodes' sums", "edges", node_edges),
+        Selection("specific", "scores beside effects on general text", "edges", specific_edges),
     )
 }
 

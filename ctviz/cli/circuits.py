@@ -59,8 +59,8 @@ def add_commands(commands: Commands) -> None:
         "--select",
         default="top",
         choices=list(SELECTIONS),
-        help="largest |score|, |score| above --threshold, grown back from the logits, or |score| "
-        "weighted by the sums of both nodes (top)",
+        help="largest |score|, |score| above --threshold, grown back from the logits, |score| "
+        "weighted by the sums of both nodes, or |score| beside the effect on general text (top)",
     )
     discover.add_argument("--threshold", type=float, help="for --select threshold")
     discover.add_argument("--prune", action="store_true", help="drop edges on no input-logits path")

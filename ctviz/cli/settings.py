@@ -48,8 +48,8 @@ def add_settings(made: argparse.ArgumentParser) -> None:
     add("attribution", "how edges are scored; auto takes eap where it agrees with exact patching")
     add(
         "select",
-        "edges of largest |score|, all above --threshold, grown back from the logits, or |score| "
-        "weighted by the sums of both nodes",
+        "edges of largest |score|, all above --threshold, grown back from the logits, |score| "
+        "weighted by the sums of both nodes, or |score| beside the effect on general text",
     )
     add("metric", "what the scores explain; auto: the logit difference, or log_probability")
     add("threshold", "for --select threshold, in units of the metric", float)

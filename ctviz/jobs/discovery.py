@@ -14,6 +14,7 @@ import pandas as pd
 
 from ctviz.attribution.agreement import Trial, try_methods
 from ctviz.attribution.attribute import attribute, exact_node_scores
+from ctviz.attribution.general import general_batch, general_effect
 from ctviz.circuits.choices import Attribution, PathEnd
 from ctviz.circuits.eap_json import save_eap_json
 from ctviz.circuits.redundancy import check_tau, circuit_redundancy, mass_redundancy
@@ -77,7 +78,10 @@ class Search(Question):
         check_tau(self.tau)
 
     def scores(self, loaded: Loaded, batch: Batch) -> tuple[Trial, Scores]:
-        """The scores of all edges on some pairs, by the method that is asked for or chosen."""
+        """The scores of all edges on some pairs, by the method that is asked for or chosen.
+
+        For the selection ``specific`` they have effects on general text beside them.
+        """
         how: dict[str, Any] = {"ablation": self.ablation, "metric": self.metric, "end": self.end}
         with phase("discovery"):
             with share(0.0, TRIAL):
@@ -86,6 +90,9 @@ class Search(Question):
                 scores = trial.scores
                 if scores is None:
                     scores = attribute(loaded.anatomy, batch, method=trial.method, **how)
+                if self.select == "specific":
+                    general = general_effect(loaded.anatomy, general_batch(loaded))
+                    scores = replace(scores, general=general)
                 return trial, scores
 
     def circuit(self, scores: Scores) -> Circuit:
@@ -131,11 +138,11 @@ def discover(
 ) -> dict[str, Any]:
     """Find the circuit, evaluate it, and write both into a folder; returns the summary.
 
-    ``folder`` gets ``scores.safetensors`` (``values``, ``error`` and ``circuit``, all [source,
-    slot], names in the header), ``scores.json`` (names, circuit edges, node redundancy, and what is
-    returned), ``circuit.csv`` (its edges with scores and standard errors), ``nodes.csv`` (what
-    corrupting each node as a whole does, by the same method) and, with ``eap_json``,
-    ``circuit.json`` for EAP-IG and the MIB circuit track.
+    ``folder`` gets ``scores.safetensors`` (``values``, ``error``, ``circuit`` and, for the
+    selection ``specific``, ``general``, all [source, slot], names in the header), ``scores.json``
+    (names, circuit edges, node redundancy, and what is returned), ``circuit.csv`` (its edges with
+    scores and standard errors), ``nodes.csv`` (what corrupting each node as a whole does, by the
+    same method) and, with ``eap_json``, ``circuit.json`` for EAP-IG and the MIB circuit track.
     """
     found = find(loaded, search)
     write_scores(found, folder, eap_json=eap_json)
@@ -235,6 +242,8 @@ def write_scores(found: Found, folder: Path, *, eap_json: bool = False) -> None:
     tensors = {"values": scores.values, "circuit": circuit.mask}
     if scores.error is not None:
         tensors["error"] = scores.error
+    if scores.general is not None:
+        tensors["general"] = scores.general.edges
     names = {"sources": graph.sources, "slots": graph.slot_names}
     write_tensors(folder / "scores.safetensors", tensors, names)
     write_bytes(folder / "circuit.csv", found.frame().to_csv(index=False).encode())

@@ -300,6 +300,14 @@ TERMS: tuple[Term, ...] = (
         ("mass 90 %", "estimator mass"),
     ),
     Term(
+        "specific",
+        "Of a node: it does more for the task than for text in general. With |S| the size of its "
+        "score and G its effect on neutral sentences, each by its mean over all nodes, the share "
+        "is (|S| + 1) / (|S| + G + 2): 50 % is as much of either, or nothing of both. From 67 % on "
+        "a node is called specific, up to 33 % shared.",
+        ("shared", "effect on general text"),
+    ),
+    Term(
         "audit",
         "The test of a claim of redundancy: corrupt exactly the edges that it calls redundant, "
         "and look at what happens to the metric; half of them as well, drawn several times, since "

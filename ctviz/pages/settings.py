@@ -46,6 +46,7 @@ TEXTS = {
         "threshold": "|score| above",
         "greedy": "grown from the logits",
         "nodes": "|score| x both nodes' sums",
+        "specific": "|score| beside general text",
     },
     "metric": {
         "auto": "the task's own",

@@ -5,6 +5,7 @@ import { causesAt, groupName } from "./causes.js";
 import { monotoneWords } from "./changes.js";
 import { estimatorName, title } from "./data.js";
 import { h, iconButton, s } from "./dom.js";
+import { specificity } from "./maps.js";
 import { number, percent } from "./numbers.js";
 import { source } from "./tooltip.js";
 
@@ -185,6 +186,12 @@ export class Inspector {
           `needs ${d} of ${node.degree} inputs; ${percent(start, 1)} at step ${model.steps[0]}`);
       }
       if (!rows.length && node.kind !== "input") row("Redundancy", "–", "undefined");
+      const { share, word } = specificity(model, n, t);
+      const of = model.provenance?.specific;
+      if (word) {
+        row("For the task", word, `${percent(share, 1)}; at 50 % it does as much for text in general`,
+          of && `step ${model.steps[t]}, ${of}`);
+      }
       if (node.kind !== "logits" && node.kind !== "input") {
         const yes = model.updated[t * model.N + n];
         const untrained = model.steps[t] === 0;

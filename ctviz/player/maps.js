@@ -1,5 +1,6 @@
 // What the map of the nodes can be of beside their redundancy: their direct effect on the answer,
-// how far their parameters have moved, and what their updates carry of what was learned.
+// how far their parameters have moved, how specific to the task they are, and what their updates
+// carry of what was learned.
 
 import { carried, causeLines, causesAt, groupName } from "./causes.js";
 import { title } from "./data.js";
@@ -7,16 +8,31 @@ import { h } from "./dom.js";
 import { number, percent } from "./numbers.js";
 import { legendAt } from "./scales.js";
 
-export const MAPS = { redundancy: "redundancy", effect: "effect", moved: "moved", updates: "updates" };
+export const MAPS = {
+  redundancy: "redundancy", effect: "effect", moved: "moved", specific: "specific", updates: "updates",
+};
 export const TITLES = {
   redundancy: "Node redundancy", effect: "Direct effect", moved: "Parameters moved",
-  updates: "What each update carries",
+  specific: "Specific to the task", updates: "What each update carries",
+};
+const STORED = {
+  effect: (model) => new Effect(model),
+  moved: (model) => new Moved(model),
+  specific: (model) => new Specific(model),
 };
 
 /** One of them, null where it is not known, and for redundancy. */
 export function otherMap(model, key) {
   if (key === "updates") return model.causes?.length && !model.other ? new Updates(model) : null;
-  return model.maps[key] ? new (key === "effect" ? Effect : Moved)(model) : null;
+  return model.maps[key] ? STORED[key](model) : null;
+}
+
+/** How specific to the task a node is, 0 to 1 (NaN where it is not known), and in a word. */
+export function specificity(model, n, t) {
+  const share = model.maps.specific ? model.maps.specific.values[t * model.N + n] : NaN;
+  if (Number.isNaN(share)) return { share, word: "" };
+  // twice as much, by the means over nodes, as the other way round
+  return { share, word: share >= 2 / 3 ? "specific" : share <= 1 / 3 ? "shared" : "both" };
 }
 
 /** Why a map cannot be shown. */
@@ -105,6 +121,39 @@ class Moved extends Stored {
       h("span", { text: "moved most" }), h("div", {}, h("i"), ...ticks(places)),
       h("span", { text: "not at all" }),
     ];
+  }
+}
+
+/** One half: as much for the task as for text in general. */
+class Specific extends Stored {
+  constructor(model) {
+    super(model, "specific");
+  }
+
+  words(value) {
+    return percent(value, 1);
+  }
+
+  lines(n, t) {
+    const lines = super.lines(n, t);
+    const { word } = specificity(this.model, n, t);
+    if (word) lines[1] += `, ${word}`;
+    return lines;
+  }
+
+  explain() {
+    return "A node's |score| on the task beside its effect on neutral text; 50 %: as much of either.";
+  }
+
+  /** @param {import("./heatmap.js").Heatmap} heatmap */
+  colour(value, heatmap) {
+    return heatmap.diverging(2 * value - 1);
+  }
+
+  /** Blue: it does more for the task; orange: it does more for text in general. */
+  legend() {
+    const places = [["0", 0], ["50 %", 0.5], ["100 %", 1]];
+    return diverging(places, "Share", "shared with all text", "specific to the task");
   }
 }
 

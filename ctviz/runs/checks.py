@@ -120,6 +120,8 @@ def check_snapshot(file: Path, snapshot: Snapshot, graph: Graph | None) -> None:
         arrays.append(("error", snapshot.error, edges, "f"))
     if snapshot.moved is not None:
         arrays.append(("moved", snapshot.moved, nodes, "f"))
+    if snapshot.specific is not None:
+        arrays.append(("specific", snapshot.specific, nodes, "f"))
     for name in {"circuit": None, "mass": None, **snapshot.redundancy}:
         if name not in snapshot.redundancy:
             raise DamagedRun(f"{file} has no redundancy.{name}.")

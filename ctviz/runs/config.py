@@ -39,7 +39,7 @@ METHOD_NAMES: dict[Method, str] = {
 }
 DISCOVERING: tuple[Method, ...] = ("circuit", "frozen-circuit", "circuit-and-random", "random")
 Optimizer = Literal["adamw", "sgd"]
-Choice = Literal["top", "threshold", "greedy", "nodes"]
+Choice = Literal["top", "threshold", "greedy", "nodes", "specific"]
 Course = Literal["constant", "linear", "cosine"]
 Objective = Literal["target", "text", "weighted"]
 Explained = Literal["auto"] | Metric
@@ -81,7 +81,8 @@ class TuneConfig:
 
     **The circuit.** ``attribution`` scores the edges: ``auto`` is eap where it agrees with exact
     patching of the untuned model, else eap-ig (`ctviz.attribution.agreement`). ``select``: its
-    ``edges`` of them by \\|score\\| (``top``), by that times the sums at both nodes (``nodes``) or
+    ``edges`` of them by \\|score\\| (``top``), by that times the sums at both nodes (``nodes``), by
+    that beside what the edge does for general text in the untuned model (``specific``) or
     grown back from the logits (``greedy``), or all above ``threshold``
     (`ctviz.circuits.selection`). ``metric``: what the scores explain; ``auto`` is the logit
     difference, or of a task without pairs log_probability. The number of edges goes from
@@ -239,6 +240,11 @@ class TuneConfig:
     def discovers(self) -> bool:
         """Whether the method needs a circuit, and so counterfactual pairs of the training data."""
         return self.method in DISCOVERING
+
+    @property
+    def compares_general(self) -> bool:
+        """Whether scores are seen beside what edges do for general text."""
+        return self.select == "specific" or self.evaluate != "none"
 
     def check_startable(self) -> None:
         """Raise CtvizError if a run would not be what was asked for: MissingExtra if the method

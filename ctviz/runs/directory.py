@@ -239,6 +239,8 @@ class RunWriter:
             tensors["error"] = snapshot.error
         if snapshot.moved is not None:
             tensors["moved"] = snapshot.moved
+        if snapshot.specific is not None:
+            tensors["specific"] = snapshot.specific
         probes = []
         for index, probe in enumerate(snapshot.probes):
             tensors[f"probe.{index}.attention"] = probe.attention
@@ -473,6 +475,7 @@ def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
             probes=probes,
             error=tensors.get("error"),
             moved=tensors.get("moved"),
+            specific=tensors.get("specific"),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamagedRun(f"{file} is not a snapshot: {error!r}.") from error

@@ -40,6 +40,8 @@ class Snapshot:
     name; ``error``: float32 [source, slot], the scores' standard errors, None in runs that were
     made before they were kept; ``moved``: float32 [node], how far the parameters of a node have
     gone, norm of the difference by norm of the untuned ones, NaN where it owns none; None where it
+    was not recorded; ``specific``: float32 [node], how specific to the task a node is beside text
+    in general, 0 to 1 (`ctviz.circuits.scores.specific_share`), NaN for ``logits``; None where it
     was not recorded.
     """
 
@@ -52,6 +54,7 @@ class Snapshot:
     probes: tuple[ProbeReading, ...]
     error: np.ndarray | None = None
     moved: np.ndarray | None = None
+    specific: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

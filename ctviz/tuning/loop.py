@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,8 +22,8 @@ from torch import Tensor
 from ctviz.attribution.agreement import try_methods
 from ctviz.attribution.attribute import attribute
 from ctviz.attribution.gradients import SharedRun
-from ctviz.circuits.scores import Circuit, Scores
-from ctviz.errors import CtvizError, DamagedRun, Diverged, UndefinedMetric
+from ctviz.circuits.scores import Circuit, General, Scores
+from ctviz.errors import BadTask, CtvizError, DamagedRun, Diverged, UndefinedMetric
 from ctviz.models.calls import calls_of
 from ctviz.models.loading import Loaded
 from ctviz.models.memory import fewer_at_a_time, free_memory, planned_with
@@ -35,6 +35,7 @@ from ctviz.tasks.batch import Batch
 from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.dataset import make_dataset
+from ctviz.tuning.general import untuned_general
 from ctviz.tuning.lora import merged
 from ctviz.tuning.loss import answer_loss, losses, token_weights
 from ctviz.tuning.measure import grades_on_test, snapshot_of
@@ -106,6 +107,7 @@ class Tuning:
         self.n_parameters = sum(p.numel() for p in anatomy.model.parameters())
         self.baselines, self.untuned = baselines, untuned
         self.micro = config.micro_batch or config.batch_size
+        self.notices: list[str] = []
         self.first_scores: Scores | None = None  # of the untuned model, if its trial made them
         with phase("baseline", at=0, total=BASELINE):
             self.dataset = make_dataset(loaded, config)
@@ -117,6 +119,7 @@ class Tuning:
                 quick_tokens=self._quick_tokens(),
             )
             self.attribution = dict(attribution or self._try_methods())
+            self.general = self._general()
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(False)  # whatever moves says so
         first = self.dataset.train_pairs[: config.first_pairs]
@@ -127,7 +130,6 @@ class Tuning:
         self.begun = False  # whether the snapshot before the first step is there already
         self.owed: tuple[Circuit | None] | None = None  # what the snapshot that is due has moved
         self.free = free_memory(anatomy.device)
-        self.notices: list[str] = []
         self.shared: SharedRun | None = None  # the clean run of this step's discovery
 
     def _try_methods(self) -> dict[str, Any]:
@@ -150,6 +152,19 @@ class Tuning:
         if self.baselines is None:
             return measure()
         return self.baselines.remembered("agreement", how | cut | {"pairs": key_of(pairs)}, measure)
+
+    def _general(self) -> General | None:
+        """What edges do for general text; None, and a notice, if that cannot be said and the
+        circuit does not depend on it."""
+        if not self.config.compares_general:
+            return None
+        try:
+            return untuned_general(self.loaded, self.baselines)
+        except (BadTask, UndefinedMetric) as error:
+            if self.config.select == "specific":
+                raise
+            self.notices.append(f"How specific nodes are is not recorded. {error}")
+            return None
 
     def _limit(self, micro: int) -> int | None:
         """How many examples discovery runs at a time; None leaves that to its plan, which finds
@@ -258,7 +273,8 @@ class Tuning:
         return -(-self.config.steps // self.config.every)
 
     def discover(self, pairs: Batch) -> Scores:
-        """Score every edge on some pairs, as the model is now."""
+        """Score every edge on some pairs, as the model is now, beside what it did for general text
+        when it was untuned."""
         config = self.config
 
         def scores(micro: int) -> Scores:
@@ -275,7 +291,7 @@ class Tuning:
             )
 
         with planned_with(self.free):
-            return self.within_memory(scores)
+            return replace(self.within_memory(scores), general=self.general)
 
     def sharable(self, rows: Sequence[int]) -> bool:
         """Whether the clean run of discovery does for training: the same tokens, all at once."""
@@ -371,7 +387,11 @@ class Tuning:
         with merged(self.anatomy):
             known, self.first_scores = self.first_scores, None
             with share(0.0, SCORES):
-                scores = known or self.discover(self.dataset.score_pairs)
+                scores = (
+                    replace(known, general=self.general)
+                    if known
+                    else self.discover(self.dataset.score_pairs)
+                )
             with share(SCORES, 1.0):
                 return snapshot_of(
                     self.loaded,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
-from ctviz.circuits.scores import Circuit, Scores
+from ctviz.circuits.scores import Circuit, Scores, specific_share
 from ctviz.errors import UndefinedMetric
 from ctviz.inspection.probe import read_probe
 from ctviz.interventions.faithfulness import Evaluation, metric_of_model
@@ -88,6 +88,7 @@ def snapshot_of(
         probes=tuple(read_probe(loaded, pair) for pair in dataset.probe_pairs),
         error=None if scores.error is None else scores.error.astype(np.float32),
         moved=moved,
+        specific=None if scores.general is None else specific_share(scores),
     )
 
 

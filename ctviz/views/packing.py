@@ -123,7 +123,11 @@ def pack(
 
 def _maps(timeline: Timeline) -> dict[str, Any]:
     """What is known of all nodes beside their redundancy, [T, node]."""
-    known = {"effect": timeline.effect, "moved": timeline.moved}
+    known = {
+        "effect": timeline.effect,
+        "moved": timeline.moved,
+        "specific": timeline.specific,
+    }
     return {key: pack_attribution(values) for key, values in known.items() if values is not None}
 
 

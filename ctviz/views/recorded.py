@@ -245,7 +245,8 @@ def _timeline(now: _State) -> Timeline:
         errors=_errors(snapshots, graph),
         split=_split(snapshots, graph, config.tau),
         quality=_quality(snapshots),
-        moved=_moved(snapshots, graph),
+        moved=_of_nodes([s.moved for s in snapshots], graph),
+        specific=_of_nodes([s.specific for s in snapshots], graph),
         ablation=config.ablation,
         tau=config.tau,
         groups=now.groups,
@@ -259,6 +260,8 @@ def _timeline(now: _State) -> Timeline:
             "effect": f"direct logit attribution, mean over {_prompts(snapshots)}; {made}",
             "moved": "norm of the difference from the untuned parameters of a node, by the norm of "
             f"these; {made}",
+            "specific": "|score| of all that a node writes, beside its effect on neutral sentences "
+            f"in the untuned model, each by its mean over nodes; {made}",
         },
     )
 
@@ -299,12 +302,12 @@ def _errors(snapshots: Sequence[Snapshot], graph: Graph) -> np.ndarray | None:
     return np.stack([unknown if s.error is None else s.error for s in snapshots])
 
 
-def _moved(snapshots: Sequence[Snapshot], graph: Graph) -> np.ndarray | None:
+def _of_nodes(values: Sequence[np.ndarray | None], graph: Graph) -> np.ndarray | None:
     """float32 [T, node], NaN at snapshots that kept none; None if none of them has any."""
-    if all(s.moved is None for s in snapshots):
+    if all(each is None for each in values):
         return None
     unknown = np.full(len(graph.nodes), np.nan, dtype=np.float32)
-    return np.stack([unknown if s.moved is None else s.moved for s in snapshots])
+    return np.stack([unknown if each is None else each for each in values])
 
 
 def _prompts(snapshots: Sequence[Snapshot]) -> str:

@@ -68,9 +68,10 @@ class Timeline:
     by estimator, the redundancy of each head's query, key and value; ``quality``: float [T, 5],
     faithfulness, that of random circuits of the size, the standard error of the first, and the
     lowest and the highest of the random ones; ``moved``: float [T, node], how far a node's
-    parameters have gone from the untuned ones, as a share of their norm; each None where it is not
-    known. ``ablation`` says
-    what was corrupted how, ``tau`` which share of its mass a node needs by the estimator ``mass``.
+    parameters have gone from the untuned ones, as a share of their norm; ``specific``: float
+    [T, node], how specific to the task a node is, 0 to 1; each None where it is not known.
+    ``ablation`` says what was corrupted how, ``tau`` which share of its mass a node needs by the
+    estimator ``mass``.
     ``groups``: named sets of nodes; ``causes``: which updates were needed, at those steps at which
     it was measured. ``provenance``: sentences that say where numbers come from, by what they are
     (``scores``, ``redundancy``, ``quality``, ``probes``), and which random circuits those are
@@ -99,6 +100,7 @@ class Timeline:
     split: dict[str, np.ndarray] | None = None
     quality: np.ndarray | None = None
     moved: np.ndarray | None = None
+    specific: np.ndarray | None = None
     ablation: Ablation = "counterfactual"
     tau: float = 0.9
     groups: tuple[NodeGroup, ...] = ()
@@ -122,6 +124,8 @@ class Timeline:
             _check("quality", self.quality, (n_snapshots, 5))
         if self.moved is not None:
             _check("moved", self.moved, vector)
+        if self.specific is not None:
+            _check("specific", self.specific, vector)
         for probe in self.probes:
             n, label = len(probe.tokens), f"of probe {probe.label!r}"
             heads = (n_snapshots, graph.n_layers, graph.n_heads, n, n)
@@ -164,6 +168,7 @@ class Timeline:
             else None,
             quality=None if self.quality is None else self.quality[index],
             moved=None if self.moved is None else self.moved[index],
+            specific=None if self.specific is None else self.specific[index],
         )
 
 

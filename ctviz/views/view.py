@@ -11,7 +11,7 @@ __all__ = ["Estimator", "Heat", "Marks", "Shown", "View"]
 Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
 Heat = Literal["nodes", "qkv", "steps"]
-Shown = Literal["redundancy", "effect", "moved", "updates"]
+Shown = Literal["redundancy", "effect", "moved", "specific", "updates"]
 
 LONGEST = 600  # characters of a node list in a link that are looked at
 MOST_NODES = 64
@@ -26,8 +26,8 @@ class View:
     ``marks``: whether changes are marked against the snapshot shown before or the first;
     ``estimator``: of the redundancy; ``heat``: heatmap of the nodes, of each head's query, key and
     value, or of nodes over steps; ``map``: of what it is, redundancy, direct effect on the answer,
-    how far parameters have moved, or what each node's update carries; ``whole``: whether nodes that
-    are never in the circuit are shown.
+    how far parameters have moved, how specific to the task nodes are, or what each node's update
+    carries; ``whole``: whether nodes that are never in the circuit are shown.
     """
 
     step: int | None = None

@@ -280,13 +280,15 @@ def test_a_growing_run_adds_columns(player: Player) -> None:
 # ---------------------------------------------------------------------- other maps
 
 
-def test_the_same_cells_show_the_direct_effect_and_how_far_parameters_moved(player: Player) -> None:
+def test_the_same_cells_show_what_else_is_known_of_nodes(player: Player) -> None:
     player.open("tiny", step="300")
     run = timeline("tiny")
     assert run.effect is not None
     assert run.moved is not None
+    assert run.specific is not None
     before = pixels(player)
-    for name, values in (("effect", run.effect), ("moved", run.moved)):
+    shares = (("moved", run.moved), ("specific", run.specific))
+    for name, values in (("effect", run.effect), *shares):
         show(player, name)
         player.settle()
         assert player.ask("view()")["map"] == name
@@ -294,7 +296,7 @@ def test_the_same_cells_show_the_direct_effect_and_how_far_parameters_moved(play
         lines = hover(player, 0.2, 0.5)
         at = run.graph.node(lines[0].split()[0])
         shown = float(re.findall(r"[\d.]+", lines[1].replace("−", "-"))[0])
-        exact = values[30, at] * (100 if name == "moved" else 1)
+        exact = values[30, at] * (1 if name == "effect" else 100)
         assert shown == pytest.approx(abs(exact), rel=0.02, abs=0.01)
         assert lines[-1] == "Source: step 300, synthetic numbers of no model"
         assert not player.page.get_by_role("button", name="mass 90 %").is_visible()

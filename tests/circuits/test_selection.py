@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,12 +12,13 @@ from hypothesis.extra import numpy as arrays
 
 from ctviz.circuits.graph import Graph
 from ctviz.circuits.random_circuits import random_circuit
-from ctviz.circuits.scores import Scores
+from ctviz.circuits.scores import General, Scores, specific_share
 from ctviz.circuits.selection import (
     SELECTIONS,
     greedy_edges,
     node_edges,
     prune_dead_ends,
+    specific_edges,
     threshold_edges,
     top_edges,
 )
@@ -50,7 +53,7 @@ def test_ties_go_to_the_earlier_edge():
     assert (np.argwhere(found.mask) == expected).all()
 
 
-@pytest.mark.parametrize("choose", [top_edges, greedy_edges, node_edges])
+@pytest.mark.parametrize("choose", [top_edges, greedy_edges, node_edges, specific_edges])
 @pytest.mark.parametrize("n", [0, GRAPH.n_edges + 1, -3])
 def test_sizes_out_of_range_say_the_range(choose, n):
     with pytest.raises(OutOfRange, match=f"edges is {n}, but must be from 1 to 46"):
@@ -150,6 +153,76 @@ def test_the_sum_of_a_shared_key_slot_counts_its_edges_once():
     assert node_edges(found, 2).edges() == ["input->a0.g0<k>", "input->m0"]
 
 
+def beside(found: Scores, nodes: tuple[float, ...] = (), **general: float) -> Scores:
+    """Scores with effects on general text of edges, by name, and of the first nodes."""
+    whole = np.zeros(len(GRAPH.sources), dtype=np.float32)
+    whole[: len(nodes)] = nodes
+    return replace(found, general=General(scores(**general).values, whole))
+
+
+def test_specific_ranks_edges_by_their_score_beside_their_effect_on_general_text():
+    found = beside(
+        scores(
+            **{
+                "input->m0": 6.0,  # 6 / (4.6 + 0.2) = 1.25
+                "m0->m1": -1.0,  # 1 / (0.1 + 0.2) = 3.33
+                "m0->logits": 1.0,  # 1 / (0 + 0.2) = 5
+                "m1->logits": 4.0,  # 4 / (2.3 + 0.2) = 1.6
+                "a0.h0->a1.h0<q>": 0.3,  # 0.3 / (0 + 0.2) = 1.5
+            }
+        ),
+        # together 9.2 on 46 edges: 0.2 in the mean
+        **{"input->m0": 4.6, "m0->m1": 0.1, "m1->logits": 2.3, "a0.h1->logits": 2.2},
+    )
+    by_rank = ["m0->logits", "m0->m1", "m1->logits", "a0.h0->a1.h0<q>", "input->m0"]
+    for n in range(1, 6):
+        assert set(specific_edges(found, n).edges()) == set(by_rank[:n])
+    signed = ["m0->logits", "m1->logits", "a0.h0->a1.h0<q>", "input->m0"]
+    assert set(specific_edges(found, 4, signed=True).edges()) == set(signed)
+
+
+def test_specific_does_not_depend_on_units_and_is_top_where_all_edges_do_as_much():
+    rng = np.random.default_rng(0)
+    values, general = rng.standard_normal((2, *GRAPH.exists.shape)).astype(np.float32)
+    general = np.where(GRAPH.exists, np.abs(general), 0)
+    nodes = np.ones(len(GRAPH.sources))
+    found = Scores(GRAPH, values, general=General(general, nodes))
+    scaled = Scores(GRAPH, 8 * values, general=General(general / 4, nodes))
+    assert (specific_edges(found, 9).mask == specific_edges(scaled, 9).mask).all()
+    for same in (0.0, 3.0):
+        even = Scores(GRAPH, values, general=General(same * GRAPH.exists, nodes))
+        assert (specific_edges(even, 9).mask == top_edges(even, 9).mask).all()
+
+
+def test_the_share_of_a_node_compares_its_task_score_with_its_general_effect():
+    # sources: input, a0.h0, a0.h1, m0, a1.h0, a1.h1, m1; sums of |score| 14, of effects 28
+    found = beside(
+        scores(**{"input->m0": 4.0, "input->m1": -6.0, "m0->logits": -12.0}),
+        (0.0, 24.0, 0.0, 4.0),
+    )
+    share = specific_share(found)
+    assert len(GRAPH.sources) == 7
+    assert share[0] == pytest.approx((1 + 1) / (1 + 0 + 2))  # |4 - 6| = 2, the mean
+    assert share[1] == pytest.approx((0 + 1) / (0 + 6 + 2))  # 24, the mean is 4
+    assert share[2] == 0.5
+    assert share[3] == pytest.approx((6 + 1) / (6 + 1 + 2))
+    assert np.isnan(share[-1])
+    assert len(share) == len(GRAPH.nodes)
+
+
+def test_specific_needs_effects_on_general_text():
+    with pytest.raises(ValueError, match="these scores have none"):
+        specific_edges(scores(), 3)
+    with pytest.raises(ValueError, match="there are none"):
+        specific_share(scores())
+    with pytest.raises(ValueError, match="edges on general text must be 0 or more"):
+        beside(scores(), **{"input->m0": -1.0})
+    with pytest.raises(ValueError, match="nodes on general text must be 0 or more"):
+        beside(scores(), (np.nan,))
+    with pytest.raises(ValueError, match="but the graph is"):
+        replace(scores(), general=General(np.zeros((2, 2)), np.zeros(7)))
+
+
 def slow_greedy(found: Scores, n: int) -> np.ndarray:
     """The definition, step by step: look at every candidate each time."""
     graph = found.graph
@@ -207,7 +280,9 @@ def test_every_selection_is_called_in_the_same_way(key):
     selection = SELECTIONS[key]
     assert selection.key == key
     rng = np.random.default_rng(3)
-    found = Scores(GRAPH, (rng.standard_normal(GRAPH.exists.shape)).astype(np.float32))
+    values, general = rng.standard_normal((2, *GRAPH.exists.shape)).astype(np.float32)
+    nodes = np.zeros(len(GRAPH.sources))
+    found = Scores(GRAPH, values, general=General(np.abs(general) * GRAPH.exists, nodes))
     amount = {"edges": 20, "threshold": 0.8}[selection.amount]
     for signed in (False, True):
         whole = selection.choose(found, amount, signed=signed)

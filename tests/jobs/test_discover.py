@@ -17,7 +17,7 @@ import pytest
 from ctviz.circuits.choices import ABLATIONS, ATTRIBUTIONS, METRICS
 from ctviz.circuits.eap_json import load_eap_json, save_eap_json
 from ctviz.circuits.graph import Graph
-from ctviz.circuits.scores import Circuit, Scores
+from ctviz.circuits.scores import Circuit, General, Scores
 from ctviz.circuits.selection import SELECTIONS, prune_dead_ends
 from ctviz.cli import main
 from ctviz.errors import BadCircuitFile, OutOfRange, UnknownName
@@ -124,6 +124,10 @@ def test_discover_with_each_selection(select, prune, ask):
     found = ask("discover", "--select", select, *amount, *more, *FEW)
     tensors, _ = read_tensors(Path(found["scores"]))
     scores = Scores(Graph(4, 4), tensors["values"])
+    assert ("general" in tensors) == (select == "specific")
+    if select == "specific":
+        nodes = np.zeros(len(scores.graph.sources))
+        scores = replace(scores, general=General(tensors["general"], nodes))
     chosen = SELECTIONS[select].choose(scores, 0.5 if select == "threshold" else 12)
     expected = prune_dead_ends(chosen) if prune else chosen
     assert (tensors["circuit"] == expected.mask).all()

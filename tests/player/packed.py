@@ -27,6 +27,9 @@ def timeline() -> Timeline:
     errors = np.stack([np.full(GRAPH.exists.shape, 0.5), np.full(GRAPH.exists.shape, np.nan)])
     redundancy = np.full((2, len(GRAPH.nodes)), np.nan)
     redundancy[:, GRAPH.node("m0")] = [0.25, 1.0]
+    specific = np.full((2, len(GRAPH.nodes)), 0.5)
+    specific[:, GRAPH.node("m0")] = [0.25, 0.75]
+    specific[:, GRAPH.node("logits")] = np.nan
     updated = np.zeros((2, len(GRAPH.nodes)), dtype=bool)
     updated[1, GRAPH.node("m1")] = True
     attention = np.zeros((2, GRAPH.n_layers, GRAPH.n_heads, 2, 2))
@@ -67,6 +70,7 @@ def timeline() -> Timeline:
             ),
         ),
         errors=errors,
+        specific=specific,
         quality=np.array([[0.5, 0.1, 0.05, 0.0, 0.2], [9.0, 0.1, 4.0, 0.1, 0.1]]),
     )
 

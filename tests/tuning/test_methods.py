@@ -267,7 +267,7 @@ def test_courses_and_choices_that_make_no_sense_are_refused():
         config(edges_course="linear")
     with pytest.raises(CtvizError, match="an end a course"):
         config(edges_end=6)
-    with pytest.raises(UnknownName, match="Known selects: top, threshold, greedy, nodes"):
+    with pytest.raises(UnknownName, match="Known selects: top, threshold, greedy, nodes, specific"):
         config(select="largest")
     with pytest.raises(OutOfRange, match="threshold"):
         config(threshold=-1.0)

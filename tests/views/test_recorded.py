@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ctviz.runs import Run
+from ctviz.errors import DamagedRun
+from ctviz.files import read_tensors, write_tensors
+from ctviz.runs import Run, RunWriter, open_run
+from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
 from ctviz.views import recorded as module
 from ctviz.views.compare import pack_pair, pack_steps
 from ctviz.views.compared import Side, read_side
+from ctviz.views.packing import pack
 from ctviz.views.recorded import packed, read_once, recorded
+from tests.small_graph import GRAPH
+from tests.small_runs import ABOUT, CONFIG, snapshot, write
 from tests.written_runs import write_run
 
 
@@ -109,3 +117,30 @@ def test_runs_side_by_side_are_packed_once_until_one_says_something_new(
     shutil.copy(files[2], run.folder / "snapshots")
     after = pack_pair(*sides())
     assert after["other"]["last_step"] > before["other"]["last_step"]
+
+
+def test_how_specific_nodes_are_comes_from_the_snapshots_and_runs_of_before_have_no_such_map(
+    tmp_path: Path,
+) -> None:
+    old = recorded(write(tmp_path / "old"))
+    assert old is not None
+    assert old.specific is None
+    assert "specific" not in pack(old)["maps"]
+    writer = RunWriter(tmp_path / "new", CONFIG)
+    writer.describe(GRAPH, **ABOUT)
+    share = np.linspace(0, 1, len(GRAPH.nodes), dtype=np.float32)
+    share[-1] = np.nan
+    writer.snapshot(snapshot(0))
+    writer.snapshot(replace(snapshot(2), specific=share))
+    writer.status("finished", step=2)
+    new = recorded(open_run("new", tmp_path))
+    assert new is not None
+    np.testing.assert_array_equal(new.specific, [np.full_like(share, np.nan), share])
+    assert "specific" in pack(new)["maps"]
+    assert "neutral sentences" in new.provenance["specific"]
+    assert new.on_clock([0, 1], [1, 1]).specific[0][1] == share[1]
+    file = tmp_path / "new" / "snapshots" / "000002.safetensors"
+    tensors, about = read_tensors(file)
+    write_tensors(file, {**tensors, "specific": share[:-1]}, about)
+    with pytest.raises(DamagedRun, match="specific"):
+        read_snapshot(file, GRAPH)

@@ -174,7 +174,8 @@ def test_query_key_and_value_quality_and_groups_are_sent() -> None:
 def test_maps_of_all_nodes_and_the_courses_of_edges_are_sent() -> None:
     run = timeline("tiny")
     payload = pack(run)
-    for key, values in (("effect", run.effect), ("moved", run.moved)):
+    known = (("effect", run.effect), ("moved", run.moved), ("specific", run.specific))
+    for key, values in known:
         packed = payload["maps"][key]
         codes = np.frombuffer(base64.b64decode(packed["attribution"]), dtype="<i2")
         back = np.where(codes == -32768, np.nan, codes * packed["attribution_scale"])
@@ -183,7 +184,7 @@ def test_maps_of_all_nodes_and_the_courses_of_edges_are_sent() -> None:
     np.testing.assert_array_equal(run.effect, by_hand)
     assert len(payload["monotone"]) == len(payload["edges"])
     assert set(payload["monotone"]) <= {-1, 0, 1}
-    bare = pack(dataclasses.replace(run, moved=None, probes=(), errors=None))
+    bare = pack(dataclasses.replace(run, moved=None, specific=None, probes=(), errors=None))
     assert bare["maps"] == {}
     assert not any(bare["monotone"])
 
@@ -320,6 +321,7 @@ def test_positions_do_not_depend_on_time() -> None:
             "split": None,
             "quality": None,
             "moved": None,
+            "specific": None,
         }
     )
     places = [[(n["name"], n["x"], n["y"]) for n in pack(r)["nodes"]] for r in (run, shorter)]

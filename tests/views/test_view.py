@@ -17,7 +17,7 @@ VIEWS = st.builds(
     marks=st.sampled_from(["previous", "start"]),
     estimator=st.sampled_from(["circuit", "mass"]),
     heat=st.sampled_from(["nodes", "qkv", "steps"]),
-    map=st.sampled_from(["redundancy", "effect", "moved"]),
+    map=st.sampled_from(["redundancy", "effect", "moved", "specific", "updates"]),
     whole=st.booleans(),
 )
 
