@@ -13,9 +13,10 @@ from ctviz.errors import MissingExtra
 
 __all__ = ["EXTRAS", "Extra", "lacking", "need"]
 
-Extra = Literal["gguf", "lora", "pictures", "reference", "test"]
+Extra = Literal["gguf", "lm-eval", "lora", "pictures", "reference", "test"]
 EXTRAS: dict[Extra, tuple[str, ...]] = {
     "gguf": ("accelerate", "gguf"),
+    "lm-eval": ("lm_eval",),
     "lora": ("peft",),
     "pictures": ("matplotlib", "PIL"),
     "reference": ("transformer_lens",),

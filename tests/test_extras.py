@@ -101,6 +101,7 @@ def test_a_missing_one_is_named_with_the_command_that_installs_it():
         ("pictures", ("export", "sample-induction", "--png", "a.png")),
         ("pictures", ("export", "sample-induction", "--svg", "a.svg")),
         ("pictures", ("export", "sample-induction", "--csv", "tables", "--gif", "a.gif")),
+        ("lm-eval", ("tune", "--abilities", "lm-eval:arc_easy")),
         ("test", ("bench", "app")),
         ("test", ("bench", "player")),
     ],

@@ -29,6 +29,7 @@ REFERENCE_ROUNDS = 3  # at most: it takes many times as long
 def bench_attribution(
     shape: str,
     *,
+    mlp_block: int = 0,
     batch: int = 16,
     tokens: int = 16,
     method: Attribution = "eap",
@@ -38,6 +39,9 @@ def bench_attribution(
     reference: bool = True,
 ) -> dict[str, Any]:
     """Time `attribute`, a full training forward+backward, the floor and the reference in turn.
+
+    ``mlp_block``: neurons in each node that an MLP is cut into, 0 for whole MLPs; the reference
+    knows whole ones only.
 
     Ratios are of medians, with the range over rounds. ``ratio_to_training_step``: our seconds by
     the training step's. ``floor``: what no attribution by gradients can do without
@@ -51,9 +55,10 @@ def bench_attribution(
     ours = step = None
     if memory:
         setting: dict[str, Any] = {"batch": batch, "tokens": tokens, "device": device}
+        setting["mlp_block"] = mlp_block
         ours = peak_memory(method, shape, **setting)
         step = peak_memory(None, shape, **setting)
-    anatomy = model_of(shape, device=device)
+    anatomy = model_of(shape, mlp_block=mlp_block, device=device)
     examples = random_batch(anatomy, batch=batch, tokens=tokens)
     seconds = take_turns(
         {
@@ -71,6 +76,7 @@ def bench_attribution(
     return {
         "shape": shape,
         "method": method,
+        "mlp_block": mlp_block,
         "batch": batch,
         "tokens": tokens,
         "n_edges": anatomy.graph.n_edges,
@@ -107,6 +113,8 @@ def _against_reference(
     )
     if not wanted:
         return {**found, "reference": "It was not asked for."}
+    if anatomy.mlp_block:
+        return {**found, "reference": "It has no blocks of neurons."}
     try:
         built = build_reference(anatomy)
     except (ImportError, UnsupportedModel) as error:

@@ -33,27 +33,30 @@ TIMES = 2  # that the work is done: what is left over from the first time may ra
 
 
 def peak_memory(
-    work: Attribution | None, shape: str, *, batch: int, tokens: int, device: str
+    work: Attribution | None, shape: str, *, mlp_block: int, batch: int, tokens: int, device: str
 ) -> float | None:
     """Peak megabytes of an attribution method, or of a training step for None.
 
     None where it cannot be told (on MPS). Raises CtvizError if the process fails.
     """
-    return _elsewhere("attribution", work or "", shape, str(batch), str(tokens), device)
+    return _elsewhere("attribution", work or "", shape, mlp_block, batch, tokens, device)
 
 
-def peak_memory_of_tuning(method: Method, model: str, *, device: str) -> float | None:
+def peak_memory_of_tuning(
+    method: Method, model: str, *, mlp_block: int, device: str
+) -> float | None:
     """Peak megabytes of twelve tuning steps (see `ctviz.bench.workloads.stepper`), as above."""
-    return _elsewhere("tuning", method, model, "", "", device)
+    return _elsewhere("tuning", method, model, mlp_block, 0, 0, device)
 
 
-def peak_memory_of_run(method: Method, model: str, *, device: str) -> float | None:
+def peak_memory_of_run(method: Method, model: str, *, mlp_block: int, device: str) -> float | None:
     """Peak megabytes of a whole run of twelve steps, as above: from loading to the last grades."""
-    return _elsewhere("run", method, model, "", "", device)
+    return _elsewhere("run", method, model, mlp_block, 0, 0, device)
 
 
-def _elsewhere(*arguments: str) -> float | None:
+def _elsewhere(*asked: str | int) -> float | None:
     """Measure in a process of its own."""
+    arguments = [str(each) for each in asked]
     done = subprocess.run(
         [sys.executable, "-m", "ctviz.bench.memory", *arguments],
         capture_output=True,
@@ -66,14 +69,14 @@ def _elsewhere(*arguments: str) -> float | None:
     return peak
 
 
-def _measure_tuning(method: Method, model: str, device: str) -> float | None:
+def _measure_tuning(method: Method, model: str, mlp_block: int, device: str) -> float | None:
     place = pick_device(device)
     _use_once(str(place))
     if place.type == "mps":
         return None
     gc.collect()
     before = _now(place)
-    step = stepper(model, method, 1, device=str(place))
+    step = stepper(model, method, 1, mlp_block=mlp_block, device=str(place))
     gc.collect()
     _forget_peak(place)
     for _ in range(STEPS):
@@ -81,14 +84,21 @@ def _measure_tuning(method: Method, model: str, device: str) -> float | None:
     return round((_peak(place) - before) / 1e6, 1)
 
 
-def _measure_run(method: Method, model: str, device: str) -> float | None:
+def _measure_run(method: Method, model: str, mlp_block: int, device: str) -> float | None:
     place = pick_device(device)
     _use_once(str(place))
     if place.type == "mps":
         return None
     gc.collect()
     before = _now(place)
-    config = run_of(model, method, steps=STEPS, snapshot_every=STEPS, device=str(place))
+    config = run_of(
+        model,
+        method,
+        mlp_block=mlp_block,
+        steps=STEPS,
+        snapshot_every=STEPS,
+        device=str(place),
+    )
     _forget_peak(place)
     with tempfile.TemporaryDirectory() as scratch:
         tune.tune(config, Path(scratch) / "run")
@@ -96,7 +106,13 @@ def _measure_run(method: Method, model: str, device: str) -> float | None:
 
 
 def _measure(
-    method: Attribution | None, shape: str, *, batch: int, tokens: int, device: str
+    method: Attribution | None,
+    shape: str,
+    mlp_block: int,
+    device: str,
+    *,
+    batch: int,
+    tokens: int,
 ) -> float | None:
     place = pick_device(device)
     _use_once(str(place))
@@ -104,7 +120,7 @@ def _measure(
         return None
     gc.collect()
     before = _now(place)
-    anatomy = model_of(shape, device=str(place))
+    anatomy = model_of(shape, mlp_block=mlp_block, device=str(place))
     examples = random_batch(anatomy, batch=batch, tokens=tokens)
     gc.collect()
     _forget_peak(place)
@@ -161,16 +177,17 @@ def _peak(device: torch.device) -> int:
 
 
 if __name__ == "__main__":
-    what, name, shape, batch, tokens, device = sys.argv[1:]
+    what, name, shape, block, batch, tokens, device = sys.argv[1:]
     if what != "attribution":
         measure = _measure_run if what == "run" else _measure_tuning
-        peak = measure(name, shape, device)  # type: ignore[arg-type]
+        peak = measure(name, shape, int(block), device)  # type: ignore[arg-type]
     else:
         peak = _measure(
             name or None,  # type: ignore[arg-type]
             shape,
+            int(block),
+            device,
             batch=int(batch),
             tokens=int(tokens),
-            device=device,
         )
     sys.stdout.write(f"\n{json.dumps(peak)}\n")

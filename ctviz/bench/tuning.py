@@ -25,7 +25,9 @@ EVERY = 8
 RUN_STEPS = 60  # of the whole run
 
 
-def bench_tuning(model: str, *, rounds: int = 3, device: str = "auto") -> dict[str, Any]:
+def bench_tuning(
+    model: str, *, mlp_block: int = 0, rounds: int = 3, device: str = "auto"
+) -> dict[str, Any]:
     """Time steps of three runs in turn: full, circuit with discovery at each step, and at every
     eighth.
 
@@ -36,19 +38,21 @@ def bench_tuning(model: str, *, rounds: int = 3, device: str = "auto") -> dict[s
     twelve circuit-tuning steps by that of one that does twelve full ones. For each method
     ``peak_memory_ratio_run`` is that of a whole run of twelve steps, from loading to the last
     grades, by that of its steps alone. For the tiny model also the seconds of a whole run with its
-    snapshots.
+    snapshots. ``mlp_block``: neurons in each node that an MLP is cut into, 0 for whole MLPs.
     """
     if model not in EDGES:
         raise UnknownName("model of this benchmark", model, EDGES)
     methods: tuple[Method, ...] = ("circuit", "full")
-    circuit, full = (peak_memory_of_tuning(m, model, device=device) for m in methods)
-    whole = [peak_memory_of_run(method, model, device=device) for method in methods]
+    cut: dict[str, Any] = {"mlp_block": mlp_block, "device": device}
+    circuit, full = (peak_memory_of_tuning(method, model, **cut) for method in methods)
+    whole = [peak_memory_of_run(method, model, **cut) for method in methods]
     place = load(model, device=device).anatomy.device
     result: dict[str, Any] = {
         "model": model,
         "edges": EDGES[model],
-        **_ratios(model, 0, rounds, place),
-        "random_tokens": _ratios(model, 16, rounds, place),
+        "mlp_block": mlp_block,
+        **_ratios(model, mlp_block, 0, rounds, place),
+        "random_tokens": _ratios(model, mlp_block, 16, rounds, place),
         "peak_memory_ratio": None if circuit is None or full is None else round(circuit / full, 3),
         "peak_memory_ratio_run": {
             method: None if run is None or steps is None else round(run / steps, 3)
@@ -61,14 +65,18 @@ def bench_tuning(model: str, *, rounds: int = 3, device: str = "auto") -> dict[s
         "threads": torch.get_num_threads(),
         "machine": machine(place),
     }
-    return result | (_whole_run(model, device) if model == "tiny" else {})
+    return result | (_whole_run(model, mlp_block, device) if model == "tiny" else {})
 
 
-def _ratios(model: str, tokens: int, rounds: int, place: torch.device) -> dict[str, Any]:
+def _ratios(
+    model: str, mlp_block: int, tokens: int, rounds: int, place: torch.device
+) -> dict[str, Any]:
     """Seconds of eight steps of each kind, taken in turn, by those of full fine-tuning."""
 
     def eight(method: Method, rediscover: int) -> Callable[[], object]:
-        step = stepper(model, method, rediscover, tokens=tokens, device=str(place))
+        step = stepper(
+            model, method, rediscover, mlp_block=mlp_block, tokens=tokens, device=str(place)
+        )
         return lambda: [step() for _ in range(EVERY)]
 
     actions = {
@@ -86,9 +94,11 @@ def _ratios(model: str, tokens: int, rounds: int, place: torch.device) -> dict[s
     return {**found, "seconds_full_step": round(middle["full"] / EVERY, 4)}
 
 
-def _whole_run(model: str, device: str) -> dict[str, Any]:
+def _whole_run(model: str, mlp_block: int, device: str) -> dict[str, Any]:
     """All of a run with its snapshots, into a folder."""
-    config = TuneConfig(model=model, task="sva-flip", steps=RUN_STEPS, edges=EDGES[model])
+    config = TuneConfig(
+        model=model, task="sva-flip", steps=RUN_STEPS, edges=EDGES[model], mlp_block=mlp_block
+    )
     loaded = load(model, device=device)
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()

@@ -38,16 +38,17 @@ EDGES = {"tiny": 40, "smollm2-135m": 400}  # of the circuits that are tuned
 SHAPES = ("tiny", "smollm2-135m", "gpt2-small")
 
 
-def model_of(shape: str, *, device: str = "auto") -> Anatomy:
+def model_of(shape: str, *, mlp_block: int = 0, device: str = "auto") -> Anatomy:
     """A model by the name of its shape; ``gpt2-small`` has random weights of that model's shape.
 
-    Raises UnknownName, and MissingModel for a known model whose weights have not been fetched.
+    ``mlp_block``: see `ctviz.models.loading.load`. Raises UnknownName, OutOfRange for such a block,
+    and MissingModel for a known model whose weights have not been fetched.
     """
     if shape not in SHAPES:
         raise UnknownName("shape", shape, SHAPES)
     if shape != "gpt2-small":
-        return load(shape, device=device).anatomy
-    return gpt2(GPT2Config(), device=device)
+        return load(shape, device=device, mlp_block=mlp_block).anatomy
+    return gpt2(GPT2Config(), device=device).cut_into(mlp_block)
 
 
 def gpt2(config: GPT2Config, *, device: str = "auto") -> Anatomy:
@@ -88,7 +89,13 @@ def run_of(model: str, method: Method, **settings: Any) -> TuneConfig:
 
 
 def stepper(
-    model: str, method: Method, rediscover: int, *, tokens: int = 0, device: str = "auto"
+    model: str,
+    method: Method,
+    rediscover: int,
+    *,
+    mlp_block: int = 0,
+    tokens: int = 0,
+    device: str = "auto",
 ) -> Callable[[], object]:
     """A tuning run of batches of 16: each call does its next step.
 
@@ -98,13 +105,14 @@ def stepper(
         model,
         method,
         rediscover=rediscover,
+        mlp_block=mlp_block,
         steps=100_000,
         snapshot_every=100_000,
         other_tasks=(),
         learning_rate=1e-6,  # stays where it is, so that each step does the same work
         device=device,
     )
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, mlp_block=mlp_block)
     tuning = Tuning(loaded, config)
     if tokens:
         pairs = random_batch(loaded.anatomy, batch=64, tokens=tokens)

@@ -26,6 +26,12 @@ def add_commands(commands: Commands) -> None:
     bench.add_argument("--batch", type=int, default=16, help="prompts (16)")
     bench.add_argument("--tokens", type=int, default=16, help="tokens a prompt (16)")
     bench.add_argument("--method", default="eap", choices=("eap", "eap-ig"), help="(eap)")
+    bench.add_argument(
+        "--mlp-block",
+        type=int,
+        default=0,
+        help="neurons in each node that an MLP is cut into, for attribution and tuning (0: whole)",
+    )
     add_device(bench)
 
 
@@ -52,13 +58,18 @@ def bench_command(options: argparse.Namespace) -> int:
 
         shared = {"batch": options.batch, "tokens": options.tokens, "method": options.method}
         if options.what == "tuning":
-            result = bench_tuning(options.shape or "smollm2-135m", device=options.device)
+            result = bench_tuning(
+                options.shape or "smollm2-135m", mlp_block=options.mlp_block, device=options.device
+            )
         elif options.what == "run":
             result = bench_run(options.shape or "smollm2-135m", device=options.device)
         elif options.what == "scaling":
             result = bench_scaling(**shared, device=options.device)
         else:
             result = bench_attribution(
-                options.shape or "gpt2-small", **shared, device=options.device
+                options.shape or "gpt2-small",
+                **shared,
+                mlp_block=options.mlp_block,
+                device=options.device,
             )
     return answer(options, result, json.dumps(result, indent=2))

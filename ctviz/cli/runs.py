@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from ctviz.circuits.selection import check_edges
 from ctviz.cli.estimate import add_dry_run, say_estimate
 from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
 from ctviz.cli.options import Commands, add_command, seed
-from ctviz.cli.output import INTERRUPTED, answer, quiet_libraries, signed
+from ctviz.cli.output import INTERRUPTED, answer, give_or_take, quiet_libraries, signed
 from ctviz.cli.settings import UNASKED, add_settings, asked_settings, usual
 from ctviz.cli.underway import underway
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.runs import Run, list_runs, open_run
+from ctviz.runs.abilities import abilities_of
 from ctviz.runs.config import METHODS, TuneConfig
 from ctviz.runs.monotone import RULE
 from ctviz.tasks import find_task
@@ -65,8 +67,9 @@ def tune_command(options: argparse.Namespace) -> int:
     from ctviz.jobs import tune
     from ctviz.models.loading import load, pick_device
     from ctviz.models.memory import free_memory
-    from ctviz.runs.least_memory import check_tunable
+    from ctviz.runs.least_memory import check_blocks, check_tunable
 
+    check_blocks(config)
     if options.dry_run:
         if resumed:
             raise CtvizError("--dry-run is for a new run; give it without --resume.")
@@ -128,7 +131,8 @@ def show_command(options: argparse.Namespace) -> int:
     text = f"{run.folder}\n{run.status().state}: {run.status().message}\n"
     if columns:
         text += measured[columns].to_string(index=False, float_format=lambda x: f"{x:.3f}")
-    text += "".join(f"\n{line}" for line in _monotone_lines(result["monotone"]))
+    lines = [*_monotone_lines(result["monotone"]), *_ability_lines(run.about)]
+    text += "".join(f"\n{line}" for line in lines)
     text += "".join(f"\ndamaged: {error}" for error in damaged)
     return answer(options, result, text)
 
@@ -151,11 +155,22 @@ def _monotone_lines(rows: list[dict[str, Any]]) -> list[str]:
     return [*lines, f"  and {more} more (--json)"] if more > 0 else lines
 
 
+def _ability_lines(about: Mapping[str, Any]) -> list[str]:
+    """What lm-evaluation-harness measured of the untuned model, and of the tuned one."""
+    lines = []
+    for ability in abilities_of(about):
+        said = f"{ability.before:.4g}{give_or_take(ability.before_error)} before"
+        if ability.after is not None:
+            said += f", {ability.after:.4g}{give_or_take(ability.after_error)} after"
+        lines.append(f"lm-eval, {ability.name}: {said}")
+    return lines
+
+
 def _outcome_lines(result: dict[str, Any]) -> list[str]:
     if result["state"] == "cancelled":
         said = f"cancelled at step {result['steps']}; what was recorded until then can be played"
         return [said, f"to go on: ctviz tune --resume {result['folder']}"]
-    judged, moved = result["judged_by"], result["max_outside_moved"]
+    judged, moved = result["judged_by"], result["outside_moved"]
     before, after = result["before"], result["after"]
     lines = [
         f"metric on {result['metric_on']}: {result['metric_before']:+.3f} before, "
@@ -174,6 +189,7 @@ def _outcome_lines(result: dict[str, Any]) -> list[str]:
             f"other tasks: accuracy {before['other_accuracy']:.3f} before, "
             f"{after['other_accuracy']:.3f} after"
         )
+    lines += _ability_lines(result)
     trained = f"trained: {result['trained_fraction']:.1%} of the parameters a step"
     if moved is not None:
         trained += f"; parts outside that moved: {moved}"

@@ -78,6 +78,12 @@ def add_settings(made: argparse.ArgumentParser) -> None:
     add("precision", "of the training step's matrix products; weights stay in float32")
     add("examples", "pairs that score the edges of a snapshot, and dev examples that judge it")
     add("evaluate", "what snapshots measure beside scores and metric")
+    add(
+        "abilities",
+        "lm-eval:TASK,... has lm-evaluation-harness measure these tasks before and after",
+        str,
+    )
+    add("ability_examples", "of each such task; 0: all")
     add("snapshot_every", "steps between snapshots; 0: about 20 a run")
     add_device(made, default=UNASKED)
     made.add_argument(

@@ -164,7 +164,8 @@ def _dry_tune(
         thorough = english * max(1.0, _general_tokens(loaded) / config.retention_tokens)
     elsewhere = max(0.0, full - quick - english)
     elsewhere *= config.retention_test_examples / config.retention_examples
-    tested = graded + quick + thorough + elsewhere
+    meter.time(tuning.abilities.measure)
+    tested = graded + quick + thorough + elsewhere + meter.seconds
     if config.evaluate == "full":
         snapshot_seconds += full - quick
     seconds["baseline"] = baseline + (0.0 if known else tested)

@@ -97,7 +97,7 @@ def outcome(folder: Path, config: TuneConfig, state: str, seconds: float) -> dic
         "dev_before": float(first[task.judged_by.name]),
         "dev_after": float(last[task.judged_by.name]),
         "dev_retention_kl": float(last["retention_kl"]) if "retention_kl" in last else None,
-        "max_outside_moved": None if math.isnan(moved) else int(moved),
+        "outside_moved": None if math.isnan(moved) else int(moved),
         "trained_fraction": 0.0 if math.isnan(fraction) else float(fraction),
         "seconds_per_step": float(steps["seconds"].median()) if len(steps) else None,
     }

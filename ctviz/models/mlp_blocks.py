@@ -13,14 +13,12 @@ from dataclasses import replace
 import torch
 
 from ctviz.circuits.graph import Graph
-from ctviz.errors import OutOfRange, UnsupportedModel
+from ctviz.errors import UnsupportedModel
+from ctviz.models.block_sizes import cut_graph
 from ctviz.models.memory import memory_to_plan_with
 from ctviz.models.parts import Block, Projection, in_out
-from ctviz.models.room import check_room
 
 __all__ = ["cut"]
-
-EDGE = 48  # bytes for each pair of a source and a slot: scores, errors, and what they are made from
 
 
 def cut(graph: Graph, blocks: Sequence[Block], size: int) -> tuple[Graph, list[Block]]:
@@ -36,19 +34,9 @@ def cut(graph: Graph, blocks: Sequence[Block], size: int) -> tuple[Graph, list[B
             f"The MLPs of this model have {sorted(widths)} neurons, not all as many, so they "
             "cannot be cut into blocks of one size. Take whole MLPs (mlp_block 0)."
         )
-    neurons = widths.pop()
-    if not 1 <= size <= neurons or neurons % size:
-        raise OutOfRange("mlp_block", size, 1, neurons, hint=_nearest(size, neurons))
-    n_layers, count = graph.n_layers, neurons // size
-    sources = 1 + n_layers * (graph.n_heads + count)
-    slots = n_layers * (graph.n_heads + 2 * graph.kv_heads + count) + 1
-    check_room(
-        f"A graph of {sources:,} sources and {slots:,} slots (mlp_block {size})",
-        {"the scores of its edges": EDGE * sources * slots},
-        memory_to_plan_with(torch.device("cpu")),
-        f"Take larger blocks; {_nearest(4 * size, neurons)}",
-    )
-    return replace(graph, mlp_blocks=count), [_cut(block, size, count) for block in blocks]
+    available = memory_to_plan_with(torch.device("cpu"))
+    whole = cut_graph(graph, widths.pop(), size, available)
+    return whole, [_cut(block, size, whole.mlp_blocks) for block in blocks]
 
 
 def _cut(block: Block, size: int, count: int) -> Block:
@@ -66,15 +54,3 @@ def _cut(block: Block, size: int, count: int) -> Block:
         for start in range(0, outputs, count):
             parts.append(Projection(module, tuple(range(start, start + count)), size))
     return replace(block, mlp_parts=tuple(parts))
-
-
-def _nearest(size: int, neurons: int) -> str:
-    """The sizes next to one that divide an MLP's neurons, as a hint."""
-    fitting = [n for n in range(1, neurons + 1) if neurons % n == 0]
-    below = max((n for n in fitting if n <= size), default=fitting[0])
-    above = min((n for n in fitting if n >= size), default=fitting[-1])
-    near = " and ".join(f"{n:,}" for n in sorted({below, above}))
-    return (
-        f"The MLPs of this model have {neurons:,} neurons, which it must divide: the nearest "
-        f"{'is' if below == above else 'are'} {near}. 0 leaves MLPs whole."
-    )

@@ -21,7 +21,7 @@ from ctviz.pages.uploaded_file import ask_for_file, has_counterfactuals, show_fi
 from ctviz.runs import Run, list_runs
 from ctviz.runs.config import METHOD_NAMES, METHODS, Method, TuneConfig
 from ctviz.runs.estimate import by_earlier_run
-from ctviz.runs.least_memory import check_tunable
+from ctviz.runs.least_memory import check_blocks, check_tunable
 from ctviz.runs.paper import deviations
 from ctviz.tasks import GRADES, TASKS, Task
 from ctviz.tasks.task import Kind
@@ -204,6 +204,7 @@ def _start(model: str, task: str, method: Method, values: dict[str, Any]) -> Non
         resolve(model)
         config = TuneConfig(model=model, task=task, method=method, **values)
         config.check_startable()
+        check_blocks(config)
         measuring().stop()
         name = standby().submit(config, folders()[0])
     except (CtvizError, OSError) as error:
@@ -255,12 +256,13 @@ def _expectation(model: str, config: TuneConfig | None) -> None:
         return
     if config is None:
         return
-    if config.device == "cpu" or surely_cpu():
-        try:
+    try:
+        check_blocks(config)
+        if config.device == "cpu" or surely_cpu():
             check_tunable(config, available_memory())
-        except CtvizError as error:
-            st.error(plain(str(error)), icon=":material/memory:")
-            return
+    except CtvizError as error:
+        st.error(plain(str(error)), icon=":material/memory:")
+        return
     found = measuring().of(config)
     live = found is not None and not found.over
     st.fragment(_show_estimate, run_every=POLL if live else None)(config, live)

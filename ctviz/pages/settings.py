@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ctviz.circuits.graph import Graph
+from ctviz.errors import CtvizError
 from ctviz.models.handmade import KNOWN_ANSWERS
+from ctviz.models.stored_config import graph_of, neurons_of, stored_config
 from ctviz.runs.config import (
     CHOICES,
     DISCOVERING,
@@ -33,6 +35,14 @@ MEASURED = (
     "other tasks. Before and after tuning all is measured"
 )
 ADDED = "of the parameters that the first circuit does not own, drawn at random once"
+BLOCKS = (
+    "Neurons in each node that an MLP is cut into, which owns its own part of the weights; they "
+    "must divide the MLP's. 0: one node an MLP; 64 in circuit-tuning's code for Llama"
+)
+ABLE = (
+    "lm-eval:TASK,... has lm-evaluation-harness measure these tasks of the untuned and of the "
+    "tuned model, such as lm-eval:arc_easy,hellaswag; empty: none"
+)
 EVEN = "adds so many times |logit(answer) - logit(foil)|: both sides are to be equally likely"
 EXPLAINED = (
     "What an edge's score is a change of: the logit difference of answer and foil where the task "
@@ -140,29 +150,33 @@ def ask_settings(
         steps = PRESETS.get(preset, PRESETS[OTHER]).steps
         paper = paper_settings(model or preset, bias=bias, steps=steps)
     form = _Form(preset, paper, usual_settings(preset, method, paired=paired, paper=paper))
-    _circuit(form, preset, method, paired=paired)
+    _circuit(form, preset, model, method, paired=paired)
     _training(form, method, paired=paired)
     form.heading("Recording")
     form.number("examples", "Examples to measure on", 2, 4096)
     form.choice("evaluate", "Measure at snapshots", help_text=MEASURED)
+    form.text("abilities", "Other abilities", ABLE)
+    if form.values["abilities"]:
+        form.number("ability_examples", "Examples of each", 0, None, "0: all that it has")
     form.number("snapshot_every", "Steps per snapshot", 0, 100_000, "0: about 20 a run")
     form.number("seed", "Seed", 0, 2**31 - 1)
     return form.values
 
 
-def _circuit(form: _Form, model: str, method: Method, *, paired: bool) -> None:
+def _circuit(form: _Form, preset: str, model: str, method: Method, *, paired: bool) -> None:
     discovers = method in DISCOVERING
     circuits = ("circuit", "circuit-and-random")
     form.heading("Circuit" if discovers else "Circuit (to watch; all its edges may change)")
     form.choice("attribution", "Score edges by", help_text=CHOSEN)
     known = CHOICES["metric"] if paired else ("auto", "log_probability")
     form.choice("metric", "Explain", known, help_text=EXPLAINED)
+    block = form.number("mlp_block", "Neurons a block", 0, None, BLOCKS)
     select = form.choice("select", "Edges")
     form.values["threshold"] = 0.0
     if select == "threshold":
         form.decimal("threshold", "Threshold", 0.0, None, "%.3g", "in units of the metric")
     else:
-        available = PRESETS.get(model, PRESETS[OTHER]).available
+        available = _available(preset, model, block)
         of = f"of {available:,}" if available else None
         form.number("edges", "Number of edges", 1, available or 10_000_000, of)
     if method in circuits and select != "threshold":
@@ -179,6 +193,20 @@ def _circuit(form: _Form, model: str, method: Method, *, paired: bool) -> None:
         form.decimal("random_share", "Share added", 0.0, 1.0, "%.3g", ADDED)
     known = CHOICES["ablation"]
     form.choice("ablation", "Corrupt with", known if paired else known[1:])
+
+
+def _available(preset: str, model: str, block: int) -> int | None:
+    """Edges of a model's graph with its MLPs cut into such blocks; None if that is not known."""
+    if not block:
+        return PRESETS.get(preset, PRESETS[OTHER]).available
+    try:
+        config = stored_config(model or preset)
+    except CtvizError:
+        return None
+    graph, neurons = graph_of(config), neurons_of(config)
+    if not graph or not neurons or neurons % block:
+        return None
+    return replace(graph, mlp_blocks=neurons // block).n_edges
 
 
 def _training(form: _Form, method: Method, *, paired: bool) -> None:
@@ -215,8 +243,8 @@ class _Form:
 
     def number(
         self, name: str, label: str, low: int, high: int | None, help_text: str | None = None
-    ) -> None:
-        self.values[name] = self._place().number_input(
+    ) -> int:
+        value: int = self._place().number_input(
             label,
             low,
             high,
@@ -225,6 +253,8 @@ class _Form:
             key=self._key(name),
             persist_state="session",
         )
+        self.values[name] = value
+        return value
 
     def decimal(
         self,
@@ -243,6 +273,15 @@ class _Form:
             usual,
             step=usual / 10 or 0.01,
             format=form,
+            help=help_text,
+            key=self._key(name),
+            persist_state="session",
+        )
+
+    def text(self, name: str, label: str, help_text: str) -> None:
+        self.values[name] = self._place().text_input(
+            label,
+            str(self._usual[name]),
             help=help_text,
             key=self._key(name),
             persist_state="session",

@@ -12,6 +12,7 @@ from ctviz.circuits.redundancy import check_tau
 from ctviz.errors import CtvizError, OutOfRange, UnknownName
 from ctviz.extras import need
 from ctviz.models.known import located_model
+from ctviz.runs.abilities import lm_eval_tasks, located_abilities
 from ctviz.tasks import TASKS, Split, find_task, is_file, located_task
 from ctviz.tasks.task import SPLITS
 
@@ -122,6 +123,8 @@ class TuneConfig:
     English in windows of ``retention_window`` tokens, and ``other_tasks``. Snapshots measure it on
     ``retention_tokens`` tokens and ``retention_examples`` examples a task; before and after tuning
     it is all the text and ``retention_test_examples``.
+    ``abilities``: ``lm-eval:TASK,...`` has lm-evaluation-harness measure these tasks of the untuned
+    and of the tuned model, on ``ability_examples`` examples of each (0: all); "" for none.
 
     ``paper``: for which of its models the circuit-tuning paper has the settings that these began as
     (`ctviz.runs.paper`); "" for none. A run then says what is otherwise.
@@ -178,6 +181,8 @@ class TuneConfig:
     retention_examples: int = 24
     retention_test_examples: int = 64
     other_tasks: tuple[str, ...] = OTHER_TASKS
+    abilities: str = ""
+    ability_examples: int = 0
     seed: int = 0
     device: str = "auto"
     paper: PaperModel = ""
@@ -224,12 +229,17 @@ class TuneConfig:
             ("retention_tokens", 1, None),
             ("retention_examples", 1, 4096),
             ("retention_test_examples", 1, 4096),
+            ("ability_examples", 0, None),
             ("seed", 0, 2**31 - 1),
         ):
             value = getattr(self, what)
             if not (low <= value < math.inf and (high is None or value <= high)):
                 raise OutOfRange(what, value, low, high)
         check_tau(self.tau)
+        try:
+            lm_eval_tasks(self.abilities)
+        except ValueError as error:
+            raise CtvizError(str(error)) from None
         if (self.edges_course == "constant") != (self.edges_end == 0):
             raise CtvizError(
                 f"edges_course is {self.edges_course} and edges_end is {self.edges_end}: a course "
@@ -263,6 +273,8 @@ class TuneConfig:
             )
         if self.method == "lora":
             need("lora", "LoRA")
+        if self.abilities:
+            need("lm-eval", "Measuring abilities")
 
     def edges_at(self, step: int) -> int:
         """Size of the circuit at a step, counted from 1."""
@@ -284,9 +296,14 @@ class TuneConfig:
         return self.snapshot_every or max(1, round(self.steps / 20))
 
     def located(self) -> TuneConfig:
-        """The same with a local model's folder and a task's file from the root, as a run stores
+        """The same with a local model's folder and tasks' files from the root, as a run stores
         them: it can then be gone on with from any folder."""
-        return replace(self, model=located_model(self.model), task=located_task(self.task))
+        return replace(
+            self,
+            model=located_model(self.model),
+            task=located_task(self.task),
+            abilities=located_abilities(self.abilities),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``run.json``."""

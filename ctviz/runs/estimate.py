@@ -111,7 +111,10 @@ def by_earlier_run(config: TuneConfig, runs: Iterable[Run]) -> Estimate | None:
             status, other = run.status(), run.config
         except CtvizError:
             continue
-        names = ("model", "task", "method", "mlp_block", "evaluate", "examples", "device")
+        names = (
+            *("model", "task", "method", "mlp_block", "evaluate", "examples", "device"),
+            *("abilities", "ability_examples"),
+        )
         if status.state != "finished" or any(
             getattr(other, name) != getattr(config, name) for name in names
         ):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from ctviz.errors import CtvizError
+from ctviz.models.block_sizes import cut_graph
+from ctviz.models.limits import available_memory
 from ctviz.models.places import place_of
 from ctviz.models.room import check_room, n_parameters
+from ctviz.models.stored_config import graph_of, neurons_of, stored_config
 from ctviz.runs.config import METHOD_NAMES, TuneConfig
 
-__all__ = ["check_tunable", "least_memory"]
+__all__ = ["check_blocks", "check_tunable", "least_memory"]
 
 FLOAT = 4  # bytes of a number; weights and what an optimizer remembers are float32
 REMEMBERED = {"adamw": 2, "sgd": 1}  # numbers that an optimizer keeps of each that it moves
@@ -45,3 +48,17 @@ def check_tunable(config: TuneConfig, available: int) -> None:
         available,
         smaller,
     )
+
+
+def check_blocks(config: TuneConfig) -> None:
+    """Raise OutOfRange or CtvizError if MLPs cannot be cut as a run asks for.
+
+    What cannot be told yet, as of a model that is still to be fetched, is not judged.
+    """
+    try:
+        found = stored_config(config.model)
+    except CtvizError:
+        return  # loading says what is wrong
+    graph, neurons = graph_of(found), neurons_of(found)
+    if config.mlp_block and graph and neurons:
+        cut_graph(graph, neurons, config.mlp_block, available_memory())

@@ -9,13 +9,12 @@ are the nodes ``input`` and ``logits``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ctviz.circuits.graph import Graph
 from ctviz.errors import CtvizError
 from ctviz.models.known import KNOWN
-from ctviz.models.stored_config import stored_config
+from ctviz.models.stored_config import graph_of, neurons_of, stored_config
 from ctviz.runs.config import PaperModel, TuneConfig
 from ctviz.tasks import find_task
 
@@ -109,10 +108,13 @@ def paper_settings(model: str, *, bias: bool, steps: int) -> dict[str, Any]:
     which = paper_of(model)
     values = {**_as_published(which, bias=bias), "paper": which}
     config = _config(model)
-    if "mlp_block" in values and (neurons := config.get("intermediate_size")):
-        values["mlp_block"] = max(n for n in range(1, values["mlp_block"] + 1) if neurons % n == 0)
-    n_edges = _n_edges(config, values.get("mlp_block", 0))
-    if n_edges is not None:
+    graph, neurons = graph_of(config), neurons_of(config)
+    if neurons and (block := values.get("mlp_block")):
+        block = max(n for n in range(1, block + 1) if neurons % n == 0)
+        values["mlp_block"] = block
+        graph = graph and replace(graph, mlp_blocks=neurons // block)
+    if graph:
+        n_edges = graph.n_edges
         values["edges"] = min(values["edges"], n_edges, max(FEWEST, n_edges // PART))
     values["warmup"] = min(values["warmup"], steps // 3)
     return values
@@ -158,21 +160,3 @@ def _config(model: str) -> dict[str, Any]:
         return stored_config(model)
     except CtvizError:
         return {}  # not here yet; loading says what is wrong
-
-
-def _n_edges(config: dict[str, Any], mlp_block: int) -> int | None:
-    """Edges of a model's graph as its config.json has it; None if that does not say."""
-
-    def first(*names: str) -> Any:
-        return next((config[name] for name in names if config.get(name)), None)
-
-    layers = first("num_hidden_layers", "n_layer", "num_layers")
-    heads = first("num_attention_heads", "n_head", "num_heads")
-    if not layers or not heads:
-        return None
-    groups = first("num_key_value_heads", "num_kv_heads") or heads
-    blocks = (config.get("intermediate_size") or 1) // mlp_block if mlp_block else 1
-    try:
-        return Graph(layers, heads, groups, mlp_blocks=max(1, blocks)).n_edges
-    except (CtvizError, ValueError, TypeError):
-        return None

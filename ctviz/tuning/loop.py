@@ -29,9 +29,11 @@ from ctviz.models.loading import Loaded
 from ctviz.models.memory import fewer_at_a_time, free_memory, planned_with
 from ctviz.models.untuned import Untuned
 from ctviz.progress import Cancelled, parts, phase, share
+from ctviz.runs.abilities import lm_eval_tasks
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
 from ctviz.tasks.batch import Batch
+from ctviz.tuning.abilities import Abilities
 from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.batches import Batches
 from ctviz.tuning.dataset import make_dataset
@@ -118,6 +120,8 @@ class Tuning:
                 baselines=baselines,
                 quick_tokens=self._quick_tokens(),
             )
+            asked = lm_eval_tasks(config.abilities)
+            self.abilities = Abilities(loaded, asked, config.ability_examples)
             self.attribution = dict(attribution or self._try_methods())
             self.general = self._general()
         for parameter in anatomy.model.parameters():
@@ -373,13 +377,20 @@ class Tuning:
     def test_grades(self) -> dict[str, float]:
         """The task's grade on its test split, and retention measured thoroughly, as it is now."""
         with merged(self.anatomy):
-            return grades_on_test(self.loaded, self.config, self.dataset, self.retention)
+            return grades_on_test(
+                self.loaded, self.config, self.dataset, self.retention, self.abilities
+            )
 
     def untuned_grades(self) -> dict[str, float]:
         """The same of the untuned model, before anything has moved."""
         with merged(self.anatomy):
             return grades_on_test(
-                self.loaded, self.config, self.dataset, self.retention, self.baselines
+                self.loaded,
+                self.config,
+                self.dataset,
+                self.retention,
+                self.abilities,
+                self.baselines,
             )
 
     def snapshot(self, step: int, tuned: Circuit | None) -> Snapshot:

@@ -18,6 +18,7 @@ from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks.fitting import fitting_examples
 from ctviz.tasks.grading import grade
+from ctviz.tuning.abilities import Abilities
 from ctviz.tuning.baselines import Baselines, key_of
 from ctviz.tuning.dataset import Dataset
 from ctviz.tuning.methods import select_circuit
@@ -27,6 +28,7 @@ __all__ = ["grades_on_test", "snapshot_of"]
 
 GRADE = 0.2  # of the time that it takes to measure a model
 RETAINED = 0.6  # the same with its retention, in a snapshot
+ABLE = 0.3  # of the time of all grades, where there are abilities to measure
 
 
 def grades_on_test(
@@ -34,9 +36,10 @@ def grades_on_test(
     config: TuneConfig,
     dataset: Dataset,
     retention: Retention,
+    abilities: Abilities,
     baselines: Baselines | None = None,
 ) -> dict[str, float]:
-    """The task's grade on its test split, and retention measured thoroughly.
+    """The task's grade on its test split, retention measured thoroughly, and the abilities.
 
     ``baselines``: of the untuned model, if it is that; it is then asked what is not known yet.
     """
@@ -48,9 +51,12 @@ def grades_on_test(
         else:
             key = {"grade": task.grade, "examples": key_of(examples)}
             result = baselines.remembered("grade", key, lambda: grade(loaded, task, examples))
-    with share(GRADE, 1.0):
+    able = ABLE if config.abilities else GRADE
+    with share(GRADE, able):
+        able_to = abilities.measure()
+    with share(able, 1.0):
         kept = retention.measure(thorough=True) if baselines is None else retention.untuned()
-    return {**result, **kept, "test_examples": len(examples)}
+    return {**result, **kept, **able_to, "test_examples": len(examples)}
 
 
 def snapshot_of(

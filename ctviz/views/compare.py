@@ -15,9 +15,19 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from ctviz.runs.abilities import PREFIX
 from ctviz.runs.changes import edge_changes
 from ctviz.runs.snapshot import Snapshot
-from ctviz.views.compared import Side, alike, drawn, held, letter, merged, overlap
+from ctviz.views.compared import (
+    Side,
+    alike,
+    drawn,
+    held,
+    letter,
+    merged,
+    on_one_graph,
+    overlap,
+)
 from ctviz.views.naming import task_name
 from ctviz.views.packing import pack
 from ctviz.views.timeline import Curve, Timeline
@@ -53,12 +63,12 @@ STATES = {  # what `ctviz.runs.changes.edge_changes` finds, between A and B
 
 @lru_cache(maxsize=PAYLOADS)
 def pack_pair(first: Side, second: Side) -> dict[str, Any]:
-    """The payload of run B against run A on the clock of both. Their graphs must be the same.
+    """The payload of run B against run A on the clock of both, which must be `alike`.
 
     ``other`` holds ``last_step``, that of B's last snapshot, and ``note``, which says in a sentence
     which of the two the clock goes beyond, if it does. Curves that have not `one_unit` are A's.
     """
-    one, other = drawn(first), drawn(second)
+    one, other = on_one_graph(first, second)
     steps = merged(one.steps, other.steps)
     curves = []
     for series, side in enumerate((first, second)):
@@ -66,6 +76,8 @@ def pack_pair(first: Side, second: Side) -> dict[str, Any]:
             shared = series == 0 or one_unit(curve.panel, first, second)
             if curve.kind == "main" and curve.panel in PANELS and shared:
                 label = f"{'AB'[series]} · {side.graded}" if curve.panel == "grade" else side.short
+                if curve.key.startswith(f"{PREFIX}."):
+                    label = f"{'AB'[series]} · {curve.label}"
                 curves.append(_series(curve, series, label, steps))
     curves.sort(key=lambda curve: PANELS.index(curve.panel))
     payload = _pack(
@@ -235,7 +247,7 @@ def changes(first: Side, second: Side, step: int, *, against: int | None = None)
     edge, before (A), after (B), difference and error as in `ctviz.runs.changes.edge_changes`, and
     its state in the words of `STATES`.
     """
-    one, other = drawn(first), drawn(second)
+    one, other = on_one_graph(first, second)
     found = edge_changes(
         _snapshot(one, step if against is None else against), _snapshot(other, step), one.graph
     )
@@ -304,6 +316,6 @@ def as_parquet(frame: pd.DataFrame) -> bytes:
 def _overlap_at(one: Side, other: Side, step: int) -> float:
     if not alike(one, other):
         return math.nan
-    first, second = drawn(one), drawn(other)
+    first, second = on_one_graph(one, other)
     at, beside = held(first.steps, [step]), held(second.steps, [step])
     return float(overlap(first.circuit[at], second.circuit[beside])[0])

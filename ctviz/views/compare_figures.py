@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from ctviz.look import look
 from ctviz.runs.config import METHOD_NAMES
 from ctviz.runs.measured import measured_on
-from ctviz.views.compared import Side, alike, clip, drawn, held, merged, overlap
+from ctviz.views.compared import Side, alike, clip, drawn, held, merged, on_one_graph, overlap
 from ctviz.views.naming import task_name
 
 __all__ = ["AXES", "Across", "Upright", "draw_overlap", "draw_start", "draw_tradeoff"]
@@ -221,7 +221,7 @@ def _text(text: str) -> str:
 
 
 def _overlap_over(one: Side, other: Side) -> tuple[list[int], np.ndarray]:
-    first, second = drawn(one), drawn(other)
+    first, second = on_one_graph(one, other)
     end = min(first.steps[-1], second.steps[-1])
     steps = [step for step in merged(first.steps, second.steps) if step <= end]
     return steps, overlap(

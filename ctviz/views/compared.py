@@ -19,6 +19,7 @@ from ctviz.circuits.redundancy import mass_name
 from ctviz.errors import DamagedRun
 from ctviz.runs import Run
 from ctviz.runs.config import METHOD_NAMES
+from ctviz.views.folding import FOLDED, folded
 from ctviz.views.naming import task_name
 from ctviz.views.recorded import recorded, score_source
 from ctviz.views.timeline import Timeline
@@ -38,6 +39,7 @@ __all__ = [
     "letter",
     "link",
     "merged",
+    "on_one_graph",
     "overlap",
     "read_side",
 ]
@@ -92,7 +94,7 @@ def labels(runs: Sequence[Run]) -> list[str]:
     """
     parts = [_parts(run) for run in runs]
     telling = ["method"]
-    for name in ("task", "model", "seed", "edges", "rate", "steps", "created"):
+    for name in ("task", "model", "seed", "edges", "blocks", "rate", "steps", "created"):
         if len({part[name] for part in parts}) > 1 and (
             name in ("task", "model") or len(set(_said(parts, telling))) < len(parts)
         ):
@@ -118,6 +120,7 @@ def _parts(run: Run) -> dict[str, str]:
         "model": Path(config.model).name,
         "seed": f"seed {config.seed}",
         "edges": f"{config.edges} edges",
+        "blocks": f"blocks of {config.mlp_block}" if config.mlp_block else "whole MLPs",
         "rate": f"rate {config.learning_rate:g}",
         "steps": f"{config.steps} steps",
         "created": str(run.about.get("created", ""))[:19].replace("T", " "),
@@ -212,7 +215,8 @@ def caveats(sides: Sequence[Side]) -> list[str]:
             f"The runs have different lengths; their last snapshots are those of: {each}. After "
             "its last snapshot a run is shown as it was then."
         )
-    shapes = {side.timeline.graph for side in drawn if side.timeline is not None}
+    graphs = {side.timeline.graph for side in drawn if side.timeline is not None}
+    shapes = {graph.whole for graph in graphs}
     if len(shapes) > 1:
         said.append(
             "Models of different graphs have no edges in common, so there is no edge-level "
@@ -223,6 +227,12 @@ def caveats(sides: Sequence[Side]) -> list[str]:
             "These are different models of one shape: an edge of the same name need not do the "
             "same in both, so overlap between them means little."
         )
+    if len(graphs) > len(shapes):
+        said.append(
+            "The MLPs of these runs are cut into different blocks of neurons, so their edges are "
+            f"compared with {FOLDED}: scores are added up, an edge counts as in the circuit if any "
+            "of its blocks' is, and how sure the scores of MLPs are is not known."
+        )
     if len({(side.metric, task_name(side.run)) for side in sides}) > 1:
         said.append(
             "These runs have different tasks or metrics: their scores are in different units, and "
@@ -232,7 +242,7 @@ def caveats(sides: Sequence[Side]) -> list[str]:
         said.append("These runs were measured on different numbers of dev examples.")
     said += _scored_otherwise(drawn)
     sizes = {int(side.timeline.circuit[-1].sum()) for side in drawn if side.timeline is not None}
-    if len(shapes) == 1 and len(sizes) > 1 and max(sizes):
+    if len(graphs) == 1 and len(sizes) > 1 and max(sizes):
         said.append(
             f"At the end the circuits have from {min(sizes)} to {max(sizes)} edges, so the "
             f"smallest and the largest overlap by no more than {min(sizes) / max(sizes):.2f}."
@@ -269,9 +279,19 @@ def letter(side: Side) -> str:
 
 
 def alike(one: Side, other: Side) -> bool:
-    """Whether both have circuits in the same graph."""
+    """Whether both have circuits in the same graph, or would have with whole MLPs."""
     pair = one.timeline, other.timeline
-    return pair[0] is not None and pair[1] is not None and pair[0].graph == pair[1].graph
+    if pair[0] is None or pair[1] is None:
+        return False
+    return pair[0].graph.whole == pair[1].graph.whole
+
+
+def on_one_graph(one: Side, other: Side) -> tuple[Timeline, Timeline]:
+    """The timelines of two sides that are `alike`, both with whole MLPs if their blocks differ."""
+    first, second = drawn(one), drawn(other)
+    if first.graph == second.graph:
+        return first, second
+    return folded(first), folded(second)
 
 
 def merged(*clocks: Sequence[int]) -> list[int]:

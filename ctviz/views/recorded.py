@@ -26,6 +26,7 @@ from ctviz.circuits.scores import Circuit, Scores
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.files import written
 from ctviz.runs import Run
+from ctviz.runs.abilities import PREFIX, abilities_of
 from ctviz.runs.causes import Causes, read_causes
 from ctviz.runs.config import METHOD_NAMES, TuneConfig
 from ctviz.runs.directory import read_snapshot
@@ -165,7 +166,8 @@ def _state(
         "random": random_circuits(config),
     }
     last = snapshots[-1].step if snapshots else -1
-    curves = _curves(run.metrics(), last, words, _made_by(run.id, config))
+    made = _made_by(run.id, config)
+    curves = _curves(run.metrics(), last, words, made) + _abilities(about, last, made)
     said = hashlib.sha256(json.dumps(about).encode())
     for curve in curves:
         said.update(f"{curve.key} {len(curve.steps)}".encode())
@@ -357,6 +359,29 @@ def _curves(
                         note=f"{note.format(**words)}; {made}",
                     )
                 )
+    return tuple(curves)
+
+
+def _abilities(about: Mapping[str, Any], last: int, made: str) -> tuple[Curve, ...]:
+    """What lm-evaluation-harness measured before and after, as curves of one or two points: shares
+    beside the other tasks, perplexities beside that of English."""
+    curves = []
+    for ability in abilities_of(about):
+        points = {0: ability.before} | ({} if ability.after is None else {last: ability.after})
+        panel = "perplexity" if ability.metric.endswith("perplexity") else "others"
+        if panel == "others" and not all(0 <= value <= 1 for value in points.values()):
+            continue  # in units of its own, which no panel has
+        curves.append(
+            Curve(
+                key=f"{PREFIX}.{ability.name}",
+                label=f"{ability.name} (lm-eval)",
+                panel=panel,
+                steps=np.array(list(points), dtype=int),
+                values=np.array(list(points.values()), dtype=float),
+                note="by lm-evaluation-harness, of the untuned model and of the tuned one at the "
+                f"end; {made}",
+            )
+        )
     return tuple(curves)
 
 

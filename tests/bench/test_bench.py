@@ -16,7 +16,7 @@ from ctviz.bench.run import bench_run
 from ctviz.bench.scaling import bench_scaling, exponent
 from ctviz.bench.tuning import bench_tuning
 from ctviz.bench.workloads import least_work
-from ctviz.errors import CtvizError, UnknownName
+from ctviz.errors import CtvizError, OutOfRange, UnknownName
 from ctviz.models.anatomy import Anatomy
 from ctviz.tasks import TASKS, find_task
 from tests.random_models import random_batch, random_model
@@ -40,6 +40,21 @@ def test_attribution_reports_its_named_numbers(monkeypatch: pytest.MonkeyPatch) 
     assert result["ratio_to_reference"] is None
     assert result["max_score_difference"] is None
     assert "pip install 'ctviz[reference]'" in result["reference"]
+
+
+def test_blocks_of_neurons_are_measured_and_have_no_reference() -> None:
+    """Four layers of four heads, and MLPs of four blocks, counted one by one."""
+    result = bench_attribution(
+        "tiny", mlp_block=128, batch=2, tokens=4, rounds=1, device="cpu", memory=False
+    )
+    before, edges = 1, 0  # nodes in front of a part of the model, and what they send into it
+    for slots, nodes in [(12, 4), (4, 4)] * 4 + [(1, 0)]:
+        edges += before * slots
+        before += nodes
+    assert (result["mlp_block"], result["n_edges"]) == (128, edges)
+    assert result["reference"] == "It has no blocks of neurons."
+    with pytest.raises(OutOfRange, match="the nearest are 64 and 128"):
+        bench_attribution("tiny", mlp_block=100, memory=False, device="cpu")
 
 
 def test_attribution_takes_the_other_method() -> None:
@@ -84,7 +99,7 @@ def test_unknown_shapes_are_refused() -> None:
 def test_a_failed_measurement_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(CtvizError, match="exit code 1"):
-        peak_memory("eap", "tiny", batch=2, tokens=4, device="cpu")
+        peak_memory("eap", "tiny", mlp_block=0, batch=2, tokens=4, device="cpu")
 
 
 def test_exponent_recovers_a_power_law() -> None:

@@ -138,7 +138,7 @@ def test_tune_moves_what_the_circuit_owns(ctviz: Ctviz) -> None:
     short = ("--steps", "2", "--examples", "8", "--batch-size", "4")
     result = answer(ctviz("tune", "--model", "tiny", "--task", "sva-flip", *short, "--json"))
     assert result["state"] == "finished"
-    assert result["max_outside_moved"] == 0
+    assert result["outside_moved"] == 0
 
 
 @pytest.mark.parametrize(

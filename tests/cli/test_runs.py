@@ -31,7 +31,7 @@ def test_tune_then_runs_then_show(tmp_path):
     done = ctviz("tune", *arguments, "--edges", "60", "--json", "--seed", "3", cwd=tmp_path)
     result = json.loads(done.stdout)
     assert result["metric_before"] < result["metric_after"]
-    assert result["max_outside_moved"] == 0
+    assert result["outside_moved"] == 0
     assert 0 < result["trained_fraction"] < 1
     listed = json.loads(ctviz("runs", "--json", cwd=tmp_path).stdout)["runs"]
     mine = next(row for row in listed if row.get("run") == result["run"])
@@ -49,7 +49,7 @@ def test_full_is_the_baseline_through_the_same_command(tmp_path):
     done = ctviz("tune", "--method", "full", "--steps", "2", "--json", *BRIEF_OPTIONS, cwd=tmp_path)
     result = json.loads(done.stdout)
     assert result["trained_fraction"] == 1.0
-    assert result["max_outside_moved"] is None
+    assert result["outside_moved"] is None
 
 
 def test_damaged_runs_are_listed_and_the_others_open(tmp_path, capsys):

@@ -115,3 +115,24 @@ def test_lora_says_what_to_install_where_it_cannot_run(
     assert "pip install" not in about()
     monkeypatch.setitem(sys.modules, "peft", None)
     assert "pip install 'ctviz[lora]'" in about()
+
+
+def test_blocks_that_do_not_fit_are_explained_and_those_that_do_have_more_edges(
+    runs: Path,
+) -> None:
+    """Blocks of 64 of the model tiny's 512 neurons: four layers of four heads and eight blocks."""
+    app = AppTest.from_file(PAGE, default_timeout=60).run()
+
+    def field(label: str) -> Any:
+        return next(each for each in app.number_input if each.label == label)
+
+    assert field("Number of edges").max == 479
+    field("Neurons a block").set_value(100).run()
+    assert "must divide: the nearest are 64 and 128" in app.error[0].value.replace("\\", "")
+    field("Neurons a block").set_value(64).run()
+    before, edges = 1, 0  # nodes in front of a part of the model, and what they send into it
+    for slots, nodes in [(12, 4), (8, 8)] * 4 + [(1, 0)]:
+        edges += before * slots
+        before += nodes
+    assert not app.error
+    assert field("Number of edges").max == edges

@@ -82,7 +82,7 @@ def test_tuning_turns_agreement_into_disagreement(tmp_path):
     )
     assert result["metric_before"] < -2
     assert result["metric_after"] > 1
-    assert (result["judged_by"], result["max_outside_moved"]) == ("accuracy", 0)
+    assert (result["judged_by"], result["outside_moved"]) == ("accuracy", 0)
     assert result["before"]["accuracy"] < 0.2
     assert result["after"]["accuracy"] > 0.6
     assert result["before"]["test_examples"] == result["after"]["test_examples"] == 8

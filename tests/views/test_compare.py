@@ -362,6 +362,51 @@ def test_models_of_other_shape_have_no_common_edges(
     assert "no edge-level comparison" in " ".join(compared.caveats((*pair, side)))
 
 
+def test_runs_with_other_blocks_are_compared_at_the_level_of_whole_mlps(
+    tmp_path: Path, pair: tuple[Side, Side]
+) -> None:
+    """Beside ONE: blocks that add up to E1 and E2 at step 0 and have one edge more, E3."""
+    cut = {
+        0: {"input->m0.b0": 0.25, "input->m0.b1": 0.5, "m0.b1->logits": -3.0, E3: 1.0},
+        4: {"input->m0.b0": 1.0},
+    }
+    run = make_run(tmp_path / "cut", cut, graph=Graph(2, 2, mlp_blocks=2), mlp_block=256)
+    assert compared.labels([pair[0].run, run]) == [
+        "A · circuit-tuning, whole MLPs",
+        "B · circuit-tuning, blocks of 256",
+    ]
+    whole, side = pair[0], read_side(run, "B · cut")
+    assert compared.alike(whole, side)
+    assert "blocks of neurons put together to whole MLPs" in " ".join(
+        compared.caveats((whole, side))
+    )
+    found = compare.changes(whole, side, 0).set_index("edge")
+    assert found["before"].to_dict() == {E1: 1.0, E2: -1.0, E3: 0.0}
+    assert found["after"].to_dict() == {E1: 0.75, E2: -3.0, E3: 1.0}
+    assert found["state"].to_dict() == {E1: "weaker in B", E2: "stronger in B", E3: "only in B"}
+    assert found["error"].isna().to_dict() == {E1: True, E2: True, E3: False}
+    assert found.loc[E3, "error"] == pytest.approx(math.sqrt(0.1**2 + 0.1**2))
+    assert compare.pairs((whole, side), 0)["B"].tolist() == pytest.approx([2 / 3, 1.0])
+    payload = compare.pack_pair(whole, side)
+    assert payload["shape"]["blocks"] == 1
+    assert members(payload, payload["other"])[0] == {E1, E2, E3}
+    assert members(payload, payload)[0] == {E1, E2}
+    assert json.loads(json.dumps(payload, allow_nan=False)) == payload
+    assert list(figures.draw_overlap((whole, side)).data[0].y) == pytest.approx([2 / 3, 1 / 2])
+    # the redundancy of m0: of input, a0.h0 and a0.h1 one edge is needed, however it is cut
+    shares = unpack_redundancy(payload["other"]["redundancy"]["circuit"], len(payload["steps"]))
+    at = [node["name"] for node in payload["nodes"]].index("m0")
+    assert shares[0, at] == pytest.approx(2 / 3, abs=1e-4)
+    # backwards, and both cut, but differently
+    assert compare.pack_pair(side, whole)["shape"]["blocks"] == 1
+    finer = make_run(
+        tmp_path / "finer", {0: {"m0.b3->logits": 1.0}}, graph=Graph(2, 2, mlp_blocks=4)
+    )
+    assert compare.pairs((side, read_side(finer, "C · finer")), 0)["C"][0] == pytest.approx(1 / 3)
+    # alike as they are
+    assert compare.pack_pair(side, side)["shape"]["blocks"] == 2
+
+
 def test_circuits_of_other_sizes_are_said_to_overlap_no_more_than_that(tmp_path: Path) -> None:
     sides = [
         read_side(make_run(tmp_path / "a", {0: {E1: 1.0}}), "A · a"),
