@@ -301,10 +301,9 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         "specific",
-        "Of a node: it does more for the task than for text in general. With |S| the size of its "
-        "score and G its effect on neutral sentences, each by its mean over all nodes, the share "
-        "is (|S| + 1) / (|S| + G + 2): 50 % is as much of either, or nothing of both. From 67 % on "
-        "a node is called specific, up to 33 % shared.",
+        "Of a node: it does more for the task than for text in general, as its score beside its "
+        "effect on neutral sentences says. 50 % is as much of either; from 67 % on a node is called "
+        "specific, up to 33 % shared.",
         ("shared", "effect on general text"),
     ),
     Term(
