@@ -302,8 +302,8 @@ TERMS: tuple[Term, ...] = (
     Term(
         "specific",
         "Of a node: it does more for the task than for text in general, as its score beside its "
-        "effect on neutral sentences says. 50 % is as much of either; from 67 % on a node is called "
-        "specific, up to 33 % shared.",
+        "effect on neutral sentences says. 50 % is as much of either; from 67 % on a node is "
+        "called specific, up to 33 % shared.",
         ("shared", "effect on general text"),
     ),
     Term(
