@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +17,39 @@ DEFAULTS: dict[str, Any] = {
     name: field.default for name, field in TuneConfig.__dataclass_fields__.items()
 }
 UNASKED = argparse.SUPPRESS
+HELP = {  # of settings that have an option of their own, in its order
+    "steps": "updates",
+    "edges": "circuit size",
+    "attribution": "how edges are scored; auto takes eap where it agrees with exact patching",
+    "select": "edges of largest |score|, all above --threshold, grown back from the logits, |score| "
+    "weighted by the sums of both nodes, or |score| beside the effect on general text",
+    "metric": "what the scores explain; auto: the logit difference, or log_probability",
+    "threshold": "for --select threshold, in units of the metric",
+    "edges_end": "circuit size at the last step; 0: as at the first",
+    "edges_course": "how the size gets there",
+    "mlp_block": "neurons in each node that an MLP is cut into; 0: one node an MLP",
+    "rediscover": "steps between discoveries of the circuit",
+    "ablation": "corrupting sets what a node writes to the counterfactual's, its mean or zero",
+    "random_share": "for --method circuit-and-random: drawn of the parameters that the first "
+    "circuit does not own",
+    "lora_rank": "rank of LoRA's adapters",
+    "batch_size": "examples a step",
+    "micro_batch": "examples run at a time, gradients added up; 0: all",
+    "objective": "cross-entropy of the target, of prompt and target, or of both weighted",
+    "debias": "adds so many times |logit(answer) - logit(foil)| to the loss",
+    "target_weight": "how much a target token counts, for --objective weighted",
+    "warmup": "steps in which the learning rate rises",
+    "rate_course": "of the learning rate after that; linear and cosine go to zero",
+    "optimizer": "",
+    "weight_decay": "",
+    "max_norm": "gradients are scaled down to this norm; 0: never",
+    "precision": "of the training step's matrix products; weights stay in float32",
+    "examples": "pairs that score the edges of a snapshot, and dev examples that judge it",
+    "evaluate": "what snapshots measure beside scores and metric",
+    "abilities": "lm-eval:TASK,... has lm-evaluation-harness measure these before and after",
+    "ability_examples": "of each such task; 0: all",
+    "snapshot_every": "steps between snapshots; 0: about 20 a run",
+}
 
 
 def add_settings(made: argparse.ArgumentParser) -> None:
@@ -34,58 +68,22 @@ def add_settings(made: argparse.ArgumentParser) -> None:
         "MLPs are gated, made to fit the graph and the steps; what is otherwise is said",
     )
 
-    def add(name: str, text: str, kind: type = int) -> None:
-        flag = f"--{name.replace('_', '-')}"
-        known = CHOICES.get(name)
-        help_text = usual(name, text)
-        if known:
-            made.add_argument(flag, choices=known, default=UNASKED, help=help_text)
-        else:
-            made.add_argument(flag, type=kind, default=UNASKED, help=help_text)
-
-    add("steps", "updates")
-    add("edges", "circuit size")
-    add("attribution", "how edges are scored; auto takes eap where it agrees with exact patching")
-    add(
-        "select",
-        "edges of largest |score|, all above --threshold, grown back from the logits, |score| "
-        "weighted by the sums of both nodes, or |score| beside the effect on general text",
-    )
-    add("metric", "what the scores explain; auto: the logit difference, or log_probability")
-    add("threshold", "for --select threshold, in units of the metric", float)
-    add("edges_end", "circuit size at the last step; 0: as at the first")
-    add("edges_course", "how the size gets there")
-    add("mlp_block", "neurons in each node that an MLP is cut into; 0: one node an MLP")
-    add("rediscover", "steps between discoveries of the circuit")
-    add("ablation", "corrupting sets what a node writes to the counterfactual's, its mean or zero")
-    add(
-        "random_share",
-        "for --method circuit-and-random: drawn of the parameters that the first circuit does not "
-        "own",
-        float,
-    )
-    add("lora_rank", "rank of LoRA's adapters")
-    add("batch_size", "examples a step")
-    add("micro_batch", "examples run at a time, gradients added up; 0: all")
-    add("objective", "cross-entropy of the target, of prompt and target, or of both weighted")
-    add("debias", "adds so many times |logit(answer) - logit(foil)| to the loss", float)
-    add("target_weight", "how much a target token counts, for --objective weighted", float)
-    add("warmup", "steps in which the learning rate rises")
-    add("rate_course", "of the learning rate after that; linear and cosine go to zero")
-    add("optimizer", "")
-    add("weight_decay", "", float)
-    add("max_norm", "gradients are scaled down to this norm; 0: never", float)
-    add("precision", "of the training step's matrix products; weights stay in float32")
-    add("examples", "pairs that score the edges of a snapshot, and dev examples that judge it")
-    add("evaluate", "what snapshots measure beside scores and metric")
-    add(
-        "abilities",
-        "lm-eval:TASK,... has lm-evaluation-harness measure these tasks before and after",
-        str,
-    )
-    add("ability_examples", "of each such task; 0: all")
-    add("snapshot_every", "steps between snapshots; 0: about 20 a run")
+    add_named(made, HELP)
     add_device(made, default=UNASKED)
+
+
+def add_named(made: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """An option for each of these settings, and --set for the others."""
+    for name in names:
+        flag, known, text = (
+            f"--{name.replace('_', '-')}",
+            CHOICES.get(name),
+            usual(name, HELP[name]),
+        )
+        if known:
+            made.add_argument(flag, choices=known, default=UNASKED, help=text)
+        else:
+            made.add_argument(flag, type=type(DEFAULTS[name]), default=UNASKED, help=text)
     made.add_argument(
         "--set",
         dest="other_settings",
@@ -97,11 +95,15 @@ def add_settings(made: argparse.ArgumentParser) -> None:
     )
 
 
+def asked_values(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were asked for by an option or by --set."""
+    asked = {name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
+    return asked | dict(TuneConfig.parse_setting(text) for text in options.other_settings)
+
+
 def asked_settings(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, over the paper's settings if these were asked for."""
-    asked = {name: getattr(options, name) for name in DEFAULTS if hasattr(options, name)}
-    asked |= dict(TuneConfig.parse_setting(text) for text in options.other_settings)
-    asked = {"model": "tiny", "task": "sva-flip"} | asked
+    asked = {"model": "tiny", "task": "sva-flip"} | asked_values(options)
     if not options.as_in_paper:
         return asked
     _bring_config(asked["model"])

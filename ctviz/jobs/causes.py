@@ -70,6 +70,11 @@ def measured_step(run: Run, step: int | None) -> int:
     Raises MissingModel if its weights were not kept, naming the nearest that were.
     """
     kept = kept_steps(run)[1:]
+    if run.config.method == "recorded":
+        raise MissingModel(
+            f"{run.id} is a recording of weights that were there. Which updates were needed is "
+            "measured of runs that ctviz tuned."
+        )
     if not kept:
         raise MissingModel(
             f"{run.id} has kept no weights, and they are what is taken out and put in. Tune again "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,44 @@ from ctviz.runs import Run, open_run
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.measured import measured_on
 from ctviz.tasks import find_task
+from ctviz.tuning.dataset import Dataset
 from ctviz.tuning.loop import Tuning
 from ctviz.tuning.lora import is_adapter, merged, plain_name
+from ctviz.tuning.retention import Retention
 
-__all__ = ["about_run", "outcome", "stopped", "weight_change"]
+__all__ = ["about_measured", "about_run", "outcome", "stopped", "weight_change"]
 
 
 def about_run(tuning: Tuning) -> dict[str, Any]:
-    """What ``run.json`` says of the model, the task and the versions."""
-    loaded = tuning.loaded
-    data, task = tuning.dataset, tuning.dataset.task
+    """What ``run.json`` says of a tuning run's model, task and versions."""
+    about = about_measured(
+        tuning.loaded, tuning.config, tuning.dataset, tuning.retention, tuning.attribution
+    )
+    about["model"] |= {"revision": tuning.revision, "parameters": tuning.n_parameters}
+    if tuning.config.method == "lora":
+        about["versions"]["peft"] = version("peft")
+    return about | {
+        "train_examples": len(tuning.dataset.train),
+        "trainable": sum(unit.size for unit in tuning.method.units),
+    }
+
+
+def about_measured(
+    loaded: Loaded,
+    config: TuneConfig,
+    data: Dataset,
+    retention: Retention,
+    attribution: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What ``run.json`` says of a model, and of what is measured of it."""
+    task, quick = data.task, config.evaluate == "quick"
     return {
         "model": {
             "name": loaded.name,
             "family": loaded.anatomy.family,
-            "revision": tuning.revision,
+            "revision": loaded.revision,
             "notes": list(loaded.notes),
-            "parameters": tuning.n_parameters,
+            "parameters": sum(p.numel() for p in loaded.model.parameters()),
         },
         "task": {
             "key": task.key,
@@ -53,16 +75,12 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
             "scored": len(data.score_pairs),
             "judged": len(data.judged_pairs),
             "dev": len(data.dev_pairs),
-            "neutral": tuning.retention.quick_prompts
-            if tuning.config.evaluate == "quick"
-            else tuning.config.retention_prompts,
+            "neutral": retention.quick_prompts if quick else config.retention_prompts,
             "what": "pair" if data.paired else "prompt",
             "prompts": list(data.scored),
         },
-        "train_examples": len(data.train),
         "left_out": len(data.left_out),
-        "attribution": tuning.attribution,
-        "trainable": sum(unit.size for unit in tuning.method.units),
+        "attribution": dict(attribution),
         "device": str(loaded.anatomy.device),
         "versions": {
             "ctviz": ctviz.__version__,
@@ -70,7 +88,6 @@ def about_run(tuning: Tuning) -> dict[str, Any]:
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "safetensors": safetensors.__version__,
-            **({"peft": version("peft")} if tuning.config.method == "lora" else {}),
         },
     }
 

@@ -22,7 +22,7 @@ from ctviz.models.memory import free_memory, is_out_of_memory
 from ctviz.models.untuned import Untuned
 from ctviz.progress import Cancelled, Phase, Progress, phase, share, tick
 from ctviz.runs import Run, RunWriter, list_runs, open_run
-from ctviz.runs.changes import change
+from ctviz.runs.changes import changes
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import State
 from ctviz.runs.estimate import by_earlier_run, units_of
@@ -267,10 +267,7 @@ class _Job:
     def _take(self, tuning: Tuning, snapshot: Snapshot) -> None:
         """Write a snapshot and what goes with it: grades, now and then a checkpoint, weights."""
         graph, metrics, step = tuning.anatomy.graph, snapshot.metrics, snapshot.step
-        if self.earlier:
-            metrics.update(change(self.earlier[-1], snapshot, graph))
-            since = change(self.earlier[0], snapshot, graph)
-            metrics.update({f"{name}_since_start": value for name, value in since.items()})
+        metrics.update(changes(self.earlier, snapshot, graph))
         self.earlier = [*self.earlier[:1], snapshot]
         self.writer.snapshot(snapshot)
         if step == 0 and self.config.discovers and (doubt := _no_better(metrics, self.config)):

@@ -64,6 +64,12 @@ class Loaded:
         object.__setattr__(self, "_loaded", _fingerprint(self.model))
 
     @property
+    def fingerprint(self) -> str:
+        """A hash of the tensors as they were loaded: the same for the same weights, wherever they
+        came from."""
+        return self._loaded
+
+    @property
     def changed(self) -> bool:
         """Whether the weights are no longer those that were loaded, by tuning or otherwise."""
         return _fingerprint(self.model) != self._loaded

@@ -24,7 +24,7 @@ from ctviz.pages.session import folders
 from ctviz.runs import Run
 from ctviz.runs.causes import read_causes
 from ctviz.runs.snapshot import Snapshot, nearest_snapshot
-from ctviz.runs.weights import kept_steps
+from ctviz.runs.weights import playable_steps
 from ctviz.views import inspection as views
 from ctviz.views.causes import cause_of_node
 from ctviz.views.compared import default_choice
@@ -175,7 +175,9 @@ def _page(shown: InspectedNode) -> None:
 
 def _availability(shown: InspectedNode) -> ModelAtStep | None:
     """The weights of the step if they were kept, else a sentence and the way to those that were."""
-    kept = [step for step in kept_steps(shown.run) if any(s.step == step for s in shown.snapshots)]
+    kept = [
+        step for step in playable_steps(shown.run) if any(s.step == step for s in shown.snapshots)
+    ]
     near = views.nearest_steps(kept, shown.step)
     if near == [shown.step]:
         live = model_at_step(shown.run, shown.step)

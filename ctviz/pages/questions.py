@@ -22,6 +22,7 @@ from ctviz.inspection.answers import (
 from ctviz.models.places import place_of
 from ctviz.pages.session import engine
 from ctviz.runs import Run
+from ctviz.runs.series import series_of
 from ctviz.runs.weights import weights_of
 from ctviz.tasks import is_file
 from ctviz.tasks.files import path_of
@@ -39,11 +40,13 @@ __all__ = [
 
 def model_at_step(run: Run, step: int) -> ModelAtStep:
     """The model of a step and what it is asked about, as they are on disk now."""
-    weights, task = weights_of(run, step), run.config.task
+    weights, task, model = weights_of(run, step), run.config.task, run.config.model
+    if run.config.method == "recorded":
+        model = next((m.model for m in series_of(run).members if m.step == step), model)
     stamp = (
         run.config,
         run.about.get("model", {}).get("revision"),
-        _written_in(run.config.model),
+        _written_in(model),
         weights and written(weights),
         written(path_of(task)) if is_file(task) else None,
     )

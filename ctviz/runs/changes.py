@@ -22,6 +22,7 @@ __all__ = [
     "NOISE_BAND",
     "EdgeStates",
     "change",
+    "changes",
     "dynamics",
     "edge_changes",
     "edge_states",
@@ -71,6 +72,15 @@ def edge_states(
         noise=moved <= band,
         beyond=moved > band,
     )
+
+
+def changes(earlier: Sequence[Snapshot], now: Snapshot, graph: Graph) -> dict[str, float]:
+    """What a snapshot's metrics say of the change since the last of some earlier ones, and
+    with ``_since_start`` in their names since the first; nothing if there are none."""
+    if not earlier:
+        return {}
+    since = change(earlier[0], now, graph)
+    return change(earlier[-1], now, graph) | {f"{n}_since_start": v for n, v in since.items()}
 
 
 def change(before: Snapshot, after: Snapshot, graph: Graph) -> dict[str, float]:

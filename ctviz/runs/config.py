@@ -28,8 +28,10 @@ __all__ = [
     "TuneConfig",
 ]
 
-Method = Literal["circuit", "frozen-circuit", "circuit-and-random", "random", "full", "lora"]
-METHODS: tuple[Method, ...] = get_args(Method)
+Method = Literal[
+    "circuit", "frozen-circuit", "circuit-and-random", "random", "full", "lora", "recorded"
+]
+METHODS: tuple[Method, ...] = get_args(Method)[:-1]  # those that tune
 METHOD_NAMES: dict[Method, str] = {
     "circuit": "circuit-tuning",
     "frozen-circuit": "a frozen circuit",
@@ -37,6 +39,7 @@ METHOD_NAMES: dict[Method, str] = {
     "random": "random parts",
     "full": "full fine-tuning",
     "lora": "LoRA",
+    "recorded": "recorded weights",
 }
 DISCOVERING: tuple[Method, ...] = ("circuit", "frozen-circuit", "circuit-and-random", "random")
 Optimizer = Literal["adamw", "sgd"]
@@ -50,7 +53,7 @@ PaperModel = Literal["", "gpt2", "llama"]
 Precision = Literal["float32", "bfloat16"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "method": METHODS,
+    "method": get_args(Method),
     "select": get_args(Choice),
     "edges_course": get_args(Course),
     "ablation": ABLATIONS,
@@ -78,7 +81,8 @@ class TuneConfig:
     random once, ``random_share`` of the parameters that the first circuit does not own;
     ``random`` updates parts drawn at random, as many parameters as the first circuit owns, and
     draws again every ``rediscover`` steps; ``full`` updates every parameter; ``lora`` trains
-    adapters of rank ``lora_rank`` on every linear layer of the blocks.
+    adapters of rank ``lora_rank`` on every linear layer of the blocks. ``recorded`` is the method
+    of a run that tunes nothing: its steps are weights that were there (`ctviz.jobs.record`).
 
     **The circuit.** ``attribution`` scores the edges: ``auto`` is eap where it agrees with exact
     patching of the untuned model, else eap-ig (`ctviz.attribution.agreement`). ``select``: its
@@ -198,7 +202,7 @@ class TuneConfig:
             if other not in TASKS:
                 raise UnknownName("task", other, TASKS)
         for what, low, high in (
-            ("steps", 1, 100_000),
+            ("steps", 1, 100_000 if self.method != "recorded" else 10**12),
             ("edges", 1, None),
             ("threshold", 0.0, None),
             ("edges_end", 0, None),
@@ -260,6 +264,11 @@ class TuneConfig:
         """Raise CtvizError if a run would not be what was asked for: MissingExtra if the method
         needs packages that are not installed.
         """
+        if self.method == "recorded":
+            raise CtvizError(
+                "method is recorded, which is that of runs made of weights that are there already: "
+                f"`ctviz record` makes these. To tune, take one of {', '.join(METHODS)}."
+            )
         if (self.select == "threshold") != (self.threshold > 0):
             raise CtvizError(
                 f"select is {self.select} and threshold {self.threshold:g}: a threshold goes with "

@@ -15,8 +15,16 @@ from safetensors import SafetensorError, safe_open
 from ctviz.files import numbered
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run
+from ctviz.runs.series import series_of
 
-__all__ = ["BUDGET", "kept_steps", "latest_checkpoint", "steps_to_keep", "weights_of"]
+__all__ = [
+    "BUDGET",
+    "kept_steps",
+    "latest_checkpoint",
+    "playable_steps",
+    "steps_to_keep",
+    "weights_of",
+]
 
 BUDGET = 200_000_000  # bytes that the weights of a run's snapshots may take if no number is asked
 
@@ -35,6 +43,14 @@ def steps_to_keep(config: TuneConfig, size: int) -> list[int]:
 def kept_steps(run: Run) -> list[int]:
     """Steps whose weights are here, in order: 0, which is the untuned model, and those kept."""
     return sorted({0, *_files(run)})
+
+
+def playable_steps(run: Run) -> list[int]:
+    """Steps at which the model itself can be run: of a recording all of its series, else those
+    whose weights are here."""
+    if run.config.method == "recorded":
+        return [member.step for member in series_of(run).members]
+    return kept_steps(run)
 
 
 def weights_of(run: Run, step: int) -> Path | None:

@@ -25,7 +25,7 @@ from ctviz.files import read_json, write_json
 from ctviz.models.loading import Loaded
 from ctviz.models.untuned import Untuned
 
-__all__ = ["SCHEMA", "Baselines", "key_of"]
+__all__ = ["SCHEMA", "Baselines", "key_of", "tokenizer_hash"]
 
 SCHEMA = 1  # to be raised with every change after which the same key has another value
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Baselines:
             "transformers": transformers.__version__,
             "weights": untuned.fingerprint,
             "config": _hash(json.dumps(config, sort_keys=True, default=str)),
-            "tokenizer": _tokenizer(loaded),
+            "tokenizer": tokenizer_hash(loaded),
             "dtype": str(loaded.model.dtype),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         }
@@ -108,7 +108,8 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, torch.Tensor) else asdict(value)
 
 
-def _tokenizer(loaded: Loaded) -> str:
+def tokenizer_hash(loaded: Loaded) -> str:
+    """A hash of all that decides how a text is cut into tokens."""
     backend = getattr(loaded.tokenizer, "backend_tokenizer", None)
     told = backend.to_str() if backend is not None else json.dumps(loaded.tokenizer.get_vocab())
     return _hash(type(loaded.tokenizer).__name__ + told)

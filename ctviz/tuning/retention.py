@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
@@ -23,7 +24,7 @@ from ctviz.tasks.neutral import neutral_texts
 from ctviz.tasks.tokens import Tokens, text_problem
 from ctviz.tuning.baselines import Baselines, key_of
 
-__all__ = ["Retention"]
+__all__ = ["Abilities", "Retention"]
 
 T = TypeVar("T")
 LARGEST = 700.0  # nats: more is no number
@@ -41,6 +42,14 @@ class _Rows(NamedTuple):
     real: Tensor
 
 
+class Abilities(NamedTuple):
+    """What a model can do: whether it reads general English, and the other tasks that it does
+    better than by chance, with their examples."""
+
+    english: bool
+    others: dict[str, list[Example]]
+
+
 class Retention:
     """Remembers what the untuned model does, and measures what is left of it.
 
@@ -55,6 +64,7 @@ class Retention:
     config's ``other_tasks`` that the untuned model does better than by chance, as ``other.<task>``
     says for each; absent if there is none. `quick` takes the first neutral prompts, as many as have
     ``quick_tokens`` tokens and `FEW` at least. ``baselines`` may know some of the untuned model's.
+    ``abilities``: those of another model that decide what is measured, instead of its own.
     """
 
     def __init__(
@@ -65,6 +75,7 @@ class Retention:
         *,
         baselines: Baselines | None = None,
         quick_tokens: float = math.inf,
+        abilities: Abilities | None = None,
     ) -> None:
         self._loaded, self._config = loaded, config
         self._tokens = Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
@@ -77,6 +88,14 @@ class Retention:
         self._prompts = self._quick_rows + self._rows(rest)
         self._task, self._baselines = task, baselines
         self._right: dict[str, list[bool]] = {}  # by task: whether the untuned model was right
+        self._given = abilities
+
+    def of(self, loaded: Loaded) -> Retention:
+        """The same for another model of the same kind, which is compared with the untuned one."""
+        self.prepare()
+        other = copy(self)
+        other._loaded = loaded
+        return other
 
     def prepare(self) -> None:
         """Ask the untuned model all that will be compared with; once, and before anything moves."""
@@ -91,11 +110,15 @@ class Retention:
 
     @cached_property
     def _reads_english(self) -> bool:
+        if self._given is not None:
+            return self._given.english
         return self._perplexity_before(thorough=False) < self._loaded.anatomy.vocabulary / 2
 
     @cached_property
     def _others(self) -> dict[str, list[Example]]:
         """The other tasks that are measured, with their examples."""
+        if self._given is not None:
+            return self._given.others
         rivals = (self._task.key, *self._task.rivals)
         asked = [key for key in self._config.other_tasks if key not in rivals]
         return {
@@ -103,6 +126,11 @@ class Retention:
             for key in parts(asked)
             if (examples := self._readable(key)) and self._above_chance(key, examples)
         }
+
+    @property
+    def abilities(self) -> Abilities:
+        """What of the untuned model is worth measuring."""
+        return Abilities(self._reads_english, self._others)
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from ctviz.errors import DamagedRun, MissingModel
 from ctviz.models.loading import Loaded, load
 from ctviz.runs import Run
+from ctviz.runs.series import series_of
 from ctviz.runs.weights import kept_steps, weights_of
 
 __all__ = ["model_at", "put_in", "untuned_model"]
@@ -34,8 +35,11 @@ def model_at(run: Run, step: int, *, device: str = "auto") -> Loaded:
     """The model of a run after a step; step 0 is the untuned model.
 
     Raises MissingModel, naming the steps that can be had, if the weights of that step were not
-    kept, and DamagedRun as `untuned_model` and `put_in` do.
+    kept, and DamagedRun as `untuned_model` and `put_in` do. Of a recording it is loaded from where
+    it was then; DamagedRun if it is no longer what it was.
     """
+    if run.config.method == "recorded":
+        return _recorded(run, step, device)
     file = weights_of(run, step)
     if step and file is None:
         steps = ", ".join(str(kept) for kept in kept_steps(run))
@@ -46,6 +50,22 @@ def model_at(run: Run, step: int, *, device: str = "auto") -> Loaded:
     loaded = untuned_model(run, device=device)
     if file is not None:
         put_in(loaded, file)
+    return loaded
+
+
+def _recorded(run: Run, step: int, device: str) -> Loaded:
+    series = series_of(run)
+    member = next((each for each in series.members if each.step == step), None)
+    if member is None:
+        steps = ", ".join(str(each.step) for each in series.members)
+        raise MissingModel(f"{run.id} is of the steps {steps}, and {step} is none of them.")
+    cut = run.config.mlp_block
+    loaded = load(member.model, tokenizer=series.tokenizer or None, device=device, mlp_block=cut)
+    if run.about.get("fingerprints", {}).get(str(step)) != loaded.fingerprint:
+        raise DamagedRun(
+            f"{member.model} has other weights than when {run.id} was recorded, or was passed over "
+            "then: it cannot be run as it was."
+        )
     return loaded
 
 

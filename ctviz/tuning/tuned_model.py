@@ -31,7 +31,8 @@ def check_model(run: Run, folder: Path) -> Path:
             "merged yet since the run did not finish: resume it first."
         )
     if file is None:
-        raise DamagedRun(f"{run.id} has kept no weights: there is nothing to export.")
+        where = ": they are where they were" if run.config.method == "recorded" else ""
+        raise DamagedRun(f"{run.id} has kept no weights{where}: there is nothing to export.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunExists(f"{folder} is not an empty folder. Give another one.")
     return file

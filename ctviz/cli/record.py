@@ -1,0 +1,141 @@
+"""The command that makes runs of weights that are there already."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
+from ctviz.cli.options import Commands, add_command, add_device
+from ctviz.cli.output import INTERRUPTED, answer, quiet_libraries, report
+from ctviz.cli.settings import UNASKED, add_named, asked_values
+from ctviz.cli.underway import underway
+from ctviz.errors import CtvizError
+from ctviz.runs import open_run
+from ctviz.runs.config import TuneConfig
+from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
+from ctviz.tasks import find_task
+
+MEASURED = (  # settings of a run that say what is measured of each member, and how
+    *("edges", "attribution", "select", "metric", "threshold", "mlp_block", "ablation"),
+    *("examples", "evaluate"),
+)
+
+
+def add_commands(commands: Commands) -> None:
+    record = add_command(
+        commands,
+        "record",
+        record_command,
+        "Record the circuits of weights that are there: checkpoints, adapters, models.",
+    )
+    record.add_argument(
+        "--checkpoints", metavar="FOLDER", help="checkpoint-* in it, in the order of their steps"
+    )
+    record.add_argument(
+        "--models", nargs="+", metavar="MODEL", help="one after another: names, folders, hub ids"
+    )
+    record.add_argument(
+        "--adapters", metavar="FOLDER", help="LoRA adapters in it, each merged into --base"
+    )
+    record.add_argument(
+        "--base", default="", metavar="MODEL", help="what was trained: step 0 of the series"
+    )
+    record.add_argument(
+        "--tokenizer",
+        "--model-for-tokenizer",
+        default="",
+        metavar="MODEL",
+        help="whose tokenizer all take; without, each has its own or that of the folder above it",
+    )
+    record.add_argument(
+        "--task",
+        action="append",
+        metavar="TASK",
+        help="see `ctviz tasks`, or a file of examples; several make a run each (sva)",
+    )
+    add_named(record, MEASURED)
+    add_device(record, default=UNASKED)
+    record.add_argument("--resume", metavar="RUN", help="go on with a recording")
+    add_out(record, NOTHING_OVERWRITTEN)
+
+
+def record_command(options: argparse.Namespace) -> int:
+    """Record a series, a run for each task."""
+    quiet_libraries()
+    from ctviz.jobs.record import record
+
+    if options.resume:
+        run = open_run(options.resume, out_folder(options))
+        series, status = series_of(run), run.status()
+        if status.live or status.state == "finished":
+            said = "still running" if status.live else "finished"
+            raise CtvizError(f"{run.id} is {said}; there is nothing to resume.")
+        work = [(run.config, run.folder, True)]
+    else:
+        series = _series(options)
+        settings = asked_values(options)
+        configs = [
+            TuneConfig.from_dict({**settings, "model": series.members[0].model, "task": task})
+            for task in dict.fromkeys(options.task or ["sva"])
+        ]
+        parent = out_folder(options)
+        work = []
+        for config in configs:
+            config.check_startable()
+            name = f"{find_task(config.task).slug}-{_slug(series)}-recorded"
+            work.append((config, make_folder(parent, name), False))
+    results: list[dict[str, Any]] = []
+    with underway() as line:
+
+        def progress(done: int, total: int, message: str) -> None:
+            line.note = message
+
+        for config, folder, resumed in work:
+            if len(work) > 1:
+                report(f"{config.task}: {folder.name}")
+            results.append(record(series, config, folder, resume=resumed, progress=progress))
+            if line.interrupted:
+                break
+    found = results[0] if len(results) == 1 else {"runs": results}
+    answer(options, found, "\n".join(text for each in results for text in _lines(each)))
+    return INTERRUPTED if line.interrupted else 0
+
+
+def _series(options: argparse.Namespace) -> Series:
+    ways = [name for name in ("checkpoints", "models", "adapters") if getattr(options, name)]
+    if len(ways) != 1:
+        raise CtvizError(
+            "Say what the series is made of: --checkpoints FOLDER, --models A B C, or --base M "
+            f"--adapters FOLDER{' (one of them)' if ways else ''}."
+        )
+    if options.models and options.base:
+        return of_models([options.base, *options.models], tokenizer=options.tokenizer)
+    if options.models:
+        return of_models(options.models, tokenizer=options.tokenizer)
+    if options.checkpoints:
+        return of_checkpoints(options.checkpoints, base=options.base, tokenizer=options.tokenizer)
+    if not options.base:
+        raise CtvizError("--adapters needs --base, the model that they are adapters of.")
+    return of_adapters(options.adapters, options.base, tokenizer=options.tokenizer)
+
+
+def _slug(series: Series) -> str:
+    """What the run's folder is called by."""
+    last = Path(series.members[-1].model)
+    name = last.parent.name if series.kind != "models" else last.name
+    return "".join(c if c.isalnum() or c in ".-" else "-" for c in name.lower()) or "series"
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    names = result["names"]
+    steps = [names.get(str(step), str(step)) for step in result["steps"]]
+    lines = [f"{result['state']}: {result['folder']}", f"recorded: {', '.join(steps)}"]
+    lines += [f"note: {notice}" for notice in result["notices"]]
+    if result["state"] == "finished":
+        judged = next(iter(result["after"]))
+        before, after = result["before"][judged], result["after"][judged]
+        lines.append(f"{judged}: {before:.3f} at first, {after:.3f} at last, on test examples")
+        lines.append(f"watch it: ctviz app {result['run']}")
+    return lines

@@ -1,0 +1,292 @@
+"""Checkpoints, adapters and models are recorded as the steps of a run, whoever made them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ctviz.attribution.attribute import attribute
+from ctviz.cli import main
+from ctviz.errors import CtvizError, DamagedRun, MissingModel, RunExists
+from ctviz.export.origin import timeline_of
+from ctviz.jobs.record import record
+from ctviz.models.loading import load
+from ctviz.progress import Cancelled
+from ctviz.runs import open_run
+from ctviz.runs.config import TuneConfig
+from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
+from ctviz.runs.weights import kept_steps, playable_steps
+from ctviz.series.recording import Recording
+from ctviz.tasks.batch import encode
+from ctviz.tasks.fitting import fitting_examples
+from ctviz.tuning.stored_weights import model_at
+from tests.random_models import random_model
+
+BRIEF = {
+    "edges": 30,
+    "examples": 6,
+    "test_examples": 8,
+    "retention_prompts": 6,
+    "retention_examples": 6,
+    "retention_test_examples": 6,
+    "other_tasks": ("ioi",),
+    "attribution": "eap",
+    "draws": 1,
+}
+
+
+def config(**changes: object) -> TuneConfig:
+    return TuneConfig.from_dict({"model": "tiny", "task": "sva-flip", **BRIEF, **changes})
+
+
+def save(folder: Path, *, moved: float, tokenizer: bool = False) -> Path:
+    """The bundled model with every MLP's output scaled, as a checkpoint."""
+    loaded = load("tiny")
+    with torch.no_grad():
+        for block in loaded.model.transformer.h:
+            block.mlp.c_proj.weight *= 1 + moved
+    loaded.model.save_pretrained(folder)
+    if tokenizer:
+        loaded.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    """Steps 3, 10 (the weights of 3 again) and 20 of a training, their tokenizer above them."""
+    root = tmp_path / "out"
+    load("tiny").tokenizer.save_pretrained(root)
+    for step, moved in ((10, 0.1), (3, 0.1), (20, 0.3)):
+        save(root / f"checkpoint-{step}", moved=moved)
+    (root / "runs").mkdir()
+    return root
+
+
+def test_every_checkpoint_is_a_step_with_the_scores_that_it_has_by_itself(
+    tmp_path: Path, checkpoints: Path
+):
+    found = record(of_checkpoints(str(checkpoints), base="tiny"), config(), tmp_path / "r")
+    assert found["steps"] == [0, 3, 10, 20]
+    assert found["repeated"] == {10: 3}
+    assert found["skipped"] == {}
+    assert found["state"] == "finished"
+    assert "step 10 has the very same weights as step 3." in found["notices"]
+    run = open_run("r", tmp_path)
+    snapshots = {snapshot.step: snapshot for snapshot in run.snapshots()}
+    for step, model in (
+        (0, "tiny"),
+        (3, checkpoints / "checkpoint-3"),
+        (20, checkpoints / "checkpoint-20"),
+    ):
+        loaded = load(model)
+        examples, _ = fitting_examples(loaded, run_task(), 6, "train", 0)
+        batch = encode([example.pair for example in examples], loaded.tokenizer)
+        alone = attribute(loaded.anatomy, batch, method="eap", ablation="counterfactual")
+        assert np.allclose(snapshots[step].scores, alone.values, atol=1e-6)
+    # the MLPs own two matrices of equal shape, one of which grew by 10 %
+    moved = dict(zip(run.graph.nodes, snapshots[3].moved, strict=True))
+    first = load("tiny").model.transformer.h[1].mlp
+    sizes = [
+        float(w.detach().double().square().sum()) for w in (first.c_proj.weight, first.c_fc.weight)
+    ]
+    owned = sum(sizes) + float(first.c_fc.bias.detach().double().square().sum())
+    assert moved["m1"] == pytest.approx(0.1 * (sizes[0] / owned) ** 0.5, rel=0.02)
+    assert moved["a1.h0"] == 0
+    assert np.array_equal(snapshots[3].scores, snapshots[10].scores)
+    assert run.about["before"]["retention_kl"] == 0 < run.about["after"]["retention_kl"]
+
+
+def run_task():
+    from ctviz.tasks import find_task
+
+    return find_task("sva-flip")
+
+
+def test_a_recording_opens_like_a_run_and_its_models_can_be_run(tmp_path: Path, checkpoints: Path):
+    record(of_checkpoints(str(checkpoints)), config(), tmp_path / "r")
+    run = open_run("r", tmp_path)
+    timeline = timeline_of(run)
+    assert timeline.steps == [3, 10, 20]
+    assert timeline.method == "recorded"
+    assert playable_steps(run) == [3, 10, 20]
+    assert kept_steps(run) == [0]
+    weights = [model_at(run, step).model.transformer.h[0].mlp.c_proj.weight for step in (3, 20)]
+    assert torch.allclose(weights[0] / 1.1, weights[1] / 1.3, atol=1e-6)
+    with pytest.raises(MissingModel, match="is of the steps 3, 10, 20, and 4 is none"):
+        model_at(run, 4)
+    save(checkpoints / "checkpoint-20", moved=0.4)
+    with pytest.raises(DamagedRun, match="has other weights than when r was recorded"):
+        model_at(run, 20)
+
+
+def test_what_cannot_be_read_or_is_of_another_kind_is_named_and_passed_over(
+    tmp_path: Path, checkpoints: Path
+):
+    (checkpoints / "checkpoint-3" / "model.safetensors").write_bytes(b"half of a wri")
+    other = random_model("gpt2")
+    other.save_pretrained(checkpoints / "checkpoint-12")
+    shutil.copytree(checkpoints / "checkpoint-20", checkpoints / "checkpoint-30")
+    (checkpoints / "checkpoint-30" / "model.safetensors").unlink()
+    found = record(of_checkpoints(str(checkpoints)), config(), tmp_path / "r")
+    assert found["steps"] == [10, 20]
+    skipped = {Path(model).name: why for model, why in found["skipped"].items()}
+    assert set(skipped) == {"checkpoint-3", "checkpoint-12", "checkpoint-30"}
+    assert "its graph is not that of the first" in skipped["checkpoint-12"]
+    assert sum("was passed over" in notice for notice in found["notices"]) == 3
+
+
+def test_a_series_of_which_nothing_can_be_read_is_an_error(tmp_path: Path, checkpoints: Path):
+    for file in checkpoints.rglob("model.safetensors"):
+        file.write_bytes(b"")
+    with pytest.raises(CtvizError, match=r"checkpoint-\d+"):
+        record(of_checkpoints(str(checkpoints)), config(), tmp_path / "r")
+    status = open_run("r", tmp_path).status()
+    assert status.state == "failed"
+    assert status.message
+
+
+def test_a_cancelled_recording_goes_on_to_the_same_end(
+    tmp_path: Path, checkpoints: Path, monkeypatch
+):
+    series = of_checkpoints(str(checkpoints), base="tiny")
+    whole = record(series, config(), tmp_path / "whole")
+    usual, taken = Recording.snapshot, []
+
+    def stop(self, loaded, step, *, first):
+        if step == 10:
+            raise Cancelled
+        taken.append(step)
+        return usual(self, loaded, step, first=first)
+
+    monkeypatch.setattr(Recording, "snapshot", stop)
+    assert record(series, config(), tmp_path / "r")["state"] == "cancelled"
+    monkeypatch.setattr(
+        Recording,
+        "snapshot",
+        lambda self, loaded, step, *, first: (
+            taken.append(step) or usual(self, loaded, step, first=first)
+        ),
+    )
+    again = record(series, config(), tmp_path / "r", resume=True)
+    assert taken == [0, 3, 10, 20]
+    assert again["repeated"] == whole["repeated"]
+    one, other = (open_run(name, tmp_path) for name in ("whole", "r"))
+    for a, b in zip(one.snapshots(), other.snapshots(), strict=True):
+        assert a.step == b.step
+        assert np.array_equal(a.scores, b.scores)
+        assert a.metrics == pytest.approx(b.metrics, nan_ok=True)
+    with pytest.raises(RunExists, match="finished"):
+        record(series, config(), tmp_path / "r", resume=True)
+
+
+# ---------------------------------------------------------------------- what a series is made of
+
+
+def test_checkpoints_are_in_the_order_of_their_numbers(tmp_path: Path):
+    for name in ("checkpoint-10", "checkpoint-9", "step_200", "best", "checkpoint-x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "checkpoint-11").write_text("a file")
+    series = of_checkpoints(str(tmp_path))
+    assert [member.step for member in series.members] == [9, 10, 200]
+    assert Series.from_dict(json.loads(json.dumps(series.to_dict()))) == series
+    (tmp_path / "epoch-10").mkdir()
+    with pytest.raises(CtvizError, match="both stand for step 10: name each step once"):
+        of_checkpoints(str(tmp_path))
+
+
+def test_adapters_follow_their_base_in_natural_order(tmp_path: Path):
+    for name in ("epoch10", "epoch9", "notes"):
+        (tmp_path / name).mkdir()
+    for name in ("epoch10", "epoch9"):
+        (tmp_path / name / "adapter_config.json").write_text("{}")
+    series = of_adapters(str(tmp_path), "tiny")
+    assert [(m.step, m.name) for m in series.members] == [(0, ""), (9, ""), (10, "")]
+    (tmp_path / "epoch10").rename(tmp_path / "final")
+    series = of_adapters(str(tmp_path), "tiny")
+    assert [(m.step, m.name) for m in series.members] == [(0, "base"), (1, "epoch9"), (2, "final")]
+
+
+def test_models_have_names_on_the_clock():
+    series = of_models(["tiny", "/a/chat", "/b/chat"])
+    assert [m.name for m in series.members] == ["tiny", "/a/chat", "/b/chat"]
+    assert of_models(["tiny", "/a/chat"]).members[1].name == "chat"
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda at: of_checkpoints(str(at)), "has no checkpoints"),
+        (lambda at: of_checkpoints(str(at / "none")), "is not a folder"),
+        (lambda at: of_adapters(str(at), "tiny"), "has no adapters"),
+        (lambda at: of_models(["tiny"]), "at least two models"),
+    ],
+)
+def test_what_is_no_series_is_explained(tmp_path: Path, make, says: str):
+    (tmp_path / "readme.txt").write_text("x")
+    with pytest.raises(CtvizError, match=says):
+        make(tmp_path)
+
+
+def test_one_checkpoint_alone_is_no_series(tmp_path: Path):
+    (tmp_path / "checkpoint-5").mkdir()
+    with pytest.raises(CtvizError, match="`ctviz discover` is for"):
+        of_checkpoints(str(tmp_path))
+    (tmp_path / "checkpoint-0").mkdir()
+    with pytest.raises(CtvizError, match="step 0 already"):
+        of_checkpoints(str(tmp_path), base="tiny")
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def options() -> list[str]:
+    said = ["--edges", "30", "--examples", "6", "--attribution", "eap"]
+    for name in ("test_examples", "retention_prompts", "retention_examples", "draws"):
+        said += ["--set", f"{name}={BRIEF[name]}"]
+    return [*said, "--set", "retention_test_examples=6", "--set", "other_tasks=ioi"]
+
+
+def test_the_command_makes_a_run_for_each_task(tmp_path: Path, checkpoints: Path, capsys):
+    for folder in checkpoints.glob("checkpoint-*"):
+        assert not (folder / "tokenizer.json").exists()
+    (checkpoints / "tokenizer.json").unlink()
+    asked = ["record", "--checkpoints", str(checkpoints), "--out", str(tmp_path / "runs")]
+    asked += ["--model-for-tokenizer", "tiny", *options()]
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["steps"] == [3, 10, 20]
+    assert found["repeated"] == {"10": 3}
+    assert found["skipped"] == {}
+    run = open_run(found["run"], tmp_path / "runs")
+    assert series_of(run).tokenizer == "tiny"
+    assert main([*asked, "--task", "sva", "--task", "ioi", "--json"]) == 0
+    several = json.loads(capsys.readouterr().out)["runs"]
+    assert [each["task"] for each in several] == ["sva", "ioi"]
+    assert main([*asked[:3], "--resume", found["run"], "--out", str(tmp_path / "runs")]) == 1
+    assert "finished; there is nothing to resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ([], "Say what the series is made of"),
+        (["--models", "tiny", "tiny", "--checkpoints", "x"], "one of them"),
+        (["--adapters", "x"], "needs --base"),
+        (["--models", "tiny", "tinny"], "Did you mean 'tiny'"),
+        (["--models", "tiny", "tiny", "--task", "svaa"], "Did you mean 'sva'"),
+    ],
+)
+def test_a_bad_request_is_explained(tmp_path: Path, asked: list[str], says: str, capsys):
+    assert main(["record", *asked, "--out", str(tmp_path)]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_a_recording_is_no_way_to_tune(capsys, tmp_path: Path):
+    settings = ["--set", "method=recorded", "--out", str(tmp_path)]
+    assert main(["tune", *settings]) == 1
+    assert "`ctviz record` makes these" in capsys.readouterr().err
