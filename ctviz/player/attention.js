@@ -1,5 +1,6 @@
 // One head's attention on a probe prompt: at the shown step, at the first, and the difference.
 
+import { moment } from "./data.js";
 import { fitCanvas, h } from "./dom.js";
 import { percent } from "./numbers.js";
 
@@ -44,7 +45,7 @@ export class AttentionMaps {
     ctx.clearRect(0, 0, width, top + n * cell + foot);
     ctx.font = FONT;
     const starts = [0, 1, 2].map((which) => left + which * (n * cell + GAP));
-    const titles = [`step ${model.steps[view.shown]}`, `step ${model.steps[0]}`, "difference"];
+    const titles = [moment(model, view.shown), moment(model, 0), "difference"];
     const now = (at) => {
       const weight = maps.weights[view.i * maps.width + at];
       return view.f > 0 ? weight + (maps.weights[view.j * maps.width + at] - weight) * view.f : weight;

@@ -2,6 +2,8 @@
 //
 // The rule is that of ctviz/runs/changes.py, whose noise band comes with the payload.
 
+import { moment } from "./data.js";
+
 /**
  * @typedef {{ E: number, member: ArrayLike<number>, score: ArrayLike<number>,
  *   error: ArrayLike<number> | null, noiseBand: number }} Compared edges by [snapshot, edge]
@@ -64,7 +66,7 @@ export function changeWords(model, before, now) {
   }
   const { kept, dropped } = model.whole;
   const among = dropped ? ` (among the ${kept} strongest edges of the run)` : "";
-  return `since step ${model.steps[before]}: ${parts.join(", ")}${among}`;
+  return `since ${moment(model, before)}: ${parts.join(", ")}${among}`;
 }
 
 /** How much two runs have in common at snapshot `i`. */

@@ -173,6 +173,11 @@ function attentionReader(payload, T) {
 
 /** Redundancy of a node between two snapshots; NaN where it is undefined at either. */
 /** How an estimator of redundancy is called: the mass with its share. */
+/** What a snapshot is called: by its step, or by its name where the series has names. */
+export function moment(model, i) {
+  return model.names?.[i] || `step ${model.steps[i]}`;
+}
+
 export function estimatorName(model, key) {
   return key === "mass" ? model.mass : key;
 }

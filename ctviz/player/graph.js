@@ -3,7 +3,7 @@
 
 import { h, prefersStill } from "./dom.js";
 import { change, monotoneWords } from "./changes.js";
-import { estimatorName, shareAt, shortLabel, title } from "./data.js";
+import { estimatorName, moment, shareAt, shortLabel, title } from "./data.js";
 import { EdgePainter } from "./edges.js";
 import { around, collapse, curves, extent, nearest, rowGap, stretch } from "./geometry.js";
 import look from "./look.js";
@@ -427,10 +427,10 @@ export class Graph {
       if (view.base >= 0) {
         const was = number(model.score[view.base * E + e], { sign: true });
         const state = CHANGED[change(model, e, view.base, t)] ?? "";
-        lines.push(`${state} since step ${model.steps[view.base]}, where its score was ${was}`);
+        lines.push(`${state} since ${moment(model, view.base)}, where its score was ${was}`);
       }
     }
-    if (model.provenance?.scores) lines.push(`Source: step ${model.steps[t]}, ${model.provenance.scores}`);
+    if (model.provenance?.scores) lines.push(`Source: ${moment(model, t)}, ${model.provenance.scores}`);
     return lines;
   }
 
@@ -464,7 +464,7 @@ export function nodeLines(model, n, view) {
   }
   if (model.updated[view.shown * model.N + n]) lines.push("its parameters were updated at this step");
   if (model.provenance?.redundancy) {
-    lines.push(`Source: step ${model.steps[view.shown]}, ${model.provenance.redundancy}`);
+    lines.push(`Source: ${moment(model, view.shown)}, ${model.provenance.redundancy}`);
   }
   return lines;
 }

@@ -3,7 +3,7 @@
 // snapshots. It is of their redundancy (of two runs, of the difference), or of something else (maps).
 
 import { fitCanvas, h, setText } from "./dom.js";
-import { estimatorName, title } from "./data.js";
+import { estimatorName, moment, title } from "./data.js";
 import { nodeLines } from "./graph.js";
 import { Cells } from "./heatcells.js";
 import { Steps } from "./heatsteps.js";
@@ -224,17 +224,17 @@ export class Heatmap {
     if (this.other) return this.other.lines(n, t);
     if (part < 0 && !model.other) {
       const lines = nodeLines(model, n, { ...this.view, shown: t });
-      if (this.heat === "steps") lines[0] += `, step ${model.steps[t]}`;
+      if (this.heat === "steps") lines[0] += `, ${moment(model, t)}`;
       return lines;
     }
     const node = model.nodes[n];
     const name = `${node.name} · ${title(node)}`;
-    const lines = part < 0 ? [`${name}, step ${model.steps[t]}`] : [`${name}: ${INPUTS[part]}`];
+    const lines = part < 0 ? [`${name}, ${moment(model, t)}`] : [`${name}: ${INPUTS[part]}`];
     for (const key of model.estimators) {
       lines.push(...(part < 0 ? this.compared(key, n, t) : this.inputLines(key, n, part, t)));
     }
     if (model.provenance?.redundancy) {
-      lines.push(`Source: step ${model.steps[t]}, ${model.provenance.redundancy}`);
+      lines.push(`Source: ${moment(model, t)}, ${model.provenance.redundancy}`);
     }
     return lines;
   }

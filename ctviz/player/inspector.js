@@ -3,7 +3,7 @@
 import { AttentionMaps } from "./attention.js";
 import { causesAt, groupName } from "./causes.js";
 import { monotoneWords } from "./changes.js";
-import { estimatorName, title } from "./data.js";
+import { estimatorName, moment, title } from "./data.js";
 import { h, iconButton, s } from "./dom.js";
 import { specificity } from "./maps.js";
 import { number, percent } from "./numbers.js";
@@ -165,7 +165,7 @@ export class Inspector {
     const node = model.nodes[n];
     const rows = [];
     const from = model.provenance?.redundancy ?? "";
-    const redundancy = from && `step ${model.steps[t]}, ${from}`;
+    const redundancy = from && `${moment(model, t)}, ${from}`;
     const row = (name, value, note = "", of = redundancy) => {
       const made = h("div", {}, h("dt", { text: name }), h("dd", {}, h("b", { text: value }), h("span", { text: note })));
       if (of) source(made, this.actions, () => [name, `Source: ${of}`]);
@@ -183,7 +183,7 @@ export class Inspector {
         const start = model.redundancy[key][n];
         const d = Math.round((1 - now) * node.degree);
         row(`Redundancy (${estimatorName(model, key)})`, percent(now, 1),
-          `needs ${d} of ${node.degree} inputs; ${percent(start, 1)} at step ${model.steps[0]}`);
+          `needs ${d} of ${node.degree} inputs; ${percent(start, 1)} at ${moment(model, 0)}`);
       }
       if (!rows.length && node.kind !== "input") row("Redundancy", "–", "undefined");
       const { share, word } = specificity(model, n, t);
@@ -298,7 +298,7 @@ export class Inspector {
     if (!edges.length) rows.push(h("p", { class: "cz-note", text: "No edge of the circuit at this step." }));
     else rows.unshift(h("div", { class: "cz-edge cz-edge-head" },
       h("span", { text: `${edges.length} edge${edges.length > 1 ? "s" : ""}` }), h("i", {}),
-      h("span", { text: "score" }), h("span", { text: `vs step ${model.steps[0]}` })));
+      h("span", { text: "score" }), h("span", { text: `vs ${moment(model, 0)}` })));
     if (edges.length > SHORT) {
       rows.push(h("button", {
         type: "button", class: "cz-more", text: this.all[side] ? "Show fewer" : `Show all ${edges.length}`,
@@ -327,17 +327,17 @@ export class Inspector {
       children.push(h("p", { class: "cz-direct" },
         h("span", { text: `Adds directly to “${probe.answer.trim()}” over “${probe.foil.trim()}”: ` }),
         h("b", { text: number(now, { sign: true }) }),
-        h("span", { text: ` logits, without what later layers make of it (${number(start, { sign: true })} at step ${model.steps[0]})` })));
+        h("span", { text: ` logits, without what later layers make of it (${number(start, { sign: true })} at ${moment(model, 0)})` })));
     }
     if (model.provenance?.probes) {
       source(this.effect, this.actions, () => [
         "Direct logit attribution and predictions",
-        `Source: step ${model.steps[t]}, ${model.provenance.probes}`,
+        `Source: ${moment(model, t)}, ${model.provenance.probes}`,
       ]);
     }
     children.push(h("div", { class: "cz-tops" },
-      h("div", {}, h("h5", { text: `Next token at step ${model.steps[t]}` }), top(t)),
-      h("div", {}, h("h5", { text: `at step ${model.steps[0]}` }), top(0))));
+      h("div", {}, h("h5", { text: `Next token at ${moment(model, t)}` }), top(t)),
+      h("div", {}, h("h5", { text: `at ${moment(model, 0)}` }), top(0))));
     this.effect.replaceChildren(...children);
   }
 }

@@ -3,7 +3,7 @@
 // carry of what was learned.
 
 import { carried, causeLines, causesAt, groupName } from "./causes.js";
-import { title } from "./data.js";
+import { moment, title } from "./data.js";
 import { h } from "./dom.js";
 import { number, percent } from "./numbers.js";
 import { legendAt } from "./scales.js";
@@ -67,9 +67,9 @@ class Stored {
     const value = this.value(n, -1, t);
     const from = model.provenance?.[key];
     return [
-      `${node.name} · ${title(node)}, step ${model.steps[t]}`,
+      `${node.name} · ${title(node)}, ${moment(model, t)}`,
       `${TITLES[key].toLowerCase()}: ${Number.isNaN(value) ? "undefined" : this.words(value)}`,
-      ...(from ? [`Source: step ${model.steps[t]}, ${from}`] : []),
+      ...(from ? [`Source: ${moment(model, t)}, ${from}`] : []),
     ];
   }
 }

@@ -1,5 +1,6 @@
 // The player's page: where its panels stand, its heading, the edges slider, and what it says.
 
+import { moment } from "./data.js";
 import { changeWords, overlapWords } from "./changes.js";
 import { h, iconButton, setText } from "./dom.js";
 import { legend } from "./legend.js";
@@ -82,7 +83,7 @@ export class Page {
   draw(view) {
     const { model } = this;
     this.root.classList.toggle("cz-playing", view.playing);
-    setText(this.bigStep, model.T ? `step ${model.steps[view.i]}` : "");
+    setText(this.bigStep, model.T ? moment(model, view.i) : "");
     const inside = model.T ? model.counts.size[view.i] : 0;
     const all = model.whole.edges.toLocaleString("en-US");
     setText(this.sliderText, model.T ? `${Math.min(view.edges, inside)} of ${inside}` : "–");

@@ -1,5 +1,6 @@
 // How far a circuit can be trusted, in plain words.
 
+import { moment } from "./data.js";
 import { percent } from "./numbers.js";
 
 const CLOSE = 0.85; // from this faithfulness on, the circuit does nearly what the model does
@@ -50,7 +51,7 @@ function judged(model, t) {
     return { grade: "none", words: "faithfulness not measured", lines: ["Faithfulness not measured at this step"] };
   }
   const source = model.provenance?.quality;
-  const from = source ? [`Source: step ${model.steps[t]}, ${source}`] : [];
+  const from = source ? [`Source: ${moment(model, t)}, ${source}`] : [];
   const value = `Faithfulness ${percent(faithful, 1)}${error === null ? "" : ` ± ${percent(error, 1)}`}`;
   if (blurred(faithful, error)) {
     return {

@@ -1,5 +1,6 @@
 // Play, step, scrub: the bar that moves the clock.
 
+import { moment } from "./data.js";
 import { fitCanvas, h, iconButton, setText } from "./dom.js";
 
 const ICON = {
@@ -100,9 +101,9 @@ export class Transport {
     if (this.range.value !== value) this.range.value = value;
     const share = model.T > 1 ? (view.i + view.f) / (model.T - 1) : 0;
     this.range.style.setProperty("--cz-at", share.toFixed(4));
-    const final = model.steps[model.T - 1];
-    this.range.setAttribute("aria-valuetext", `step ${model.steps[view.i]} of ${final}`);
-    setText(this.step, `step ${model.steps[view.i]} of ${final}`);
+    const where = moment(model, view.i) + (model.names.length ? "" : ` of ${model.steps[model.T - 1]}`);
+    this.range.setAttribute("aria-valuetext", where);
+    setText(this.step, where);
     const transit = view.f > 0.02 && view.f < 0.98;
     setText(this.mark, transit ? "between snapshots" : "");
     setText(this.count, `snapshot ${view.i + 1} of ${model.T}`);

@@ -80,6 +80,7 @@ def pack(
         "source": timeline.source,
         "n_edges": int(timeline.n_edges),
         "steps": [int(step) for step in timeline.steps],
+        "names": list(timeline.names),
         "whole": {
             "edges": graph.n_edges,
             "union": n_union,

@@ -253,6 +253,7 @@ def _timeline(now: _State) -> Timeline:
         tau=config.tau,
         groups=now.groups,
         causes=now.causes,
+        names=_names(about, snapshots),
         provenance={
             "scores": f"{source}; {made}{_agreement(about)}",
             "redundancy": f"from the scores and the circuit of this step, {on.scored}; {made}",
@@ -269,6 +270,13 @@ def _timeline(now: _State) -> Timeline:
 
 
 _BY_INPUT: WeakKeyDictionary[Snapshot, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
+
+
+def _names(about: Mapping[str, Any], snapshots: Sequence[Snapshot]) -> tuple[str, ...]:
+    """Of the members of a series that has names, else nothing."""
+    members = about.get("series", {}).get("members", [])
+    names = {member["step"]: member["name"] for member in members if member["name"]}
+    return tuple(names.get(s.step, f"step {s.step}") for s in snapshots) if names else ()
 
 
 def _inputs(snapshot: Snapshot, graph: Graph, tau: float) -> tuple[np.ndarray, np.ndarray]:

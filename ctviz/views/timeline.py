@@ -75,7 +75,7 @@ class Timeline:
     ``groups``: named sets of nodes; ``causes``: which updates were needed, at those steps at which
     it was measured. ``provenance``: sentences that say where numbers come from, by what they are
     (``scores``, ``redundancy``, ``quality``, ``probes``), and which random circuits those are
-    (``random``).
+    (``random``). ``names``: what the snapshots are called where that is not their step.
     """
 
     run: str
@@ -106,6 +106,7 @@ class Timeline:
     groups: tuple[NodeGroup, ...] = ()
     causes: tuple[Causes, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n_snapshots, graph = len(self.steps), self.graph

@@ -25,6 +25,7 @@ from ctviz.series.recording import Recording
 from ctviz.tasks.batch import encode
 from ctviz.tasks.fitting import fitting_examples
 from ctviz.tuning.stored_weights import model_at
+from ctviz.views.recorded import packed
 from tests.random_models import random_model
 
 BRIEF = {
@@ -182,6 +183,16 @@ def test_a_cancelled_recording_goes_on_to_the_same_end(
         assert a.metrics == pytest.approx(b.metrics, nan_ok=True)
     with pytest.raises(RunExists, match="finished"):
         record(series, config(), tmp_path / "r", resume=True)
+
+
+def test_models_are_called_by_their_names_on_the_clock(tmp_path: Path):
+    for name in ("base", "chat"):
+        save(tmp_path / name, moved=0.1, tokenizer=True)
+    series = of_models([str(tmp_path / "base"), str(tmp_path / "chat")])
+    record(series, config(), tmp_path / "r")
+    timeline = timeline_of(open_run("r", tmp_path))
+    assert timeline.names == ("base", "chat")
+    assert packed(timeline)["names"] == ["base", "chat"]
 
 
 # ---------------------------------------------------------------------- what a series is made of
