@@ -7,9 +7,9 @@ The public face, the same words as the commands::
     found = ctviz.discover("tiny", "sva", edges=40)
     run = ctviz.tune("tiny", "sva-flip", steps=60)
 
-`load` a model, name a `task`, `discover` its circuit, `evaluate` one from a file, `tune`, list the
-`runs`, `open_run`. Importing this imports nothing else; a word brings what it needs when it is
-used. Every error that is raised on purpose is a `CtvizError`.
+`load` a model, name a `task`, `discover` its circuit, `evaluate` one from a file, `tune`, `record`
+weights that are there, list the `runs`, `open_run`. Importing this imports nothing else; a word
+brings what it needs when it is used. Every error that is raised on purpose is a `CtvizError`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ __all__ = [
     "evaluate",
     "load",
     "open_run",
+    "record",
     "runs",
     "task",
     "tune",
@@ -42,6 +43,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ctviz.api.discovery import discover, evaluate
+    from ctviz.api.record import record
     from ctviz.api.run import Runs, open_run, runs, tune
     from ctviz.api.words import task
     from ctviz.errors import CtvizError
@@ -54,6 +56,7 @@ _HOME = {
     "load": "ctviz.models.loading",
     "open_run": "ctviz.api.run",
     "task": "ctviz.api.words",
+    "record": "ctviz.api.record",
     "tune": "ctviz.api.run",
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import ctviz
 from ctviz.attribution.attribute import attribute
 from ctviz.cli import main
 from ctviz.errors import CtvizError, DamagedRun, MissingModel, RunExists
@@ -183,6 +184,16 @@ def test_a_cancelled_recording_goes_on_to_the_same_end(
         assert a.metrics == pytest.approx(b.metrics, nan_ok=True)
     with pytest.raises(RunExists, match="finished"):
         record(series, config(), tmp_path / "r", resume=True)
+
+
+def test_python_records_a_folder_as_the_command_does(tmp_path: Path, checkpoints: Path):
+    settings = {name: value for name, value in BRIEF.items()}
+    run = ctviz.record(checkpoints, "sva-flip", base="tiny", out=tmp_path / "runs", **settings)
+    assert [snapshot.step for snapshot in run.snapshots()] == [0, 3, 10, 20]
+    assert run.about["repeated"] == {"10": 3}
+    assert run.folder.parent == tmp_path / "runs"
+    with pytest.raises(CtvizError, match="leave base and tokenizer out"):
+        ctviz.record(series_of(run), "sva", base="tiny")
 
 
 def test_models_are_called_by_their_names_on_the_clock(tmp_path: Path):

@@ -1,0 +1,63 @@
+"""Record weights that are there already as a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ctviz import paths
+from ctviz.api.words import AnyTask, as_task
+from ctviz.errors import CtvizError
+from ctviz.files import not_written
+from ctviz.runs import Run, directory
+from ctviz.runs.config import TuneConfig
+from ctviz.runs.series import Series, of_checkpoints, of_models
+
+__all__ = ["record"]
+
+
+def record(
+    series: Series | str | os.PathLike[str] | Sequence[str],
+    task: AnyTask,
+    *,
+    base: str = "",
+    tokenizer: str = "",
+    out: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    **settings: Any,
+) -> Run:
+    """Record the circuits of a series of weights as a run, which plays like one of tuning.
+
+    ``series``: a folder with checkpoints, such as a Trainer's ``output_dir``; a list of models, by
+    name, folder or hub id; or a `ctviz.runs.series.Series`. ``base``: of a folder, what was
+    trained, as step 0; ``tokenizer``: whose tokenizer all take. ``settings`` are those of
+    `ctviz.runs.config.TuneConfig` that say what is measured, such as ``edges``, ``examples``,
+    ``attribution``, ``evaluate`` or ``mlp_block``. ``out`` and ``progress`` are as for
+    `ctviz.tune`, the latter counting members.
+
+    A member that cannot be read is in ``run.about["skipped"]``. Raises what `ctviz.jobs.record`
+    raises: MissingModel where there is no series, CtvizError if fewer than two can be recorded.
+    """
+    from ctviz.jobs.record import record as record_into
+
+    wanted = as_task(task)
+    if isinstance(series, Series):
+        if base or tokenizer:
+            raise CtvizError("A Series has its base and tokenizer: leave base and tokenizer out.")
+    elif isinstance(series, str | os.PathLike):
+        series = of_checkpoints(os.fspath(series), base=base, tokenizer=tokenizer)
+    else:
+        series = of_models([*([base] if base else []), *series], tokenizer=tokenizer)
+    first = series.members[0].model
+    config = TuneConfig.from_dict({**settings, "model": first, "task": wanted.name})
+    config.check_startable()
+    parent = Path(out).expanduser() if out else paths.runs()
+    name = f"{wanted.slug}-{Path(series.members[-1].model).name.lower()}-recorded"
+    try:
+        folder = directory.new_folder(parent, name)
+    except OSError as error:
+        raise error if isinstance(error, CtvizError) else not_written(parent, error) from error
+    record_into(series, config, folder, progress=progress)
+    return Run(folder)
