@@ -8,8 +8,9 @@ The public face, the same words as the commands::
     run = ctviz.tune("tiny", "sva-flip", steps=60)
 
 `load` a model, name a `task`, `discover` its circuit, `evaluate` one from a file, `tune`, `record`
-weights that are there, list the `runs`, `open_run`. Importing this imports nothing else; a word
-brings what it needs when it is used. Every error that is raised on purpose is a `CtvizError`.
+weights that are there or, with a `Recorder`, while they are trained, list the `runs`, `open_run`.
+Importing this imports nothing else; a word brings what it needs when it is used. Every error that
+is raised on purpose is a `CtvizError`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 __version__ = "0.1.0"
 __all__ = [
     "CtvizError",
+    "Recorder",
     "__version__",
     "discover",
     "evaluate",
@@ -48,9 +50,11 @@ if TYPE_CHECKING:
     from ctviz.api.words import task
     from ctviz.errors import CtvizError
     from ctviz.models.loading import load
+    from ctviz.series.callback import Recorder
 
 _HOME = {
     "CtvizError": "ctviz.errors",
+    "Recorder": "ctviz.series.callback",
     "discover": "ctviz.api.discovery",
     "evaluate": "ctviz.api.discovery",
     "load": "ctviz.models.loading",

@@ -74,7 +74,7 @@ def test_listing_runs_does_not_need_torch() -> None:
 
 
 def test_the_names_are_these() -> None:
-    assert sorted(ctviz.__all__) == sorted(["CtvizError", "__version__", *WORDS])
+    assert sorted(ctviz.__all__) == sorted(["CtvizError", "Recorder", "__version__", *WORDS])
     assert set(ctviz.__all__) <= set(dir(ctviz))
     for name in ctviz.__all__:
         assert getattr(ctviz, name) is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ctviz.circuits.choices import Ablation, Metric, RandomKind
+from ctviz.circuits.choices import METRIC_WORDS, Ablation, Metric, RandomKind
 from ctviz.circuits.scores import Circuit
 from ctviz.errors import OutOfRange
 from ctviz.interventions.faithfulness import Evaluation, Faithfulness
@@ -18,13 +18,7 @@ from ctviz.tasks.batch import Batch, Fitting
 from ctviz.tasks.fitting import encode_task
 from ctviz.tasks.task import Split, Task
 
-__all__ = ["METRIC_WORDS", "Question", "carried", "in_sample", "plain"]
-
-METRIC_WORDS = {
-    "probability_difference": "p(right answers) - p(wrong ones)",
-    "log_probability": "log p(answer), in nats",
-    "kl": "-KL(clean run || this run), in nats",
-}
+__all__ = ["Question", "carried", "in_sample", "plain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,6 @@ from typing import Any
 
 from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError, RunExists
-from ctviz.jobs.outcome import about_measured
 from ctviz.jobs.run_log import run_log
 from ctviz.models.loading import Loaded, load
 from ctviz.progress import Cancelled, Phase, Progress, phase, share
@@ -29,6 +28,7 @@ from ctviz.runs.directory import State
 from ctviz.runs.series import Member, Series
 from ctviz.runs.snapshot import Snapshot
 from ctviz.series.recording import Aim, Recording
+from ctviz.tuning.about import about_measured
 
 __all__ = ["record"]
 

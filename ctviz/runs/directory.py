@@ -227,6 +227,10 @@ class RunWriter:
         """Append a training step to ``metrics.jsonl``."""
         self._append(asdict(record))
 
+    def numbers(self, step: int, **values: float) -> None:
+        """Append what else is known of a step, such as ``loss``."""
+        self._append({"step": step, **values})
+
     def snapshot(self, snapshot: Snapshot) -> None:
         """Write a snapshot's file, and its metrics to ``metrics.jsonl``."""
         tensors = {

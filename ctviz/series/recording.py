@@ -61,6 +61,7 @@ class Recording:
     def __init__(self, first: Loaded, config: TuneConfig, aim: Aim) -> None:
         self.config, self.attribution = config, aim.attribution
         self.untuned = Untuned(first)
+        self._again = first.reloadable  # else it cannot be said how far parameters have moved
         self.dataset = make_dataset(first, config)
         self.baselines = Baselines(first, self.untuned)
         self.retention = Retention(
@@ -100,7 +101,7 @@ class Recording:
                 scores,
                 step=step,
                 tuned=None if first else Circuit(graph, graph.exists),
-                moved=nodes_moved(loaded, self.untuned),
+                moved=nodes_moved(loaded, self.untuned) if self._again else None,
             )
 
     def grades(self, loaded: Loaded, *, first: bool = False) -> dict[str, float]:

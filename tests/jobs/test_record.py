@@ -19,7 +19,6 @@ from ctviz.jobs.record import record
 from ctviz.models.loading import load
 from ctviz.progress import Cancelled
 from ctviz.runs import open_run
-from ctviz.runs.config import TuneConfig
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
 from ctviz.runs.weights import kept_steps, playable_steps
 from ctviz.series.recording import Recording
@@ -28,22 +27,7 @@ from ctviz.tasks.fitting import fitting_examples
 from ctviz.tuning.stored_weights import model_at
 from ctviz.views.recorded import packed
 from tests.random_models import random_model
-
-BRIEF = {
-    "edges": 30,
-    "examples": 6,
-    "test_examples": 8,
-    "retention_prompts": 6,
-    "retention_examples": 6,
-    "retention_test_examples": 6,
-    "other_tasks": ("ioi",),
-    "attribution": "eap",
-    "draws": 1,
-}
-
-
-def config(**changes: object) -> TuneConfig:
-    return TuneConfig.from_dict({"model": "tiny", "task": "sva-flip", **BRIEF, **changes})
+from tests.short_series import BRIEF, config
 
 
 def save(folder: Path, *, moved: float, tokenizer: bool = False) -> Path:
