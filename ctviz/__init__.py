@@ -46,15 +46,15 @@ __all__ = [
 if TYPE_CHECKING:
     from ctviz.api.discovery import discover, evaluate
     from ctviz.api.record import record
+    from ctviz.api.recorder import Recorder
     from ctviz.api.run import Runs, open_run, runs, tune
     from ctviz.api.words import task
     from ctviz.errors import CtvizError
     from ctviz.models.loading import load
-    from ctviz.series.callback import Recorder
 
 _HOME = {
     "CtvizError": "ctviz.errors",
-    "Recorder": "ctviz.series.callback",
+    "Recorder": "ctviz.api.recorder",
     "discover": "ctviz.api.discovery",
     "evaluate": "ctviz.api.discovery",
     "load": "ctviz.models.loading",

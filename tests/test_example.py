@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from ctviz.runs import list_runs
 from tests import ROOT
 
 EXAMPLE = ROOT / "docs" / "example.py"
+NOTEBOOK = ROOT / "docs" / "record-a-training.ipynb"
 
 
 @pytest.mark.slow
@@ -32,3 +34,24 @@ def test_the_example_runs_and_leaves_one_finished_run(tmp_path: Path) -> None:
     assert run.status().state == "finished"
     assert run.metrics()["outside_moved"].max() == 0
     assert [path.name for path in tmp_path.iterdir()] == ["ctviz-runs"]
+
+
+@pytest.mark.slow
+def test_the_notebook_records_a_training(tmp_path: Path) -> None:
+    """Its cells one after another, as a notebook runs them."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    known = {name: value for name, value in os.environ.items() if name != "CTVIZ_RUNS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**known, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = list_runs(tmp_path / "ctviz-runs")
+    assert run.status().state == "finished"
+    assert [snapshot.step for snapshot in run.snapshots()] == [0, 8, 16, 24]
+    assert run.metrics()["loss"].notna().any()

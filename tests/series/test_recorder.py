@@ -13,12 +13,12 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 import ctviz
+from ctviz.api.recorder import Recorder
 from ctviz.errors import CtvizError, UnknownName, UnsupportedModel
 from ctviz.jobs.record import record
 from ctviz.models.loading import load
 from ctviz.runs import RunWriter, open_run
 from ctviz.runs.series import of_checkpoints
-from ctviz.series.callback import Recorder
 from ctviz.series.replica import Replica, unwrapped
 from ctviz.tasks import find_task
 from tests.short_series import BRIEF, config

@@ -25,11 +25,12 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from ctviz import paths
+from ctviz.api.run import Run
 from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError
 from ctviz.models.loading import Loaded, load
 from ctviz.models.places import place_of
-from ctviz.runs import Run, RunWriter
+from ctviz.runs import RunWriter
 from ctviz.runs.changes import changes
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import new_folder
