@@ -21,8 +21,8 @@ HELP = {  # of settings that have an option of their own, in its order
     "steps": "updates",
     "edges": "circuit size",
     "attribution": "how edges are scored; auto takes eap where it agrees with exact patching",
-    "select": "edges of largest |score|, all above --threshold, grown back from the logits, |score| "
-    "weighted by the sums of both nodes, or |score| beside the effect on general text",
+    "select": "edges of largest |score|, all above --threshold, grown back from the logits, "
+    "|score| weighted by the sums of both nodes, or |score| beside the effect on general text",
     "metric": "what the scores explain; auto: the logit difference, or log_probability",
     "threshold": "for --select threshold, in units of the metric",
     "edges_end": "circuit size at the last step; 0: as at the first",

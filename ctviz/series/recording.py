@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ctviz.attribution.agreement import try_methods
 from ctviz.attribution.attribute import attribute
-from ctviz.circuits.scores import Circuit
+from ctviz.circuits.scores import Circuit, General
+from ctviz.errors import BadTask, UndefinedMetric
 from ctviz.models.loading import Loaded
 from ctviz.models.untuned import Untuned
 from ctviz.progress import share
+from ctviz.runs.abilities import lm_eval_tasks
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Snapshot
+from ctviz.tuning.abilities import Abilities
 from ctviz.tuning.baselines import Baselines, tokenizer_hash
 from ctviz.tuning.dataset import make_dataset
+from ctviz.tuning.general import untuned_general
 from ctviz.tuning.measure import grades_on_test, snapshot_of
 from ctviz.tuning.motion import nodes_moved
-from ctviz.tuning.retention import Abilities, Retention
+from ctviz.tuning.retention import Retention, Scope
 
 __all__ = ["Aim", "Recording"]
 
@@ -28,10 +32,10 @@ SCORES = 0.4  # of the time of a snapshot
 class Aim:
     """What the last member of a series decides for all: it can do the most, where the first may be
     untrained. ``attribution``: how edges are scored, and how well that agrees with exact patching
-    (`ctviz.attribution.agreement`); ``abilities``: what is measured beside the task."""
+    (`ctviz.attribution.agreement`); ``scope``: what is measured beside the task."""
 
     attribution: dict[str, Any]
-    abilities: Abilities
+    scope: Scope
 
     @classmethod
     def of(cls, last: Loaded, config: TuneConfig) -> Aim:
@@ -48,7 +52,7 @@ class Aim:
         )
         baselines = Baselines(last, Untuned(last))
         retention = Retention(last, dataset.task, config, baselines=baselines)
-        return cls(trial.about(), retention.abilities)
+        return cls(trial.about(), retention.scope)
 
 
 class Recording:
@@ -69,10 +73,22 @@ class Recording:
             self.dataset.task,
             config,
             baselines=self.baselines,
-            abilities=aim.abilities,
+            scope=aim.scope,
         )
         self.retention.prepare()
+        self.general = self._general(first)
         self._kind = _kind(first)
+
+    def _general(self, first: Loaded) -> General | None:
+        """What the first one's edges do for general text; None where that cannot be said."""
+        if not self.config.compares_general:
+            return None
+        try:
+            return untuned_general(first, self.baselines)
+        except (BadTask, UndefinedMetric):
+            if self.config.select == "specific":
+                raise
+            return None
 
     def misfit(self, loaded: Loaded) -> str:
         """Why a model cannot be in this series, as the end of a sentence; "" if it can."""
@@ -98,7 +114,7 @@ class Recording:
                 config,
                 dataset,
                 self.retention.of(loaded),
-                scores,
+                replace(scores, general=self.general),
                 step=step,
                 tuned=None if first else Circuit(graph, graph.exists),
                 moved=nodes_moved(loaded, self.untuned) if self._again else None,
@@ -106,8 +122,10 @@ class Recording:
 
     def grades(self, loaded: Loaded, *, first: bool = False) -> dict[str, float]:
         """Grade on test examples, and retention measured thoroughly; ``first``: of the first."""
+        config, kept = self.config, self.retention.of(loaded)
+        able = Abilities(loaded, lm_eval_tasks(config.abilities), config.ability_examples)
         known = self.baselines if first else None
-        return grades_on_test(loaded, self.config, self.dataset, self.retention.of(loaded), known)
+        return grades_on_test(loaded, config, self.dataset, kept, able, known)
 
 
 KINDS = ("graph", "width", "vocabulary", "tokenizer")

@@ -24,7 +24,7 @@ from ctviz.tasks.neutral import neutral_texts
 from ctviz.tasks.tokens import Tokens, text_problem
 from ctviz.tuning.baselines import Baselines, key_of
 
-__all__ = ["Abilities", "Retention"]
+__all__ = ["Retention", "Scope"]
 
 T = TypeVar("T")
 LARGEST = 700.0  # nats: more is no number
@@ -42,7 +42,7 @@ class _Rows(NamedTuple):
     real: Tensor
 
 
-class Abilities(NamedTuple):
+class Scope(NamedTuple):
     """What a model can do: whether it reads general English, and the other tasks that it does
     better than by chance, with their examples."""
 
@@ -64,7 +64,7 @@ class Retention:
     config's ``other_tasks`` that the untuned model does better than by chance, as ``other.<task>``
     says for each; absent if there is none. `quick` takes the first neutral prompts, as many as have
     ``quick_tokens`` tokens and `FEW` at least. ``baselines`` may know some of the untuned model's.
-    ``abilities``: those of another model that decide what is measured, instead of its own.
+    ``scope``: those of another model that decide what is measured, instead of its own.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Retention:
         *,
         baselines: Baselines | None = None,
         quick_tokens: float = math.inf,
-        abilities: Abilities | None = None,
+        scope: Scope | None = None,
     ) -> None:
         self._loaded, self._config = loaded, config
         self._tokens = Tokens(loaded.tokenizer, loaded.anatomy.vocabulary)
@@ -88,7 +88,7 @@ class Retention:
         self._prompts = self._quick_rows + self._rows(rest)
         self._task, self._baselines = task, baselines
         self._right: dict[str, list[bool]] = {}  # by task: whether the untuned model was right
-        self._given = abilities
+        self._given = scope
 
     def of(self, loaded: Loaded) -> Retention:
         """The same for another model of the same kind, which is compared with the untuned one."""
@@ -128,9 +128,9 @@ class Retention:
         }
 
     @property
-    def abilities(self) -> Abilities:
+    def scope(self) -> Scope:
         """What of the untuned model is worth measuring."""
-        return Abilities(self._reads_english, self._others)
+        return Scope(self._reads_english, self._others)
 
     @property
     def others(self) -> tuple[str, ...]:
