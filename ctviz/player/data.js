@@ -32,7 +32,9 @@ export function decode(payload) {
   const T = payload.steps.length;
   const E = payload.edges.length;
   const nodes = payload.nodes;
-  const N = nodes.filter((node) => node.kind !== "kv").length; // shared key/value heads come last
+  const { layers, heads, blocks } = payload.shape;
+  const N = 2 + layers * (heads + blocks); // behind them shared heads, and MLPs that are cut
+  const { blocksOf, mlpOf } = cutMlps(nodes, N);
 
   const score = scaled(payload, T, E);
   const member = bits(payload.member, T, E);
@@ -63,13 +65,14 @@ export function decode(payload) {
     touching[sourceOf[e]][e] = 1;
     touching[targetOf[e]][e] = 1;
     for (const n of payload.slots[slotOf[e]].feeds) touching[n][e] = 1;
+    for (const end of [sourceOf[e], targetOf[e]]) if (mlpOf[end] >= 0) touching[mlpOf[end]][e] = 1;
   }
 
   const estimators = ["circuit", "mass"].filter((key) => redundancy[key]);
   const most = churn.reduce((a, b) => Math.max(a, b), 0);
   const model = {
     ...payload, noiseBand: payload.noise_band, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
-    sourceOf, slotOf, targetOf, index, touching, estimators,
+    sourceOf, slotOf, targetOf, index, touching, estimators, blocksOf, mlpOf,
     split: Object.keys(payload.split ?? {}).length ? allShares(payload.split) : null,
     big: Array.from(churn, (share) => share > 0 && share >= BIG * most),
     hasMore: nodes.some((node) => node.x === null),
@@ -91,6 +94,23 @@ export function decode(payload) {
     model.maxEdges = Math.max(model.maxEdges, ranks.size.reduce((a, b) => Math.max(a, b), 0));
   }
   return model;
+}
+
+/** The blocks of each MLP that is cut, by its node, and the MLP of each node, -1 of most. */
+function cutMlps(nodes, N) {
+  const blocksOf = new Map();
+  const byLayer = new Map();
+  nodes.forEach(({ kind, layer }, n) => {
+    if (n < N || kind !== "mlp") return;
+    blocksOf.set(n, []);
+    byLayer.set(layer, n);
+  });
+  const mlpOf = Int32Array.from(nodes, ({ kind, layer }, n) => {
+    if (kind !== "block") return -1;
+    blocksOf.get(byLayer.get(layer)).push(n);
+    return byLayer.get(layer);
+  });
+  return { blocksOf, mlpOf };
 }
 
 function scaled(source, T, E) {
@@ -171,29 +191,40 @@ function attentionReader(payload, T) {
   };
 }
 
-/** Redundancy of a node between two snapshots; NaN where it is undefined at either. */
 /** How an estimator of redundancy is called: the mass with its share. */
 export function estimatorName(model, key) {
   return key === "mass" ? model.mass : key;
 }
 
+/**
+ * Redundancy of a node between two snapshots; NaN where it is undefined at either. Of an MLP that is
+ * cut the mean over its blocks: all have as many inputs, so it is that of all of these together.
+ */
 export function shareAt(model, estimator, n, view) {
   const values = model.redundancy[estimator];
+  const blocks = model.blocksOf.get(n);
+  if (blocks) {
+    return blocks.reduce((sum, b) => sum + shareAt(model, estimator, b, view), 0) / blocks.length;
+  }
   if (!values || n >= model.N || !model.T) return NaN;
   const a = values[view.i * model.N + n];
   return view.f > 0 ? a + (values[view.j * model.N + n] - a) * view.f : a;
 }
 
-/** Whether a node is a block of an MLP's neurons. */
-function isBlock(node) {
-  return node.kind === "mlp" && node.name.includes(".");
+/** The blocks of an MLP that is cut which an edge of a snapshot's circuit touches. */
+export function blocksInside(model, mlp, t) {
+  const { E, member, touching } = model;
+  return model.blocksOf.get(mlp).filter((n) => {
+    for (let e = 0; e < E; e += 1) if (touching[n][e] && member[t * E + e]) return true;
+    return false;
+  });
 }
 
 /** What a node is called in a sentence. */
 export function title(node) {
   if (node.kind === "head") return `Head ${node.unit}, layer ${node.layer}`;
   if (node.kind === "kv") return `Shared key/value head ${node.unit}, layer ${node.layer}`;
-  if (isBlock(node)) return `Block ${node.unit} of the MLP, layer ${node.layer}`;
+  if (node.kind === "block") return `Block ${node.unit} of the MLP, layer ${node.layer}`;
   if (node.kind === "mlp") return `MLP, layer ${node.layer}`;
   return node.kind === "input" ? "Input: the embeddings" : "Logits: the prediction";
 }
@@ -201,7 +232,7 @@ export function title(node) {
 /** What a node is called inside the graph, where its layer is written at the left. */
 export function shortLabel(node) {
   if (node.kind === "head") return `h${node.unit}`;
-  if (isBlock(node)) return `b${node.unit}`;
+  if (node.kind === "block") return `b${node.unit}`;
   if (node.kind === "mlp") return "MLP";
   return node.kind === "kv" ? "kv" : node.kind;
 }

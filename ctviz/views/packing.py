@@ -62,7 +62,9 @@ def pack(
     active[np.flatnonzero(graph.feeds[slot_ids].any(axis=0))] = True
     placement = place(graph, active, groups)
     everything = place(graph, np.ones_like(active), groups)
-    names = [*graph.nodes, *sorted(groups)]
+    # Behind the graph's own nodes those that are only drawn: shared heads, MLPs that are cut.
+    mlps = [f"m{layer}" for layer in range(graph.n_layers)] if graph.mlp_blocks > 1 else []
+    names = [*graph.nodes, *sorted(groups), *mlps]
     slot_at = {c: i for i, c in enumerate(slot_ids)}
 
     payload = {
@@ -96,7 +98,7 @@ def pack(
         },
         "box": _box(placement),
         "whole_box": _box(everything),
-        "nodes": [_node(graph, name, placement, everything) for name in names],
+        "nodes": [_node(graph, at, name, placement, everything) for at, name in enumerate(names)],
         "slots": _slots(graph, slot_ids, names),
         "edges": [[int(r), slot_at[int(c)]] for r, c in zip(rows, columns, strict=True)],
         **_edges(timeline, rows, columns),
@@ -179,8 +181,13 @@ def _pack_other(
     }
 
 
-def _node(graph: Graph, name: str, placement: Placement, everything: Placement) -> dict[str, Any]:
-    """A node and its places: among those that take part, None if it does not, and among all."""
+def _node(
+    graph: Graph, at: int, name: str, placement: Placement, everything: Placement
+) -> dict[str, Any]:
+    """A node and its places: among those that take part, None if it does not, and among all.
+
+    ``at``: its index; behind the graph's own nodes are those without edges and scores of their own.
+    """
     x, y = placement.xy.get(name, (None, None))
     wx, wy = everything.xy[name]
     return {
@@ -192,7 +199,7 @@ def _node(graph: Graph, name: str, placement: Placement, everything: Placement) 
         "y": None if y is None else round(y, 2),
         "wx": round(wx, 2),
         "wy": round(wy, 2),
-        "degree": int(graph.degrees[graph.node(name)]) if ".g" not in name else 0,
+        "degree": int(graph.degrees[at]) if at < len(graph.nodes) else 0,
     }
 
 
@@ -223,7 +230,7 @@ def _kind(name: str) -> str:
     if name in ("input", "logits"):
         return name
     if name.startswith("m"):
-        return "mlp"
+        return "block" if "." in name else "mlp"
     return "kv" if ".g" in name else "head"
 
 

@@ -267,23 +267,26 @@ def test_unused_layers_and_columns_of_a_large_model_take_no_room() -> None:
     assert [layer for layer, _ in placement.rows] == [3, 20]
 
 
-def test_blocks_that_take_part_stand_in_the_place_of_their_mlp() -> None:
+def test_blocks_that_take_part_stand_beside_their_mlp() -> None:
     graph = Graph(30, 9, 3, mlp_blocks=24)
     active = np.zeros(len(graph.nodes), dtype=bool)
     for name in ("a3.h2", "m3.b7", "m3.b20", "m4.b0"):
         active[graph.node(name)] = True
     xy = place(graph, active).xy
-    assert set(xy) == {"input", "logits", "a3.h2", "m3.b7", "m3.b20", "m4.b0"}
-    assert xy["a3.h2"][0] < xy["m3.b7"][0] < xy["m3.b20"][0]
-    assert xy["m3.b7"][1] == xy["m3.b20"][1] > xy["m4.b0"][1]
+    assert set(xy) == {"input", "logits", "a3.h2", "m3", "m3.b7", "m3.b20", "m4", "m4.b0"}
+    assert xy["a3.h2"][0] < xy["m3"][0] < xy["m3.b7"][0] < xy["m3.b20"][0]
+    assert xy["m3"][1] == xy["m3.b7"][1] == xy["m3.b20"][1] > xy["m4.b0"][1]
     assert xy["m4.b0"][0] == xy["m3.b7"][0]
 
 
 def test_a_run_with_blocks_is_packed_and_drawn() -> None:
     run = timeline("blocks")
     payload = pack(run)
-    blocks = [node for node in payload["nodes"] if node["kind"] == "mlp" and node["x"] is not None]
+    blocks = [n for n in payload["nodes"] if n["kind"] == "block" and n["x"] is not None]
+    assert blocks
     assert all(node["name"] == f"m{node['layer']}.b{node['unit']}" for node in blocks)
+    mlps = [node for node in payload["nodes"] if node["kind"] == "mlp"]
+    assert [node["name"] for node in mlps] == [f"m{layer}" for layer in range(30)]
     assert payload["shape"]["blocks"] == 24
     assert len(json.dumps(payload)) < 2_000_000
     for heat in ("nodes", "steps"):
