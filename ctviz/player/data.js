@@ -10,6 +10,24 @@ function bytes(text) {
   return out;
 }
 
+async function inflate(text) {
+  const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Series of T snapshots as 16-bit codes [T, n]: differences, their low bytes in front of the high. */
+async function series(text, T) {
+  if (!T) return new Uint16Array(0);
+  const planes = await inflate(text);
+  const count = planes.length / 2;
+  const width = count / T;
+  const out = new Uint16Array(count); // it wraps around, as the differences do
+  for (let k = 0; k < count; k += 1) {
+    out[k] = planes[k] + 256 * planes[count + k] + (k < width ? 0 : out[k - width]);
+  }
+  return out;
+}
+
 /** bool [T, width], one byte each; every snapshot starts on a byte of the packed text. */
 function bits(text, count, width) {
   const packed = bytes(text);
@@ -28,7 +46,7 @@ const MISSING = -32768;
 const BIG = 0.5; // share of the run's largest turnover from which a change is a big one
 
 /** Everything known about the run, indexed by snapshot t, edge e and node n. */
-export function decode(payload) {
+export async function decode(payload) {
   const T = payload.steps.length;
   const E = payload.edges.length;
   const nodes = payload.nodes;
@@ -36,12 +54,12 @@ export function decode(payload) {
   const N = 2 + layers * (heads + blocks); // behind them shared heads, and MLPs that are cut
   const { blocksOf, mlpOf } = cutMlps(nodes, N);
 
-  const score = scaled(payload, T, E);
+  const score = await scaled(payload, T, E);
   const member = bits(payload.member, T, E);
-  const error = payload.errors ? readErrors(payload.errors, E) : null;
+  const error = payload.errors ? await readErrors(payload.errors, T, E) : null;
   const updated = bits(payload.updated, T, N);
 
-  const redundancy = allShares(payload.redundancy);
+  const redundancy = await allShares(payload.redundancy, T);
   const { rank, size, sizes } = ranking(score, member, T, E);
   sizes.sort((a, b) => a - b);
   // The widest line stands for this |score|: a high quantile, so that one outlier does not make
@@ -73,23 +91,23 @@ export function decode(payload) {
   const model = {
     ...payload, noiseBand: payload.noise_band, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
     sourceOf, slotOf, targetOf, index, touching, estimators, blocksOf, mlpOf,
-    split: Object.keys(payload.split ?? {}).length ? allShares(payload.split) : null,
+    split: Object.keys(payload.split ?? {}).length ? await allShares(payload.split, T) : null,
     big: Array.from(churn, (share) => share > 0 && share >= BIG * most),
     hasMore: nodes.some((node) => node.x === null),
     edgeName: (e) => `${nodes[sourceOf[e]].name} → ${payload.slots[slotOf[e]].name}`,
     maxEdges: size.reduce((a, b) => Math.max(a, b), 0),
-    attribution: payload.probes.map((probe) => attributions(probe)),
-    maps: payload.other ? {} : allMaps(payload.maps, nodes, N),
+    attribution: await Promise.all(payload.probes.map((probe) => attributions(probe, T))),
+    maps: payload.other ? {} : await allMaps(payload.maps, nodes, N, T),
     attention: attentionReader(payload, T),
   };
   if (payload.other) {
-    const otherScore = scaled(payload.other, T, E);
+    const otherScore = await scaled(payload.other, T, E);
     const otherMember = bits(payload.other.member, T, E);
     const ranks = ranking(otherScore, otherMember, T, E);
     model.other = {
       label: payload.other.label, note: payload.other.note, counts: payload.other.counts,
       score: otherScore, member: otherMember, rank: ranks.rank,
-      size: ranks.size, redundancy: allShares(payload.other.redundancy),
+      size: ranks.size, redundancy: await allShares(payload.other.redundancy, T),
     };
     model.maxEdges = Math.max(model.maxEdges, ranks.size.reduce((a, b) => Math.max(a, b), 0));
   }
@@ -113,8 +131,8 @@ function cutMlps(nodes, N) {
   return { blocksOf, mlpOf };
 }
 
-function scaled(source, T, E) {
-  const integers = new Int16Array(bytes(source.scores).buffer);
+async function scaled(source, T, E) {
+  const integers = new Int16Array((await series(source.scores, T)).buffer);
   const score = new Float32Array(T * E);
   for (let t = 0; t < T; t += 1) {
     for (let e = 0; e < E; e += 1) score[t * E + e] = integers[t * E + e] * source.scales[t];
@@ -123,18 +141,17 @@ function scaled(source, T, E) {
 }
 
 /** Standard errors [T, E], as shares of the snapshot's largest; NaN where it is not known. */
-function readErrors({ codes, largest }, E) {
-  const shares = new Uint16Array(bytes(codes).buffer);
-  return Float32Array.from(shares, (v, at) =>
+async function readErrors({ codes, largest }, T, E) {
+  return Float32Array.from(await series(codes, T), (v, at) =>
     (v === UNDEFINED ? NaN : (largest[Math.floor(at / E)] * v) / (UNDEFINED - 1)));
 }
 
-function allShares(texts) {
-  const read = ([key, text]) => {
-    const shares = new Uint16Array(bytes(text).buffer);
+async function allShares(texts, T) {
+  const read = async ([key, text]) => {
+    const shares = await series(text, T);
     return [key, Float32Array.from(shares, (v) => (v === UNDEFINED ? NaN : v / (UNDEFINED - 1)))];
   };
-  return Object.fromEntries(Object.entries(texts).map(read));
+  return Object.fromEntries(await Promise.all(Object.entries(texts).map(read)));
 }
 
 /** rank[t, e]: place of an edge among the circuit's edges of that snapshot, by |score|. */
@@ -157,18 +174,18 @@ function ranking(score, member, T, E) {
 
 /** What is known of all nodes beside their redundancy: values [T, N], and the largest but that of
  * the input, which has no cell. */
-function allMaps(maps, nodes, N) {
-  return Object.fromEntries(Object.entries(maps ?? {}).map(([key, packed]) => {
-    const values = attributions(packed);
+async function allMaps(maps, nodes, N, T) {
+  return Object.fromEntries(await Promise.all(Object.entries(maps ?? {}).map(async ([key, packed]) => {
+    const values = await attributions(packed, T);
     const largest = values.reduce(
       (a, v, at) => (nodes[at % N].kind !== "input" && Math.abs(v) > a ? Math.abs(v) : a), 0,
     );
     return [key, { values, largest }];
-  }));
+  })));
 }
 
-function attributions(probe) {
-  const integers = new Int16Array(bytes(probe.attribution).buffer);
+async function attributions(probe, T) {
+  const integers = new Int16Array((await series(probe.attribution, T)).buffer);
   return Float32Array.from(integers, (v) => (v === MISSING ? NaN : v * probe.attribution_scale));
 }
 
@@ -181,8 +198,7 @@ function attentionReader(payload, T) {
     if (!text || !T) return null;
     const key = `${p} ${name}`;
     if (!cache.has(key)) {
-      const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
-      const weights = new Uint8Array(await new Response(stream).arrayBuffer());
+      const weights = await inflate(text);
       const width = weights.length / T;
       for (let i = width; i < weights.length; i += 1) weights[i] += weights[i - width];
       cache.set(key, { weights, width, n: probe.tokens.length });

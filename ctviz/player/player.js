@@ -124,7 +124,9 @@ class Player {
     const text = JSON.stringify(payload);
     if (text !== this.payloadText) {
       this.payloadText = text;
-      this.setModel(decode(payload));
+      const model = await decode(payload);
+      if (this.gone) return;
+      this.setModel(model);
     }
     if (view.token !== this.token) {
       this.token = view.token;
@@ -493,7 +495,8 @@ export default function mount(component) {
     player = new Player(parentElement);
     players.set(parentElement, player);
   }
-  player.update(component);
+  // One after the other: an update waits for its data to be decoded.
+  player.updated = Promise.resolve(player.updated).catch(() => {}).then(() => player.update(component));
   return () => {
     player.destroy();
     players.delete(parentElement);

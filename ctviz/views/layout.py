@@ -34,8 +34,9 @@ class Placement:
     """Positions of the drawn nodes.
 
     ``xy`` maps a node name (or the name of a shared key/value head, ``a3.g1``, or of an MLP that is
-    cut, ``m3``) to its centre; ``rows`` are (layer, y) of the drawn layers, bottom to top; ``width``
-    and ``height`` are the extent of everything but blocks, and ``left`` and ``top`` its corner.
+    cut, ``m3``) to its centre; ``rows`` are (layer, y) of the drawn layers, bottom to top;
+    ``width`` and ``height`` are the extent of everything but blocks, ``left`` and ``top`` its
+    corner.
     """
 
     xy: dict[str, tuple[float, float]]
