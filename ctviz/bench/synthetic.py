@@ -26,7 +26,7 @@ CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
     "large": (12, 12, 12, 300, 1000, 12),
     "gqa": (8, 9, 3, 40, 120, 9),
     "deep": (30, 9, 3, 30, 150, 9),
-    "blocks": (30, 9, 3, 20, 400, 9),
+    "blocks": (30, 9, 3, 8, 400, 9),
     "live": (4, 8, 8, 12, 60, 9),
     "livezero": (4, 8, 8, 0, 60, 9),
     "zero": (4, 8, 8, 0, 60, 9),

@@ -268,9 +268,9 @@ def _firing_section(shown: InspectedNode, live: ModelAtStep) -> None:
     _section(
         FIRES,
         f"{shown.source} Neurons by their largest |activation| times the length of what they "
-        "write. Activation: what the output projection reads of a neuron, behind a gate where there is "
-        "one; « » marks the token at which it is that. Raises and lowers: logit lens of its output "
-        "weights, the tokens that a positive activation makes likelier and less likely.",
+        "write. Activation: what the output projection reads of a neuron, behind a gate where "
+        "there is one; « » marks the token at which it is that. Raises and lowers: logit lens of "
+        "its output weights, the tokens that a positive activation makes likelier and less likely.",
         f"On the clean prompts of the run's dev {what}s.",
     )
     first = model_at_step(shown.run, shown.then.step)
