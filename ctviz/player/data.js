@@ -227,13 +227,19 @@ export function shareAt(model, estimator, n, view) {
   return view.f > 0 ? a + (values[view.j * model.N + n] - a) * view.f : a;
 }
 
-/** The blocks of an MLP that is cut which an edge of a snapshot's circuit touches. */
-export function blocksInside(model, mlp, t) {
-  const { E, member, touching } = model;
-  return model.blocksOf.get(mlp).filter((n) => {
-    for (let e = 0; e < E; e += 1) if (touching[n][e] && member[t * E + e]) return true;
-    return false;
-  });
+/** The nodes that the edges of a snapshot's circuit begin and are drawn to end at, a byte each. */
+export function endsOf(model, t) {
+  const { E, member, sourceOf, targetOf } = model;
+  const ends = new Uint8Array(model.nodes.length);
+  for (let e = 0; e < E; e += 1) {
+    if (member[t * E + e]) ends[sourceOf[e]] = ends[targetOf[e]] = 1;
+  }
+  return ends;
+}
+
+/** The blocks of an MLP that is cut which the circuit of a snapshot touches. */
+export function blocksInside(model, mlp, t, ends = endsOf(model, t)) {
+  return model.blocksOf.get(mlp).filter((n) => ends[n]);
 }
 
 /** What a node is called in a sentence. */

@@ -2,7 +2,7 @@
 // its nodes, which is faster than five hundred edge objects and allows ports and glow.
 
 import { h, prefersStill } from "./dom.js";
-import { blocksInside, shareAt, shortLabel } from "./data.js";
+import { blocksInside, endsOf, shareAt, shortLabel } from "./data.js";
 import { EdgePainter } from "./edges.js";
 import { around, collapse, curves, extent, fold, nearest, rowGap, stretch } from "./geometry.js";
 import { makeLines } from "./lines.js";
@@ -41,7 +41,7 @@ export class Graph {
     this.model = model;
     this.vis = vis;
     this.hover = { line: -1 };
-    this.counts = null;
+    this.ends = null;
     this.active = new Uint8Array(model.nodes.length);
     if (!this.network) this.build();
     else this.arrange();
@@ -427,12 +427,8 @@ export class Graph {
   /** How many blocks of an MLP are in the circuit of the shown snapshot. */
   inside(mlp) {
     const { shown } = this.view;
-    if (this.counts?.shown !== shown) this.counts = { shown, of: new Map() };
-    const { of } = this.counts;
-    if (!of.has(mlp)) {
-      of.set(mlp, blocksInside(this.model, mlp, shown).length);
-    }
-    return of.get(mlp);
+    if (this.ends?.shown !== shown) this.ends = { shown, of: endsOf(this.model, shown) };
+    return blocksInside(this.model, mlp, shown, this.ends.of).length;
   }
 
   /** A collapsed group: one box with its name, filled by the mean redundancy of its nodes. */
