@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from ctviz import paths
 from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve
-from ctviz.bench.synthetic import CASES, timeline
+from ctviz.bench.synthetic import CASES, MEASURED, timeline
 from ctviz.errors import CtvizError
 from ctviz.extras import need
 from ctviz.views.packing import pack
@@ -53,12 +55,20 @@ WATCH = """(() => {
 
 
 def bench_player(
-    *, case: str = "big", large: str = "large", loads: int = 3, windows: int = 6, seconds: float = 2
+    *,
+    case: str = "big",
+    others: Sequence[str] = ("large", "fine", "finest"),
+    loads: int = 3,
+    windows: int = 6,
+    seconds: float = 2,
 ) -> dict[str, Any]:
     """Frames a second while playing, size of the data, and time to the first drawn graph.
 
-    ``case`` and ``large`` are synthetic runs (`CASES`) of GPT-2 small's shape: 500 edges over 100
-    snapshots, and 1,000 over 300; what is found of the second stands under ``large``.
+    ``case`` and ``others`` are synthetic runs (`CASES`, `MEASURED`). Of GPT-2 small's shape:
+    ``big``, 500 edges over 100 snapshots, and ``large``, 1,000 over 300. Of SmolLM2's with MLPs in
+    blocks of neurons, over 100: ``fine``, 400 edges, and ``finest``, 4,000. What is found of the
+    first stands at the top, of the others under their names; with blocks ``opened`` has the frames
+    while all MLPs are open.
 
     ``fps`` is the median over ``windows`` of ``seconds`` each, at speed 1: the lower one of what
     the player counts and what the page sees. ``payload_mb`` is the data as JSON, in 1e6 bytes.
@@ -80,16 +90,24 @@ def bench_player(
                 f"No Chromium could be started: {error.message.splitlines()[0]} Install one: "
                 "`apt-get install chromium` or `playwright install chromium`."
             ) from None
-        with serve(script, runs="") as address:
+        with tempfile.TemporaryDirectory() as made, serve(script, runs=made) as address:
             found = [
-                _case(browser, address, name, loads=loads, windows=windows, seconds=seconds)
-                for name in (case, large)
+                _case(
+                    browser,
+                    address,
+                    Path(made),
+                    name,
+                    loads=loads,
+                    windows=windows,
+                    seconds=seconds,
+                )
+                for name in (case, *others)
             ]
         version = browser.version
         browser.close()
     return {
         **found[0],
-        "large": found[1],
+        **dict(zip(others, found[1:], strict=True)),
         "window_s": seconds,
         "viewport": list(SIZE),
         "chromium": version,
@@ -99,11 +117,22 @@ def bench_player(
 
 
 def _case(
-    browser: Any, address: str, case: str, *, loads: int, windows: int, seconds: float
+    browser: Any,
+    address: str,
+    made: Path,
+    case: str,
+    *,
+    loads: int,
+    windows: int,
+    seconds: float,
 ) -> dict[str, Any]:
     """One run's numbers; the first visit only makes the server ready."""
-    text = json.dumps(pack(timeline(case)))
-    layers, heads, _, snapshots, edges, _ = CASES[case]
+    graph, payload = timeline(case).graph, pack(timeline(case))
+    timeline.cache_clear()  # of fine ones each takes a gigabyte
+    text = json.dumps(payload)
+    (made / f"{case}.json").write_text(text, encoding="utf-8")
+    _, _, _, snapshots, edges, _ = {**CASES, **MEASURED}[case]
+    opened = None
     firsts = []
     for at in range(loads + 1):
         page = browser.new_page(viewport=dict(zip(("width", "height"), SIZE, strict=True)))
@@ -115,22 +144,41 @@ def _case(
                 firsts.append(page.evaluate("window.__frames.first"))
             if at == loads:
                 played = _play(page, windows=windows, seconds=seconds)
+                if graph.mlp_blocks > 1:
+                    opened = _opened(page, windows=windows, seconds=seconds)
         finally:
             page.close()
     return {
-        "fps": min(played[name]["median"] for name in ("player", "graph_redrawn")),
+        "fps": _fps(played),
+        **(
+            {} if opened is None else {"opened": {"fps": _fps(opened), "frames_per_second": opened}}
+        ),
         "payload_mb": round(len(text.encode()) / 1e6, 2),
         "first_paint_s": round(statistics.median(firsts), 2),
         "first_paint_s_range": [round(min(firsts), 2), round(max(firsts), 2)],
         "frames_per_second": played,
         "shape": {
-            "layers": layers,
-            "heads": heads,
-            "nodes": layers * (heads + 1) + 2,
+            "layers": graph.n_layers,
+            "heads": graph.n_heads,
+            "nodes": len(graph.nodes),
             "edges": edges,
+            "edges_sent": payload["whole"]["kept"],
             "snapshots": snapshots,
         },
     }
+
+
+def _fps(played: Mapping[str, Mapping[str, float]]) -> float:
+    return min(played[name]["median"] for name in ("player", "graph_redrawn"))
+
+
+def _opened(page: Any, *, windows: int, seconds: float) -> dict[str, Mapping[str, float]]:
+    """The same from the start, with every MLP opened into its blocks."""
+    page.get_by_label("Pause", exact=True).click()
+    blocks = page.get_by_role("group", name="Blocks of the MLPs")
+    blocks.get_by_role("button", name="open").click()
+    page.get_by_label("Snapshot", exact=True).fill("0")
+    return _play(page, windows=windows, seconds=seconds)
 
 
 def _play(page: Any, *, windows: int, seconds: float) -> dict[str, Mapping[str, float]]:

@@ -16,7 +16,7 @@ from ctviz.circuits.scores import Circuit, Scores
 from ctviz.circuits.selection import top_edges
 from ctviz.views.timeline import Curve, Probe, Timeline
 
-__all__ = ["CASES", "timeline"]
+__all__ = ["CASES", "MEASURED", "timeline"]
 
 CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
     "tiny": (4, 8, 8, 61, 60, 9),
@@ -26,7 +26,7 @@ CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
     "large": (12, 12, 12, 300, 1000, 12),
     "gqa": (8, 9, 3, 40, 120, 9),
     "deep": (30, 9, 3, 30, 150, 9),
-    "blocks": (30, 9, 3, 20, 400, 9),
+    "blocks": (30, 9, 3, 8, 400, 9),
     "live": (4, 8, 8, 12, 60, 9),
     "livezero": (4, 8, 8, 0, 60, 9),
     "zero": (4, 8, 8, 0, 60, 9),
@@ -34,7 +34,11 @@ CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
     "noedges": (4, 8, 8, 10, 0, 9),
     "nan": (4, 8, 8, 10, 60, 9),
 }
-BLOCKS = {"blocks": 24}  # of each MLP
+MEASURED = {  # too large for anything but the benchmark: SmolLM2's shape, MLPs in blocks
+    "fine": (30, 9, 3, 100, 400, 9),
+    "finest": (30, 9, 3, 100, 4000, 9),
+}
+BLOCKS = dict.fromkeys(("blocks", *MEASURED), 24)  # of each MLP
 TOKENS = [
     "The",
     " key",
@@ -54,7 +58,7 @@ TOKENS = [
 @functools.lru_cache(maxsize=8)
 def timeline(case: str, *, grown: int = 0) -> Timeline:
     """The timeline of a case; ``grown`` adds three snapshots each to a live run."""
-    n_layers, n_heads, n_kv, n_snapshots, n_edges, n_tokens = CASES[case]
+    n_layers, n_heads, n_kv, n_snapshots, n_edges, n_tokens = {**CASES, **MEASURED}[case]
     n_snapshots += 3 * grown
     graph = Graph(n_layers, n_heads, n_kv, mlp_blocks=BLOCKS.get(case, 1))
     rng = np.random.default_rng(7)
@@ -64,11 +68,14 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
     when = rng.uniform(0.25, 0.75, size=shape)
     moments = np.linspace(0, 1, max(61, n_snapshots))[:n_snapshots]
     noise = np.zeros(shape)
-    scores, errors, circuit, updated = [], [], [], []
+    scores = np.zeros((n_snapshots, *shape), dtype=np.float32)
+    circuit = np.zeros((n_snapshots, *shape), dtype=bool)
+    error = (0.017 * (np.abs(start) + 0.05) * graph.exists).astype(np.float32)
+    updated = []
     redundancy: dict[str, list[np.ndarray]] = {"circuit": [], "mass": []}
     split: dict[str, list[np.ndarray]] = {"circuit": [], "mass": []}
     owners = np.zeros((len(graph.slots), len(graph.nodes)), dtype=bool) | graph.feeds
-    for moment in moments:
+    for at, moment in enumerate(moments):
         noise = 0.7 * noise + 0.012 * rng.standard_normal(shape)
         share = 1 / (1 + np.exp(-14 * (moment - when)))
         values = ((1 - share) * start + share * end + noise * (np.abs(start) + 0.05)) * graph.exists
@@ -90,9 +97,7 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
         changed = mask.any(axis=0) @ owners
         changed[: len(graph.sources)] |= mask.any(axis=1)
         changed[[0, -1]] = False
-        scores.append(score.values)
-        errors.append((0.017 * (np.abs(start) + 0.05) * graph.exists).astype(np.float32))
-        circuit.append(mask)
+        scores[at], circuit[at] = score.values, mask
         updated.append(changed.astype(bool) & (moment > 0))
     n_nodes, n_inputs = len(graph.nodes), n_layers * n_heads
     steps = [10 * i for i in range(n_snapshots)]
@@ -113,13 +118,13 @@ def timeline(case: str, *, grown: int = 0) -> Timeline:
         graph=graph,
         n_edges=n_edges,
         steps=steps,
-        scores=np.array(scores, dtype=np.float32).reshape(n_snapshots, *shape),
-        circuit=np.array(circuit).reshape(n_snapshots, *shape).astype(bool),
+        scores=scores,
+        circuit=circuit,
         updated=np.array(updated).reshape(n_snapshots, n_nodes).astype(bool),
         redundancy={k: np.array(v).reshape(n_snapshots, n_nodes) for k, v in redundancy.items()},
         curves=curves,
         probes=_probes(rng, graph, moments, n_tokens),
-        errors=np.array(errors, dtype=np.float32).reshape(n_snapshots, *shape),
+        errors=np.broadcast_to(error, (n_snapshots, *shape)),
         split={k: np.array(v).reshape(n_snapshots, n_inputs, 3) for k, v in split.items()},
         quality=np.stack(quality, axis=1),
         moved=_moved(np.array(updated).reshape(n_snapshots, n_nodes)),

@@ -194,7 +194,7 @@ class GraphPanel:
         if node["kind"] == "head":
             return Circle((node["x"], node["y"]), self.scene.box.radius, **style)
         w, h = self.scene.extent(node)
-        corner = NODES["mlp"]["corner"] if node["kind"] == "mlp" else h / 2
+        corner = NODES[node["kind"]].get("corner", h / 2)
         round_box = f"round,pad=0,rounding_size={corner}"
         return FancyBboxPatch(
             (node["x"] - w / 2, node["y"] - h / 2), w, h, boxstyle=round_box, **style
@@ -327,6 +327,6 @@ def _ports(color: Color) -> list[Polygon]:
 
 def _label(node: dict[str, Any]) -> str:
     kind = node["kind"]
-    if kind == "mlp":
-        return f"b{node['unit']}" if "." in node["name"] else "MLP"
-    return f"h{node['unit']}" if kind == "head" else kind
+    if kind in ("head", "block"):
+        return f"{kind[0]}{node['unit']}"
+    return "MLP" if kind == "mlp" else str(kind)

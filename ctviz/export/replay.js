@@ -20,7 +20,8 @@ function fromHash() {
   for (const [name, usual] of Object.entries(defaults)) {
     const text = query.get(name === "nodes" ? "node" : name);
     if (text === null) continue;
-    if (Array.isArray(usual)) {
+    if (name === "open") view.open = text.split(",").filter((layer) => /^\d{1,4}$/.test(layer)).map(Number);
+    else if (Array.isArray(usual)) {
       const asked = text.split(",").filter(Boolean);
       view[name] = asked.filter((node) => known.has(node));
       const gone = asked.filter((node) => !known.has(node)).slice(0, 3);
@@ -45,7 +46,7 @@ function toHash(view) {
     const value = view[name];
     if (value === undefined || value === null || value === usual) continue;
     if (!Array.isArray(value)) query.set(name, value === true ? "1" : String(value));
-    else if (value.length) query.set("node", value.join(","));
+    else if (value.length) query.set(name === "nodes" ? "node" : name, value.join(","));
   }
   return query.toString().replaceAll("%2C", ",");
 }

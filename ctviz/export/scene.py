@@ -1,7 +1,7 @@
 """What a still picture of a run shows: the player's layout and marks, as arrays, without drawing.
 
 Coordinates are those of ``ctviz.views.layout`` (about pixels, y downwards), stretched to the panel
-as ``ctviz/player/geometry.js`` does.
+as ``ctviz/player/geometry.js`` does; MLPs that are cut into blocks are open.
 """
 
 from __future__ import annotations
@@ -68,11 +68,17 @@ class Scene:
         self.timeline, self.view = timeline, view
         payload = pack(timeline, attention_bytes=0)
         x, y, box = ("wx", "wy", "whole_box") if view.whole else ("x", "y", "box")
-        sx, sy = _stretch(payload[box], aspect)
-        self.box = _box(payload[box], sx, sy)
-        self.nodes: list[dict[str, Any]] = [
-            node | ({"x": None} if node[x] is None else {"x": node[x] * sx, "y": node[y] * sy})
+        cut = payload["shape"]["blocks"] > 1
+        nodes = [  # an MLP that is cut is drawn as its blocks
+            node | {"x": None if cut and node["kind"] == "mlp" else node[x], "y": node[y]}
             for node in payload["nodes"]
+        ]
+        whole = _around_blocks(payload[box], nodes)
+        sx, sy = _stretch(whole, aspect)
+        self.box = _box(whole, sx, sy)
+        self.nodes: list[dict[str, Any]] = [
+            node | ({} if node["x"] is None else {"x": node["x"] * sx, "y": node["y"] * sy})
+            for node in nodes
         ]
         self.slots: list[dict[str, Any]] = payload["slots"]
         self.dropped: int = payload["whole"]["dropped"]
@@ -198,8 +204,15 @@ class Scene:
 def _fan(node: dict[str, Any], toward: float) -> float:
     """The ends are wide, so edges fan out along them instead of meeting in one point."""
     width = LOOK["nodes"][node["kind"]]["width"]
-    spread = FAN["mlp"] if node["kind"] == "mlp" else width / 2 - FAN["margin"]
+    spread = FAN.get(node["kind"], width / 2 - FAN["margin"])
     return float(max(-spread, min(spread, FAN["share"] * (toward - node["x"]))))
+
+
+def _around_blocks(box: dict[str, Any], nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """A box, widened to hold the blocks that are drawn."""
+    ends = [node["x"] for node in nodes if node["kind"] == "block" and node["x"] is not None]
+    right = max(ends, default=-math.inf) + LOOK["blocks"]["margin"]
+    return {**box, "width": max(box["width"], right - box["left"])}
 
 
 def _stretch(box: dict[str, Any], aspect: float) -> tuple[float, float]:

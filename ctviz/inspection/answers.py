@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "Firing",
     "ModelAtStep",
     "Neuron",
+    "NeuronOnTask",
     "NodeReading",
     "OnPrompt",
     "OnTask",
@@ -104,6 +106,31 @@ class NodeReading:
     promotes: tuple[tuple[str, float], ...]
     suppresses: tuple[tuple[str, float], ...]
     neurons: tuple[Neuron, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A neuron's activation at the last of some tokens, which are the end of what it has read."""
+
+    activation: float
+    tokens: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronOnTask:
+    """One neuron of an MLP on the task's prompts.
+
+    ``writes``: its largest activation, of either sign, times the length of what it writes for one
+    of 1. ``firings``: where its activation is largest, of either sign, that first, each text once.
+    ``raises`` and ``lowers``: the tokens whose logits its output weights raise and lower most, in
+    that order, while its activation is positive.
+    """
+
+    index: int
+    writes: float
+    firings: tuple[Firing, ...]
+    raises: tuple[str, ...]
+    lowers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

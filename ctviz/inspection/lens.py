@@ -20,24 +20,37 @@ from ctviz.models.anatomy import Anatomy
 from ctviz.models.loading import Loaded
 from ctviz.tasks.token_text import token_text
 
-__all__ = ["added_logits", "direct_attribution", "extremes", "normed"]
+__all__ = ["added_logits", "direct_attribution", "extremes", "normed", "pushed_logits"]
+
+
+def _directed(anatomy: Anatomy, parts: Tensor) -> Tensor:
+    """Parts [..., d_model] through the final norm but for its sigma."""
+    norm = anatomy.final_norm
+    if norm.centred:
+        parts = parts - parts.mean(dim=-1, keepdim=True)
+    return parts if norm.scale is None else parts * norm.scale.to(parts.dtype)
+
+
+def _unembedded(anatomy: Anatomy, parts: Tensor) -> Tensor:
+    logits = parts @ anatomy.unembedding.weight.to(parts.dtype).T
+    return logits - logits.mean(dim=-1, keepdim=True)
 
 
 def normed(anatomy: Anatomy, parts: Tensor, residual: Tensor) -> Tensor:
     """What the final norm makes of parts [..., d_model] of its input ``residual`` [d_model]."""
-    norm = anatomy.final_norm
-    _, inverse_sigma = norm.standardize(residual)
-    if norm.centred:
-        parts = parts - parts.mean(dim=-1, keepdim=True)
-    parts = parts * inverse_sigma
-    return parts if norm.scale is None else parts * norm.scale.to(parts.dtype)
+    _, inverse_sigma = anatomy.final_norm.standardize(residual)
+    return _directed(anatomy, parts) * inverse_sigma
 
 
 def added_logits(anatomy: Anatomy, parts: Tensor, residual: Tensor) -> Tensor:
     """The logit lens of parts [..., d_model]: [..., vocabulary], above the mean over tokens."""
-    weight = anatomy.unembedding.weight.to(parts.dtype)
-    logits = normed(anatomy, parts, residual) @ weight.T
-    return logits - logits.mean(dim=-1, keepdim=True)
+    return _unembedded(anatomy, normed(anatomy, parts, residual))
+
+
+def pushed_logits(anatomy: Anatomy, parts: Tensor) -> Tensor:
+    """The logit lens of parts of no run in particular, such as weights: what it is in any run is
+    this times one positive number, 1 / sigma."""
+    return _unembedded(anatomy, _directed(anatomy, parts))
 
 
 def direct_attribution(

@@ -18,6 +18,7 @@ from ctviz.inspection.answers import (
     PromptReading,
 )
 from ctviz.inspection.lens import added_logits, direct_attribution, extremes
+from ctviz.inspection.neurons import neurons_of
 from ctviz.inspection.patterns import attention_patterns
 from ctviz.models.anatomy import Anatomy
 from ctviz.models.hooks import Hook, hooked
@@ -31,7 +32,6 @@ __all__ = [
     "compared",
     "head_of",
     "neuron_outputs",
-    "neurons_of",
     "read_last_position",
     "read_node",
     "read_prompt",
@@ -96,13 +96,6 @@ def read_node(loaded: Loaded, prompt: Prompt, node: str) -> NodeReading:
 def head_of(node: str) -> int:
     """The number of a head in its layer."""
     return int(node.rpartition(".h")[2])
-
-
-def neurons_of(anatomy: Anatomy, node: str) -> slice:
-    """The neurons of an MLP or of one of its blocks."""
-    size = anatomy.neurons // anatomy.graph.mlp_blocks
-    first = int(node.partition(".b")[2] or 0) * size
-    return slice(first, first + size)
 
 
 def neuron_outputs(block: Block, run: LastPosition) -> Tensor:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from ctviz.bench.synthetic import timeline
+from ctviz.files import read_json
 from ctviz.pages.player import player
-from ctviz.views.packing import pack
+from ctviz.pages.session import folders
 
 st.set_page_config(page_title="player", layout="wide")
 
 
 @st.cache_resource(show_spinner=False)
-def packed(case: str) -> dict[str, Any]:
-    """Made at the first visit, so that later ones measure the page and not the generator."""
-    return pack(timeline(case))
+def packed(file: Path) -> dict[str, Any]:
+    """A payload, read at the first visit, so that later ones measure the page alone."""
+    found: dict[str, Any] = read_json(file)
+    return found
 
 
-player(packed(st.query_params["case"]), key="player")
+player(packed(folders()[0] / f"{st.query_params['case']}.json"), key="player")

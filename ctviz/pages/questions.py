@@ -12,6 +12,7 @@ from ctviz.errors import CtvizError
 from ctviz.files import written
 from ctviz.inspection.answers import (
     ModelAtStep,
+    NeuronOnTask,
     NodeReading,
     OnPrompt,
     OnTask,
@@ -30,6 +31,7 @@ from ctviz.tasks.files import path_of
 __all__ = [
     "load",
     "model_at_step",
+    "neurons_at",
     "node_at",
     "off_prompt_at",
     "off_task_at",
@@ -96,6 +98,12 @@ def prompt_at(live: ModelAtStep, prompt: Prompt) -> PromptReading:
 def node_at(live: ModelAtStep, prompt: Prompt, node: str) -> NodeReading:
     """What one of its nodes does on a prompt."""
     return cast(NodeReading, engine().ask("read_node", live, prompt, node))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def neurons_at(live: ModelAtStep, first: ModelAtStep, node: str) -> tuple[NeuronOnTask, ...]:
+    """The neurons of one of its MLPs or blocks on the run's dev examples."""
+    return cast(tuple[NeuronOnTask, ...], engine().ask("neurons_on_task", live, first, node))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

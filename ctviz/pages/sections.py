@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from ctviz.inspection.answers import (
     PromptReading,
 )
 from ctviz.pages.prompts import plain
-from ctviz.pages.questions import model_at_step, off_prompt_at, off_task_at
+from ctviz.pages.questions import model_at_step, neurons_at, off_prompt_at, off_task_at
 from ctviz.runs import Run
 from ctviz.runs.snapshot import ProbeReading, Snapshot
 from ctviz.tasks.files.rows import counted
@@ -34,7 +34,7 @@ __all__ = ["InspectedNode", "Read", "model_section", "node_sections"]
 
 OFF = "inspect-off"
 INK = "#31333f"
-ATTENTION, NEURONS = "Attention", "Its strongest neurons"
+ATTENTION, NEURONS, FIRES = "Attention", "Its strongest neurons", "When its neurons fire"
 EFFECT, SWITCHED = "Direct effect on the prediction", "Switched off"
 PROMOTES, EDGES = "What it promotes and suppresses", "Strongest edges in the circuit"
 REDUNDANCY = "Redundancy over the run"
@@ -102,11 +102,14 @@ def node_sections(
     ``live`` is None where no model can be run, ``read`` where there is no prompt.
     """
     sections: dict[str, Callable[[], None]] = {}
+    is_mlp = kind_of(shown.node) == "mlp"
+    if read is not None and not is_mlp:
+        sections[ATTENTION] = lambda: _attention_section(shown, read)
+    if read is not None and is_mlp and read.node_now is not None:
+        sections[NEURONS] = lambda: _neuron_section(shown, read)
+    if live is not None and is_mlp:
+        sections[FIRES] = lambda: _firing_section(shown, live)
     if read is not None:
-        if kind_of(shown.node) == "head":
-            sections[ATTENTION] = lambda: _attention_section(shown, read)
-        elif read.node_now is not None:
-            sections[NEURONS] = lambda: _neuron_section(shown, read)
         sections[EFFECT] = lambda: _attribution_section(shown, read)
         if live is not None and read.prompt is not None:
             sections[SWITCHED] = lambda: _off_section(shown, live, read)
@@ -260,6 +263,29 @@ def _neuron_section(shown: InspectedNode, read: Read) -> None:
             _table(table, title, signed=["effect", "activation"], hide_index=True)
 
 
+def _firing_section(shown: InspectedNode, live: ModelAtStep) -> None:
+    what = shown.run.about.get("pairs", {}).get("what", "pair")
+    _section(
+        FIRES,
+        f"{shown.source} Neurons by their largest |activation| times the length of what they "
+        "write. Activation: what the output projection reads of a neuron, behind a gate where "
+        "there is one; « » marks the token at which it is that. Raises and lowers: logit lens of "
+        "its output weights, the tokens that a positive activation makes likelier and less likely.",
+        f"On the clean prompts of the run's dev {what}s.",
+    )
+    first = model_at_step(shown.run, shown.then.step)
+    for title, at_start in _sides(shown):
+        st.markdown(f"**{title}**")
+        try:
+            with st.spinner("Reading the task's prompts …"):
+                found = neurons_at(first if at_start else live, first, shown.node)
+        except CtvizError as error:
+            st.warning(plain(str(error)))
+            continue
+        table = views.firing_table(found)
+        _table(table, f"{FIRES}, {title}", signed=["activation"], hide_index=True, height=250)
+
+
 def _edges_section(shown: InspectedNode) -> None:
     _section(
         EDGES,
@@ -366,13 +392,25 @@ def _before_after(label: str, found: OnPrompt | OnTask, error: str = "", *, help
 
 
 def _table(
-    table: pd.DataFrame, alt: str, *, signed: Sequence[str] = (), hide_index: bool = False
+    table: pd.DataFrame,
+    alt: str,
+    *,
+    signed: Sequence[str] = (),
+    hide_index: bool = False,
+    height: int | Literal["auto"] = "auto",
 ) -> None:
     """A table; ``signed`` columns are in logits or scores, those named p are probabilities."""
     forms = {name: "%.3f" for name in table.columns if name.startswith("p, ")}
     forms |= dict.fromkeys(signed, "%+.3f")
     columns = {name: st.column_config.NumberColumn(format=form) for name, form in forms.items()}
-    st.dataframe(table, column_config=columns, hide_index=hide_index, width="stretch", alt=alt)
+    st.dataframe(
+        table,
+        column_config=columns,
+        hide_index=hide_index,
+        width="stretch",
+        height=height,
+        alt=alt,
+    )
 
 
 def _plot(figure: Any, alt: str, *, key: str) -> None:

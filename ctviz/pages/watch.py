@@ -183,7 +183,7 @@ def _missing(view: View, timeline: Timeline) -> list[str]:
         problems.append(
             f"There is no snapshot of step {view.step}; the nearest one is of step {nearest}."
         )
-    known = set(timeline.graph.nodes) | {
+    known = {*timeline.graph.nodes, *timeline.graph.whole.nodes} | {
         slot.name.partition("<")[0] for slot in timeline.graph.slots
     }
     gone = [node for node in view.nodes if node not in known]

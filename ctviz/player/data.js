@@ -10,6 +10,24 @@ function bytes(text) {
   return out;
 }
 
+async function inflate(text) {
+  const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Series of T snapshots as 16-bit codes [T, n]: differences, their low bytes in front of the high. */
+async function series(text, T) {
+  if (!T) return new Uint16Array(0);
+  const planes = await inflate(text);
+  const count = planes.length / 2;
+  const width = count / T;
+  const out = new Uint16Array(count); // it wraps around, as the differences do
+  for (let k = 0; k < count; k += 1) {
+    out[k] = planes[k] + 256 * planes[count + k] + (k < width ? 0 : out[k - width]);
+  }
+  return out;
+}
+
 /** bool [T, width], one byte each; every snapshot starts on a byte of the packed text. */
 function bits(text, count, width) {
   const packed = bytes(text);
@@ -28,18 +46,20 @@ const MISSING = -32768;
 const BIG = 0.5; // share of the run's largest turnover from which a change is a big one
 
 /** Everything known about the run, indexed by snapshot t, edge e and node n. */
-export function decode(payload) {
+export async function decode(payload) {
   const T = payload.steps.length;
   const E = payload.edges.length;
   const nodes = payload.nodes;
-  const N = nodes.filter((node) => node.kind !== "kv").length; // shared key/value heads come last
+  const { layers, heads, blocks } = payload.shape;
+  const N = 2 + layers * (heads + blocks); // behind them shared heads, and MLPs that are cut
+  const { blocksOf, mlpOf } = cutMlps(nodes, N);
 
-  const score = scaled(payload, T, E);
+  const score = await scaled(payload, T, E);
   const member = bits(payload.member, T, E);
-  const error = payload.errors ? readErrors(payload.errors, E) : null;
+  const error = payload.errors ? await readErrors(payload.errors, T, E) : null;
   const updated = bits(payload.updated, T, N);
 
-  const redundancy = allShares(payload.redundancy);
+  const redundancy = await allShares(payload.redundancy, T);
   const { rank, size, sizes } = ranking(score, member, T, E);
   sizes.sort((a, b) => a - b);
   // The widest line stands for this |score|: a high quantile, so that one outlier does not make
@@ -63,38 +83,56 @@ export function decode(payload) {
     touching[sourceOf[e]][e] = 1;
     touching[targetOf[e]][e] = 1;
     for (const n of payload.slots[slotOf[e]].feeds) touching[n][e] = 1;
+    for (const end of [sourceOf[e], targetOf[e]]) if (mlpOf[end] >= 0) touching[mlpOf[end]][e] = 1;
   }
 
   const estimators = ["circuit", "mass"].filter((key) => redundancy[key]);
   const most = churn.reduce((a, b) => Math.max(a, b), 0);
   const model = {
     ...payload, noiseBand: payload.noise_band, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
-    sourceOf, slotOf, targetOf, index, touching, estimators,
-    split: Object.keys(payload.split ?? {}).length ? allShares(payload.split) : null,
+    sourceOf, slotOf, targetOf, index, touching, estimators, blocksOf, mlpOf,
+    split: Object.keys(payload.split ?? {}).length ? await allShares(payload.split, T) : null,
     big: Array.from(churn, (share) => share > 0 && share >= BIG * most),
     hasMore: nodes.some((node) => node.x === null),
     edgeName: (e) => `${nodes[sourceOf[e]].name} → ${payload.slots[slotOf[e]].name}`,
     maxEdges: size.reduce((a, b) => Math.max(a, b), 0),
-    attribution: payload.probes.map((probe) => attributions(probe)),
-    maps: payload.other ? {} : allMaps(payload.maps, nodes, N),
+    attribution: await Promise.all(payload.probes.map((probe) => attributions(probe, T))),
+    maps: payload.other ? {} : await allMaps(payload.maps, nodes, N, T),
     attention: attentionReader(payload, T),
   };
   if (payload.other) {
-    const otherScore = scaled(payload.other, T, E);
+    const otherScore = await scaled(payload.other, T, E);
     const otherMember = bits(payload.other.member, T, E);
     const ranks = ranking(otherScore, otherMember, T, E);
     model.other = {
       label: payload.other.label, note: payload.other.note, counts: payload.other.counts,
       score: otherScore, member: otherMember, rank: ranks.rank,
-      size: ranks.size, redundancy: allShares(payload.other.redundancy),
+      size: ranks.size, redundancy: await allShares(payload.other.redundancy, T),
     };
     model.maxEdges = Math.max(model.maxEdges, ranks.size.reduce((a, b) => Math.max(a, b), 0));
   }
   return model;
 }
 
-function scaled(source, T, E) {
-  const integers = new Int16Array(bytes(source.scores).buffer);
+/** The blocks of each MLP that is cut, by its node, and the MLP of each node, -1 of most. */
+function cutMlps(nodes, N) {
+  const blocksOf = new Map();
+  const byLayer = new Map();
+  nodes.forEach(({ kind, layer }, n) => {
+    if (n < N || kind !== "mlp") return;
+    blocksOf.set(n, []);
+    byLayer.set(layer, n);
+  });
+  const mlpOf = Int32Array.from(nodes, ({ kind, layer }, n) => {
+    if (kind !== "block") return -1;
+    blocksOf.get(byLayer.get(layer)).push(n);
+    return byLayer.get(layer);
+  });
+  return { blocksOf, mlpOf };
+}
+
+async function scaled(source, T, E) {
+  const integers = new Int16Array((await series(source.scores, T)).buffer);
   const score = new Float32Array(T * E);
   for (let t = 0; t < T; t += 1) {
     for (let e = 0; e < E; e += 1) score[t * E + e] = integers[t * E + e] * source.scales[t];
@@ -103,18 +141,17 @@ function scaled(source, T, E) {
 }
 
 /** Standard errors [T, E], as shares of the snapshot's largest; NaN where it is not known. */
-function readErrors({ codes, largest }, E) {
-  const shares = new Uint16Array(bytes(codes).buffer);
-  return Float32Array.from(shares, (v, at) =>
+async function readErrors({ codes, largest }, T, E) {
+  return Float32Array.from(await series(codes, T), (v, at) =>
     (v === UNDEFINED ? NaN : (largest[Math.floor(at / E)] * v) / (UNDEFINED - 1)));
 }
 
-function allShares(texts) {
-  const read = ([key, text]) => {
-    const shares = new Uint16Array(bytes(text).buffer);
+async function allShares(texts, T) {
+  const read = async ([key, text]) => {
+    const shares = await series(text, T);
     return [key, Float32Array.from(shares, (v) => (v === UNDEFINED ? NaN : v / (UNDEFINED - 1)))];
   };
-  return Object.fromEntries(Object.entries(texts).map(read));
+  return Object.fromEntries(await Promise.all(Object.entries(texts).map(read)));
 }
 
 /** rank[t, e]: place of an edge among the circuit's edges of that snapshot, by |score|. */
@@ -137,18 +174,18 @@ function ranking(score, member, T, E) {
 
 /** What is known of all nodes beside their redundancy: values [T, N], and the largest but that of
  * the input, which has no cell. */
-function allMaps(maps, nodes, N) {
-  return Object.fromEntries(Object.entries(maps ?? {}).map(([key, packed]) => {
-    const values = attributions(packed);
+async function allMaps(maps, nodes, N, T) {
+  return Object.fromEntries(await Promise.all(Object.entries(maps ?? {}).map(async ([key, packed]) => {
+    const values = await attributions(packed, T);
     const largest = values.reduce(
       (a, v, at) => (nodes[at % N].kind !== "input" && Math.abs(v) > a ? Math.abs(v) : a), 0,
     );
     return [key, { values, largest }];
-  }));
+  })));
 }
 
-function attributions(probe) {
-  const integers = new Int16Array(bytes(probe.attribution).buffer);
+async function attributions(probe, T) {
+  const integers = new Int16Array((await series(probe.attribution, T)).buffer);
   return Float32Array.from(integers, (v) => (v === MISSING ? NaN : v * probe.attribution_scale));
 }
 
@@ -161,8 +198,7 @@ function attentionReader(payload, T) {
     if (!text || !T) return null;
     const key = `${p} ${name}`;
     if (!cache.has(key)) {
-      const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
-      const weights = new Uint8Array(await new Response(stream).arrayBuffer());
+      const weights = await inflate(text);
       const width = weights.length / T;
       for (let i = width; i < weights.length; i += 1) weights[i] += weights[i - width];
       cache.set(key, { weights, width, n: probe.tokens.length });
@@ -171,7 +207,6 @@ function attentionReader(payload, T) {
   };
 }
 
-/** Redundancy of a node between two snapshots; NaN where it is undefined at either. */
 /** How an estimator of redundancy is called: the mass with its share. */
 /** What a snapshot is called: by its step, or by its name where the series has names. */
 export function moment(model, i) {
@@ -182,23 +217,41 @@ export function estimatorName(model, key) {
   return key === "mass" ? model.mass : key;
 }
 
+/**
+ * Redundancy of a node between two snapshots; NaN where it is undefined at either. Of an MLP that is
+ * cut the mean over its blocks: all have as many inputs, so it is that of all of these together.
+ */
 export function shareAt(model, estimator, n, view) {
   const values = model.redundancy[estimator];
+  const blocks = model.blocksOf.get(n);
+  if (blocks) {
+    return blocks.reduce((sum, b) => sum + shareAt(model, estimator, b, view), 0) / blocks.length;
+  }
   if (!values || n >= model.N || !model.T) return NaN;
   const a = values[view.i * model.N + n];
   return view.f > 0 ? a + (values[view.j * model.N + n] - a) * view.f : a;
 }
 
-/** Whether a node is a block of an MLP's neurons. */
-function isBlock(node) {
-  return node.kind === "mlp" && node.name.includes(".");
+/** The nodes that the edges of a snapshot's circuit begin and are drawn to end at, a byte each. */
+export function endsOf(model, t) {
+  const { E, member, sourceOf, targetOf } = model;
+  const ends = new Uint8Array(model.nodes.length);
+  for (let e = 0; e < E; e += 1) {
+    if (member[t * E + e]) ends[sourceOf[e]] = ends[targetOf[e]] = 1;
+  }
+  return ends;
+}
+
+/** The blocks of an MLP that is cut which the circuit of a snapshot touches. */
+export function blocksInside(model, mlp, t, ends = endsOf(model, t)) {
+  return model.blocksOf.get(mlp).filter((n) => ends[n]);
 }
 
 /** What a node is called in a sentence. */
 export function title(node) {
   if (node.kind === "head") return `Head ${node.unit}, layer ${node.layer}`;
   if (node.kind === "kv") return `Shared key/value head ${node.unit}, layer ${node.layer}`;
-  if (isBlock(node)) return `Block ${node.unit} of the MLP, layer ${node.layer}`;
+  if (node.kind === "block") return `Block ${node.unit} of the MLP, layer ${node.layer}`;
   if (node.kind === "mlp") return `MLP, layer ${node.layer}`;
   return node.kind === "input" ? "Input: the embeddings" : "Logits: the prediction";
 }
@@ -206,7 +259,7 @@ export function title(node) {
 /** What a node is called inside the graph, where its layer is written at the left. */
 export function shortLabel(node) {
   if (node.kind === "head") return `h${node.unit}`;
-  if (isBlock(node)) return `b${node.unit}`;
+  if (node.kind === "block") return `b${node.unit}`;
   if (node.kind === "mlp") return "MLP";
   return node.kind === "kv" ? "kv" : node.kind;
 }

@@ -1,4 +1,5 @@
-// Drawing the edges: hundreds a frame, so they are sorted into few batches and stroked together.
+// Drawing the lines of the edges: hundreds a frame, so they are sorted into few batches and stroked
+// together.
 //
 // A batch shares colour, width level and whether it is dimmed; opacity follows the width, so weak
 // edges stay in the background. Batches are drawn weakest first.
@@ -10,23 +11,22 @@
 // Colour is the sign of the score. Where two runs are compared it says whose edge it is: in the
 // first run's circuit only, in the other's only, or in both.
 
-import { change } from "./changes.js";
+import { Drawn, lineChange } from "./lines.js";
 import look from "./look.js";
 
 const { glow: GLOW, opacity: OPACITY, thick: THICK, thin: THIN, tip: TIP } = look.edges;
 const LEVELS = 14;
 const HAIRLINE = 1.35; // screen pixels
 const COLOURS = 3;
-const ABSENT = 65535;
 
 export class EdgePainter {
-  /** `hidden` [E]: 1 for an edge inside a collapsed group. */
-  constructor(model, bezier, hidden) {
+  /** `lines` as makeLines gives them, with 8 numbers of `bezier` each. */
+  constructor(model, bezier, lines) {
     this.model = model;
     this.bezier = bezier;
-    this.hidden = hidden;
-    const { E } = model;
-    const one = () => ({ items: new Int32Array(E), count: 0 });
+    this.lines = lines;
+    const count = lines.E;
+    const one = () => ({ items: new Int32Array(count), count: 0 });
     const make = (n) => Array.from({ length: n }, one);
     this.batches = make(COLOURS * LEVELS);
     this.dimmed = make(COLOURS);
@@ -36,98 +36,138 @@ export class EdgePainter {
     this.faintEntered = one();
     this.stronger = one();
     this.weaker = one();
-    this.width = new Float32Array(E);
-    this.drawn = [];
+    this.width = new Float32Array(count);
+    this.drawn = []; // lines that are neither dimmed nor gone
+    this.shown = new Uint8Array(model.E); // edges that are, dimmed or not
+    this.runs = [new Drawn(count), new Drawn(count)]; // the second of a comparison
+    // Of each line, whether any of its edges is in the circuit now, was, is to come, has left; and
+    // the sum of the scores of those that have.
+    const flag = () => new Uint8Array(count);
+    this.flags = { here: flag(), before: flag(), comes: flag(), gone: flag() };
+    this.lost = new Float32Array(count);
   }
 
-  /** Sort the edges of a view into batches. `lit` [E] or null: the edges that are not dimmed. */
+  /** Sort the lines of a view into batches. `lit` [line] or null: the lines that are not dimmed. */
   sort(view, lit) {
     const { model, batches, dimmed, entered, ghosts } = this;
     const all = [batches, dimmed, entered, ghosts].flat();
     const extra = [this.faintGhosts, this.faintEntered, this.stronger, this.weaker];
     for (const b of all.concat(extra)) b.count = 0;
     this.drawn.length = 0;
+    this.shown.fill(0);
+    for (const run of this.runs) run.clear();
+    for (const array of [this.lost, ...Object.values(this.flags)]) array.fill(0);
     if (!model.T) return;
     if (model.other) this.sortComparison(view, lit);
     else this.sortRun(view, lit);
   }
 
-  put(batch, e) {
-    batch.items[batch.count] = e;
+  put(batch, line) {
+    batch.items[batch.count] = line;
     batch.count += 1;
   }
 
-  /** One edge of `value` that is there by `presence` (0 to 1) into its batch. */
-  place(e, value, presence, colour, lit) {
-    const size = Math.min(1, Math.abs(value) / this.model.widest);
-    this.width[e] = presence * (THIN + (THICK - THIN) * size);
-    if (lit && !lit[e]) {
-      this.put(this.dimmed[colour], e);
+  /** One line that stands for `size` and is there by `presence` (0 to 1) into its batch. */
+  place(line, size, presence, colour, lit) {
+    const share = Math.min(1, size / this.model.widest);
+    this.width[line] = presence * (THIN + (THICK - THIN) * share);
+    if (lit && !lit[line]) {
+      this.put(this.dimmed[colour], line);
       return false;
     }
-    const level = Math.min(LEVELS - 1, Math.floor((this.width[e] / THICK) * LEVELS));
-    this.put(this.batches[level * COLOURS + colour], e);
-    this.drawn.push(e);
+    const level = Math.min(LEVELS - 1, Math.floor((this.width[line] / THICK) * LEVELS));
+    this.put(this.batches[level * COLOURS + colour], line);
+    this.drawn.push(line);
     return true;
   }
 
-  sortRun(view, lit) {
-    const { model, entered, ghosts, hidden } = this;
+  /** Add up the edges of each line. */
+  gather(view) {
+    const { model, lines, shown, lost } = this;
+    const { here, before, comes, gone } = this.flags;
     const { E, score, rank, member } = model;
     const { i, j, f, base, edges } = view;
-    const marked = f === 0 && base >= 0 && !view.playing;
+    const [drawn] = this.runs;
     for (let e = 0; e < E; e += 1) {
+      const line = lines.lineOf[e];
+      if (line < 0) continue;
       const a = i * E + e;
       const b = j * E + e;
-      if (hidden[e]) continue;
-      const here = rank[a] < edges ? 1 : 0;
-      const there = f > 0 && rank[b] < edges ? 1 : 0;
-      const presence = f > 0 ? here * (1 - f) + there * f : here;
+      const now = rank[a] < edges ? 1 : 0;
+      const next = f > 0 && rank[b] < edges ? 1 : 0;
+      const presence = f > 0 ? now * (1 - f) + next * f : now;
+      here[line] |= member[a];
+      if (base >= 0) before[line] |= member[base * E + e];
+      if (presence > 0) {
+        shown[e] = 1;
+        comes[line] |= next;
+        drawn.add(line, f > 0 ? score[a] + (score[b] - score[a]) * f : score[a], presence);
+      } else if (base >= 0 && !member[a] && rank[base * E + e] < edges) {
+        gone[line] = 1;
+        lost[line] += score[base * E + e];
+      }
+    }
+    return drawn;
+  }
+
+  sortRun(view, lit) {
+    const { model, lines, entered, ghosts, lost } = this;
+    const { i, f, base } = view;
+    const marked = f === 0 && base >= 0 && !view.playing;
+    const drawn = this.gather(view);
+    const { here, before, comes, gone } = this.flags;
+    const state = (line) => lineChange(model, lines.edges[line], base, i);
+    for (let line = 0; line < lines.E; line += 1) {
+      const presence = drawn.there[line];
       if (presence <= 0) {
-        const gone = base >= 0 && !member[a] && rank[base * E + e] < edges;
-        if (!gone || (lit && !lit[e])) continue;
-        if (marked && change(model, e, base, i) === "left~") this.put(this.faintGhosts, e);
-        else this.put(ghosts[score[base * E + e] < 0 ? 1 : 0], e);
+        if (!gone[line] || here[line] || (lit && !lit[line])) continue;
+        if (marked && state(line) === "left~") this.put(this.faintGhosts, line);
+        else this.put(ghosts[lost[line] < 0 ? 1 : 0], line);
         continue;
       }
-      const value = f > 0 ? score[a] + (score[b] - score[a]) * f : score[a];
-      const negative = value < 0 ? 1 : 0;
-      if (!this.place(e, value, presence, negative, lit)) continue;
-      if (marked) this.mark(e, negative, change(model, e, base, i));
+      const negative = drawn.sum[line] < 0 ? 1 : 0;
+      if (!this.place(line, drawn.size(line), presence, negative, lit)) continue;
+      if (marked) this.mark(line, negative, state(line));
       else if (f > 0 && view.marks === "previous") {
-        if (there && !member[a]) this.put(entered[negative], e);
-      } else if (base >= 0 && !member[base * E + e]) this.put(entered[negative], e);
+        if (comes[line] && !here[line]) this.put(entered[negative], line);
+      } else if (base >= 0 && !before[line]) this.put(entered[negative], line);
     }
   }
 
-  mark(e, negative, state) {
-    if (state === "entered") this.put(this.entered[negative], e);
-    else if (state === "entered~") this.put(this.faintEntered, e);
-    else if (state === "strengthened") this.put(this.stronger, e);
-    else if (state === "weakened") this.put(this.weaker, e);
+  mark(line, negative, state) {
+    if (state === "entered") this.put(this.entered[negative], line);
+    else if (state === "entered~") this.put(this.faintEntered, line);
+    else if (state === "strengthened") this.put(this.stronger, line);
+    else if (state === "weakened") this.put(this.weaker, line);
   }
 
   sortComparison(view, lit) {
-    const { model, hidden } = this;
-    const { E, score, rank, other } = model;
+    const { model, lines, runs, shown } = this;
+    const { here, before: there } = this.flags; // in the one circuit, in the other
+    const { E, other } = model;
     const { i, j, f, edges } = view;
     for (let e = 0; e < E; e += 1) {
-      if (hidden[e]) continue;
+      const line = lines.lineOf[e];
+      if (line < 0) continue;
       const [a, b] = [i * E + e, j * E + e];
-      const near = (ranks) => {
-        const here = ranks[a] < edges ? 1 : 0;
-        return f > 0 ? here * (1 - f) + (ranks[b] < edges ? f : 0) : here;
-      };
-      const [one, two] = [near(rank), near(other.rank)];
-      if (one <= 0 && two <= 0) continue;
-      const at = (scores) => (f > 0 ? scores[a] + (scores[b] - scores[a]) * f : scores[a]);
-      const values = [one > 0 ? at(score) : 0, two > 0 ? at(other.score) : 0];
-      const value = Math.abs(values[0]) > Math.abs(values[1]) ? values[0] : values[1];
+      for (let at = 0; at < 2; at += 1) {
+        const { score, rank } = at ? other : model;
+        const now = rank[a] < edges ? 1 : 0;
+        const presence = f > 0 ? now * (1 - f) + (rank[b] < edges ? f : 0) : now;
+        if (presence <= 0) continue;
+        shown[e] = 1;
+        runs[at].add(line, f > 0 ? score[a] + (score[b] - score[a]) * f : score[a], presence);
+      }
       const nearest = f < 0.5 ? a : b;
-      const inOne = rank[nearest] !== ABSENT;
-      const inTwo = other.rank[nearest] !== ABSENT;
-      const colour = inOne && inTwo ? 2 : inTwo ? 1 : 0;
-      this.place(e, value, Math.max(one, two), colour, lit);
+      here[line] |= model.member[nearest];
+      there[line] |= other.member[nearest];
+    }
+    for (let line = 0; line < lines.E; line += 1) {
+      const presence = Math.max(runs[0].there[line], runs[1].there[line]);
+      if (presence <= 0) continue;
+      const size = Math.max(runs[0].size(line), runs[1].size(line));
+      const colour = here[line] && there[line] ? 2 : there[line] ? 1 : 0;
+      this.place(line, size, presence, colour, lit);
     }
   }
 
@@ -250,9 +290,9 @@ export class EdgePainter {
       ctx.strokeStyle = colour;
       ctx.globalAlpha = alpha;
       for (let k = 0; k < this.stronger.count; k += 1) {
-        const e = this.stronger.items[k];
-        ctx.lineWidth = this.width[e] + wider;
-        this.stroke(ctx, { items: [e], count: 1 });
+        const line = this.stronger.items[k];
+        ctx.lineWidth = this.width[line] + wider;
+        this.stroke(ctx, { items: [line], count: 1 });
       }
     }
     ctx.globalAlpha = 1;
@@ -267,9 +307,9 @@ export class EdgePainter {
     ctx.globalAlpha = 0.8;
     ctx.setLineDash([3, 6]);
     for (let k = 0; k < this.weaker.count; k += 1) {
-      const e = this.weaker.items[k];
-      ctx.lineWidth = this.width[e] + 1;
-      this.stroke(ctx, { items: [e], count: 1 });
+      const line = this.weaker.items[k];
+      ctx.lineWidth = this.width[line] + 1;
+      this.stroke(ctx, { items: [line], count: 1 });
     }
     ctx.setLineDash([]);
   }

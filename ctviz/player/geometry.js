@@ -45,7 +45,7 @@ export function port(node, kind, radius, fromX) {
 
 /** The ends are wide, so edges fan out along them instead of meeting in one point. */
 function fan(node, otherX) {
-  const spread = node.kind === "mlp" ? FAN.mlp : extent(node).w / 2 - FAN.margin;
+  const spread = FAN[node.kind] ?? extent(node).w / 2 - FAN.margin;
   return Math.max(-spread, Math.min(spread, FAN.share * (otherX - node.x)));
 }
 
@@ -75,6 +75,25 @@ export function stretch({ nodes, box }, aspect) {
       rows: box.rows.map(([layer, y]) => [layer, y * sy]),
     },
   };
+}
+
+/**
+ * A graph with the MLPs of some layers opened: blocks of the others have no place, and the box is
+ * as wide as what is drawn.
+ *
+ * @param {{ nodes: Place[], box: Box }} graph
+ * @param {{ mlpOf: ArrayLike<number> }} model
+ * @param {(mlp: number) => boolean} isOpen
+ */
+export function fold({ nodes, box }, { mlpOf }, isOpen) {
+  let right = box.left + box.width;
+  const drawn = nodes.map((node, n) => {
+    if (mlpOf[n] < 0 || node.x === null) return node;
+    if (!isOpen(mlpOf[n])) return { ...node, x: null, y: null };
+    right = Math.max(right, node.x + look.blocks.margin);
+    return node;
+  });
+  return { nodes: drawn, box: { ...box, width: right - box.left } };
 }
 
 const BESIDE = [0, -15, 15, -30, 30, -45, 45, -60, 60]; // how far a supernode may move from the middle

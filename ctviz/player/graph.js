@@ -2,32 +2,30 @@
 // its nodes, which is faster than five hundred edge objects and allows ports and glow.
 
 import { h, prefersStill } from "./dom.js";
-import { change, monotoneWords } from "./changes.js";
-import { estimatorName, moment, shareAt, shortLabel, title } from "./data.js";
+import { blocksInside, endsOf, shareAt, shortLabel } from "./data.js";
 import { EdgePainter } from "./edges.js";
-import { around, collapse, curves, extent, nearest, rowGap, stretch } from "./geometry.js";
+import { around, collapse, curves, extent, fold, nearest, rowGap, stretch } from "./geometry.js";
+import { makeLines } from "./lines.js";
 import look from "./look.js";
-import { number, percent } from "./numbers.js";
+import { groupLines, lineLines, nodeLines } from "./said.js";
 
+const DOUBLE = 700; // ms, at most between the two clicks of a double one
 const GUTTER = 62; // room at the left for layer names, in screen pixels
-const { faded: FADED, letters: LETTERS, mlp: MLP, outline: OUTLINE } = look.nodes;
+const { faded: FADED, letters: LETTERS, outline: OUTLINE } = look.nodes;
 const FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
 
-const CHANGED = {
-  entered: "entered", "entered~": "entered, by no more than the noise,", left: "left",
-  "left~": "left, by no more than the noise,", strengthened: "strengthened", weakened: "weakened",
-  noise: "unchanged within the noise", same: "in the circuit",
-};
-
 export class Graph {
-  /** `actions`: select(n), add(n), group(members), hover(n), tooltip(lines, x, y), redraw(). */
+  /** `actions`: select(n), add(n), group(members), unfold(mlp), hover(n), tooltip(lines, x, y),
+   * redraw(). */
   constructor(actions) {
     this.actions = actions;
     this.stage = h("div", { class: "cz-stage", role: "img", "aria-label": "Circuit graph" });
+    this.clicks = []; // the last two
     this.network = null;
     this.groups = [];
     this.whole = false;
-    this.hover = { edge: -1 };
+    this.open = new Set();
+    this.hover = { line: -1 };
     this.active = null;
     this.size = { w: 0, h: 0 };
     this.stage.addEventListener("pointermove", (event) => this.onMove(event));
@@ -42,7 +40,8 @@ export class Graph {
   setModel(model, vis) {
     this.model = model;
     this.vis = vis;
-    this.hover = { edge: -1 };
+    this.hover = { line: -1 };
+    this.ends = null;
     this.active = new Uint8Array(model.nodes.length);
     if (!this.network) this.build();
     else this.arrange();
@@ -55,6 +54,18 @@ export class Graph {
     if (!this.network) return;
     this.userView = false;
     this.arrange();
+  }
+
+  /** Show the MLPs of these layers as their blocks, and those of the others as one node each. */
+  setOpen(open) {
+    if (open.size === this.open.size && [...open].every((layer) => this.open.has(layer))) return;
+    this.open = new Set(open);
+    if (this.network) this.arrange();
+  }
+
+  /** Whether an MLP that is cut is drawn as its blocks. */
+  isOpen(mlp) {
+    return this.open.has(this.model.nodes[mlp].layer);
   }
 
   /** Groups of nodes [{name, members, collapsed}]; collapsed ones are drawn as one node. */
@@ -76,26 +87,40 @@ export class Graph {
     const box = this.whole ? model.whole_box : model.box;
     const nodes = this.whole
       ? model.nodes.map((node) => ({ ...node, x: node.wx, y: node.wy })) : model.nodes;
-    this.placed = stretch({ nodes, box }, aspect);
-    const { places, supers } = collapse(this.placed.nodes, this.groups, box.radius);
+    const isOpen = (mlp) => this.isOpen(mlp);
+    this.placed = stretch(fold({ nodes, box }, model, isOpen), aspect);
+    const { places, supers } = collapse(this.seats(), this.groups, box.radius);
+    for (const [mlp, blocks] of model.blocksOf) {
+      if (isOpen(mlp)) continue;
+      const apart = new Set(blocks.map((n) => places[n]));
+      // An MLP whose blocks are all in one group is drawn as that.
+      if (apart.size === 1 && !apart.has(places[mlp])) [places[mlp]] = apart;
+    }
     this.places = places;
     this.supers = supers;
-    const { bezier, points } = curves(model, this.placed.box, places);
-    const hidden = new Uint8Array(model.E);
-    for (let e = 0; e < model.E; e += 1) {
-      hidden[e] = places[model.sourceOf[e]] === places[model.targetOf[e]] ? 1 : 0;
-    }
-    this.painter = new EdgePainter(model, bezier, hidden);
+    this.lines = makeLines(model, places);
+    const { bezier, points } = curves(this.lines, this.placed.box, places);
+    this.painter = new EdgePainter(model, bezier, this.lines);
     this.points = points;
-    const drawn = [...places, ...supers]
+    this.litFor = null;
+    this.hover = { line: -1 };
+    const own = this.placed.nodes;
+    const drawn = [...own, ...supers]
       .map((place, id) => ({ place, id }))
-      .filter(({ place, id }) => place.x !== null && (place.kind !== "group" || id >= places.length))
+      .filter(({ place, id }) => place.x !== null && (id >= own.length || places[id] === place))
       .map(({ place, id }) => ({ id, x: place.x, y: place.y }));
     const key = JSON.stringify(drawn);
     if (key === this.key) return;
     this.key = key;
     this.nodes.clear();
     this.nodes.add(drawn.map((node) => ({ ...node, ctxRenderer: (at) => this.node(at) })));
+  }
+
+  /** Where each node is drawn but for groups: blocks of a closed MLP in its place. */
+  seats() {
+    const { mlpOf } = this.model;
+    const { nodes } = this.placed;
+    return nodes.map((node, n) => (mlpOf[n] < 0 || this.isOpen(mlpOf[n]) ? node : nodes[mlpOf[n]]));
   }
 
   build() {
@@ -117,15 +142,31 @@ export class Graph {
     this.network.on("beforeDrawing", (ctx) => this.below(ctx));
     this.network.on("click", ({ pointer, event }) => {
       const id = this.network.getNodeAt(pointer.DOM);
-      const { shiftKey, ctrlKey, metaKey } = event.srcEvent;
+      const { shiftKey, ctrlKey, metaKey, timeStamp } = event.srcEvent;
+      if (timeStamp === this.doubled) return; // the second one of two
+      this.clicks = [this.clicks.at(-1), { id, at: timeStamp }];
       if (id >= this.model.nodes.length) this.actions.group(this.superOf(id).members);
       else if (id !== undefined && (shiftKey || ctrlKey || metaKey)) this.actions.add(id);
       else this.actions.select(id === undefined ? -1 : id);
+    });
+    this.network.on("doubleClick", ({ event }) => {
+      this.doubled = event.srcEvent.timeStamp;
+      // The first of its two clicks may have moved the graph: that one says what is meant.
+      const [first, last] = this.clicks;
+      const { id } = first && last.at - first.at < DOUBLE ? first : last;
+      const mlp = this.mlpAt(id);
+      if (mlp >= 0) this.actions.unfold(mlp);
     });
     this.network.on("zoom", () => this.touched());
     this.network.on("dragEnd", () => this.touched());
     this.size = { w: 0, h: 0 };
     this.resize();
+  }
+
+  /** The MLP that a node is, or is a block of, if it can be opened; else -1. */
+  mlpAt(id) {
+    if (this.model.blocksOf.has(id)) return id;
+    return this.model.mlpOf[id] ?? -1;
   }
 
   touched() {
@@ -193,30 +234,31 @@ export class Graph {
     this.theme = theme;
     this.painter.sort(view, this.lit(view));
     this.active.fill(0);
-    const { sourceOf, targetOf, slots, slotOf } = this.model;
-    for (const e of this.painter.drawn) {
-      this.active[sourceOf[e]] = 1;
-      this.active[targetOf[e]] = 1;
-      for (const n of slots[slotOf[e]].feeds) this.active[n] = 1;
+    const { sourceOf, targetOf, slots, slotOf, mlpOf } = this.model;
+    for (const line of this.painter.drawn) {
+      for (const e of this.lines.edges[line]) {
+        if (!this.painter.shown[e]) continue;
+        this.active[sourceOf[e]] = 1;
+        this.active[targetOf[e]] = 1;
+        for (const n of slots[slotOf[e]].feeds) this.active[n] = 1;
+        for (const n of [sourceOf[e], targetOf[e]]) if (mlpOf[n] >= 0) this.active[mlpOf[n]] = 1;
+      }
     }
     this.network.redraw();
   }
 
-  /** The edges that touch the hovered node, or else the selected ones; null: all. */
+  /** The lines with an edge that touches the hovered node, or else the selected ones; null: all. */
   lit(view) {
     const wanted = view.hovered >= 0 ? [view.hovered] : [...view.selectedSet];
     const key = wanted.join(" ");
-    if (this.litFor?.key !== key || this.litFor.model !== this.model) {
-      const { touching, E } = this.model;
-      let edges = null;
-      if (wanted.length === 1) edges = touching[wanted[0]];
-      else if (wanted.length) {
-        edges = new Uint8Array(E);
-        for (const n of wanted) for (let e = 0; e < E; e += 1) edges[e] |= touching[n][e];
-      }
-      this.litFor = { key, model: this.model, edges };
+    if (this.litFor?.key !== key) {
+      const { touching } = this.model;
+      const touched = (e) => wanted.some((n) => touching[n][e]);
+      const lit = wanted.length
+        ? Uint8Array.from(this.lines.edges, (edges) => (edges.some(touched) ? 1 : 0)) : null;
+      this.litFor = { key, lit };
     }
-    return this.litFor.edges;
+    return this.litFor.lit;
   }
 
   /** Layer bands and names, then the edges; called by vis-network before it draws the nodes. */
@@ -241,20 +283,39 @@ export class Graph {
       ctx.fillText(`layer ${layer}`, corner.x + 12 / scale, y);
     });
     this.hairlines(ctx);
+    this.frames(ctx);
     const since = view.now - view.arrived;
     // Bright on arrival, then a quiet mark for as long as this snapshot is shown.
     const glow = view.f > 0 ? view.f : 0.4 + 0.6 * Math.exp(-since / 320);
     this.painter.paint(ctx, theme, { glow, ghost: view.f > 0 ? 1 - view.f : 1, scale });
-    if (this.hover.edge >= 0) this.outline(ctx, this.hover.edge);
+    if (this.hover.line >= 0) this.outline(ctx, this.hover.line);
     ctx.restore();
   }
 
-  outline(ctx, e) {
+  outline(ctx, line) {
     ctx.strokeStyle = this.theme.text;
     ctx.globalAlpha = 0.75;
     ctx.lineWidth = 1.4 / this.network.getScale();
-    this.painter.stroke(ctx, { items: [e], count: 1 });
+    this.painter.stroke(ctx, { items: [line], count: 1 });
     ctx.globalAlpha = 1;
+  }
+
+  /** Around each open MLP and its blocks. */
+  frames(ctx) {
+    const { model, places, theme } = this;
+    ctx.strokeStyle = theme.faint;
+    ctx.fillStyle = theme.bg;
+    ctx.lineWidth = 1;
+    for (const [mlp, blocks] of model.blocksOf) {
+      const { x, y } = places[mlp];
+      if (x === null || !this.isOpen(mlp)) continue;
+      const ends = blocks.map((n) => places[n]).filter((at) => at.kind === "block" && at.x !== null);
+      const right = Math.max(x, ...ends.map((at) => at.x + extent(at).w / 2));
+      ctx.beginPath();
+      ctx.roundRect(x - 27, y - 17, right - x + 34, 34, 9);
+      ctx.fill();
+      ctx.stroke();
+    }
   }
 
   /** Hairlines from a shared key/value head to the heads that it serves. */
@@ -284,61 +345,90 @@ export class Graph {
 
   /** vis-network asks for one node: its box, and a function that draws it. */
   node({ ctx, id, x, y }) {
-    const { model, theme, view } = this;
+    const { model, view } = this;
     const isGroup = id >= model.nodes.length;
     const node = isGroup ? this.superOf(id) : model.nodes[id];
     const { w, h: t } = extent(node, model.box.radius);
     const nodeDimensions = { width: w, height: t };
     if (!view) return { drawNode() {}, nodeDimensions };
-    if (isGroup) return { drawNode: () => this.supernode(ctx, node, x, y, w, t), nodeDimensions };
     const drawNode = () => {
-      const scale = this.network.getScale();
-      const chosen = view.selectedSet.has(id);
-      const any = view.hovered >= 0 || view.selectedSet.size > 0;
-      const far = any && !chosen && view.hovered !== id && !this.active[id];
-      const idle = !this.active[id];
-      const share = shareAt(model, view.estimator, id, view);
-      ctx.globalAlpha = far ? FADED.far : idle ? FADED.idle : 1;
-      const shape = () => {
-        ctx.beginPath();
-        if (node.kind === "head") ctx.arc(x, y, w / 2, 0, 2 * Math.PI);
-        else ctx.roundRect(x - w / 2, y - t / 2, w, t, node.kind === "mlp" ? MLP.corner : t / 2);
-      };
-      if (chosen) {
-        ctx.strokeStyle = theme.accentSoft;
-        ctx.lineWidth = id === view.selected ? 10 : 6;
-        shape();
-        ctx.stroke();
-      }
+      if (isGroup) this.supernode(ctx, node, x, y, w, t);
+      else this.single(ctx, id, x, y, w, t);
+    };
+    return { drawNode, nodeDimensions };
+  }
+
+  single(ctx, id, x, y, w, t) {
+    const { model, theme, view } = this;
+    const node = model.nodes[id];
+    const scale = this.network.getScale();
+    const blocks = model.blocksOf.get(id);
+    const closed = blocks && !this.isOpen(id);
+    const chosen = view.selectedSet.has(id);
+    const within = closed && blocks.some((n) => view.selectedSet.has(n) || n === view.hovered);
+    const any = view.hovered >= 0 || view.selectedSet.size > 0;
+    const far = any && !chosen && !within && view.hovered !== id && !this.active[id];
+    const idle = !this.active[id];
+    const share = blocks && !closed ? NaN : shareAt(model, view.estimator, id, view);
+    const corner = look.nodes[node.kind]?.corner ?? t / 2;
+    ctx.globalAlpha = far ? FADED.far : idle ? FADED.idle : 1;
+    const shape = (by = 0) => {
+      ctx.beginPath();
+      if (node.kind === "head") ctx.arc(x, y, w / 2, 0, 2 * Math.PI);
+      else ctx.roundRect(x - w / 2 + by, y - t / 2 - by, w, t, corner);
+    };
+    if (chosen || within) {
+      ctx.strokeStyle = theme.accentSoft;
+      ctx.lineWidth = id === view.selected ? 10 : 6;
       shape();
+      ctx.stroke();
+    }
+    const updated = model.T && (blocks ?? [id]).some((n) => (
+      n < model.N && model.updated[view.shown * model.N + n]));
+    const stroke = () => {
+      ctx.strokeStyle = chosen ? theme.accent : updated ? theme.text : theme.faint;
+      ctx.lineWidth = chosen ? OUTLINE.chosen : updated ? OUTLINE.updated : OUTLINE.other;
+      ctx.stroke();
+    };
+    for (const by of closed ? [3.5, 0] : [0]) { // a closed MLP is a pile
+      shape(by);
       ctx.fillStyle = theme.bg;
       ctx.fill(); // hides the edges below, whatever the opacity of the node itself
       ctx.fillStyle = Number.isNaN(share) ? theme.undefinedFill : theme.fill(share);
       ctx.fill();
-      const updated = id < model.N && model.T && model.updated[view.shown * model.N + id];
-      ctx.strokeStyle = chosen ? theme.accent : updated ? theme.text : theme.faint;
-      ctx.lineWidth = chosen ? OUTLINE.chosen : updated ? OUTLINE.updated : OUTLINE.other;
+      stroke();
+    }
+    if (id === view.hovered && !chosen) {
+      ctx.lineWidth = 1.2;
+      ctx.strokeStyle = theme.text;
+      ctx.beginPath();
+      ctx.roundRect(x - w / 2 - 3.5, y - t / 2 - 3.5, w + 7, t + 7, corner + 3);
       ctx.stroke();
-      if (id === view.hovered && !chosen) {
-        ctx.lineWidth = 1.2;
-        ctx.strokeStyle = theme.text;
-        ctx.beginPath();
-        const round = node.kind === "mlp" ? MLP.corner + 3 : t / 2 + 3.5;
-        ctx.roundRect(x - w / 2 - 3.5, y - t / 2 - 3.5, w + 7, t + 7, round);
-        ctx.stroke();
-      }
-      const size = LETTERS[node.kind] - (node.kind === "head" && node.unit > 9 ? 1.5 : 0);
-      if (size * scale >= 5.5) {
-        ctx.font = `600 ${size}px ${FONT}`;
-        ctx.textAlign = "center";
-        ctx.textBaseline = "middle";
-        ctx.fillStyle = far || Number.isNaN(share) ? theme.text : theme.label(share);
-        ctx.fillText(shortLabel(node), x, y + 0.5);
-      }
-      if (node.kind === "head" && !idle && scale >= 1.15) this.ports(ctx, x, y, w / 2);
-      ctx.globalAlpha = 1;
+    }
+    const ink = far || Number.isNaN(share) ? theme.text : theme.label(share);
+    const write = (text, size, by) => {
+      if (size * scale < 5.5) return;
+      ctx.font = `600 ${size}px ${FONT}`;
+      ctx.textAlign = "center";
+      ctx.textBaseline = "middle";
+      ctx.fillStyle = ink;
+      ctx.fillText(text, x, y + by);
     };
-    return { drawNode, nodeDimensions };
+    const small = node.kind === "head" && node.unit > 9 ? 1.5 : 0;
+    const size = LETTERS[node.kind] - small;
+    if (closed && model.T) {
+      write("MLP", size - 2, -5);
+      write(`${this.inside(id)}/${blocks.length}`, size - 2, 5.5);
+    } else write(shortLabel(node), size, 0.5);
+    if (node.kind === "head" && !idle && scale >= 1.15) this.ports(ctx, x, y, w / 2);
+    ctx.globalAlpha = 1;
+  }
+
+  /** How many blocks of an MLP are in the circuit of the shown snapshot. */
+  inside(mlp) {
+    const { shown } = this.view;
+    if (this.ends?.shown !== shown) this.ends = { shown, of: endsOf(this.model, shown) };
+    return blocksInside(this.model, mlp, shown, this.ends.of).length;
   }
 
   /** A collapsed group: one box with its name, filled by the mean redundancy of its nodes. */
@@ -381,57 +471,31 @@ export class Graph {
     const id = this.network.getNodeAt(at);
     const group = id >= this.model.nodes.length ? this.superOf(id) : null;
     const node = id === undefined || group ? -1 : id;
-    let edge = -1;
+    let line = -1;
     if (id === undefined) {
       const { x, y } = this.network.DOMtoCanvas(at);
-      edge = nearest(this.points, this.painter.drawn, x, y, 6 / this.network.getScale());
+      line = nearest(this.points, this.painter.drawn, x, y, 6 / this.network.getScale());
     }
     this.stage.style.cursor = id !== undefined ? "pointer" : "";
-    if (edge !== this.hover.edge) {
-      this.hover = { edge };
+    if (line !== this.hover.line) {
+      this.hover = { line };
       this.actions.redraw();
     }
     this.actions.hover(node);
-    let lines = null;
-    if (group) lines = groupLines(this.model, group, this.view);
-    else if (node >= 0) lines = nodeLines(this.model, node, this.view);
-    else if (edge >= 0) lines = this.edgeLines(edge);
-    this.actions.tooltip(lines, event.clientX, event.clientY);
+    let said = null;
+    if (group) said = groupLines(this.model, group, this.view);
+    else if (node >= 0) {
+      said = nodeLines(this.model, node, this.view);
+      const mlp = this.mlpAt(node);
+      if (mlp >= 0) said.push(`Double-click: ${this.isOpen(mlp) ? "close" : "open"} it (key O)`);
+    } else if (line >= 0) said = lineLines(this.model, this.lines.edges[line], this.view, this.painter.shown);
+    this.actions.tooltip(said, event.clientX, event.clientY);
   }
 
   onLeave() {
     this.actions.tooltip(null);
-    this.hover = { edge: -1 };
+    this.hover = { line: -1 };
     this.actions.hover(-1);
-  }
-
-  edgeLines(e) {
-    const { model, view } = this;
-    const { E, other } = model;
-    const t = view.shown;
-    const lines = [model.edgeName(e)];
-    const score = (source, at, label) => {
-      if (!source.member[at * E + e]) return `${label}: not in the circuit`;
-      const value = number(source.score[at * E + e], { sign: true });
-      const error = source.error ? ` ± ${number(source.error[at * E + e])}` : "";
-      return `${label} ${value}${error}, rank ${source.rank[at * E + e] + 1} of ${source.counts.size[at]}`;
-    };
-    if (other) {
-      lines.push(score(model, t, `${model.label}: score`), score(other, t, `${other.label}: score`));
-    } else {
-      const now = model.score[t * E + e];
-      const course = monotoneWords(model, e);
-      if (course) lines.push(course);
-      lines.push(score(model, t, "score"));
-      lines.push(now < 0 ? "works against the behaviour" : "supports the behaviour");
-      if (view.base >= 0) {
-        const was = number(model.score[view.base * E + e], { sign: true });
-        const state = CHANGED[change(model, e, view.base, t)] ?? "";
-        lines.push(`${state} since ${moment(model, view.base)}, where its score was ${was}`);
-      }
-    }
-    if (model.provenance?.scores) lines.push(`Source: ${moment(model, t)}, ${model.provenance.scores}`);
-    return lines;
   }
 
   /** Client coordinates of a node, for tests. */
@@ -449,35 +513,4 @@ export class Graph {
     this.network?.destroy();
     this.network = null;
   }
-}
-
-/** What a tooltip says about a node, in the graph and in the heatmap. */
-export function nodeLines(model, n, view) {
-  const node = model.nodes[n];
-  const lines = [`${node.name} · ${title(node)}`];
-  if (n >= model.N || !model.T) return lines;
-  for (const key of model.estimators) {
-    const share = model.redundancy[key][view.shown * model.N + n];
-    if (Number.isNaN(share)) continue;
-    const d = Math.round((1 - share) * node.degree);
-    lines.push(`redundancy (${estimatorName(model, key)}) ${percent(share, 1)}: needs ${d} of ${node.degree} inputs`);
-  }
-  if (model.updated[view.shown * model.N + n]) lines.push("its parameters were updated at this step");
-  if (model.provenance?.redundancy) {
-    lines.push(`Source: ${moment(model, view.shown)}, ${model.provenance.redundancy}`);
-  }
-  return lines;
-}
-
-function groupLines(model, { name, members }, view) {
-  const names = members.map((n) => model.nodes[n].name);
-  const lines = [name, `${members.length} nodes: ${names.join(", ")}`];
-  let inside = 0;
-  const within = new Set(members);
-  for (let e = 0; e < model.E; e += 1) {
-    if (!model.member[view.shown * model.E + e]) continue;
-    if (within.has(model.sourceOf[e]) && within.has(model.targetOf[e])) inside += 1;
-  }
-  lines.push(`${inside} edges of the circuit run inside the group`, "Click to select its nodes");
-  return lines;
 }

@@ -18,6 +18,8 @@ export function handle(player) {
     drawn: () => player.graph.painter?.drawn.length ?? 0,
     ready: () => Boolean(player.graph.network && player.graph.view),
     nodeAt: (name) => player.graph.where(name),
+    open: () => [...player.open],
+    lines: () => player.graph.lines?.E ?? 0,
     scale: () => player.graph.network?.getScale() ?? null,
   });
 }

@@ -20,6 +20,9 @@ export class Cells {
     this.rows = [];
     this.of = new Map(); // first and last cell of a node
     for (let n = 0; n < model.N; n += 1) if (model.nodes[n].kind !== "input") this.add(n);
+    for (const [mlp, blocks] of model.blocksOf) {
+      this.of.set(mlp, [this.of.get(blocks[0])[0], this.of.get(blocks.at(-1))[1]]);
+    }
     this.styles = [];
   }
 
@@ -39,7 +42,7 @@ export class Cells {
       this.cells.push({ n, part, row, column, x, y, w, h: ch - gap });
     };
     if (kind === "logits") push(-1, LEFT, (heads + 0.35 + wide) * cw - gap, 0);
-    else if (kind === "mlp") {
+    else if (kind === "mlp" || kind === "block") {
       const each = (wide * cw - gap) / blocks;
       push(-1, LEFT + (heads + 0.35) * cw + unit * each, each, 3 * heads + unit);
     } else if (!this.split) push(-1, LEFT + unit * cw, cw - gap, 3 * unit);

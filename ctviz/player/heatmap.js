@@ -4,7 +4,7 @@
 
 import { fitCanvas, h, setText } from "./dom.js";
 import { estimatorName, moment, title } from "./data.js";
-import { nodeLines } from "./graph.js";
+import { nodeLines } from "./said.js";
 import { Cells } from "./heatcells.js";
 import { Steps } from "./heatsteps.js";
 import { MAPS, TITLES, differenceLegend, otherMap, shareLegend, whyNot } from "./maps.js";

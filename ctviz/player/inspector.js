@@ -3,8 +3,8 @@
 import { AttentionMaps } from "./attention.js";
 import { causesAt, groupName } from "./causes.js";
 import { monotoneWords } from "./changes.js";
-import { estimatorName, moment, title } from "./data.js";
-import { h, iconButton, s } from "./dom.js";
+import { blocksInside, estimatorName, moment, shareAt, title } from "./data.js";
+import { h, iconButton, s, setText } from "./dom.js";
 import { specificity } from "./maps.js";
 import { number, percent } from "./numbers.js";
 import { source } from "./tooltip.js";
@@ -13,7 +13,7 @@ const CLOSE = ["M6.4 5L5 6.400 10.600 12 5 17.600 6.400 19 12 13.400 17.600 19 1
 const SHORT = 4; // edges listed before "show all"
 
 export class Inspector {
-  /** `actions`: select(n), add(n), link(), tooltip(lines, x, y), redraw(). */
+  /** `actions`: select(n), add(n), link(), unfold(mlp), isOpen(mlp), tooltip(lines, x, y), redraw(). */
   constructor(actions) {
     this.actions = actions;
     this.element = h("aside", { class: "cz-inspector", "aria-label": "Inspector", hidden: true });
@@ -21,7 +21,7 @@ export class Inspector {
     this.node = -1;
     this.pinned = false;
     this.probe = 0;
-    this.all = { in: false, out: false };
+    this.all = { in: false, out: false, blocks: false };
     new ResizeObserver(() => this.sized()).observe(this.element);
   }
 
@@ -49,7 +49,7 @@ export class Inspector {
     if (n === this.node) return;
     if (n < 0) this.pinned = false;
     this.node = n;
-    this.all = { in: false, out: false };
+    this.all = { in: false, out: false, blocks: false };
     this.built = null;
   }
 
@@ -70,13 +70,15 @@ export class Inspector {
     const hasShares = n < model.N && node.kind !== "input" && model.T > 1;
     this.spark = hasShares ? s("svg", { class: "cz-spark", "aria-hidden": "true" }) : null;
     this.sparkHead = null;
-    const link = this.actions.link() && (node.kind === "head" || node.kind === "mlp");
+    const blocks = model.blocksOf.get(n);
+    const link = this.actions.link() && n < model.N && ["head", "mlp", "block"].includes(node.kind);
     this.link = link ? h("a", { class: "cz-small", target: "_self", text: "Inspect" }) : null;
     this.element.append(
       h("header", {},
         h("div", {}, h("h3", { text: title(node) }), h("code", { text: node.name })),
         h("div", { class: "cz-inspector-tools" },
           this.link,
+          this.foldButton(n),
           h("button", {
             type: "button", class: "cz-small", text: "pin", title: "Keep it selected and select more",
             "aria-pressed": String(this.pinned), onclick: () => this.pin(),
@@ -94,6 +96,10 @@ export class Inspector {
       );
       this.sparkline();
     }
+    this.blocks = blocks ? h("div", { class: "cz-list" }) : null;
+    if (blocks) {
+      this.element.append(h("section", {}, h("h4", { text: "Its blocks in the circuit" }), this.blocks));
+    }
     this.element.append(h("div", { class: "cz-lists" },
       node.kind === "input" ? null : h("section", {}, h("h4", { text: "Reads from" }), this.incoming),
       node.kind === "logits" || node.kind === "kv" ? null
@@ -101,6 +107,22 @@ export class Inspector {
     if (model.probes.length && n < model.N && model.T) this.buildProbe(node);
     this.update(view);
     this.element.scrollTop = place;
+  }
+
+  /** Of an MLP that is cut, what opens and closes it; of a block, the way to its MLP. */
+  foldButton(n) {
+    const { model, actions } = this;
+    this.fold = null;
+    if (model.mlpOf[n] >= 0) {
+      const mlp = model.mlpOf[n];
+      return h("button", {
+        type: "button", class: "cz-small", text: model.nodes[mlp].name,
+        title: `Select ${title(model.nodes[mlp])}`, onclick: () => actions.select(mlp),
+      });
+    }
+    if (!model.blocksOf.has(n)) return null;
+    this.fold = h("button", { type: "button", class: "cz-small", onclick: () => actions.unfold(n) });
+    return this.fold;
   }
 
   buildProbe(node) {
@@ -141,6 +163,12 @@ export class Inspector {
   draw(view, theme) {
     if (this.built !== this.node) this.build(view);
     if (this.node < 0) return;
+    if (this.fold) {
+      const open = this.actions.isOpen(this.node);
+      setText(this.fold, open ? "Close" : "Open");
+      this.fold.setAttribute("aria-expanded", String(open));
+      this.fold.title = open ? "Draw it as one node (key O)" : "Draw its blocks (key O)";
+    }
     this.maps.draw(view, this.model, theme);
     this.playhead(view);
     this.update(view);
@@ -150,11 +178,12 @@ export class Inspector {
   update(view) {
     const { model, node: n } = this;
     const t = view.shown;
-    const mark = `${t} ${view.edges} ${this.all.in} ${this.all.out} ${n}`;
+    const mark = `${t} ${view.edges} ${Object.values(this.all)} ${n}`;
     if (mark === this.mark) return;
     this.mark = mark;
     if (this.link) this.link.href = this.actions.link();
     this.facts.replaceChildren(...this.factRows(n, t));
+    if (this.blocks) this.listBlocks(n, t);
     this.list(this.incoming, "in", n, t);
     this.list(this.outgoing, "out", n, t);
     if (model.probes.length && n < model.N && model.T) this.drawEffect(n, t);
@@ -176,6 +205,7 @@ export class Inspector {
       row("Serves", served.map((head) => model.nodes[head].name).join(", "));
     }
     if (!model.T) return rows;
+    if (model.blocksOf.has(n)) this.mlpRows(n, t, row);
     if (n < model.N) {
       for (const key of model.estimators) {
         const now = model.redundancy[key][t * model.N + n];
@@ -190,7 +220,7 @@ export class Inspector {
       const of = model.provenance?.specific;
       if (word) {
         row("For the task", word, `${percent(share, 1)}; at 50 % it does as much for text in general`,
-          of && `step ${model.steps[t]}, ${of}`);
+          of && `${moment(model, t)}, ${of}`);
       }
       if (node.kind !== "logits" && node.kind !== "input") {
         const yes = model.updated[t * model.N + n];
@@ -201,6 +231,25 @@ export class Inspector {
       }
     }
     return rows;
+  }
+
+  /** Facts of an MLP that is cut: those of all of its blocks together. */
+  mlpRows(n, t, row) {
+    const { model } = this;
+    const blocks = model.blocksOf.get(n);
+    const count = blocks.length;
+    row("In the circuit", `${blocksInside(model, n, t).length}`,
+      `of its ${count} blocks; ${blocksInside(model, n, 0).length} at ${moment(model, 0)}`);
+    const degree = blocks.reduce((sum, b) => sum + model.nodes[b].degree, 0);
+    for (const key of model.estimators) {
+      const [now, start] = [t, 0].map((at) => shareAt(model, key, n, { i: at, j: at, f: 0 }));
+      if (Number.isNaN(now)) continue;
+      row(`Redundancy (${estimatorName(model, key)})`, percent(now, 1),
+        `they need ${Math.round((1 - now) * degree)} of ${degree} inputs; ${percent(start, 1)} at ${moment(model, 0)}`);
+    }
+    const updated = blocks.filter((b) => model.updated[t * model.N + b]).length;
+    if (model.steps[t] === 0) row("Parameters", "–", "nothing is trained yet");
+    else row("Parameters", updated ? "updated" : "frozen", `${updated} of its ${count} blocks at this step`);
   }
 
   /** What its update carries, and that of the keys and values that a head shares. */
@@ -260,55 +309,94 @@ export class Inspector {
     this.sparkHead.setAttribute("transform", `translate(${at.toFixed(2)} 0)`);
   }
 
+  /** The blocks of an MLP that the circuit touches, those with the most |score| first. */
+  listBlocks(mlp, t) {
+    const { model } = this;
+    const { E, member, score, touching } = model;
+    const found = blocksInside(model, mlp, t).map((n) => {
+      let [edges, mass, sum] = [0, 0, 0];
+      for (let e = 0; e < E; e += 1) {
+        if (!touching[n][e] || !member[t * E + e]) continue;
+        edges += 1;
+        mass += Math.abs(score[t * E + e]);
+        sum += score[t * E + e];
+      }
+      return { n, edges, mass, sum };
+    }).sort((a, b) => b.mass - a.mass);
+    const rows = this.cut(found, "blocks").map(({ n, edges, mass, sum }) => edgeRow({
+      title: `Select ${title(model.nodes[n])}: ${edges} edge${edges > 1 ? "s" : ""} of the circuit`,
+      onclick: () => this.actions.select(n), negative: sum < 0, size: mass / found[0].mass,
+      texts: [model.nodes[n].name, number(mass), `${edges} edge${edges > 1 ? "s" : ""}`],
+    }));
+    const { length } = found;
+    this.fill(this.blocks, "blocks", rows, length, `${length} block${length > 1 ? "s" : ""}`, ["sum |score|", ""]);
+  }
+
   list(holder, side, n, t) {
     const { model } = this;
     const { E, slots } = model;
+    const blocks = model.blocksOf.get(n);
+    const ends = new Set(blocks ?? [n]);
     const edges = [];
     for (let e = 0; e < E; e += 1) {
       if (!model.member[t * E + e]) continue;
       const slot = slots[model.slotOf[e]];
-      const inside = side === "out" ? model.sourceOf[e] === n : slot.node === n || slot.feeds.includes(n);
+      const inside = side === "out"
+        ? ends.has(model.sourceOf[e]) : ends.has(slot.node) || slot.feeds.includes(n);
       if (inside) edges.push(e);
     }
     edges.sort((a, b) => model.rank[t * E + a] - model.rank[t * E + b]);
-    const visible = this.all[side] ? edges : edges.slice(0, SHORT);
-    const rows = visible.map((e) => {
+    const rows = this.cut(edges, side).map((e) => {
       const slot = slots[model.slotOf[e]];
       const other = side === "out" ? slot.node : model.sourceOf[e];
       const now = model.score[t * E + e];
       const change = now - model.score[e];
-      const name = side === "out" ? slot.name : `${model.nodes[other].name}`;
-      const into = side === "in" && slot.kind.length === 1 ? ` → ${slot.kind}` : "";
-      const size = Math.min(1, Math.abs(now) / model.widest);
       const fresh = t > 0 && !model.member[e];
       const course = monotoneWords(model, e);
       const arrow = course ? (model.monotone[e] > 0 ? " ↗" : " ↘") : "";
-      return h("button", {
-        type: "button", class: now < 0 ? "cz-edge cz-minus" : "cz-edge cz-plus",
+      return edgeRow({
         title: `${model.edgeName(e)}: select ${model.nodes[other].name}. `
           + (course ? `It ${course}. ` : "")
           + `Step ${model.steps[t]}, ${model.provenance?.scores ?? ""}`,
-        onclick: () => this.actions.select(other),
-      },
-      h("span", { class: "cz-edge-name", text: name + into + arrow }),
-      h("i", { style: `--cz-size:${size.toFixed(3)}` }),
-      h("b", { text: number(now, { sign: true }) }),
-      h("span", { class: "cz-delta", text: fresh ? "new" : t > 0 ? number(change, { sign: true }) : "" }));
+        onclick: () => this.actions.select(other), negative: now < 0, size: Math.abs(now) / model.widest,
+        texts: [this.otherEnd(e, side, blocks) + arrow, number(now, { sign: true }),
+          fresh ? "new" : t > 0 ? number(change, { sign: true }) : ""],
+      });
     });
-    if (!edges.length) rows.push(h("p", { class: "cz-note", text: "No edge of the circuit at this step." }));
-    else rows.unshift(h("div", { class: "cz-edge cz-edge-head" },
-      h("span", { text: `${edges.length} edge${edges.length > 1 ? "s" : ""}` }), h("i", {}),
-      h("span", { text: "score" }), h("span", { text: `vs ${moment(model, 0)}` })));
-    if (edges.length > SHORT) {
-      rows.push(h("button", {
-        type: "button", class: "cz-more", text: this.all[side] ? "Show fewer" : `Show all ${edges.length}`,
-        onclick: () => {
-          this.all[side] = !this.all[side];
-          this.actions.redraw();
-        },
-      }));
+    const { length } = edges;
+    this.fill(holder, side, rows, length, `${length} edge${length > 1 ? "s" : ""}`, ["score", `vs ${moment(model, 0)}`]);
+  }
+
+  /** An edge without the node that is looked at; of an MLP with its block. */
+  otherEnd(e, side, blocks) {
+    const { nodes, slots, slotOf, sourceOf, targetOf } = this.model;
+    const slot = slots[slotOf[e]];
+    if (side === "out") return blocks ? `b${nodes[sourceOf[e]].unit} → ${slot.name}` : slot.name;
+    const into = blocks ? ` → b${nodes[targetOf[e]].unit}` : slot.kind.length === 1 ? ` → ${slot.kind}` : "";
+    return nodes[sourceOf[e]].name + into;
+  }
+
+  /** The first few of a list, or all of it where that was asked for. */
+  cut(found, key) {
+    return this.all[key] ? found : found.slice(0, SHORT);
+  }
+
+  /** Rows with their head, and what shows all of them. */
+  fill(holder, key, rows, length, count, [second, third]) {
+    if (!length) {
+      holder.replaceChildren(h("p", { class: "cz-note", text: "No edge of the circuit at this step." }));
+      return;
     }
-    holder.replaceChildren(...rows);
+    const head = h("div", { class: "cz-edge cz-edge-head" },
+      h("span", { text: count }), h("i", {}), h("span", { text: second }), h("span", { text: third }));
+    const more = length > SHORT ? h("button", {
+      type: "button", class: "cz-more", text: this.all[key] ? "Show fewer" : `Show all ${length}`,
+      onclick: () => {
+        this.all[key] = !this.all[key];
+        this.actions.redraw();
+      },
+    }) : "";
+    holder.replaceChildren(head, ...rows, more);
   }
 
   drawEffect(n, t) {
@@ -340,4 +428,15 @@ export class Inspector {
       h("div", {}, h("h5", { text: `at ${moment(model, 0)}` }), top(0))));
     this.effect.replaceChildren(...children);
   }
+}
+
+/** One line of a list: a name, a bar of that share in the colour of its sign, and two numbers. */
+function edgeRow({ title: hint, onclick, negative, size, texts: [name, value, note] }) {
+  return h("button", {
+    type: "button", class: negative ? "cz-edge cz-minus" : "cz-edge cz-plus", title: hint, onclick,
+  },
+  h("span", { class: "cz-edge-name", text: name }),
+  h("i", { style: `--cz-size:${Math.min(1, size).toFixed(3)}` }),
+  h("b", { text: value }),
+  h("span", { class: "cz-delta", text: note }));
 }

@@ -1,5 +1,5 @@
 // The keyboard: space plays, left and right step, N and P jump to the next and the last big change,
-// up and down walk through the nodes, Escape clears. Several players may share a page, so keys that
+// up and down walk through the nodes, O opens an MLP into its blocks or closes it, Escape clears. Several players may share a page, so keys that
 // are pressed outside of every player go to the one that was used last.
 
 let current = null;
@@ -52,6 +52,7 @@ function press(player, event, inGraph) {
     case "f": case "F": player.present(true); return true;
     case "n": case "N": player.big(1); return true;
     case "p": case "P": player.big(-1); return true;
+    case "o": case "O": return player.unfoldSelected();
     case "Escape": return player.clear();
     default: return false;
   }

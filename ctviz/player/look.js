@@ -8,6 +8,8 @@
 //   near the colours of the sign. figures: of charts, readable on light and on dark.
 // nodes: width and height in units of the layout (a head has the layout's radius), and the size of
 //   their letters. ports: how far from its middle an edge enters a head or a shared key/value head.
+// blocks: how far an opened MLP's first block is from it, each from the next, and the last from the
+//   edge of the picture.
 // fan: edges spread along the ends of wide nodes. bend: how edges swing.
 // edges: widths; the strongest stands for that quantile of |score|; arrow heads are
 //   `at + by x width` long and, each way, wide; opacities of lines and of heads.
@@ -44,15 +46,17 @@ export default {
   },
   "nodes": {
     "mlp": { "width": 42, "height": 22, "corner": 6 },
+    "block": { "width": 30, "height": 19, "corner": 5 },
     "kv": { "width": 24, "height": 11 },
     "input": { "width": 132, "height": 26 },
     "logits": { "width": 132, "height": 26 },
-    "letters": { "head": 12.5, "mlp": 11, "kv": 8, "input": 13, "logits": 13 },
+    "letters": { "head": 12.5, "mlp": 11, "block": 9.5, "kv": 8, "input": 13, "logits": 13 },
     "outline": { "chosen": 2, "updated": 1.6, "other": 0.9 },
     "faded": { "far": 0.22, "idle": 0.5 }
   },
+  "blocks": { "first": 48, "step": 36, "margin": 24 },
   "ports": { "head": { "q": -8, "k": 0, "v": 8 }, "kv": { "k": -6, "v": 6 } },
-  "fan": { "share": 0.22, "mlp": 14, "margin": 12 },
+  "fan": { "share": 0.22, "mlp": 14, "block": 9, "margin": 12 },
   "bend": {
     "down": 40, "least": 14, "share": 0.46, "gaps": 1.25,
     "near": 26, "far": 1.2, "side": 16, "aside": 0.06, "most": 34

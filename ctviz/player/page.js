@@ -31,6 +31,7 @@ export class Page {
     this.changes = h("p", { class: "cz-changes", "aria-live": "off" });
     this.emptyText = h("span", {});
     this.empty = h("div", { class: "cz-empty", hidden: true }, this.emptyText);
+    this.told = h("p", { class: "cz-unseen", "aria-live": "polite" });
     this.legendHolder = h("div", { class: "cz-legend" });
     this.root = h("div", { class: "cz", style: "visibility:hidden" },
       h("div", { class: "cz-frame" },
@@ -48,7 +49,7 @@ export class Page {
                 iconButton("Fit the graph", ["M4 4h6v2H6v4H4z", "M14 4h6v6h-2V6h-4z", "M4 14h2v4h4v2H4z", "M18 14h2v6h-6v-2h4z"],
                   () => graph.fit()))),
             toolbar.element,
-            h("div", { class: "cz-stage-holder" }, graph.stage, this.empty),
+            h("div", { class: "cz-stage-holder" }, graph.stage, this.empty, this.told),
             selection.element,
             this.legendHolder),
           h("div", { class: "cz-side" }, heatmap.element, curves.element,
@@ -78,6 +79,11 @@ export class Page {
   say(text) {
     this.empty.hidden = !text;
     setText(this.emptyText, text);
+  }
+
+  /** A sentence for a screen reader. */
+  tell(text) {
+    setText(this.told, text);
   }
 
   draw(view) {

@@ -37,6 +37,7 @@ class Player {
     this.map = "redundancy";
     this.heat = "nodes";
     this.whole = false;
+    this.open = new Set(); // layers whose MLP is drawn as its blocks
     this.groups = new Groups();
     this.keepsGroups = false;
     this.camera = null;
@@ -73,6 +74,9 @@ class Player {
       map: set("map"),
       marks: set("marks"),
       whole: (on) => this.setWhole(on),
+      unfold: (mlp) => this.unfold(mlp),
+      unfoldAll: (on) => this.unfoldAll(on),
+      isOpen: (mlp) => this.open.has(this.model.nodes[mlp].layer),
       seek: (step) => this.seek(step),
       toggle: () => this.toggle(),
       step: (by) => this.go(this.clock.i + by),
@@ -87,7 +91,7 @@ class Player {
         this.redraw();
       },
       canGroup: () => this.keepsGroups,
-      makeGroup: (name) => this.keepGroups(this.groups.made(name, this.nodes), "add"),
+      makeGroup: (name) => this.keepGroups(this.groups.made(name, this.parts(this.nodes)), "add"),
       toggleGroup: (g) => this.changeGroups(this.groups.toggled(g)),
       dropGroup: (g) => this.keepGroups(this.groups.without(g), "drop", this.groups.list[g]),
       link: () => this.inspectLink(),
@@ -120,7 +124,9 @@ class Player {
     const text = JSON.stringify(payload);
     if (text !== this.payloadText) {
       this.payloadText = text;
-      this.setModel(decode(payload));
+      const model = await decode(payload);
+      if (this.gone) return;
+      this.setModel(model);
     }
     if (view.token !== this.token) {
       this.token = view.token;
@@ -136,6 +142,7 @@ class Player {
       // No frame may come between the new data and the new graph.
       if (this.graph.model !== this.model) this.graph.setModel(this.model, this.vis);
       this.graph.setWhole(this.whole);
+      this.graph.setOpen(this.open);
       this.graph.setGroups(this.groups.list);
       if (data.camera !== undefined && data.camera !== this.camera) {
         this.camera = data.camera;
@@ -172,7 +179,7 @@ class Player {
   }
 
   /** What the page asks for; a step or a number of edges that is not given stays as it is. */
-  apply({ step, nodes, edges, marks, estimator, heat, map, whole }) {
+  apply({ step, nodes, edges, marks, estimator, heat, map, whole, open }) {
     const { model } = this;
     if (step !== null && step !== undefined && model.T) {
       this.clock.playing = false;
@@ -181,10 +188,10 @@ class Player {
     }
     if (edges !== null && edges !== undefined) this.showEdges(edges, { quiet: true });
     else this.showEdges(Infinity, { quiet: true });
-    Object.assign(this, { marks, estimator, heat, map, whole });
+    Object.assign(this, { marks, estimator, heat, map, whole, open: new Set(open) });
     this.setNodes(this.indices(nodes));
     // A link to a node that is never in the circuit shows the whole model.
-    if (this.nodes.some((n) => model.nodes[n].x === null)) this.whole = true;
+    if (this.nodes.some((n) => this.isAway(n))) this.whole = true;
     clearTimeout(this.timer);
     this.reported = this.viewText();
   }
@@ -243,7 +250,7 @@ class Player {
   /** Select these nodes; the first is inspected. */
   choose(nodes) {
     this.setNodes(nodes);
-    if (nodes.some((n) => this.model.nodes[n].x === null)) this.setWhole(true);
+    if (nodes.some((n) => this.isAway(n))) this.setWhole(true);
     this.tip.show(null);
     this.settle();
   }
@@ -293,6 +300,52 @@ class Player {
     this.settle();
   }
 
+  /** Whether a node is drawn with the whole model alone; a block is where its closed MLP is. */
+  isAway(n) {
+    const { mlpOf, nodes } = this.model;
+    const closed = mlpOf[n] >= 0 && !this.open.has(nodes[n].layer);
+    return nodes[closed ? mlpOf[n] : n].x === null;
+  }
+
+  /** Nodes with the blocks of each MLP that is cut in its stead. */
+  parts(nodes) {
+    return [...new Set(nodes.flatMap((n) => this.model.blocksOf.get(n) ?? [n]))];
+  }
+
+  setOpen(layers) {
+    this.open = new Set(layers);
+    this.graph.setOpen(this.open);
+    this.settle();
+  }
+
+  /** Open an MLP into its blocks, or close it. */
+  unfold(mlp) {
+    const { layer } = this.model.nodes[mlp];
+    const rest = [...this.open].filter((other) => other !== layer);
+    const opens = rest.length === this.open.size;
+    this.setOpen(opens ? [...rest, layer] : rest);
+    this.choose([mlp]);
+    this.page.tell(`The MLP of layer ${layer} is ${opens ? "open" : "closed"}`);
+  }
+
+  /** Open or close all of them. */
+  unfoldAll(on) {
+    const { blocksOf, nodes } = this.model;
+    this.setOpen(on ? [...blocksOf.keys()].map((mlp) => nodes[mlp].layer) : []);
+    this.page.tell(`All MLPs are ${on ? "open" : "closed"}`);
+  }
+
+  /** Key O: open or close the MLP that is selected, or whose block is; without one all of them. */
+  unfoldSelected() {
+    const { blocksOf, mlpOf } = this.model;
+    if (!blocksOf.size) return false;
+    const n = this.selected;
+    const mlp = blocksOf.has(n) ? n : (mlpOf[n] ?? -1);
+    if (mlp >= 0) this.unfold(mlp);
+    else this.unfoldAll(this.open.size === 0);
+    return true;
+  }
+
   /** Jump to the next big change, or with -1 to the last one; past the end from the start. */
   big(by) {
     const { clock, model } = this;
@@ -336,11 +389,14 @@ class Player {
     this.setStateValue("groups", { [what]: plain(group, this.model), at: Date.now() });
   }
 
-  /** Select the next node of the circuit, in the order of the model. */
+  /** Select the next drawn node of the circuit, in the order of the model. */
   walk(by) {
-    const near = this.model.nodes.map((_, n) => n).filter((n) => this.inCircuit(n));
+    const { nodes, mlpOf } = this.model;
+    const drawn = (n) => (mlpOf[n] >= 0 && !this.open.has(nodes[n].layer) ? mlpOf[n] : n);
+    const inside = nodes.map((_, n) => n).filter((n) => nodes[n].kind !== "mlp" || n < this.model.N);
+    const near = [...new Set(inside.filter((n) => this.inCircuit(n)).map(drawn))];
     if (!near.length) return;
-    const at = near.indexOf(this.selected);
+    const at = near.indexOf(drawn(this.selected));
     const next = at < 0 ? (by > 0 ? 0 : near.length - 1) : at + by;
     if (next >= 0 && next < near.length) this.select(near[next]);
   }
@@ -370,6 +426,7 @@ class Player {
       heat: this.heat,
       map: this.map,
       whole: this.whole,
+      open: [...this.open].sort((a, b) => a - b),
     });
   }
 
@@ -416,7 +473,7 @@ class Player {
       arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
       loop: clock.loop, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
       selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
-      map: this.map, marks: this.marks, whole: this.whole,
+      map: this.map, marks: this.marks, whole: this.whole, open: this.open,
     };
   }
 
@@ -438,7 +495,8 @@ export default function mount(component) {
     player = new Player(parentElement);
     players.set(parentElement, player);
   }
-  player.update(component);
+  // One after the other: an update waits for its data to be decoded.
+  player.updated = Promise.resolve(player.updated).catch(() => {}).then(() => player.update(component));
   return () => {
     player.destroy();
     players.delete(parentElement);

@@ -45,7 +45,8 @@ export class SelectionBar {
     if (chosen.length === 1) {
       this.nodes.append(h("span", { class: "cz-note", text: "Shift-click or “pin” to select more." }));
     }
-    const taken = groups.some(({ members }) => members.some((n) => view.selectedSet.has(n)));
+    const taken = groups.some(({ members }) => members.some(
+      (n) => view.selectedSet.has(n) || view.selectedSet.has(model.mlpOf[n])));
     this.form.hidden = chosen.length < 2 || taken || !this.actions.canGroup();
     this.groups.replaceChildren(...groups.map(({ name, members, collapsed }, g) =>
       h("span", { class: "cz-node-chip cz-group-chip" },

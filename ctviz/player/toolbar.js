@@ -5,10 +5,11 @@ import { quality } from "./quality.js";
 import { source } from "./tooltip.js";
 
 const MARKS = { previous: "last shown", start: "first step" };
+const MLPS = { closed: "closed", open: "open" };
 
 /**
  * The nodes that a text means: one ("a2.h1", "2.1", "layer 2 head 1", "mlp 3", "logits"), or all of
- * a kind ("h1" in every layer, "layer 2", "mlp").
+ * a kind ("h1" in every layer, "b7" in every MLP that is cut, "layer 2", "mlp").
  */
 export function findNodes(model, text) {
   const plain = text.trim().toLowerCase().replace(/\s*<[qkv]>$/, ""); // an input, as edges name it
@@ -16,7 +17,9 @@ export function findNodes(model, text) {
   if (exact !== undefined) return [exact];
   const where = (wanted) => {
     const found = [];
-    for (let n = 0; n < model.N; n += 1) if (wanted(model.nodes[n])) found.push(n);
+    model.nodes.forEach((node, n) => {
+      if (wanted(node)) found.push(n);
+    });
     return found;
   };
   const of = (pattern) => plain.match(pattern)?.slice(1).map(Number);
@@ -29,13 +32,15 @@ export function findNodes(model, text) {
   if (plain === "m" || plain === "mlp" || plain === "mlps") return where(({ kind }) => kind === "mlp");
   const column = of(/^(?:h|head)\s*(\d+)$/);
   if (column) return where(({ kind, unit }) => kind === "head" && unit === column[0]);
+  const block = of(/^(?:b|block)\s*(\d+)$/);
+  if (block) return where(({ kind, unit }) => kind === "block" && unit === block[0]);
   const head = of(/^(?:a|l|layer)?\s*(\d+)[\s.,:]*(?:h|head)?\s*(\d+)$/);
   if (!head) return [];
   return where((node) => node.kind === "head" && node.layer === head[0] && node.unit === head[1]);
 }
 
 export class Toolbar {
-  /** `actions`: find(text), marks(key), whole(on), tooltip(lines, x, y). */
+  /** `actions`: find(text), marks(key), whole(on), unfoldAll(on), tooltip(lines, x, y). */
   constructor(actions) {
     this.actions = actions;
     this.chip = h("span", { class: "cz-quality", tabindex: 0, role: "note" });
@@ -56,17 +61,26 @@ export class Toolbar {
         h("button", { type: "button", "data-key": key, text, onclick: () => actions.marks(key) })));
     this.whole = h("input", { type: "checkbox", "aria-label": "Show the whole model", onchange: () => actions.whole(this.whole.checked) });
     this.wholeLabel = h("label", { class: "cz-check" }, this.whole, h("span", { text: "whole model" }));
+    this.mlps = h("div", { class: "cz-toggle", role: "group", "aria-label": "Blocks of the MLPs" },
+      ...Object.entries(MLPS).map(([key, text]) =>
+        h("button", {
+          type: "button", "data-key": key, text, onclick: () => actions.unfoldAll(key === "open"),
+          title: key === "open" ? "Draw the blocks of neurons of every MLP (of one: double-click it, or key O)"
+            : "Draw every MLP as one node, the edges of its blocks joined",
+        })));
+    this.mlpsLabel = h("div", { class: "cz-marks" }, h("span", { text: "blocks" }), this.mlps);
     this.marksLabel = h("div", { class: "cz-marks" }, h("span", { text: "changes since" }), this.marks);
     this.element = h("div", { class: "cz-toolbar" },
       this.chip,
       h("div", { class: "cz-search" }, this.search, this.note, this.names),
-      this.marksLabel, this.wholeLabel);
+      this.marksLabel, this.mlpsLabel, this.wholeLabel);
   }
 
   setModel(model) {
     this.model = model;
-    this.names.replaceChildren(...model.nodes.slice(0, model.N)
+    this.names.replaceChildren(...model.nodes.filter(({ kind }) => kind !== "kv")
       .map(({ name }) => h("option", { value: name })));
+    this.mlpsLabel.hidden = !model.blocksOf.size;
     this.marksLabel.hidden = Boolean(model.other);
     this.chip.hidden = Boolean(model.other);
     this.wholeLabel.hidden = !model.hasMore;
@@ -95,6 +109,11 @@ export class Toolbar {
     const { model } = this;
     for (const button of this.marks.children) {
       button.setAttribute("aria-pressed", String(button.dataset.key === view.marks));
+    }
+    const { size } = view.open;
+    const state = !size ? "closed" : size === model.blocksOf.size ? "open" : "";
+    for (const button of this.mlps.children) {
+      button.setAttribute("aria-pressed", String(button.dataset.key === state));
     }
     this.whole.checked = view.whole;
     const mark = `${view.shown} ${view.edges}`;

@@ -19,9 +19,10 @@ from transformers.utils import logging as transformers_logging
 
 from ctviz.circuits.choices import Ablation
 from ctviz.errors import CtvizError, DamagedRun
-from ctviz.inspection import reading, switching
+from ctviz.inspection import neurons, reading, switching
 from ctviz.inspection.answers import (
     ModelAtStep,
+    NeuronOnTask,
     NodeReading,
     OnPrompt,
     OnTask,
@@ -112,6 +113,11 @@ def read_node(live: ModelAtStep, prompt: Prompt, node: str) -> NodeReading:
     return reading.read_node(_model(live), prompt, node)
 
 
+def neurons_on_task(live: ModelAtStep, first: ModelAtStep, node: str) -> tuple[NeuronOnTask, ...]:
+    """An MLP's neurons on the run's dev examples."""
+    return neurons.neurons_on_task(_model(live), _dataset(first).dev_pairs, node)
+
+
 def off_on_prompt(
     live: ModelAtStep, first: ModelAtStep, prompt: Prompt, node: str, ablation: Ablation
 ) -> OnPrompt:
@@ -145,6 +151,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
         prepare_probe,
         read_prompt,
         read_node,
+        neurons_on_task,
         off_on_prompt,
         off_on_task,
         model_files,

@@ -1,6 +1,8 @@
 """Arrays as text for the browser, and back: integers with scales, bits, shares, deflated bytes.
 
-Everything is little-endian and base64; what is not defined has a code of its own.
+Everything is little-endian and base64; what is not defined has a code of its own. Numbers of 16
+bits over snapshots change slowly, so they are sent as series: each snapshot as its difference from
+the one before, low bytes in front of high ones, deflated.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ __all__ = [
     "unpack_bits",
     "unpack_redundancy",
     "unpack_scores",
+    "unpack_series",
 ]
 
 UNDEFINED = 65535  # redundancy of a node that has none, such as ``input``
@@ -36,13 +39,13 @@ def pack_scores(values: np.ndarray) -> dict[str, Any]:
     largest = np.abs(finite).max(axis=1, initial=0.0)
     scales = np.where(largest > 0, largest / 32767, 1.0)
     integers = np.rint(finite / scales[:, None]).astype("<i2")
-    return {"scores": _text(integers), "scales": [short(scale, 7) for scale in scales]}
+    return {"scores": _series(integers), "scales": [short(scale, 7) for scale in scales]}
 
 
 def unpack_scores(payload: dict[str, Any]) -> np.ndarray:
     """float [T, E] from a payload; the error is at most half a scale, 1/65534 of the largest."""
     shape = (len(payload["steps"]), len(payload["edges"]))
-    integers = np.frombuffer(base64.b64decode(payload["scores"]), dtype="<i2").reshape(shape)
+    integers = unpack_series(payload["scores"], shape[0]).view(np.int16).reshape(shape)
     values: np.ndarray = integers * np.array(payload["scales"])[:, None]
     return values
 
@@ -57,7 +60,7 @@ def pack_errors(errors: np.ndarray) -> dict[str, Any]:
     shares = known / np.where(largest > 0, largest, 1.0)[:, None]
     codes = np.rint((UNDEFINED - 1) * shares).astype("<u2")
     codes[~np.isfinite(errors)] = UNDEFINED
-    return {"codes": _text(codes), "largest": [short(float(value), 7) for value in largest]}
+    return {"codes": _series(codes), "largest": [short(float(value), 7) for value in largest]}
 
 
 def pack_shares(values: np.ndarray) -> str:
@@ -66,12 +69,12 @@ def pack_shares(values: np.ndarray) -> str:
     clipped = np.clip(np.where(defined, values, 0.0), 0, 1)
     shares = np.rint(clipped * (UNDEFINED - 1)).astype("<u2")
     shares[~defined] = UNDEFINED
-    return _text(shares)
+    return _series(shares)
 
 
 def unpack_redundancy(text: str, n_snapshots: int) -> np.ndarray:
     """float [T, node] from packed shares, NaN where undefined; the error is at most 1/131068."""
-    shares = np.frombuffer(base64.b64decode(text), dtype="<u2").reshape(n_snapshots, -1)
+    shares = unpack_series(text, n_snapshots)
     return np.where(shares == UNDEFINED, np.nan, shares / (UNDEFINED - 1))
 
 
@@ -94,7 +97,7 @@ def pack_attribution(values: np.ndarray) -> dict[str, Any]:
     scale = float(np.abs(finite).max(initial=0.0)) / 32767 or 1.0
     integers = np.rint(finite / scale).astype("<i2")
     integers[~np.isfinite(values)] = MISSING
-    return {"attribution": _text(integers), "attribution_scale": short(scale, 7)}
+    return {"attribution": _series(integers), "attribution_scale": short(scale, 7)}
 
 
 def pack_attention(attention: np.ndarray) -> str:
@@ -124,6 +127,23 @@ def unpack_attention(text: str, n_snapshots: int, n_tokens: int) -> np.ndarray:
 def short(value: float, digits: int = 6) -> float | None:
     """A number with few digits, or None for NaN and infinity, which JSON cannot carry."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
+def _series(values: np.ndarray) -> str:
+    """16-bit integers [T, ...] as deflated differences over T, modulo 65536."""
+    codes = values.reshape(len(values), math.prod(values.shape[1:])).view(np.uint16)
+    change = codes.copy()
+    change[1:] -= codes[:-1]
+    planes = np.concatenate([(change & 255).ravel(), (change >> 8).ravel()]).astype(np.uint8)
+    return _text(np.frombuffer(zlib.compress(planes.tobytes(), 6), dtype=np.uint8))
+
+
+def unpack_series(text: str, n_snapshots: int) -> np.ndarray:
+    """Codes uint16 [T, n] of a series."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
+    low, high = planes.astype(np.uint16).reshape(2, -1)
+    change = (low + 256 * high).reshape(n_snapshots, -1)
+    return np.cumsum(change, axis=0, dtype=np.uint16)
 
 
 def _text(array: np.ndarray) -> str:

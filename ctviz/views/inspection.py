@@ -26,6 +26,7 @@ __all__ = [
     "attribution_bars",
     "compared",
     "edge_tables",
+    "firing_table",
     "inspectable",
     "nearest_node",
     "nearest_steps",
@@ -294,6 +295,37 @@ def neuron_table(neurons: Sequence[Any]) -> pd.DataFrame:
         for neuron in neurons
     ]
     return pd.DataFrame(rows, columns=["neuron", "effect", "activation", "promotes"])
+
+
+def firing_table(neurons: Sequence[Any]) -> pd.DataFrame:
+    """One row a neuron, each as in `ctviz.inspection.answers.NeuronOnTask`."""
+
+    def named(tokens: Sequence[str]) -> str:
+        return ", ".join(visible(token).strip() for token in tokens)
+
+    rows = [
+        {
+            "neuron": neuron.index,
+            "activation": neuron.firings[0].activation,
+            "fires most at": _fired_at(neuron.firings[0].tokens),
+            "and at": " · ".join(
+                f"{_fired_at(firing.tokens)} {firing.activation:+.2f}".replace("-", "−")
+                for firing in neuron.firings[1:]
+            ),
+            "raises": named(neuron.raises),
+            "lowers": named(neuron.lowers),
+        }
+        for neuron in neurons
+    ]
+    columns = ["neuron", "activation", "fires most at", "and at", "raises", "lowers"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _fired_at(tokens: Sequence[str]) -> str:
+    """A text whose last token is marked: the keys to the «cabinet»."""
+    *before, last = (visible(token, longest=40) for token in tokens)
+    text = " ".join("".join(before).split())
+    return f"{text} «{last.strip()}»".strip()
 
 
 def promoted(up: Sequence[tuple[str, float]], down: Sequence[tuple[str, float]]) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 The picture reads like the model: ``input`` at the bottom, ``logits`` on top, one row a layer, one
 column a head, and the MLP of a layer to the right of its heads and a little above them, because it
-reads what they wrote; of an MLP that is cut the blocks that take part, side by side in its place.
+reads what they wrote. An MLP that is cut has a place as a whole, and its blocks that take part have
+theirs side by side at its right, for when it is opened.
 Units are roughly pixels at zoom 1; y grows downwards, as on a screen.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctviz.circuits.graph import Graph, layer_of
+from ctviz.look import look
 
 __all__ = ["Placement", "group_of", "place"]
 
@@ -23,6 +25,7 @@ ROOMY = 800.0  # height up to which layers keep MIN_ROW; deeper models move them
 GROUP_ROW = 22.0  # extra distance where shared key/value heads are drawn below their heads
 ASPECT = 1.25  # width over height of the panel that the graph should fill; the browser
 # stretches the rest of the way, whichever side has room
+BESIDE = look()["blocks"]  # distance of an MLP's first block from it, and of the blocks
 ALWAYS_LAYERS, ALWAYS_HEADS = 8, 12  # a model up to this size is shown whole
 
 
@@ -30,9 +33,10 @@ ALWAYS_LAYERS, ALWAYS_HEADS = 8, 12  # a model up to this size is shown whole
 class Placement:
     """Positions of the drawn nodes.
 
-    ``xy`` maps a node name (or the name of a shared key/value head, ``a3.g1``) to its centre;
-    ``rows`` are (layer, y) of the drawn layers, bottom to top; ``width`` and ``height`` are the
-    extent of everything, and ``left`` and ``top`` its corner.
+    ``xy`` maps a node name (or the name of a shared key/value head, ``a3.g1``, or of an MLP that is
+    cut, ``m3``) to its centre; ``rows`` are (layer, y) of the drawn layers, bottom to top;
+    ``width`` and ``height`` are the extent of everything but blocks, ``left`` and ``top`` its
+    corner.
     """
 
     xy: dict[str, tuple[float, float]]
@@ -55,28 +59,29 @@ def place(graph: Graph, active: np.ndarray, groups: frozenset[str] = frozenset()
 
     ``active``: bool [node], in the order of ``graph.nodes``. ``groups``: the shared key/value heads
     that some kept edge reaches. Layers and head columns without any active node take no room,
-    except in a model of at most 8 layers and 12 heads, which is shown whole. ``input`` and
-    ``logits`` are always placed.
+    except in a model of at most 8 layers and 12 heads, which is shown whole but for the blocks of
+    its MLPs. ``input`` and ``logits`` are always placed.
     """
     if active.shape != (len(graph.nodes),):
         raise ValueError(f"active has shape {active.shape}, but there are {len(graph.nodes)} nodes")
     whole = graph.n_layers <= ALWAYS_LAYERS and graph.n_heads <= ALWAYS_HEADS
-    names = [n for n, on in zip(graph.nodes, active, strict=True) if whole or on]
     grouped = _members(graph, groups)
     heads: dict[int, set[int]] = {}
-    mlps: dict[int, list[str]] = {}
-    for name in names:
+    blocks: dict[int, list[str]] = {}  # of the MLPs that are drawn; none of one that is not cut
+    for name, on in zip(graph.nodes, active, strict=True):
+        layer = layer_of(name, graph.n_layers)
+        if not (whole or on):
+            continue
         if name.startswith("m"):
-            mlps.setdefault(layer_of(name, graph.n_layers), []).append(name)
+            blocks.setdefault(layer, []).extend([name] if on and graph.mlp_blocks > 1 else [])
         elif name.startswith("a"):
-            heads.setdefault(layer_of(name, graph.n_layers), set()).add(int(name.split(".h")[1]))
+            heads.setdefault(layer, set()).add(int(name.split(".h")[1]))
     for group, members in grouped.items():
         heads.setdefault(layer_of(group, graph.n_layers), set()).update(members)
 
-    layers = sorted(heads.keys() | mlps.keys())
+    layers = sorted(heads.keys() | blocks.keys())
     columns = {head: i for i, head in enumerate(sorted(set().union(*heads.values(), set())))}
-    widest = max(map(len, mlps.values()), default=1)
-    column, row = _gaps(len(columns) + widest, len(layers) + 2, bool(grouped))
+    column, row = _gaps(len(columns) + 1, len(layers) + 2, bool(grouped))
 
     xy: dict[str, tuple[float, float]] = {}
     rows: list[tuple[int, float]] = []
@@ -85,8 +90,8 @@ def place(graph: Graph, active: np.ndarray, groups: frozenset[str] = frozenset()
         rows.append((layer, y))
         for head in sorted(heads.get(layer, ())):
             xy[f"a{layer}.h{head}"] = (columns[head] * column, y)
-        for place, name in enumerate(mlps.get(layer, ())):
-            xy[name] = ((len(columns) + 0.25 + place) * column, y - 0.34 * min(row, 84.0))
+        if layer in blocks:
+            xy[f"m{layer}"] = ((len(columns) + 0.25) * column, y - 0.34 * min(row, 84.0))
     for group, members in grouped.items():
         layer = layer_of(group, graph.n_layers)
         y = -(layers.index(layer) + 1) * row
@@ -100,6 +105,10 @@ def place(graph: Graph, active: np.ndarray, groups: frozenset[str] = frozenset()
     side = max(2.2 * RADIUS, 78.0 - (max(xs) - min(xs)) / 2)
     left, right = min(xs) - 2.0 * RADIUS, max(xs) + side
     top, bottom = min(ys) - 1.6 * RADIUS, max(ys) + 1.6 * RADIUS
+    for layer, names in blocks.items():
+        x, y = xy[f"m{layer}"]
+        for place, name in enumerate(names):
+            xy[name] = (x + BESIDE["first"] + place * BESIDE["step"], y)
     return Placement(xy, rows, left, top, right - left, bottom - top, RADIUS)
 
 

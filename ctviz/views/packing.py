@@ -1,9 +1,10 @@
 """`pack`: a Timeline as the payload that the player is sent.
 
 The browser gets everything once and owns the clock; nothing is fetched while it plays. So the
-payload is kept below about 2 MB: only edges that are in the circuit at some snapshot, scores as
-int16 with one scale a snapshot, membership as bits, attention as compressed bytes and only for
-heads that touch a kept edge. Everything in it is JSON: numbers, strings, lists, and base64 text.
+payload is kept small (below 4 MB for a model of 30 layers in blocks and 100 snapshots): only edges
+that are in the circuit at some snapshot, scores as int16 with one scale a snapshot, membership as
+bits, attention as compressed bytes and only for heads that touch a kept edge. Everything in it is
+JSON: numbers, strings, lists, and base64 text.
 """
 
 from __future__ import annotations
@@ -32,21 +33,23 @@ from ctviz.views.timeline import Curve, Timeline
 
 __all__ = ["pack"]
 
-VERSION = 2
+VERSION = 3
+EDGES = 2500, 4000  # that are sent: of small circuits over the run, and of one that is larger
 
 
 def pack(
     timeline: Timeline,
     *,
     beside: Timeline | None = None,
-    max_edges: int = 2500,
+    max_edges: int | None = None,
     attention_bytes: int = 900_000,
 ) -> dict[str, Any]:
     """The wire payload of the player: a JSON-able dict without NaN.
 
-    Edges are the union over snapshots of the circuit's edges; of more than ``max_edges`` the
-    strongest by largest \\|score\\| over time are kept, and ``whole`` says how many were not;
-    ``counts`` are of the whole circuit all the same.
+    Edges are the union over snapshots of the circuit's edges; of more than ``max_edges`` (by
+    default 2,500, or as many as the largest circuit has, up to 4,000) the strongest by largest
+    \\|score\\| over time are kept, and ``whole`` says how many were not; ``counts`` are of the
+    whole circuit all the same.
     ``attention_bytes`` bounds the encoded attention of all probes together; heads are served in
     order of their strongest edge.
 
@@ -54,7 +57,11 @@ def pack(
     as well, and ``other`` holds what it says of all kept edges, in the same encodings.
     """
     graph = timeline.graph
-    rows, columns, n_union = _kept_edges((timeline, beside) if beside else (timeline,), max_edges)
+    runs = (timeline, beside) if beside else (timeline,)
+    if max_edges is None:
+        largest = max(int(run.circuit.sum(axis=(1, 2)).max(initial=0)) for run in runs)
+        max_edges = max(EDGES[0], min(EDGES[1], largest))
+    rows, columns, n_union = _kept_edges(runs, max_edges)
     slot_ids = sorted({int(c) for c in columns})
     groups = frozenset(g for c in slot_ids if (g := group_of(graph.slots[c].name)) is not None)
     active = np.zeros(len(graph.nodes), dtype=bool)
@@ -62,7 +69,9 @@ def pack(
     active[np.flatnonzero(graph.feeds[slot_ids].any(axis=0))] = True
     placement = place(graph, active, groups)
     everything = place(graph, np.ones_like(active), groups)
-    names = [*graph.nodes, *sorted(groups)]
+    # Behind the graph's own nodes those that are only drawn: shared heads, MLPs that are cut.
+    mlps = [f"m{layer}" for layer in range(graph.n_layers)] if graph.mlp_blocks > 1 else []
+    names = [*graph.nodes, *sorted(groups), *mlps]
     slot_at = {c: i for i, c in enumerate(slot_ids)}
 
     payload = {
@@ -97,7 +106,7 @@ def pack(
         },
         "box": _box(placement),
         "whole_box": _box(everything),
-        "nodes": [_node(graph, name, placement, everything) for name in names],
+        "nodes": [_node(graph, at, name, placement, everything) for at, name in enumerate(names)],
         "slots": _slots(graph, slot_ids, names),
         "edges": [[int(r), slot_at[int(c)]] for r, c in zip(rows, columns, strict=True)],
         **_edges(timeline, rows, columns),
@@ -184,8 +193,13 @@ def _pack_other(
     }
 
 
-def _node(graph: Graph, name: str, placement: Placement, everything: Placement) -> dict[str, Any]:
-    """A node and its places: among those that take part, None if it does not, and among all."""
+def _node(
+    graph: Graph, at: int, name: str, placement: Placement, everything: Placement
+) -> dict[str, Any]:
+    """A node and its places: among those that take part, None if it does not, and among all.
+
+    ``at``: its index; behind the graph's own nodes are those without edges and scores of their own.
+    """
     x, y = placement.xy.get(name, (None, None))
     wx, wy = everything.xy[name]
     return {
@@ -197,7 +211,7 @@ def _node(graph: Graph, name: str, placement: Placement, everything: Placement) 
         "y": None if y is None else round(y, 2),
         "wx": round(wx, 2),
         "wy": round(wy, 2),
-        "degree": int(graph.degrees[graph.node(name)]) if ".g" not in name else 0,
+        "degree": int(graph.degrees[at]) if at < len(graph.nodes) else 0,
     }
 
 
@@ -228,7 +242,7 @@ def _kind(name: str) -> str:
     if name in ("input", "logits"):
         return name
     if name.startswith("m"):
-        return "mlp"
+        return "block" if "." in name else "mlp"
     return "kv" if ".g" in name else "head"
 
 

@@ -13,8 +13,9 @@ Estimator = Literal["circuit", "mass"]
 Heat = Literal["nodes", "qkv", "steps"]
 Shown = Literal["redundancy", "effect", "moved", "specific", "updates"]
 
-LONGEST = 600  # characters of a node list in a link that are looked at
+LONGEST = 600  # characters of a list in a link that are looked at
 MOST_NODES = 64
+MOST_LAYERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class View:
     ``estimator``: of the redundancy; ``heat``: heatmap of the nodes, of each head's query, key and
     value, or of nodes over steps; ``map``: of what it is, redundancy, direct effect on the answer,
     how far parameters have moved, how specific to the task nodes are, or what each node's update
-    carries; ``whole``: whether nodes that are never in the circuit are shown.
+    carries; ``whole``: whether nodes that are never in the circuit are shown; ``open``: the layers
+    whose MLP is drawn as its blocks.
     """
 
     step: int | None = None
@@ -38,11 +40,12 @@ class View:
     heat: Heat = "nodes"
     map: Shown = "redundancy"
     whole: bool = False
+    open: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, as the browser gets and reports it."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**values, "nodes": list(self.nodes)}
+        return {**values, "nodes": list(self.nodes), "open": list(self.open)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> View:
@@ -52,6 +55,7 @@ class View:
             nodes=tuple(str(node) for node in values.get("nodes") or ())[:MOST_NODES],
             edges=_whole(values.get("edges")),
             whole=values.get("whole") in (True, "1"),
+            open=tuple(sorted(set(_layers(values.get("open"))))),
         )
         for name, allowed in (
             ("marks", Marks),
@@ -70,8 +74,9 @@ class View:
             value = getattr(self, field.name)
             if value == field.default or value is None:
                 continue
-            if field.name == "nodes":
-                query["node"] = ",".join(value)
+            if isinstance(value, tuple):
+                name = "node" if field.name == "nodes" else field.name
+                query[name] = ",".join(map(str, value))
             else:
                 query[field.name] = "1" if value is True else str(value)
         return query
@@ -81,7 +86,14 @@ class View:
         """Out of a link's parameters; what is unknown or impossible is left at the default."""
         text = query.get("node", "")[:LONGEST]
         nodes = [node for node in text.split(",") if node]
-        return cls.from_dict({**query, "nodes": nodes})
+        layers = query.get("open", "")[:LONGEST].split(",")
+        return cls.from_dict({**query, "nodes": nodes, "open": layers})
+
+
+def _layers(values: Any) -> list[int]:
+    """Those of some values that may be layers."""
+    found = [_whole(value) for value in list(values or ())[:MOST_LAYERS]]
+    return [layer for layer in found if layer is not None]
 
 
 def _whole(value: Any) -> int | None:

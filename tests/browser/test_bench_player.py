@@ -26,7 +26,7 @@ import json
 from ctviz.bench.player import bench_player
 from ctviz.errors import CtvizError
 try:
-    found = bench_player(case="tiny", large="gqa", loads=2, windows=2, seconds=0.5)
+    found = bench_player(case="tiny", others=("gqa", "blocks"), loads=2, windows=2, seconds=0.5)
 except CtvizError as error:
     found = {"error": str(error)}
 print(json.dumps(found))
@@ -49,7 +49,7 @@ def run_short(**environment: str) -> dict:
 
 def test_it_reports_its_named_numbers(browser: Browser) -> None:
     result = run_short()
-    for found, case in ((result, "tiny"), (result["large"], "gqa")):
+    for found, case in ((result, "tiny"), (result["gqa"], "gqa"), (result["blocks"], "blocks")):
         frames = found["frames_per_second"]
         assert found["fps"] == min(frames[k]["median"] for k in ("player", "graph_redrawn")) > 0
         assert all(0 < rate["worst"] <= rate["median"] for rate in frames.values())
@@ -57,8 +57,12 @@ def test_it_reports_its_named_numbers(browser: Browser) -> None:
         assert found["payload_mb"] == round(len(json.dumps(pack(timeline(case)))) / 1e6, 2)
         low, high = found["first_paint_s_range"]
         assert 0 < low <= found["first_paint_s"] <= high
-    assert result["shape"] == {"layers": 4, "heads": 8, "nodes": 38, "edges": 60, "snapshots": 61}
-    assert result["large"]["shape"]["snapshots"] == 40
+    shape = {"layers": 4, "heads": 8, "nodes": 38, "edges": 60, "snapshots": 61}
+    sent = len(pack(timeline("tiny"))["edges"])
+    assert result["shape"] == {**shape, "edges_sent": sent}
+    assert result["gqa"]["shape"]["snapshots"] == 40
+    assert result["blocks"]["shape"]["nodes"] == 2 + 30 * (9 + 24)
+    assert result["blocks"]["opened"]["fps"] > 0
     assert result["chromium"] == browser.version
 
 
@@ -91,7 +95,7 @@ def test_frames_are_counted_only_when_the_graph_is_drawn(player: Player) -> None
 def test_the_command_prints_the_numbers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    numbers = {"fps": 1.5, "payload_mb": 2.5, "first_paint_s": 3.5, "large": {"fps": 1.0}}
+    numbers = {"fps": 1.5, "payload_mb": 2.5, "first_paint_s": 3.5, "fine": {"fps": 1.0}}
     monkeypatch.setattr("ctviz.bench.player.bench_player", lambda: numbers)
     assert main(["bench", "player", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == numbers

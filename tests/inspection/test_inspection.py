@@ -15,6 +15,7 @@ from ctviz.errors import BadTask, UndefinedMetric, UnknownName
 from ctviz.inspection import reading
 from ctviz.inspection.answers import Prompt
 from ctviz.inspection.lens import added_logits, direct_attribution, normed
+from ctviz.inspection.neurons import CONTEXT, neurons_on_task
 from ctviz.inspection.patterns import eager_attention
 from ctviz.inspection.probe import read_probe
 from ctviz.inspection.prompt import LONGEST, own_prompt, pair_prompt
@@ -252,6 +253,57 @@ def test_the_model_is_left_as_it_was(loaded):
     assert hooks() == there
     assert model.config._attn_implementation == implementation
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
+
+
+# ---------------------------------------------------------------------- neurons on the task
+
+
+def test_neurons_raise_what_they_add_in_a_run(loaded):
+    """The tokens of a neuron's weights are those that it promotes on a prompt, or suppresses."""
+    known = {neuron.index: neuron for neuron in neurons_on_task(loaded, random_batch(), "m1")}
+    assert len(known) == min(64, loaded.anatomy.neurons)
+    read = [n for n in read_node(loaded, PROMPT, "m1").neurons if n.index in known and n.activation]
+    assert read
+    for neuron in read:
+        weights = known[neuron.index]
+        said = weights.raises if neuron.activation > 0 else weights.lowers
+        assert said == tuple(token for token, _ in neuron.promotes)
+
+
+def test_neurons_fire_where_each_prompt_alone_says(tiny):
+    batch = encode(find_task("sva").pairs(6, split="dev"), tiny.tokenizer)
+    found = neurons_on_task(tiny.cut_into(64), batch, "m2.b3")
+    assert {neuron.index for neuron in found} == set(range(192, 256))
+    out = tiny.model.transformer.h[2].mlp.c_proj
+    alone: dict[tuple[int, ...], torch.Tensor] = {}
+    for row, real in zip(batch.clean, batch.real, strict=True):
+        ids, seen = row[real], []
+        hook = out.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
+        with torch.no_grad():
+            tiny.model(ids[None])
+        hook.remove()
+        alone |= {tuple(ids[: at + 1].tolist()): seen[0][0, at] for at in range(len(ids))}
+    writes = []
+    for neuron in found:
+        values = {ids: float(value[neuron.index]) for ids, value in alone.items()}
+        best = sorted(values, key=lambda ids: -abs(values[ids]))[:3]
+        assert [f.activation for f in neuron.firings] == pytest.approx(
+            [values[ids] for ids in best], abs=1e-4
+        )
+        for firing, ids in zip(neuron.firings, best, strict=True):
+            assert abs(values[ids]) < 1e-3 or firing.tokens == tuple(
+                tiny.tokenizer.decode([token]) for token in ids[-CONTEXT:]
+            )
+        length = float(out.weight[neuron.index].detach().norm())
+        assert neuron.writes == pytest.approx(abs(values[best[0]]) * length, rel=1e-3, abs=1e-4)
+        writes.append(neuron.writes)
+    assert writes == sorted(writes, reverse=True)
+
+
+def test_a_head_has_no_neurons_and_says_so(tiny):
+    batch = encode(find_task("sva").pairs(2, split="dev"), tiny.tokenizer)
+    with pytest.raises(UnknownName, match=r"a0\.h0"):
+        neurons_on_task(tiny, batch, "a0.h0")
 
 
 # ---------------------------------------------------------------------- switching off

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { change } from "../../ctviz/player/changes.js";
 import { decode } from "../../ctviz/player/data.js";
 
-const model = decode(JSON.parse(readFileSync(0, "utf8")));
+const model = await decode(JSON.parse(readFileSync(0, "utf8")));
 const counts = [];
 for (let a = 0; a < model.T; a += 1) {
   for (let b = a + 1; b < model.T; b += 1) {

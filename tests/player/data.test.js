@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { deflateSync } from "node:zlib";
 
-import { decode, shareAt, shortLabel, title } from "../../ctviz/player/data.js";
+import { blocksInside, decode, shareAt, shortLabel, title } from "../../ctviz/player/data.js";
 
 const payload = JSON.parse(readFileSync(new URL("packed.json", import.meta.url), "utf8"));
-const model = decode(payload);
+const model = await decode(payload);
 
 /** Equal within what rounding to the wire's integers allows. */
 function close(actual, expected, within) {
@@ -107,8 +108,8 @@ test("the noise band comes with the payload", () => {
   assert.equal(model.noiseBand, 2);
 });
 
-test("a run without snapshots is a model without frames", () => {
-  const empty = decode({
+test("a run without snapshots is a model without frames", async () => {
+  const empty = await decode({
     ...payload, steps: [], scores: "", scales: [], member: "", updated: "", errors: null,
     redundancy: { circuit: "" }, counts: { size: [], entered: [], left: [] }, quality: null,
     curves: [], probes: [], edges: [],
@@ -117,16 +118,63 @@ test("a run without snapshots is a model without frames", () => {
   assert.deepEqual(empty.big, []);
 });
 
-test("another run beside it, in the same encodings", () => {
+test("another run beside it, in the same encodings", async () => {
   const { scores, scales, member, redundancy, counts } = payload;
   const beside = {
     label: "B", note: "", redundancy, scores, scales, member,
     counts: { ...counts, both: counts.size },
   };
-  const pair = decode({ ...payload, label: "A", other: beside });
+  const pair = await decode({ ...payload, label: "A", other: beside });
   assert.deepEqual([...pair.other.rank], [...pair.rank]);
   assert.deepEqual([...pair.other.member], [...pair.member]);
   assert.equal(pair.other.label, "B");
+});
+
+/** Two layers of one head and two blocks, behind them their MLPs; one edge into and out of m1.b0. */
+function cut() {
+  const node = (name, kind, layer, unit) => ({ name, kind, layer, unit, x: 0, y: 0, degree: 2 });
+  const of = (layer) => [
+    node(`a${layer}.h0`, "head", layer, 0), node(`m${layer}.b0`, "block", layer, 0),
+    node(`m${layer}.b1`, "block", layer, 1),
+  ];
+  const nodes = [
+    node("input", "input", -1, 0), ...of(0), ...of(1), node("logits", "logits", 2, 0),
+    node("m0", "mlp", 0, 0), node("m1", "mlp", 1, 0),
+  ];
+  const slots = [
+    { name: "m1.b0", kind: "mlp", node: 5, feeds: [5] }, { name: "logits", kind: "logits", node: 7, feeds: [7] },
+  ];
+  const shares = [
+    [65535, 65534, 0, 32767, 65534, 0, 65534, 0], [65535, 65534, 0, 0, 0, 0, 0, 0],
+  ];
+  return decode({
+    ...payload, nodes, slots, edges: [[0, 0], [5, 1]], probes: [], maps: {}, monotone: [0, 0],
+    shape: { layers: 2, heads: 1, kv_heads: 1, blocks: 2 }, errors: null, split: {}, updated: "AAA=",
+    redundancy: { circuit: series(shares) },
+    scores: series([[1, 2], [3, 4]]), scales: [1, 1],
+    member: Buffer.from([0b01, 0b11]).toString("base64"),
+  });
+}
+
+/** Rows of 16-bit codes as the wire has them: differences from the row before, low bytes first. */
+function series(rows) {
+  const changes = rows.flatMap((row, t) => row.map((v, n) => (v - (t ? rows[t - 1][n] : 0)) & 65535));
+  const planes = [...changes.map((v) => v & 255), ...changes.map((v) => v >> 8)];
+  return deflateSync(Buffer.from(planes)).toString("base64");
+}
+
+test("an MLP that is cut stands behind the graph's nodes and has what its blocks have", async () => {
+  const two = await cut();
+  assert.equal(two.N, 8);
+  assert.deepEqual([...two.blocksOf], [[8, [2, 3]], [9, [5, 6]]]);
+  assert.deepEqual([...two.mlpOf], [-1, -1, 8, 8, -1, 9, 9, -1, -1, -1]);
+  assert.deepEqual([...two.touching[9]], [1, 1]);
+  assert.deepEqual([...two.touching[8]], [0, 0]);
+  const first = { i: 0, j: 0, f: 0 };
+  assert.ok(Math.abs(shareAt(two, "circuit", 8, first) - 0.25) < 1e-4); // (0 + 0.5) / 2
+  assert.ok(Math.abs(shareAt(two, "circuit", 9, first) - 0.5) < 1e-4); // (0 + 1) / 2
+  assert.deepEqual(blocksInside(two, 9, 0), [5]);
+  assert.deepEqual(blocksInside(two, 8, 1), []);
 });
 
 test("what nodes are called", () => {
@@ -135,7 +183,7 @@ test("what nodes are called", () => {
   assert.equal(shortLabel(head), "h7");
   assert.equal(title({ name: "m2", kind: "mlp", layer: 2 }), "MLP, layer 2");
   assert.equal(shortLabel({ name: "m2", kind: "mlp" }), "MLP");
-  const block = { name: "m2.b5", kind: "mlp", layer: 2, unit: 5 };
+  const block = { name: "m2.b5", kind: "block", layer: 2, unit: 5 };
   assert.equal(title(block), "Block 5 of the MLP, layer 2");
   assert.equal(shortLabel(block), "b5");
   assert.equal(title({ kind: "kv", layer: 1, unit: 0 }), "Shared key/value head 0, layer 1");

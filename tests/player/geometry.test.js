@@ -4,12 +4,25 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  around, collapse, curves, extent, nearest, port, rowGap, stretch,
+  around, collapse, curves, extent, fold, nearest, port, rowGap, stretch,
 } from "../../ctviz/player/geometry.js";
 
 const near = (a, b, within = 1e-4) => assert.ok(Math.abs(a - b) <= within, `${a} is not ${b}`);
 const head = (x, y) => ({ kind: "head", x, y });
 const mlp = (x, y) => ({ kind: "mlp", x, y });
+
+test("blocks of a closed MLP have no place, and an open one widens the picture", () => {
+  const block = (x) => ({ kind: "block", x, y: 0 });
+  const nodes = [block(140), block(176), mlp(90, 0), block(null)];
+  const model = { mlpOf: [2, 2, -1, 2] };
+  const box = { left: -10, top: 0, width: 120, height: 10, radius: 15, rows: [] };
+  const closed = fold({ nodes, box }, model, () => false);
+  assert.deepEqual(closed.nodes.map(({ x }) => x), [null, null, 90, null]);
+  assert.equal(closed.box.width, 120);
+  const open = fold({ nodes, box }, model, (n) => n === 2);
+  assert.deepEqual(open.nodes.map(({ x }) => x), [140, 176, 90, null]);
+  assert.equal(open.box.width, 210); // from -10 to 176 and a margin of 24
+});
 
 test("how large nodes are", () => {
   assert.deepEqual(extent(head(0, 0), 15), { w: 30, h: 30 });

@@ -6,7 +6,7 @@ import { decode } from "../../ctviz/player/data.js";
 import { otherMap, specificity, whyNot } from "../../ctviz/player/maps.js";
 
 const payload = JSON.parse(readFileSync(new URL("./packed.json", import.meta.url), "utf8"));
-const model = decode(payload);
+const model = await decode(payload);
 const m0 = payload.nodes.findIndex(({ name }) => name === "m0");
 
 test("a node is specific, shared or both, by the stored share", () => {
@@ -28,8 +28,8 @@ test("the map says the share, the word and the step", () => {
   assert.equal(map.colour(0.25, heatmap), -0.5);
 });
 
-test("a run that did not record it has no such map and no word, and says why", () => {
-  const old = decode({ ...payload, maps: { effect: payload.maps.effect } });
+test("a run that did not record it has no such map and no word, and says why", async () => {
+  const old = await decode({ ...payload, maps: { effect: payload.maps.effect } });
   assert.equal(otherMap(old, "specific"), null);
   assert.deepEqual(specificity(old, m0, 1), { share: NaN, word: "" });
   assert.equal(whyNot(old, "specific"), "Not known of this run");

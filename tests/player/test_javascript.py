@@ -19,7 +19,18 @@ from tests import ROOT
 from tests.player.packed import FILE, packed
 
 CHECKER = ROOT / "node_modules" / "typescript" / "bin" / "tsc"
-PURE = ("causes", "changes", "clock", "data", "geometry", "look", "numbers", "quality", "scales")
+PURE = (
+    "causes",
+    "changes",
+    "clock",
+    "data",
+    "geometry",
+    "lines",
+    "look",
+    "numbers",
+    "quality",
+    "scales",
+)
 BROWSER = ("document", "window", "navigator", "getComputedStyle", "requestAnimationFrame")
 
 

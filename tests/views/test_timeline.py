@@ -14,7 +14,13 @@ from ctviz.bench.synthetic import CASES, timeline
 from ctviz.circuits.graph import Graph
 from ctviz.export import draw_timeline
 from ctviz.runs.groups import NodeGroup
-from ctviz.views.encoding import unpack_attention, unpack_bits, unpack_redundancy, unpack_scores
+from ctviz.views.encoding import (
+    unpack_attention,
+    unpack_bits,
+    unpack_redundancy,
+    unpack_scores,
+    unpack_series,
+)
 from ctviz.views.layout import place
 from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
@@ -114,6 +120,29 @@ def test_a_cap_keeps_the_strongest_edges_and_says_what_is_missing() -> None:
     assert strength[rows, columns].min() >= strength[inside].max()
 
 
+def test_a_large_circuit_is_sent_whole_and_a_larger_one_up_to_a_bound() -> None:
+    graph = Graph(30, 9, 3, mlp_blocks=24)
+    strength = np.random.default_rng(0).exponential(1.0, graph.exists.shape) * graph.exists
+    run = timeline("one")
+    for size, kept_now in ((3000, 3000), (9000, 4000)):
+        mask = strength >= np.sort(strength, axis=None)[-size]
+        n = len(graph.nodes)
+        cut = dataclasses.replace(
+            run,
+            graph=graph,
+            scores=strength[None].astype(np.float32),
+            circuit=mask[None],
+            updated=np.zeros((1, n), dtype=bool),
+            redundancy={"circuit": np.zeros((1, n))},
+            probes=(),
+            errors=None,
+            split=None,
+            moved=None,
+        )
+        found = pack(cut)["whole"]
+        assert (found["kept"], found["dropped"]) == (kept_now, size - kept_now)
+
+
 @pytest.mark.slow
 def test_the_promised_size() -> None:
     payload = pack(timeline("big"))  # 500 edges x 100 snapshots x 158 nodes
@@ -137,8 +166,8 @@ def test_errors_survive_and_unknown_ones_are_marked() -> None:
 
 def unpack_errors(payload: dict) -> np.ndarray:
     """float [T, E] from a payload, NaN where unknown."""
-    sent, shape = payload["errors"], (len(payload["steps"]), len(payload["edges"]))
-    codes = np.frombuffer(base64.b64decode(sent["codes"]), dtype="<u2").reshape(shape)
+    sent = payload["errors"]
+    codes = unpack_series(sent["codes"], len(payload["steps"]))
     values = np.array(sent["largest"])[:, None] * codes / 65534
     return np.where(codes == 65535, np.nan, values)
 
@@ -268,23 +297,26 @@ def test_unused_layers_and_columns_of_a_large_model_take_no_room() -> None:
     assert [layer for layer, _ in placement.rows] == [3, 20]
 
 
-def test_blocks_that_take_part_stand_in_the_place_of_their_mlp() -> None:
+def test_blocks_that_take_part_stand_beside_their_mlp() -> None:
     graph = Graph(30, 9, 3, mlp_blocks=24)
     active = np.zeros(len(graph.nodes), dtype=bool)
     for name in ("a3.h2", "m3.b7", "m3.b20", "m4.b0"):
         active[graph.node(name)] = True
     xy = place(graph, active).xy
-    assert set(xy) == {"input", "logits", "a3.h2", "m3.b7", "m3.b20", "m4.b0"}
-    assert xy["a3.h2"][0] < xy["m3.b7"][0] < xy["m3.b20"][0]
-    assert xy["m3.b7"][1] == xy["m3.b20"][1] > xy["m4.b0"][1]
+    assert set(xy) == {"input", "logits", "a3.h2", "m3", "m3.b7", "m3.b20", "m4", "m4.b0"}
+    assert xy["a3.h2"][0] < xy["m3"][0] < xy["m3.b7"][0] < xy["m3.b20"][0]
+    assert xy["m3"][1] == xy["m3.b7"][1] == xy["m3.b20"][1] > xy["m4.b0"][1]
     assert xy["m4.b0"][0] == xy["m3.b7"][0]
 
 
 def test_a_run_with_blocks_is_packed_and_drawn() -> None:
     run = timeline("blocks")
     payload = pack(run)
-    blocks = [node for node in payload["nodes"] if node["kind"] == "mlp" and node["x"] is not None]
+    blocks = [n for n in payload["nodes"] if n["kind"] == "block" and n["x"] is not None]
+    assert blocks
     assert all(node["name"] == f"m{node['layer']}.b{node['unit']}" for node in blocks)
+    mlps = [node for node in payload["nodes"] if node["kind"] == "mlp"]
+    assert [node["name"] for node in mlps] == [f"m{layer}" for layer in range(30)]
     assert payload["shape"]["blocks"] == 24
     assert len(json.dumps(payload)) < 2_000_000
     for heat in ("nodes", "steps"):

@@ -19,6 +19,7 @@ VIEWS = st.builds(
     heat=st.sampled_from(["nodes", "qkv", "steps"]),
     map=st.sampled_from(["redundancy", "effect", "moved", "specific", "updates"]),
     whole=st.booleans(),
+    open=st.sets(st.integers(0, 79), max_size=80).map(lambda layers: tuple(sorted(layers))),
 )
 
 
@@ -30,11 +31,13 @@ def test_a_view_comes_back_from_a_link_and_from_the_browser(view: View) -> None:
 
 def test_what_is_usual_is_not_in_the_link() -> None:
     assert View().to_query() == {}
-    assert View(step=0, nodes=("m1", "a0.h0"), whole=True).to_query() == {
+    assert View(step=0, nodes=("m1", "a0.h0"), whole=True, open=(2, 11)).to_query() == {
         "step": "0",
         "node": "m1,a0.h0",
         "whole": "1",
+        "open": "2,11",
     }
+    assert View.from_query({"open": "11,x,2,2,-1"}).open == (2, 11)
 
 
 @pytest.mark.parametrize("text", ["-3", "1e9", "nan", "", "9" * 400, "x<script>", "½"])
