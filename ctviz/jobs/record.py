@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,22 +52,13 @@ def record(
     have their snapshot are not measured again. A member that cannot be read or is of another kind
     is named in ``skipped`` and passed over. Raises CtvizError if fewer than two can be recorded.
     """
-    first, last = series.members[0], series.members[-1]
-    config = replace(
-        config,
-        model=first.model,
-        method="recorded",
-        steps=max(1, last.step),
-        train_examples=config.examples,
-        snapshot_every=0,
-    )
     if resume and open_run(str(folder)).status().state == "finished":
         raise RunExists(f"{folder} is finished: there is nothing to resume.")
     if resume:
         done = [snapshot.step for snapshot in Run(folder).snapshots()]
         writer = RunWriter.resume(folder, done[-1] if done else 0)
     else:
-        writer = RunWriter(folder, config)
+        writer = RunWriter(folder, series.settings(config), series=series.to_dict())
     job = _Job(writer, series, progress)
     with run_log(folder / "log.txt") as write_error:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run, RunWriter, new_folder
+from ctviz.runs.series import Series
 from ctviz.tasks import find_task
 
 __all__ = ["Standby"]
@@ -47,6 +48,18 @@ class Standby:
         with self._lock:
             worker = self.warm()
             RunWriter(folder, config, pid=worker.pid)  # announced at once; the worker takes it over
+            self._hand_over(worker, folder)
+        return folder.name
+
+    def record(self, series: Series, config: TuneConfig, parent: Path) -> str:
+        """Start a recording in a new folder below ``parent``; returns its id at once."""
+        last = Path(series.members[-1].model)
+        name = (last if series.kind == "models" else last.parent).name.lower()
+        folder = new_folder(parent, f"{find_task(config.task).slug}-{name}-recorded")
+        with self._lock:
+            worker = self.warm()
+            recorded = series.settings(config)
+            RunWriter(folder, recorded, pid=worker.pid, series=series.to_dict())
             self._hand_over(worker, folder)
         return folder.name
 

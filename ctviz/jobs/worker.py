@@ -14,7 +14,9 @@ from transformers.utils import logging as transformers_logging
 
 from ctviz.errors import CtvizError
 from ctviz.jobs import tune
+from ctviz.jobs.record import record
 from ctviz.runs import open_run
+from ctviz.runs.series import series_of
 
 __all__ = ["main"]
 
@@ -28,7 +30,10 @@ def main() -> int:
         return 0
     try:
         run = open_run(folder)
-        tune.tune(run.config, run.folder, resume=True)
+        if run.config.method == "recorded":
+            record(series_of(run), run.config, run.folder, resume=True)
+        else:
+            tune.tune(run.config, run.folder, resume=True)
     except CtvizError:
         return 1  # the run's status says why
     return 0

@@ -14,6 +14,7 @@ from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, resolve
 from ctviz.models.limits import available_memory, surely_cpu
 from ctviz.pages.prompts import STYLE, asks_one_thing, example_html, plain
+from ctviz.pages.record_form import ask_recording
 from ctviz.pages.session import folders, measuring, standby
 from ctviz.pages.settings import ask_settings
 from ctviz.pages.underway import POLL, show_underway
@@ -34,6 +35,7 @@ OWN = "your own file …"
 USUAL = "sva-flip"
 KINDS: tuple[Kind, ...] = get_args(Kind)
 KIND_NAMES = {"known": "Known answers"}  # the others are their own names
+WAYS = {"tune": "Discover and tune", "record": "Record what is there"}
 UPDATES: dict[Method, str] = {
     "circuit": "discover again and again, update only what the circuit owns",
     "frozen-circuit": "discover once, then update only that",
@@ -51,6 +53,18 @@ def main() -> None:
     st.html(STYLE)
     st.subheader("Find a circuit, tune only that circuit, watch it change", anchor=False)
     st.fragment(_show_live, run_every=POLL if _live() else None)()
+    way = st.segmented_control(
+        "What to do",
+        list(WAYS),
+        default="tune",
+        format_func=WAYS.__getitem__,
+        key="way",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if way == "record":
+        ask_recording(_ask_known_task)
+        return
     left, right = st.columns([9, 10], gap="large")
     with left:
         preset, model = _ask_model()
@@ -88,6 +102,15 @@ def main() -> None:
         "Discover and tune", type="primary", icon=":material/play_arrow:", disabled=not ready
     ):
         _start(model, task, method, values)
+
+
+def _ask_known_task() -> str | None:
+    """A task at a difficulty, or a file of one's own; None while there is none."""
+    key = _ask_task()
+    if key != OWN:
+        return _ask_level(TASKS[key]).name
+    own, task = ask_for_file()
+    return task if own else None
 
 
 def _live() -> list[Run]:

@@ -117,10 +117,12 @@ class RunWriter:
 
     ``pid`` is the process that will do the work, by default this one. The settings are stored with
     the model's folder and the task's file from the root; a relative one in a run of an earlier
-    version is looked for from the current folder.
+    version is looked for from the current folder. ``about``: what else is known of it already.
     """
 
-    def __init__(self, folder: Path, config: TuneConfig, *, pid: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: TuneConfig, *, pid: int | None = None, **about: Any
+    ) -> None:
         if (folder / "run.json").exists():
             raise RunExists(f"{folder} already holds a run. Give another folder.")
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +134,7 @@ class RunWriter:
             "id": folder.name,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "config": self.config.to_dict(),
+            **about,
         }
         self._names: dict[str, Any] = {}
         self._notices: list[str] = []

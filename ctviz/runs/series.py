@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ctviz.errors import CtvizError, MissingModel
 from ctviz.models.known import located_model
+from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run
 
 __all__ = ["Kind", "Member", "Series", "of_adapters", "of_checkpoints", "of_models", "series_of"]
@@ -64,6 +65,17 @@ class Series:
                     else f"{after.model}, step {after.step}, comes after step {before.step}: give "
                     "the members in the order of their steps."
                 )
+
+    def settings(self, config: TuneConfig) -> TuneConfig:
+        """The settings of a recording: of ``config`` the task and how things are measured."""
+        return replace(
+            config,
+            model=self.members[0].model,
+            method="recorded",
+            steps=max(1, self.members[-1].step),
+            train_examples=config.examples,
+            snapshot_every=0,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``run.json``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -15,10 +16,11 @@ from ctviz.attribution.attribute import attribute
 from ctviz.cli import main
 from ctviz.errors import CtvizError, DamagedRun, MissingModel, RunExists
 from ctviz.export.origin import timeline_of
+from ctviz.jobs import worker
 from ctviz.jobs.record import record
 from ctviz.models.loading import load
 from ctviz.progress import Cancelled
-from ctviz.runs import open_run
+from ctviz.runs import RunWriter, open_run
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
 from ctviz.runs.weights import kept_steps, playable_steps
 from ctviz.series.recording import Recording
@@ -168,6 +170,16 @@ def test_a_cancelled_recording_goes_on_to_the_same_end(
         assert a.metrics == pytest.approx(b.metrics, nan_ok=True)
     with pytest.raises(RunExists, match="finished"):
         record(series, config(), tmp_path / "r", resume=True)
+
+
+def test_a_worker_records_what_a_page_has_announced(tmp_path: Path, checkpoints: Path, monkeypatch):
+    series = of_checkpoints(str(checkpoints))
+    RunWriter(tmp_path / "r", series.settings(config()), series=series.to_dict())
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{tmp_path / 'r'}\n"))
+    assert worker.main() == 0
+    run = open_run("r", tmp_path)
+    assert run.status().state == "finished"
+    assert [snapshot.step for snapshot in run.snapshots()] == [3, 10, 20]
 
 
 def test_python_records_a_folder_as_the_command_does(tmp_path: Path, checkpoints: Path):

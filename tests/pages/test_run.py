@@ -136,3 +136,34 @@ def test_blocks_that_do_not_fit_are_explained_and_those_that_do_have_more_edges(
         before += nodes
     assert not app.error
     assert field("Number of edges").max == edges
+
+
+# ---------------------------------------------------------------------- recording
+
+
+def test_checkpoints_are_recorded_from_the_page(runs: Path, tmp_path: Path, monkeypatch) -> None:
+    for step in (4, 12):
+        (tmp_path / "out" / f"checkpoint-{step}").mkdir(parents=True)
+    asked = []
+
+    def record(series, config, folder):
+        asked.append((series, config, folder))
+        return "some-run"
+
+    worker = SimpleNamespace(warm=lambda: None, record=record)
+    monkeypatch.setattr(session, "standby", lambda: worker)
+    app = AppTest.from_file(PAGE, default_timeout=60).run()
+    app.button_group[0].set_value("record").run()
+    assert not app.exception
+    assert [button.disabled for button in app.button if button.label == "Record"] == [True]
+    app.text_input(key="series-folder").set_value(str(tmp_path)).run()
+    assert "has no checkpoints" in app.error[0].value
+    app.text_input(key="series-folder").set_value(str(tmp_path / "out"))
+    app.text_input(key="series-base").set_value("tiny").run()
+    assert "3 models: 0, 4, 12" in "".join(c.value for c in app.caption).replace("\\", "")
+    app.number_input(key="series-edges").set_value(40)
+    next(button for button in app.button if button.label == "Record").click().run()
+    ((series, config, folder),) = asked
+    assert [member.step for member in series.members] == [0, 4, 12]
+    assert (config.task, config.edges, config.method) == ("sva-flip", 40, "circuit")
+    assert folder == runs
