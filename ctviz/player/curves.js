@@ -1,5 +1,6 @@
 // Metric curves as small multiples on the player's time axis; a click or drag moves the clock.
 
+import { axis } from "./axis.js";
 import { h, s, setText } from "./dom.js";
 import { number } from "./numbers.js";
 import { source } from "./tooltip.js";
@@ -123,9 +124,7 @@ export class Curves {
       const share = (event.clientX - box.left - PAD.left) / (box.width - PAD.left - PAD.right);
       const { steps } = this.model;
       if (!steps.length) return;
-      const first = steps[0];
-      const last = steps[steps.length - 1];
-      this.actions.seek(first + Math.max(0, Math.min(1, share)) * (last - first), done);
+      this.actions.seek(axis(steps).step(Math.max(0, Math.min(1, share))), done);
     };
     svg.addEventListener("pointerdown", (event) => {
       svg.setPointerCapture(event.pointerId);
@@ -168,7 +167,8 @@ export class Curves {
     const first = steps[0] ?? 0;
     const last = Math.max(steps[steps.length - 1] ?? 1, first + 1e-9);
     const [low, high] = limits(panel.key, values);
-    const x = (step) => PAD.left + ((step - first) / (last - first)) * (w - PAD.left - PAD.right);
+    const { log, share } = axis(steps);
+    const x = (step) => PAD.left + share(step) * (w - PAD.left - PAD.right);
     const y = (value) => PAD.top + ((high - value) / (high - low)) * (t - PAD.top - PAD.bottom);
     Object.assign(panel, { x, y });
 
@@ -176,7 +176,8 @@ export class Curves {
     for (const [step, anchor] of [[first, "start"], [last, "end"]]) {
       if (step === last && steps.length < 2) continue;
       const label = s("text", { class: "cz-tick", x: x(step), y: t - 3, "text-anchor": anchor });
-      label.textContent = step === first ? `step ${step}` : String(Math.round(step));
+      const end = `${Math.round(step)}${log ? " (log)" : ""}`;
+      label.textContent = step === first ? `step ${step}` : end;
       svg.append(label);
     }
     for (const curve of [...curves].reverse()) {
@@ -217,7 +218,8 @@ export class Curves {
     this.drawn = step;
     for (const panel of this.panels) {
       if (!panel.x || !panel.head) continue;
-      const at = panel.x(step);
+      const [from, to] = [view.i, view.j].map((at) => panel.x(steps[at]));
+      const at = from + (to - from) * view.f;
       panel.head.setAttribute("transform", `translate(${at.toFixed(2)} 0)`);
       panel.curves.forEach((curve, k) => {
         const value = valueAt(curve, step);

@@ -1,6 +1,7 @@
 // One node at the shown step against the first: redundancy, edges, attention, effect on the output.
 
 import { AttentionMaps } from "./attention.js";
+import { axis } from "./axis.js";
 import { causesAt, groupName } from "./causes.js";
 import { monotoneWords } from "./changes.js";
 import { blocksInside, estimatorName, moment, shareAt, title } from "./data.js";
@@ -281,9 +282,8 @@ export class Inspector {
     let high = Math.max(...defined);
     const pad = Math.max(0.01, 0.1 * (high - low));
     [low, high] = [Math.max(0, low - pad), Math.min(1, high + pad)];
-    const first = model.steps[0];
-    const last = model.steps[model.T - 1];
-    const x = (step) => 36 + ((step - first) / (last - first)) * (w - 42);
+    const { share } = axis(model.steps);
+    const x = (step) => 36 + share(step) * (w - 42);
     const y = (v) => 4 + ((high - v) / (high - low)) * (t - 8);
     this.sparkX = x;
     for (const v of [low, high]) {
@@ -305,7 +305,8 @@ export class Inspector {
   playhead(view) {
     if (!this.sparkHead) return;
     const { steps } = this.model;
-    const at = this.sparkX(steps[view.i] + (steps[view.j] - steps[view.i]) * view.f);
+    const [from, to] = [view.i, view.j].map((at) => this.sparkX(steps[at]));
+    const at = from + (to - from) * view.f;
     this.sparkHead.setAttribute("transform", `translate(${at.toFixed(2)} 0)`);
   }
 
