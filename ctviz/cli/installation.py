@@ -24,6 +24,7 @@ from ctviz import paths
 PURPOSES = {
     "all": "all optional parts",
     "gguf": "reading GGUF weights, for `ctviz models fetch` without a hub",
+    "lm-eval": "abilities by lm-evaluation-harness",
     "lora": "tuning with LoRA",
     "pictures": "pictures, animations and figures",
     "reference": "`ctviz bench attribution` beside TransformerLens",

@@ -115,7 +115,8 @@ def audit(
                 shares.append(evaluation.share(evaluation.empty + evaluation.full - values))
             changes = [share.value for share in shares]
             spread = float(np.std(changes, ddof=1)) if len(changes) > 1 else shares[0].error
-            mean, low, high = float(np.mean(changes)), min(changes), max(changes)
+            low, high = min(changes), max(changes)
+            mean = min(max(float(np.mean(changes)), low), high)  # rounding may lead out of them
             yield Corrupted(which, count, whole, mean, spread, low, high, len(changes))
 
     return Audit(node, redundancy.label, int(redundant.sum()), int(needed.sum()), tuple(measured()))

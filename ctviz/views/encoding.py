@@ -142,7 +142,7 @@ def unpack_series(text: str, n_snapshots: int) -> np.ndarray:
     """Codes uint16 [T, n] of a series."""
     planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
     low, high = planes.astype(np.uint16).reshape(2, -1)
-    change = (low + 256 * high).reshape(n_snapshots, -1)
+    change = (low + 256 * high).reshape(n_snapshots, low.size // max(1, n_snapshots))
     return np.cumsum(change, axis=0, dtype=np.uint16)
 
 

@@ -75,7 +75,7 @@ def test_the_replay_holds_the_run_and_where_it_came_from(sample):
     assert data["first"] == View(step=24, nodes=("a1.h2",)).to_dict()
     assert data["defaults"] == View().to_dict()
     assert data["choices"]["heat"] == ["nodes", "qkv", "steps"]
-    assert data["choices"]["map"] == ["redundancy", "effect", "moved", "updates"]
+    assert data["choices"]["map"] == [*("redundancy", "effect", "moved", "specific", "updates")]
     written = f"run sample-sva-flip of {sample.about['created'][:10]}"
     for words in (written, "tiny (sha256:89bd", "circuit-tuning"):
         assert words in page.split("<footer>")[1].split("</footer>")[0]

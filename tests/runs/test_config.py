@@ -21,6 +21,8 @@ ONCE_BUILT_IN = {
     "examples_seed": 0,
     "draws": 1,
     "graded_examples": 0,
+    "abilities": "",
+    "ability_examples": 0,
     "random": "uniform",
     "scored_on": "dev",
     "attribution": "eap",

@@ -302,7 +302,7 @@ def test_tau_decides_how_much_of_a_node_a_snapshot_calls_redundant():
 @pytest.mark.slow
 def test_another_seed_of_examples_gives_other_dev_examples_and_the_same_training():
     one, other = tuning(), tuning(examples_seed=1)
-    assert one.dataset.dev != other.dataset.dev
+    assert one.dataset.graded != other.dataset.graded
     assert one.dataset.train.ids.equal(other.dataset.train.ids)
 
 

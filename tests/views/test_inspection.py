@@ -273,9 +273,11 @@ def test_a_head_is_read_live_where_its_weights_are(runs):
 
 def test_an_mlp_shows_its_neurons_and_no_attention(runs):
     app = open_inspect(run="r", step="4", node="m3")
-    assert sections(app) == linked(app) == ["Its strongest neurons", *LIVE_HEAD[1:]]
-    tables = [d.value for d in app.dataframe if "neuron" in d.value]
-    assert len(tables) == 2
+    first = ["Its strongest neurons", "When its neurons fire"]
+    assert sections(app) == linked(app) == [*first, *LIVE_HEAD[1:]]
+    tables = [d.value for d in app.dataframe if "neuron" in d.value and "effect" in d.value]
+    firing = [d.value for d in app.dataframe if "neuron" in d.value and "effect" not in d.value]
+    assert (len(tables), len(firing)) == (2, 2)  # at the step and at the start
     assert (tables[0]["effect"].abs().diff().dropna() <= 1e-6).all()
 
 
