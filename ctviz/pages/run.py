@@ -53,12 +53,12 @@ def main() -> None:
     st.html(STYLE)
     st.subheader("Find a circuit, tune only that circuit, watch it change", anchor=False)
     st.fragment(_show_live, run_every=POLL if _live() else None)()
-    way = st.segmented_control(
+    way = st.radio(
         "What to do",
         list(WAYS),
-        default="tune",
         format_func=WAYS.__getitem__,
         key="way",
+        horizontal=True,
         label_visibility="collapsed",
         persist_state="session",
     )

@@ -93,12 +93,13 @@ def test_what_does_not_fit_is_reached_with_the_keyboard(
                 "return e.getAttribute('aria-label') || e.textContent || e.tagName; }"
             )
         )
-    for name in ("Edges shown", "Heatmap of redundancy", "over steps", "Play", "Snapshot"):
+    for name in ("Edges shown", "Heatmap of node redundancy", "over steps", "Play", "Snapshot"):
         assert any(text.startswith(name) for text in seen), f"{name!r} is not in {seen}"
 
 
 def test_the_checker_finds_what_is_wrong(new_player: Callable[..., Player]) -> None:
     player = open_page(new_player(), PAGES["watch"])
+    player.page.wait_for_selector("[data-testid=stBidiComponentIsolated]")
     player.page.evaluate(
         "() => document.querySelector('[data-testid=stBidiComponentIsolated]').shadowRoot"
         ".querySelector('.cz').insertAdjacentHTML('afterbegin', "

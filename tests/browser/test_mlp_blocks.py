@@ -23,14 +23,20 @@ def blocks_inside(layer: int, at: int) -> list[str]:
     return [name for name in graph.mlp_nodes(layer) if touched[graph.node(name)]]
 
 
-def joined(at: int) -> int:
-    """Lines of a snapshot while all MLPs are closed: pairs of ends, blocks by their layer."""
-    graph = RUN.graph
-    ends = {
-        (graph.sources[row].partition(".b")[0], graph.slots[column].name.partition(".b")[0])
-        for row, column in np.argwhere(RUN.circuit[at])
-    }
-    return len(ends)
+def joined(at: int, *opened: int) -> int:
+    """Lines of a snapshot while the MLPs of all other layers are closed: pairs of ends, blocks by
+    their layer."""
+    graph, apart = RUN.graph, tuple(f"m{layer}.b" for layer in opened)
+
+    def drawn_as(name: str) -> str:
+        return name if name.startswith(apart) else name.partition(".b")[0]
+
+    return len(
+        {
+            (drawn_as(graph.sources[row]), drawn_as(graph.slots[column].name))
+            for row, column in np.argwhere(RUN.circuit[at])
+        }
+    )
 
 
 def crowded() -> int:
@@ -57,7 +63,7 @@ def test_closed_mlps_join_their_edges_and_open_ones_do_not(player: Player) -> No
     player.wait(f"open().join() === '{layer}'")
     assert player.ask("nodes()") == [f"m{layer}"]
     player.page.keyboard.press("Escape")
-    player.wait(f"drawn() > {before}")
+    player.wait(f"drawn() === {joined(0, layer)}")
     places = [player.ask(f"nodeAt({name!r})") for name in inside]
     assert len({place["x"] for place in places}) == len(inside)
     double_click(player, inside[-1])
@@ -106,7 +112,7 @@ def test_the_inspector_lists_the_blocks_and_leads_to_them(player: Player) -> Non
     layer = crowded()
     inside = blocks_inside(layer, 0)
     player.open("blocks", node=f"m{layer}")
-    inspector = player.page.get_by_label("Inspector")
+    inspector = player.page.get_by_role("complementary", name="Inspector")
     player.says("Its blocks in the circuit")
     expect(inspector).to_contain_text(f"{len(inside)} blocks")
     more = inspector.get_by_role("button", name=f"Show all {len(inside)}")
@@ -142,7 +148,7 @@ def test_each_block_of_the_heatmap_can_be_pointed_at(player: Player, heat: str) 
     canvas = player.page.locator("canvas.cz-cells")
     box = canvas.bounding_box()
     assert box is not None
-    y = box["y"] + box["height"] / 2
+    y = box["y"] + (box["height"] / 2 if heat == "nodes" else 20)  # over steps it scrolls
     names = set()
     steps = np.arange(1.0, box["width"], 2.0) if heat == "nodes" else [box["width"] / 2]
     for x in steps:

@@ -153,7 +153,7 @@ def test_checkpoints_are_recorded_from_the_page(runs: Path, tmp_path: Path, monk
     worker = SimpleNamespace(warm=lambda: None, record=record)
     monkeypatch.setattr(session, "standby", lambda: worker)
     app = AppTest.from_file(PAGE, default_timeout=60).run()
-    app.button_group[0].set_value("record").run()
+    app.radio(key="way").set_value("record").run()
     assert not app.exception
     assert [button.disabled for button in app.button if button.label == "Record"] == [True]
     app.text_input(key="series-folder").set_value(str(tmp_path)).run()
