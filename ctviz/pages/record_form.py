@@ -8,8 +8,8 @@ import streamlit as st
 
 from ctviz import paths
 from ctviz.errors import CtvizError
+from ctviz.pages import session
 from ctviz.pages.prompts import plain
-from ctviz.pages.session import folders, standby
 from ctviz.pages.settings import MEASURED, TEXTS
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models
@@ -71,7 +71,7 @@ def ask_recording(ask_task: Callable[[], str | None]) -> None:
                 }
             )
             config.check_startable()
-            name = standby().record(series, config, folders()[0])
+            name = session.standby().record(series, config, session.folders()[0])
         except (CtvizError, OSError) as error:
             st.error(plain(str(error)))
             return

@@ -63,12 +63,14 @@ def test_closed_mlps_join_their_edges_and_open_ones_do_not(player: Player) -> No
     player.wait(f"open().join() === '{layer}'")
     assert player.ask("nodes()") == [f"m{layer}"]
     player.page.keyboard.press("Escape")
+    player.page.mouse.move(2, 2)  # what the pointer is on fades all else
     player.wait(f"drawn() === {joined(0, layer)}")
     places = [player.ask(f"nodeAt({name!r})") for name in inside]
     assert len({place["x"] for place in places}) == len(inside)
     double_click(player, inside[-1])
     player.wait("open().length === 0")
     player.page.keyboard.press("Escape")
+    player.page.mouse.move(2, 2)
     player.wait(f"drawn() === {before}")
 
 
