@@ -54,7 +54,7 @@ def record(
     config = TuneConfig.from_dict({**settings, "model": first, "task": wanted.name})
     config.check_startable()
     parent = Path(out).expanduser() if out else paths.runs()
-    name = f"{wanted.slug}-{Path(series.members[-1].model).name.lower()}-recorded"
+    name = f"{wanted.slug}-{series.slug}-recorded"
     try:
         folder = directory.new_folder(parent, name)
     except OSError as error:

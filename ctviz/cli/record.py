@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
@@ -84,7 +83,7 @@ def record_command(options: argparse.Namespace) -> int:
         work = []
         for config in configs:
             config.check_startable()
-            name = f"{find_task(config.task).slug}-{_slug(series)}-recorded"
+            name = f"{find_task(config.task).slug}-{series.slug}-recorded"
             work.append((config, make_folder(parent, name), False))
     results: list[dict[str, Any]] = []
     with underway() as line:
@@ -119,13 +118,6 @@ def _series(options: argparse.Namespace) -> Series:
     if not options.base:
         raise CtvizError("--adapters needs --base, the model that they are adapters of.")
     return of_adapters(options.adapters, options.base, tokenizer=options.tokenizer)
-
-
-def _slug(series: Series) -> str:
-    """What the run's folder is called by."""
-    last = Path(series.members[-1].model)
-    name = last.parent.name if series.kind != "models" else last.name
-    return "".join(c if c.isalnum() or c in ".-" else "-" for c in name.lower()) or "series"
 
 
 def _lines(result: dict[str, Any]) -> list[str]:

@@ -53,9 +53,7 @@ class Standby:
 
     def record(self, series: Series, config: TuneConfig, parent: Path) -> str:
         """Start a recording in a new folder below ``parent``; returns its id at once."""
-        last = Path(series.members[-1].model)
-        name = (last if series.kind == "models" else last.parent).name.lower()
-        folder = new_folder(parent, f"{find_task(config.task).slug}-{name}-recorded")
+        folder = new_folder(parent, f"{find_task(config.task).slug}-{series.slug}-recorded")
         with self._lock:
             worker = self.warm()
             recorded = series.settings(config)

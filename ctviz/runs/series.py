@@ -66,6 +66,13 @@ class Series:
                     "the members in the order of their steps."
                 )
 
+    @property
+    def slug(self) -> str:
+        """What a run's folder is called by: the folder of the checkpoints, or the last model."""
+        last = Path(self.members[-1].model)
+        name = (last if self.kind == "models" else last.parent).name.lower()
+        return re.sub(r"[^a-z0-9.-]", "-", name) or "series"
+
     def settings(self, config: TuneConfig) -> TuneConfig:
         """The settings of a recording: of ``config`` the task and how things are measured."""
         return replace(
