@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from pathlib import Path
 from typing import Any
 
 from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
@@ -129,5 +131,5 @@ def _lines(result: dict[str, Any]) -> list[str]:
         judged = next(iter(result["after"]))
         before, after = result["before"][judged], result["after"][judged]
         lines.append(f"{judged}: {before:.3f} at first, {after:.3f} at last, on test examples")
-        lines.append(f"watch it: ctviz app {result['run']}")
+        lines.append(f"watch it: ctviz app --out {shlex.quote(str(Path(result['folder']).parent))}")
     return lines

@@ -282,6 +282,8 @@ def test_the_command_makes_a_run_for_each_task(tmp_path: Path, checkpoints: Path
     assert found["skipped"] == {}
     run = open_run(found["run"], tmp_path / "runs")
     assert series_of(run).tokenizer == "tiny"
+    assert main(asked) == 0
+    assert f"watch it: ctviz app --out {tmp_path / 'runs'}" in capsys.readouterr().out
     assert main([*asked, "--task", "sva", "--task", "ioi", "--json"]) == 0
     several = json.loads(capsys.readouterr().out)["runs"]
     assert [each["task"] for each in several] == ["sva", "ioi"]
