@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ctviz.errors import UnsupportedModel
+from ctviz.models.draws import draws_untouched
 
 __all__ = ["Replica", "untouched", "unwrapped"]
 
@@ -103,12 +102,6 @@ def _weights(model: PreTrainedModel) -> dict[str, Tensor]:
 
 @contextmanager
 def untouched() -> Iterator[None]:
-    """Give back every random state that training draws from as it was, and gradients' mode."""
-    states = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with torch.random.fork_rng(devices=devices), torch.enable_grad():
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
+    """Give back what training draws from as it was, and let gradients be computed meanwhile."""
+    with draws_untouched(), torch.enable_grad():
+        yield

@@ -6,17 +6,13 @@ import copy
 import importlib
 import logging
 import math
-import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import torch
-
 from ctviz.errors import BadTask, UnknownName
 from ctviz.extras import need
+from ctviz.models.draws import draws_untouched
 from ctviz.models.loading import Loaded
 from ctviz.models.memory import is_out_of_memory
 from ctviz.progress import tick
@@ -56,7 +52,7 @@ class Abilities:
             return {}
         evaluator = importlib.import_module("lm_eval.evaluator")
         try:
-            with _draws_untouched():
+            with draws_untouched():
                 found = evaluator.simple_evaluate(
                     model=_harnessed(self._loaded),
                     tasks=self._tasks,
@@ -123,18 +119,6 @@ def _harnessed(loaded: Loaded) -> Any:
         max_length=loaded.anatomy.context,
         batch_size=BATCH,
     )
-
-
-@contextmanager
-def _draws_untouched() -> Iterator[None]:
-    """Give all random numbers back as they were: the harness sets seeds of its own."""
-    plain, arrays = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(plain)
-        np.random.set_state(arrays)
 
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
