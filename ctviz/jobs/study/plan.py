@@ -24,14 +24,17 @@ NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One side of a comparison: a method, with settings of its own over the study's.
+    """One side of a comparison: a method, with settings and learning rates of its own over the
+    study's.
 
-    Raises UnknownName for the method and CtvizError for a name that no folder can have.
+    Raises UnknownName for the method, CtvizError for a name that no folder can have and OutOfRange
+    for a rate.
     """
 
     name: str
     method: Method
     settings: dict[str, Any] = field(default_factory=dict)
+    rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -40,14 +43,28 @@ class Arm:
             raise CtvizError(
                 f"An arm of the study is called {self.name!r}: take small letters, digits, . and -."
             )
+        for rate in self.rates:
+            if not 0 < rate < math.inf:
+                raise OutOfRange(f"A rate of {self.name}", rate, 0, None, hint="0 is excluded.")
 
     @classmethod
     def parse(cls, text: str) -> Arm:
-        """Of ``NAME=METHOD,SETTING=VALUE,...``, or of a method's name alone."""
+        """Of ``NAME=METHOD,SETTING=VALUE,...``, or of a method's name alone. Its rates are
+        ``rates=RATE/RATE/...``.
+        """
         name, _, rest = text.partition("=")
-        method, *settings = rest.split(",") if rest else [name]
-        asked = dict(TuneConfig.parse_setting(each) for each in settings)
-        return cls(name.strip(), method.strip(), asked)  # type: ignore[arg-type]
+        method, *settings = map(str.strip, rest.split(",")) if rest else [name]
+        own = [each.removeprefix("rates=") for each in settings if each.startswith("rates=")]
+        try:
+            rates = tuple(float(rate) for each in own for rate in each.split("/"))
+        except ValueError:
+            raise CtvizError(
+                f"{name.strip()}: rates={own[0]} are not numbers with / between, as 3e-5/1e-4."
+            ) from None
+        asked = dict(
+            TuneConfig.parse_setting(each) for each in settings if not each.startswith("rates=")
+        )
+        return cls(name.strip(), method, asked, rates)  # type: ignore[arg-type]
 
     @property
     def words(self) -> str:
@@ -74,10 +91,10 @@ class Study:
     """Arms compared on one task.
 
     Each arm is run with each of ``seeds`` at each of ``rates`` (``lora_factor`` times as large for
-    LoRA, whose adapters start at zero and are few), so that arms can be compared at equal grade
-    (`ctviz.jobs.study.front`). For what they come to at the end, each has the rate that is best on
-    the dev split (`choose_rate`). ``settings`` are those of `ctviz.runs.config.TuneConfig` that all
-    runs share. ``causes``: whether it is measured which updates the chosen runs with seed 0 needed
+    LoRA, whose adapters start at zero and are few) or at its own, so that arms can be compared at
+    equal grade (`ctviz.jobs.study.front`). For what they come to at the end, each has the rate that
+    is best on the dev split (`choose_rate`). ``settings`` are those of
+    `ctviz.runs.config.TuneConfig` that all runs share. ``causes``: whether it is measured which updates the chosen runs with seed 0 needed
     (`ctviz.jobs.causes`), of arms that move a part of the parameters.
 
     Raises UnknownName, OutOfRange and CtvizError for what cannot be run.
@@ -122,7 +139,9 @@ class Study:
         ]
 
     def rates_of(self, arm: Arm) -> list[float]:
-        """The learning rates to try, in rising order."""
+        """The learning rates to try, in rising order: the arm's own, or the study's."""
+        if arm.rates:
+            return sorted(set(arm.rates))
         factor = self.lora_factor if arm.method == "lora" else 1.0
         return sorted(float(f"{factor * rate:.6g}") for rate in self.rates)
 
@@ -167,7 +186,7 @@ class Study:
         values = dict(values)
         methods = values.pop("methods", ())
         stored = values.get("arms", [{"name": m, "method": m} for m in methods])
-        arms = tuple(Arm(**each) for each in stored)
+        arms = tuple(Arm(**{**each, "rates": tuple(each.get("rates", ()))}) for each in stored)
         return cls(**{**values, "arms": arms, "rates": tuple(values["rates"])})
 
 
