@@ -94,7 +94,8 @@ class Study:
     LoRA, whose adapters start at zero and are few) or at its own, so that arms can be compared at
     equal grade (`ctviz.jobs.study.front`). For what they come to at the end, each has the rate that
     is best on the dev split (`choose_rate`). ``settings`` are those of
-    `ctviz.runs.config.TuneConfig` that all runs share. ``causes``: whether it is measured which updates the chosen runs with seed 0 needed
+    `ctviz.runs.config.TuneConfig` that all runs share. ``causes``: whether it is measured which
+    updates the chosen runs with seed 0 needed
     (`ctviz.jobs.causes`), of arms that move a part of the parameters.
 
     Raises UnknownName, OutOfRange and CtvizError for what cannot be run.
