@@ -33,8 +33,8 @@ def add_commands(commands: Commands) -> None:
         default=[],
         metavar="NAME=METHOD,SETTING=VALUE,...",
         help="a method with settings of its own, such as whole=circuit,mlp_block=0,edges=100, and "
-        "rates of its own as rates=1e-5/3e-5; may be given several times, and comes after the "
-        "methods",
+        "rates and seeds of its own as rates=1e-5/3e-5,seeds=2; may be given several times, and "
+        "comes after the methods",
     )
     study.add_argument("--seeds", type=int, default=3, help="runs an arm and rate (3)")
     study.add_argument(

@@ -51,6 +51,16 @@ def test_each_arm_is_run_at_each_rate_with_each_seed():
     assert arms == (Arm("full", "full"), Arm("big", "lora", own))
     assert Arm.parse("x=full, steps=4 , rates=1e-4/3e-5").rates == (1e-4, 3e-5)
     study = Study(model="tiny", task="ioi", arms=arms, rates=(1e-3, 1e-4), seeds=2)
+    own_seeds = Study(
+        model="tiny",
+        task="ioi",
+        arms=(Arm.parse("a=full,seeds=1"), Arm.parse("b=full")),
+        rates=(0.1,),
+        seeds=2,
+    )
+    names = ["a-rate0.1-seed0", "b-rate0.1-seed0", "b-rate0.1-seed1"]
+    assert [trial.name for trial in own_seeds.trials] == names
+    assert Study.from_dict(json.loads(json.dumps(own_seeds.to_dict()))) == own_seeds
     own_rates = Study(model="tiny", task="ioi", arms=(Arm.parse("a=lora,rates=.1/.01"),), seeds=1)
     assert [trial.name for trial in own_rates.trials] == ["a-rate0.01-seed0", "a-rate0.1-seed0"]
     assert Study.from_dict(json.loads(json.dumps(own_rates.to_dict()))) == own_rates
@@ -116,7 +126,9 @@ def test_what_cannot_be_run_is_explained_at_once(changes, error, says):
         ("../x=full", CtvizError, "take small letters"),
         ("a=full,stepz=3", UnknownName, "Did you mean 'steps'"),
         ("a=full,steps=x", CtvizError, "must be a whole number"),
-        ("a=full,rates=1e-4/x", CtvizError, "not numbers with / between"),
+        ("a=full,rates=1e-4/x", CtvizError, "numbers with / between"),
+        ("a=full,seeds=x", CtvizError, "not seeds=x"),
+        ("a=full,seeds=0", OutOfRange, "seeds of a is 0"),
         ("a=full,rates=0", OutOfRange, "A rate of a is 0"),
     ],
 )

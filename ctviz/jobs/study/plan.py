@@ -19,22 +19,25 @@ __all__ = ["Arm", "Study", "Trial", "choose_rate"]
 
 RATES = (3e-5, 1e-4, 3e-4)
 SNAPSHOTS = 5
+MOST_SEEDS = 100
+OWN = ("rates=", "seeds=")  # what an arm sets that is no setting of a run
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One side of a comparison: a method, with settings and learning rates of its own over the
-    study's.
+    """One side of a comparison: a method, with settings, learning rates and a number of seeds of
+    its own over the study's.
 
     Raises UnknownName for the method, CtvizError for a name that no folder can have and OutOfRange
-    for a rate.
+    for a rate or for the seeds.
     """
 
     name: str
     method: Method
     settings: dict[str, Any] = field(default_factory=dict)
     rates: tuple[float, ...] = ()
+    seeds: int | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -46,25 +49,29 @@ class Arm:
         for rate in self.rates:
             if not 0 < rate < math.inf:
                 raise OutOfRange(f"A rate of {self.name}", rate, 0, None, hint="0 is excluded.")
+        if self.seeds is not None and not 1 <= self.seeds <= MOST_SEEDS:
+            raise OutOfRange(f"seeds of {self.name}", self.seeds, 1, MOST_SEEDS)
 
     @classmethod
     def parse(cls, text: str) -> Arm:
         """Of ``NAME=METHOD,SETTING=VALUE,...``, or of a method's name alone. Its rates are
-        ``rates=RATE/RATE/...``.
+        ``rates=RATE/RATE/...``, its seeds ``seeds=N``.
         """
         name, _, rest = text.partition("=")
         method, *settings = map(str.strip, rest.split(",")) if rest else [name]
-        own = [each.removeprefix("rates=") for each in settings if each.startswith("rates=")]
+        own = dict(each.split("=", 1) for each in settings if each.startswith(OWN))
         try:
-            rates = tuple(float(rate) for each in own for rate in each.split("/"))
+            rates = tuple(float(rate) for rate in own["rates"].split("/")) if "rates" in own else ()
+            seeds = int(own["seeds"]) if "seeds" in own else None
         except ValueError:
             raise CtvizError(
-                f"{name.strip()}: rates={own[0]} are not numbers with / between, as 3e-5/1e-4."
+                f"{name.strip()}: rates are numbers with / between, as rates=3e-5/1e-4, and seeds "
+                f"a whole number, as seeds=3, not {', '.join(f'{k}={v}' for k, v in own.items())}."
             ) from None
         asked = dict(
-            TuneConfig.parse_setting(each) for each in settings if not each.startswith("rates=")
+            TuneConfig.parse_setting(each) for each in settings if not each.startswith(OWN)
         )
-        return cls(name.strip(), method, asked, rates)  # type: ignore[arg-type]
+        return cls(name.strip(), method, asked, rates, seeds)  # type: ignore[arg-type]
 
     @property
     def words(self) -> str:
@@ -91,7 +98,7 @@ class Study:
     """Arms compared on one task.
 
     Each arm is run with each of ``seeds`` at each of ``rates`` (``lora_factor`` times as large for
-    LoRA, whose adapters start at zero and are few) or at its own, so that arms can be compared at
+    LoRA, whose adapters start at zero and are few), or of its own, so that arms can be compared at
     equal grade (`ctviz.jobs.study.front`). For what they come to at the end, each has the rate that
     is best on the dev split (`choose_rate`). ``settings`` are those of
     `ctviz.runs.config.TuneConfig` that all runs share. ``causes``: whether it is measured which
@@ -115,8 +122,8 @@ class Study:
         names = [arm.name for arm in self.arms]
         if not names or len(set(names)) < len(names):
             raise CtvizError(f"The arms are {', '.join(names) or 'none'}: give each one once.")
-        if not 1 <= self.seeds <= 100:
-            raise OutOfRange("seeds", self.seeds, 1, 100)
+        if not 1 <= self.seeds <= MOST_SEEDS:
+            raise OutOfRange("seeds", self.seeds, 1, MOST_SEEDS)
         if not self.rates:
             raise CtvizError("rates are empty: give at least one learning rate.")
         if not 0 < self.lora_factor < math.inf:
@@ -134,10 +141,15 @@ class Study:
         """The runs: all with one seed before the next, so that a part of a study says something."""
         return [
             Trial(arm, rate, seed)
-            for seed in range(self.seeds)
+            for seed in range(max(map(self.seeds_of, self.arms)))
             for arm in self.arms
+            if seed < self.seeds_of(arm)
             for rate in self.rates_of(arm)
         ]
+
+    def seeds_of(self, arm: Arm) -> int:
+        """How many seeds an arm is run with."""
+        return arm.seeds or self.seeds
 
     def rates_of(self, arm: Arm) -> list[float]:
         """The learning rates to try, in rising order: the arm's own, or the study's."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ctviz import document
 from ctviz.files import write_bytes, write_json
 from ctviz.jobs.study.figures import draw_front, draw_layers, draw_tradeoff
 from ctviz.jobs.study.front import target_grade
@@ -34,20 +34,6 @@ HEADINGS = {
     "circuit_overlap_between": "between snapshots",
     "faithfulness": "faithfulness",
 }
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1b1b1f; background: #fff }
-table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd }
-th:first-child, td:first-child { text-align: left }
-div, figure { overflow-x: auto } figure { margin: 1.5rem 0 }
-svg { max-width: 100%; height: auto }
-figcaption, .small { color: #555; font-size: .9rem }
-@media (prefers-color-scheme: dark) {
-  body { color: #e6e6ea; background: #17171b } th, td { border-color: #444 }
-  figcaption, .small { color: #aaa } figure { background: #fff; padding: .5rem; border-radius: 6px }
-  figcaption { color: #555 } }
-"""
 
 
 def write_report(
@@ -122,79 +108,72 @@ def _page(
         "layers.svg": "Where the weights changed: norm of the change by norm of the untuned "
         "weights, means over seeds.",
     }
-    drawn = "".join(
-        f"<figure>{_svg(figures[name])}<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for name, caption in captions.items()
-        if name in figures
-    )
     tried = table.reindex(columns=["arm", "rate", "seed", "state", "dev_after", "dev_kl"])
     settings = ", ".join(f"{k} {v}" for k, v in study.settings.items()) or "as preset"
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>
-<h1>{html.escape(title)}</h1>
-<p>{html.escape(task.explanation)} Aim: {html.escape(task.aim)}.</p>
-<h2>What was found</h2>
-<ul>{"".join(f"<li>{html.escape(sentence)}</li>" for sentence in said)}</ul>
-<h2>Arms, at the end</h2>
-{_table(means)}
-<p class="small">grade: {html.escape(task.judged_by.name)} on test examples,
-{task.judged_by.better} is better. KL: nats a token from the untuned model on neutral prompts.
-other tasks: mean accuracy on those that the untuned model does above chance. circuit kept: overlap
-of the circuit at the end with that at the start; between snapshots: that with the one before.</p>
-{drawn}
-<h2>Learning rates</h2>
-<p>At equal grade an arm has its cheapest rate, chosen for each seed on the others. At the end it
-has the one chosen on the dev split: among those within one standard error of the best mean grade,
-the one with the smallest KL.</p>
-{_plain_table(tried)}
-<p class="small">Settings of all runs: {html.escape(settings)}. Of arms:
-{html.escape(_own(study))}. Rates:
-{html.escape(", ".join(f"{rate:g}" for rate in study.rates))} (ten times as large for LoRA).
-Each run is a folder in runs/, which the app opens.</p>
-</body></html>
-"""
+    rates = ", ".join(f"{rate:g}" for rate in study.rates)
+    return document.document(
+        title,
+        [
+            document.paragraph(f"{task.explanation} Aim: {task.aim}."),
+            document.heading("What was found"),
+            document.bullets(said),
+            document.heading("Arms, at the end"),
+            _table(means),
+            document.note(
+                f"grade: {task.judged_by.name} on test examples, {task.judged_by.better} is "
+                "better. KL: nats a token from the untuned model on neutral prompts. other tasks: "
+                "mean accuracy on those that the untuned model does above chance. circuit kept: "
+                "overlap of the circuit at the end with that at the start; between snapshots: that "
+                "with the one before."
+            ),
+            *(
+                document.figure(figures[name], caption)
+                for name, caption in captions.items()
+                if name in figures
+            ),
+            document.heading("Learning rates"),
+            document.paragraph(
+                "At equal grade an arm has its cheapest rate, chosen for each seed on the others. "
+                "At the end it has the one chosen on the dev split: among those within one "
+                "standard error of the best mean grade, the one with the smallest KL."
+            ),
+            document.table(
+                {name: name.replace("_", " ") for name in tried},
+                [{k: _number(v) for k, v in row.items()} for row in tried.to_dict("records")],
+            ),
+            document.note(
+                f"Settings of all runs: {settings}. Of arms: {_own(study)}. Rates: {rates} (ten "
+                "times as large for LoRA), but where an arm has its own. Each run is a folder in "
+                "runs/, which the app opens."
+            ),
+        ],
+    )
 
 
 def _own(study: Study) -> str:
     """What arms set for themselves."""
-    own = [
-        f"{arm.name} ({arm.method}, {', '.join(f'{k} {v}' for k, v in arm.settings.items())})"
-        for arm in study.arms
-        if arm.settings
-    ]
+    own = []
+    for arm in study.arms:
+        said = [f"{name} {value}" for name, value in arm.settings.items()]
+        if arm.rates:
+            said.append(f"rates {', '.join(f'{rate:g}' for rate in arm.rates)}")
+        if said:
+            own.append(f"{arm.name} ({arm.method}, {', '.join(said)})")
     return "; ".join(own) or "nothing"
 
 
-def _svg(content: bytes) -> str:
-    text = content.decode()
-    return text[text.index("<svg") :]
-
-
 def _table(means: pd.DataFrame) -> str:
-    names = [name for name in HEADINGS if name in means]
-    head = "".join(f"<th>{HEADINGS[name]}</th>" for name in names)
-    body = ""
+    names = {name: label for name, label in HEADINGS.items() if name in means}
+    rows = []
     for row in means.to_dict("records"):
-        cells = []
+        cells = {}
         for name in names:
             spread = row.get(f"{name}_sd")
-            text = _number(row[name])
+            cells[name] = _number(row[name])
             if spread is not None and pd.notna(spread):
-                text += f" ± {_number(spread)}"
-            cells.append(f"<td>{html.escape(text)}</td>")
-        body += f"<tr>{''.join(cells)}</tr>"
-    return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _plain_table(table: pd.DataFrame) -> str:
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in table)
-    rows = ""
-    for row in table.itertuples(index=False):
-        cells = "".join(f"<td>{html.escape(_number(value))}</td>" for value in row)
-        rows += f"<tr>{cells}</tr>"
-    return f"<div><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+                cells[name] += f" ± {_number(spread)}"
+        rows.append(cells)
+    return document.table(names, rows)
 
 
 def _number(value: object) -> str:

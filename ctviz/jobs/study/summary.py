@@ -151,11 +151,14 @@ def _at_the_end(study: Study, table: pd.DataFrame) -> list[str]:
         said += _against(study.arms[0], other, table, better, judged)
     for arm in study.arms:
         said += _conflicts(study, arm, _chosen(table, arm.name))
-    seeds = "one seed, which chooses" if study.seeds == 1 else f"{study.seeds} seeds, which choose"
+    seeds = "one seed" if study.seeds == 1 else f"{study.seeds} seeds"
+    own = [f"{arm.name} {arm.seeds}" for arm in study.arms if arm.seeds]
+    seeds += f" ({', '.join(own)})" if own else ""
     said.append(
-        f"Means ± standard deviation over {seeds} and order the training examples; test examples "
-        "are the same for all. A difference counts if it is larger than two standard errors of its "
-        f"mean over seeds: with few seeds a weak test.{_sampling(table)}"
+        f"Means ± standard deviation over {seeds}; a seed chooses and orders the training "
+        "examples, and test examples are the same for all. A difference counts if it is larger "
+        "than two standard errors of its mean over seeds: with few seeds a weak test."
+        f"{_sampling(table)}"
     )
     return said
 
