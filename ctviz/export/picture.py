@@ -224,6 +224,8 @@ class _Drawing:
         if not timeline.run:  # no run, no clock
             return
         step = f"step {timeline.steps[at]:,} of {timeline.steps[-1]:,}"
+        if timeline.names:
+            step = clean(timeline.names[at])
         write(figure, 0.972, 0.943, step, 16, theme.text, room=0.24, weight="bold", align="right")
         place = f"snapshot {at + 1} of {len(timeline.steps)}"
         write(figure, 0.972, 0.905, place, 10, theme.muted, room=0.2, align="right")

@@ -22,13 +22,13 @@ import numpy as np
 from ctviz.circuits.choices import Metric
 from ctviz.errors import MissingModel, OutOfRange
 from ctviz.interventions.faithfulness import share_between
-from ctviz.jobs.question import plain
+from ctviz.jobs.question import mean_and_error, plain
 from ctviz.models.loading import Loaded
 from ctviz.progress import phase
 from ctviz.runs import Run
 from ctviz.runs.causes import Causes, Checked, NodeCause, does_nothing
 from ctviz.runs.estimate import Estimate
-from ctviz.runs.weights import kept_steps, weights_of
+from ctviz.runs.weights import playable_steps
 from ctviz.tasks import Split, find_task
 from ctviz.tasks.batch import encode
 from ctviz.tasks.example import Example, Pair
@@ -38,7 +38,7 @@ from ctviz.tasks.tokens import Tokens
 from ctviz.tuning.dataset import pairs_of
 from ctviz.tuning.needed import TRIES, largest_prefix, random_set, smallest_set
 from ctviz.tuning.readings import Reader, Reading
-from ctviz.tuning.stored_weights import untuned_model
+from ctviz.tuning.stored_weights import untuned_model, weights_at
 from ctviz.tuning.updates import Updates
 
 FEW = 16  # examples on which single nodes are read, at most: there are many nodes
@@ -65,16 +65,12 @@ class Settings:
 
 
 def measured_step(run: Run, step: int | None) -> int:
-    """The step to measure: the last one whose weights were kept unless one is asked for.
+    """The step to measure: the last one whose weights were kept unless one is asked for. Of a
+    recording all were, and what is measured is what sets them apart from the first.
 
     Raises MissingModel if its weights were not kept, naming the nearest that were.
     """
-    kept = kept_steps(run)[1:]
-    if run.config.method == "recorded":
-        raise MissingModel(
-            f"{run.id} is a recording of weights that were there. Which updates were needed is "
-            "measured of runs that ctviz tuned."
-        )
+    kept = playable_steps(run)[1:]
     if not kept:
         raise MissingModel(
             f"{run.id} has kept no weights, and they are what is taken out and put in. Tune again "
@@ -83,10 +79,16 @@ def measured_step(run: Run, step: int | None) -> int:
     if step is None or step in kept:
         return kept[-1] if step is None else step
     nearest = min(kept, key=lambda each: (abs(each - step), each))
+    said = ", ".join(map(str, kept))
+    if run.config.method == "recorded":
+        raise MissingModel(
+            f"Step {step} of {run.id} is not one whose updates can be measured; the nearest is "
+            f"step {nearest} of {said}."
+        )
     what = "is the untuned model" if step == 0 else "has kept no weights"
     raise MissingModel(
         f"Step {step} of {run.id} {what}; the nearest whose weights were kept is step {nearest}. "
-        f"Kept: {', '.join(map(str, kept))}. Runs keep more with --keep-weights."
+        f"Kept: {said}. Runs keep more with --keep-weights."
     )
 
 
@@ -122,8 +124,7 @@ class _Trial:
 
     def __init__(self, run: Run, step: int, settings: Settings, device: str) -> None:
         begun = time.perf_counter()
-        file, config = weights_of(run, step), run.config
-        assert file is not None
+        config, tuned = run.config, weights_at(run, step)
         self.step, self.settings, self.task = step, settings, find_task(config.task)
         self.loaded = untuned_model(run, device=device)
         n, seed = settings.examples, config.examples_seed
@@ -141,7 +142,7 @@ class _Trial:
         known = {pair.fingerprint for pair in self.pairs}
         self.in_sample = sum(pair.fingerprint in known for pair in test_pairs)
         self.grades = _graded_by_metric(self.loaded, self.task.grade, chosen[:FEW], self.metric)
-        self.updates = Updates(self.loaded, file)
+        self.updates = Updates(self.loaded, tuned)
         self.sizes = {node: each.size for node, each in self.updates.nodes.items()}
         self.loading = time.perf_counter() - begun
 
@@ -179,12 +180,12 @@ class _Trial:
         every, config = tuple(self.sizes), self.settings
         nodes, node_gain = self._nodes()
         before, after = self._ends()
-        gain, error = _mean(after - before)
+        gain, error = mean_and_error(after - before)
         with phase("checks", total=4 + config.draws, unit="set") as advance:
             untuned = self._checked((), advance)
             tuned = self._checked(every, advance)
             low, high = untuned[1].metric, tuned[1].metric
-            test_gain, test_error = _mean(high - low)
+            test_gain, test_error = mean_and_error(high - low)
         learned = abs(gain) > 2 * error and not abs(test_gain) <= 2 * test_error
         needed: tuple[str, ...] = ()
         idle: tuple[str, ...] = ()
@@ -202,7 +203,7 @@ class _Trial:
                 checks = [self._checked(s, advance, low, high)[0] for s in (needed, *drawn)]
                 without = self._checked(left, advance, low, high)
         self.updates.put(())
-        change, change_error = _mean(without[1].metric - high) if without else (None, None)
+        change, change_error = mean_and_error(without[1].metric - high) if without else (None, None)
         ends = (0.0, 1.0) if learned else (None, None)
         return Causes(
             step=self.step,
@@ -262,17 +263,17 @@ class _Trial:
                 NodeCause(
                     node=node,
                     parameters=size,
-                    carried=_mean(carried)[0],
-                    carried_error=_mean(carried)[1],
-                    lost=_mean(lost)[0],
-                    lost_error=_mean(lost)[1],
+                    carried=mean_and_error(carried)[0],
+                    carried_error=mean_and_error(carried)[1],
+                    lost=mean_and_error(lost)[0],
+                    lost_error=mean_and_error(lost)[1],
                     grade_alone=self._accuracy(alone[node]),
                     grade_without=self._accuracy(without[node]),
                     kl_alone=alone[node].kl,
                     kl_without=without[node].kl,
                 )
             )
-        return rows, _mean(after.metric - before.metric)[0]
+        return rows, mean_and_error(after.metric - before.metric)[0]
 
     def _sets(
         self, nodes: Sequence[NodeCause], before: np.ndarray, after: np.ndarray
@@ -301,7 +302,7 @@ class _Trial:
 
             def nothing(gone: Collection[str]) -> bool:
                 left = metric(set(self.sizes) - set(gone))
-                return does_nothing(*_mean(left - after), gain, errors=1)
+                return does_nothing(*mean_and_error(left - after), gain, errors=1)
 
             needed = smallest_set(self.sizes, rankings, enough)
             rest = [each for each in nodes if each.node not in needed]
@@ -357,10 +358,3 @@ def _graded_by_metric(
         return one and example.choices == (pair.answer, pair.foil)
 
     return grade == "choice" and metric == "logit_difference" and all(map(same, examples))
-
-
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    """The mean over examples and its standard error, NaN for a single example."""
-    n = len(values)
-    error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
-    return float(values.mean()), error

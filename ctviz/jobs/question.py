@@ -18,7 +18,7 @@ from ctviz.tasks.batch import Batch, Fitting
 from ctviz.tasks.fitting import encode_task
 from ctviz.tasks.task import Split, Task
 
-__all__ = ["Question", "carried", "in_sample", "plain"]
+__all__ = ["Question", "carried", "in_sample", "mean_and_error", "plain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,3 +130,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return None if np.isnan(value) else float(value)
     return value
+
+
+def mean_and_error(values: np.ndarray) -> tuple[float, float]:
+    """The mean over examples and its standard error, NaN for a single example."""
+    n = len(values)
+    error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    return float(values.mean()), error

@@ -17,12 +17,14 @@ from typing import Any
 
 from ctviz.circuits.selection import check_edges
 from ctviz.errors import CtvizError, RunExists
+from ctviz.jobs.difference import CLAIMS, difference
 from ctviz.jobs.run_log import run_log
 from ctviz.models.loading import Loaded, load
 from ctviz.progress import Cancelled, Phase, Progress, phase, share
 from ctviz.runs import Run, RunWriter, open_run
 from ctviz.runs.changes import changes
 from ctviz.runs.config import TuneConfig
+from ctviz.runs.difference import write_difference
 from ctviz.runs.directory import State
 from ctviz.runs.series import Member, Series
 from ctviz.runs.snapshot import Snapshot
@@ -42,15 +44,18 @@ def record(
     config: TuneConfig,
     folder: Path,
     *,
+    compared: bool = False,
     resume: bool = False,
     progress: Called | None = None,
 ) -> dict[str, Any]:
     """Record a series into a run directory; returns its outcome in numbers.
 
     Of ``config`` count the task and how things are measured; model, method and steps are the
-    series'. With ``resume`` the folder holds a recording of it that did not finish: members that
-    have their snapshot are not measured again. A member that cannot be read or is of another kind
-    is named in ``skipped`` and passed over. Raises CtvizError if fewer than two can be recorded.
+    series'. ``compared``: at the end it is measured what the last one does differently from the
+    first (`ctviz.jobs.difference`), and kept with the run. With ``resume`` the folder holds a
+    recording that did not finish: members that have their snapshot are not measured again. A member
+    that cannot be read or is of another kind is named in ``skipped`` and passed over. Raises
+    CtvizError if fewer than two can be recorded.
     """
     if resume and open_run(str(folder)).status().state == "finished":
         raise RunExists(f"{folder} is finished: there is nothing to resume.")
@@ -58,7 +63,9 @@ def record(
         done = [snapshot.step for snapshot in Run(folder).snapshots()]
         writer = RunWriter.resume(folder, done[-1] if done else 0)
     else:
-        writer = RunWriter(folder, series.settings(config), series=series.to_dict())
+        writer = RunWriter(
+            folder, series.settings(config), series=series.to_dict(), compared=compared
+        )
     job = _Job(writer, series, progress)
     with run_log(folder / "log.txt") as write_error:
         try:
@@ -95,10 +102,33 @@ class _Job:
         self.skipped: dict[str, str] = dict(about.get("skipped", {}))  # model: why
         count = len(series.members)
         plan = {"load": 1.0, "baseline": 2.0, "snapshots": float(count), "final evaluation": 1.0}
+        self.compared = bool(about.get("compared"))
+        if self.compared:
+            plan |= {"answers": 2.0, "swaps": 4.0 * CLAIMS}
         self.listening = Progress(self._tell, cancelled=writer.cancelled, plan=plan)
 
     def whole(self) -> dict[str, Any]:
-        """Record every member that is left."""
+        """Record every member that is left, and compare the last with the first if that is asked
+        for."""
+        self._record()
+        if self.compared:
+            self._compare()
+        judged = str(Run(self.folder).about["task"]["judged_by"])
+        before, after = (Run(self.folder).about[part][judged] for part in ("before", "after"))
+        said = f"{judged} {before:.2f} before, {after:.2f} after, on test examples"
+        self._say("finished", said)
+        return self._outcome("finished")
+
+    def _compare(self) -> None:
+        self.message = "measuring what the last one does differently"
+        run = Run(self.folder)
+        try:
+            write_difference(run, difference(run, device=self.config.device))
+        except CtvizError as error:
+            self.writer.notice(f"What they do differently could not be measured: {error}")
+            log.warning("what differs could not be measured: %s", error)
+
+    def _record(self) -> None:
         config, members = self.config, list(self.series.members)
         log.info("config: %s", json.dumps(config.to_dict()))
         aim = self._aim(members)
@@ -134,11 +164,6 @@ class _Job:
         with phase("final evaluation"):
             after = recording.grades(last)
         self.writer.describe(first.anatomy.graph, after=after)
-        judged = recording.dataset.task.judged_by.name
-        before = Run(self.folder).about["before"]
-        said = f"{judged} {before[judged]:.2f} before, {after[judged]:.2f} after, on test examples"
-        self._say("finished", said)
-        return self._outcome("finished")
 
     def stop(self) -> dict[str, Any]:
         """It was cancelled, and can be gone on with."""

@@ -51,13 +51,19 @@ class Standby:
             self._hand_over(worker, folder)
         return folder.name
 
-    def record(self, series: Series, config: TuneConfig, parent: Path) -> str:
-        """Start a recording in a new folder below ``parent``; returns its id at once."""
-        folder = new_folder(parent, f"{find_task(config.task).slug}-{series.slug}-recorded")
+    def record(
+        self, series: Series, config: TuneConfig, parent: Path, *, compared: bool = False
+    ) -> str:
+        """Start a recording in a new folder below ``parent``; returns its id at once.
+
+        ``compared``: see `ctviz.jobs.record.record`.
+        """
+        kind = "compared" if compared else "recorded"
+        folder = new_folder(parent, f"{find_task(config.task).slug}-{series.slug}-{kind}")
         with self._lock:
             worker = self.warm()
-            recorded = series.settings(config)
-            RunWriter(folder, recorded, pid=worker.pid, series=series.to_dict())
+            recorded, of = series.settings(config), series.to_dict()
+            RunWriter(folder, recorded, pid=worker.pid, series=of, compared=compared)
             self._hand_over(worker, folder)
         return folder.name
 

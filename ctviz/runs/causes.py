@@ -16,7 +16,7 @@ import pandas as pd
 from ctviz import paths
 from ctviz.errors import DamagedRun
 from ctviz.files import read_json, write_json
-from ctviz.runs.checks import is_finite
+from ctviz.runs.checks import checked_fields
 from ctviz.runs.directory import Run
 
 __all__ = [
@@ -180,13 +180,13 @@ class Causes:
     @classmethod
     def of_plain(cls, values: Mapping[str, Any]) -> Causes:
         """What `plain` was made of. Raises ValueError or TypeError for anything else."""
-        nodes = tuple(_checked_fields(NodeCause, each) for each in values["nodes"])
-        several = tuple(_checked_fields(Checked, each) for each in values["random"])
+        nodes = tuple(checked_fields(NodeCause, each) for each in values["nodes"])
+        several = tuple(checked_fields(Checked, each) for each in values["random"])
         sets = {
-            name: None if values[name] is None else _checked_fields(Checked, values[name])
+            name: None if values[name] is None else checked_fields(Checked, values[name])
             for name in ("untuned", "tuned", "needed", "without_idle")
         }
-        found: Causes = _checked_fields(cls, {**values, **sets, "nodes": nodes, "random": several})
+        found: Causes = checked_fields(cls, {**values, **sets, "nodes": nodes, "random": several})
         if found.untuned is None or found.tuned is None:
             raise ValueError("neither the untuned nor the tuned model may be missing")
         if found.parameters < 1:
@@ -266,22 +266,3 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def _names(of: type) -> list[str]:
     return [field.name for field in fields(of)]
-
-
-def _checked_fields(of: Any, values: Mapping[str, Any]) -> Any:
-    """A dataclass of these values, whose numbers are finite and whose texts are texts."""
-    made = of(**values)
-    for field in fields(of):
-        value, kind = getattr(made, field.name), str(field.type)
-        if value is None and "None" in kind:
-            continue
-        number = kind.split(" ")[0]
-        if number in ("int", "float"):
-            fits = is_finite(value) and (number == "float" or isinstance(value, int))
-        elif number in ("str", "bool"):
-            fits = isinstance(value, {"str": str, "bool": bool}[number])
-        else:
-            continue
-        if not fits:
-            raise ValueError(f"{field.name} is {value!r}")
-    return made

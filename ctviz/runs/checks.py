@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "check_probes",
     "check_snapshot",
     "check_status",
+    "checked_fields",
     "is_finite",
     "is_step",
 ]
@@ -166,6 +168,28 @@ def is_step(value: Any) -> bool:
 def is_finite(value: Any) -> bool:
     """A number that is neither infinite nor NaN, nor too large for a float."""
     return _is_number(value) and abs(value) <= sys.float_info.max
+
+
+def checked_fields(of: Any, values: Mapping[str, Any]) -> Any:
+    """A dataclass of these values, whose numbers are finite and whose texts are texts.
+
+    Raises ValueError or TypeError for anything else.
+    """
+    made = of(**values)
+    for field in fields(of):
+        value, kind = getattr(made, field.name), str(field.type)
+        if value is None and "None" in kind:
+            continue
+        number = kind.split(" ")[0]
+        if number in ("int", "float"):
+            fits = is_finite(value) and (number == "float" or isinstance(value, int))
+        elif number in ("str", "bool"):
+            fits = isinstance(value, {"str": str, "bool": bool}[number])
+        else:
+            continue
+        if not fits:
+            raise ValueError(f"{field.name} is {value!r}")
+    return made
 
 
 def _value(

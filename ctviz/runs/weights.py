@@ -46,10 +46,11 @@ def kept_steps(run: Run) -> list[int]:
 
 
 def playable_steps(run: Run) -> list[int]:
-    """Steps at which the model itself can be run: of a recording all of its series, else those
-    whose weights are here."""
+    """Steps at which the model itself can be run: of a recording all of its series that could be
+    read, else those whose weights are here."""
     if run.config.method == "recorded":
-        return [member.step for member in series_of(run).members]
+        skipped = run.about.get("skipped", {})
+        return [each.step for each in series_of(run).members if each.model not in skipped]
     return kept_steps(run)
 
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import tanh
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel
@@ -31,9 +33,20 @@ from ctviz.tasks.example import Example
 from ctviz.tasks.task import Task
 from ctviz.tasks.tokens import Tokens
 
-__all__ = ["chance", "chosen_rightly", "generate", "grade"]
+__all__ = ["Answer", "answers", "chance", "chosen_rightly", "generate", "grade"]
 
 SPARE = 4  # tokens that an answer may be longer than the longest target
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answers to one example: the choice that it finds likeliest, or the line that it
+    goes on with. ``value``: 1 or 0 for right and wrong, the F1 of a span, (p - q) / (p + q) of a
+    bias.
+    """
+
+    said: str
+    value: float
 
 
 def grade(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, float]:
@@ -41,25 +54,43 @@ def grade(loaded: Loaded, task: Task, examples: Sequence[Example]) -> dict[str, 
 
     Deterministic. ``examples`` must not be empty.
     """
+    found = answers(loaded, task, examples)
+    mean = sum(answer.value for answer in found) / len(found)
+    if task.grade == "choice":
+        return {"accuracy": mean}
+    if task.grade == "exact":
+        return {"exact_match": mean}
+    if task.grade == "span":
+        pairs = zip(found, examples, strict=True)
+        exact = sum(exact_match(answer.said, e.accepted) for answer, e in pairs)
+        return {"f1": mean, "exact_match": exact / len(examples)}
+    return {
+        "bias": sum(abs(answer.value) for answer in found) / len(found),
+        "stereotype": mean,
+        "stereotypical": sum(answer.value > 0 for answer in found) / len(found),
+    }
+
+
+def answers(loaded: Loaded, task: Task, examples: Sequence[Example]) -> list[Answer]:
+    """What a model answers to each example, by the task's grade. Deterministic."""
     if task.grade in ("choice", "bias"):
-        if task.grade == "choice":
-            return {"accuracy": sum(chosen_rightly(loaded, examples)) / len(examples)}
         found = log_probabilities(loaded, [(e.prompt, e.choices) for e in examples])
-        leaning = [float(torch.tensor(row[:2]).diff().neg().mul(0.5).tanh()) for row in found]
-        return {  # (p - q) / (p + q) = tanh of half the difference of their logarithms
-            "bias": sum(map(abs, leaning)) / len(leaning),
-            "stereotype": sum(leaning) / len(leaning),
-            "stereotypical": sum(lean > 0 for lean in leaning) / len(leaning),
-        }
+        best = [row.index(max(row)) for row in found]
+        if task.grade == "choice":
+            values = [float(at == 0) for at in best]
+        else:  # (p - q) / (p + q) = tanh of half the difference of their logarithms
+            values = [tanh((row[0] - row[1]) / 2) for row in found]
+        said = [e.choices[at] for at, e in zip(best, examples, strict=True)]
+        return [Answer(*each) for each in zip(said, values, strict=True)]
     tokens = Tokens(loaded.tokenizer)
     longest = max(len(tokens.continuation(e.prompt, e.target)) for e in examples) + SPARE
-    said = generate(loaded, [e.prompt for e in examples], longest)
+    lines = generate(loaded, [e.prompt for e in examples], longest)
     if task.grade == "exact":
-        right = sum(last_number(s) in e.accepted for s, e in zip(said, examples, strict=True))
-        return {"exact_match": right / len(examples)}
-    f1 = sum(overlap(s, e.accepted) for s, e in zip(said, examples, strict=True))
-    exact = sum(exact_match(s, e.accepted) for s, e in zip(said, examples, strict=True))
-    return {"f1": f1 / len(examples), "exact_match": exact / len(examples)}
+        return [
+            Answer(line, float(last_number(line) in e.accepted))
+            for line, e in zip(lines, examples, strict=True)
+        ]
+    return [Answer(s, overlap(s, e.accepted)) for s, e in zip(lines, examples, strict=True)]
 
 
 def chosen_rightly(loaded: Loaded, examples: Sequence[Example]) -> list[bool]:

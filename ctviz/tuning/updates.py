@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -24,7 +23,7 @@ from ctviz.circuits.graph import layer_of
 from ctviz.models.loading import Loaded
 from ctviz.runs.causes import OTHER
 from ctviz.tuning.ownership import circuit_units
-from ctviz.tuning.stored_weights import put_in
+from ctviz.tuning.stored_weights import Weights, put_in
 
 __all__ = ["Update", "Updates"]
 
@@ -52,15 +51,15 @@ class Update:
 class Updates:
     """The updates of a run at a step, by node in the order of layers, `OTHER` last.
 
-    ``loaded`` must be the untuned model, and is it afterwards; ``file`` holds the tuned weights.
+    ``loaded`` must be the untuned model, and is it afterwards; ``tuned`` are the tuned weights.
     Raises DamagedRun as `ctviz.tuning.stored_weights.put_in` does.
     """
 
-    def __init__(self, loaded: Loaded, file: Path) -> None:
+    def __init__(self, loaded: Loaded, tuned: Weights) -> None:
         parameters = {name: p.detach() for name, p in loaded.model.named_parameters()}
         names = {id(p): name for name, p in loaded.model.named_parameters()}
         before = {name: p.clone() for name, p in parameters.items()}
-        put_in(loaded, file)
+        put_in(loaded, tuned)
         found: dict[str, list[_Piece]] = {}
         sizes: dict[str, int] = {}
         inside = dict.fromkeys(parameters, 0)  # how much of each parameter belongs to units

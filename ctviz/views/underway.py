@@ -26,6 +26,8 @@ PHASES = {
     "nodes": "Each update alone, and taken back",
     "sets": "Searching the needed updates",
     "checks": "Checking them on other examples",
+    "answers": "Asking both models",
+    "swaps": "Putting nodes of one model into the other",
     "measuring": "Measuring what it will take",
 }
 """What a person reads for the name of a phase."""

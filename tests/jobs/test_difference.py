@@ -1,0 +1,248 @@
+"""What the second of two models does differently: on a change by hand, of which it is known."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ctviz.cli import main
+from ctviz.errors import CtvizError, DamagedRun
+from ctviz.export.difference import difference_report
+from ctviz.files import read_json, write_json
+from ctviz.jobs import record as recording
+from ctviz.jobs.difference import difference
+from ctviz.jobs.record import record
+from ctviz.models.loading import load
+from ctviz.runs import open_run
+from ctviz.runs.difference import FILE, Difference, read_difference
+from ctviz.runs.series import of_models
+from ctviz.tasks import find_task
+from ctviz.views.difference import claim_sentence, difference_sentences, edge_table, moved_table
+from tests.short_runs import config as tuning
+from tests.short_series import BRIEF, config
+
+ROWS = slice(3 * 32, 4 * 32)  # of head 3 in the output projection: d_head is 32
+N = 24
+
+
+def silence_head(model: torch.nn.Module) -> None:
+    model.transformer.h[0].attn.c_proj.weight[ROWS] *= -1
+
+
+def silence_mlp(model: torch.nn.Module) -> None:
+    model.transformer.h[0].mlp.c_proj.weight *= 0.5
+
+
+def faint(model: torch.nn.Module) -> None:
+    """A change of three more nodes that does next to nothing."""
+    for layer in (1, 2, 3):
+        model.transformer.h[layer].mlp.c_proj.weight[0, 0] += 1e-6
+
+
+@torch.no_grad()
+def changed(*changes):
+    loaded = load("tiny")
+    for change in changes:
+        change(loaded.model)
+    return loaded
+
+
+@torch.no_grad()
+def by_hand(*changes) -> np.ndarray:
+    """logit(answer) - logit(foil) of the changed model, by transformers alone, float [example]."""
+    loaded = changed(*changes)
+    found = []
+    for example in find_task("sva").examples(2 * N, split="test", seed=0)[:N]:
+        pair, encode = example.pair, loaded.tokenizer.encode
+        logits = loaded.model(torch.tensor([encode(pair.clean)])).logits[0, -1]
+        [answer], [foil] = encode(pair.answer), encode(pair.foil)
+        found.append(float(logits[answer] - logits[foil]))
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The bundled model beside one with one head and one MLP changed, recorded and measured."""
+    root = tmp_path_factory.mktemp("two")
+    loaded = changed(silence_head, silence_mlp, faint)
+    loaded.model.save_pretrained(root / "other")
+    loaded.tokenizer.save_pretrained(root / "other")
+    asked = config(task="sva", test_examples=N, edges=60)
+    record(of_models(["tiny", str(root / "other")]), asked, root / "r", compared=True)
+    run = open_run("r", root)
+    found = read_difference(run)
+    assert found is not None
+    return run, found
+
+
+def test_metric_and_grade_are_those_of_the_two_models(made):
+    run, found = made
+    low, high = by_hand(), by_hand(silence_head, silence_mlp, faint)
+    assert found.pairs == found.examples == N
+    assert found.first_metric == pytest.approx(low.mean(), abs=1e-4)
+    assert found.second_metric == pytest.approx(high.mean(), abs=1e-4)
+    assert found.gain == pytest.approx((high - low).mean(), abs=1e-4)
+    assert found.gain_error == pytest.approx((high - low).std(ddof=1) / N**0.5, rel=1e-3)
+    assert found.first_grade == pytest.approx((low > 0).mean())
+    assert found.second_grade == pytest.approx((high > 0).mean())
+    assert found.only_first == ((low > 0) & (high <= 0)).sum()
+    assert found.both == ((low > 0) & (high > 0)).sum()
+    assert found.only_second + found.neither + found.only_first + found.both == N
+    assert run.about["before"]["accuracy"] == found.first_grade
+    assert run.about["after"]["accuracy"] == found.second_grade
+    assert (found.first, found.second) == ("tiny", "other")
+
+
+def test_the_nodes_that_were_changed_are_claimed_and_swapped(made):
+    _, found = made
+    claims = {each.node: each for each in found.claims}
+    assert {"m0", "a0.h3"} <= set(claims) <= {"m0", "a0.h3", "m1", "m2", "m3"}
+    low, high = by_hand(), by_hand(silence_head, silence_mlp, faint)
+    for node, own, rest in (
+        ("m0", silence_mlp, (silence_head, faint)),
+        ("a0.h3", silence_head, (silence_mlp, faint)),
+    ):
+        lost, carried = high - by_hand(*rest), by_hand(own) - low
+        assert claims[node].lost == pytest.approx(lost.mean(), abs=1e-4)
+        assert claims[node].lost_error == pytest.approx(lost.std(ddof=1) / N**0.5, rel=1e-3)
+        assert claims[node].carried == pytest.approx(carried.mean(), abs=1e-4)
+    assert claims["m0"].matters
+    assert "It is part of what sets the two apart." in claim_sentence(found, claims["m0"])
+    for each in (*found.claims, *found.random):
+        if each.node in ("m1", "m2", "m3"):
+            assert abs(each.lost) < 1e-3
+    assert {each.node for each in found.random} <= {"m1", "m2", "m3"} - set(claims)
+
+
+def test_nodes_whose_weights_are_the_same_are_told_apart(made):
+    run, found = made
+    assert found.unmoved
+    assert not {"m0", "m1", "m2", "m3", "a0.h3"} & set(found.unmoved)
+    written, head = 512 * 128 + 128, 32 * 128  # what MLPs write by, and what one head does
+    assert found.differing == 4 * written + head
+    text = " ".join(difference_sentences(run, found))
+    assert "do otherwise although their parameters are the same" in text
+    assert list(moved_table(run, found)["node"][:2]) == ["m0", "a0.h3"]
+
+
+def test_how_much_a_node_differs_is_the_sum_over_its_edges_beyond_noise(made):
+    run, found = made
+    first, second = run.snapshots()
+    graph, size = run.graph, 0.0
+    for row, source in enumerate(graph.sources):
+        for column, slot in enumerate(graph.slots):
+            if "m0" not in (source, slot.name):
+                continue
+            apart = abs(float(second.scores[row, column]) - float(first.scores[row, column]))
+            error = np.hypot(first.error[row, column], second.error[row, column])
+            inside = first.circuit[row, column] or second.circuit[row, column]
+            size += apart if inside and apart > 2 * error else 0.0
+    [claim] = [each for each in found.claims if each.node == "m0"]
+    assert claim.change == pytest.approx(size, rel=1e-5)
+    table = edge_table(run, found, most=None)
+    noise = list(table["state"] == "noise")
+    assert noise == sorted(noise)
+    assert len(table) == (first.circuit | second.circuit).sum()
+
+
+def test_the_report_holds_what_was_found_and_needs_nothing_else(made):
+    run, found = made
+    page = difference_report(run, found)
+    assert page.count("<svg") == 3
+    assert not re.search(r"(src|href)=.http|@import|url\(http", page)
+    text = re.sub(r"<[^>]+>", "", page).replace("&#x27;", "'")
+    for said in (
+        *difference_sentences(run, found),
+        *(claim_sentence(found, c) for c in found.claims),
+    ):
+        assert said.replace(">", "&gt;") in text
+    assert found.answers[0].prompt in text
+
+
+def test_what_was_measured_is_read_again_and_damage_is_named(made, tmp_path):
+    run, found = made
+    assert Difference.of_plain(json.loads(json.dumps(found.plain()))) == found
+    file = run.folder / FILE
+    whole = read_json(file)
+    for damaged, says in (
+        ({**whole, "schema": 9}, "has schema 9"),
+        ({**whole, "fingerprints": {}}, "is of other weights"),
+        ({**whole, "difference": {**whole["difference"], "gain": "x"}}, "gain is 'x'"),
+        ({**whole, "difference": {**whole["difference"], "claims": [{}]}}, "no measurement"),
+        ({"schema": 1}, "is of other weights"),
+    ):
+        problems: list[str] = []
+        write_json(file, damaged)
+        assert read_difference(run, problems) is None
+        assert says in problems[0]
+        assert "ctviz compare --run r" in problems[0]
+    write_json(file, whole)
+
+
+def test_a_model_beside_itself_differs_in_nothing(tmp_path):
+    asked = config(task="gender", test_examples=6)
+    record(of_models(["tiny", "tiny"]), asked, tmp_path / "same", compared=True)
+    run = open_run("same", tmp_path)
+    found = read_difference(run)
+    assert (found.gain, found.differing, found.kl, found.claims) == (0, 0, 0, ())
+    assert found.only_first is None  # an answer of this task is not right or wrong
+    assert not found.differs
+    said = difference_sentences(run, found)
+    assert "tiny and tiny have the very same weights." in said
+    assert "nothing to check" in difference_report(run, found)
+
+
+def test_runs_that_are_no_recordings_and_models_that_are_gone(made, tmp_path):
+    from ctviz.jobs.tune import tune
+
+    tune(tuning(steps=2), tmp_path / "tuned")
+    with pytest.raises(CtvizError, match="was tuned by ctviz"):
+        difference(open_run("tuned", tmp_path))
+    run, _ = made
+    other = Path(run.about["series"]["members"][1]["model"])
+    kept = (other / "model.safetensors").read_bytes()
+    changed(silence_head).model.save_pretrained(other)
+    with pytest.raises(DamagedRun, match="has other weights than when"):
+        difference(run)
+    (other / "model.safetensors").write_bytes(kept)
+
+
+def test_the_command_compares_two_models_and_goes_on(tmp_path, capsys, monkeypatch, made):
+    _, found = made
+    other = made[0].about["series"]["members"][1]["model"]
+    brief = [f"--set={k}={','.join(v) if isinstance(v, tuple) else v}" for k, v in BRIEF.items()]
+    asked = ["compare", "tiny", other, "--task", "sva", "--out", str(tmp_path), *brief, "--json"]
+
+    def fails(*_, **__):
+        raise CtvizError("no such luck")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recording, "difference", fails)
+        assert main(asked) == 1
+    assert "could not be measured: no such luck" in capsys.readouterr().err
+    [run] = tmp_path.iterdir()
+    assert open_run(run.name, tmp_path).status().state == "finished"
+    assert main(["compare", "--run", run.name, "--out", str(tmp_path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["run"] == run.name
+    assert {each["node"] for each in result["claims"]} >= {"m0"}
+    assert Path(result["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert result["second_metric"] == pytest.approx(found.second_metric, abs=1.5)  # 8 of the 24
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["tiny"], "Two models are compared, and 1 is given"),
+        (["tiny", "tiny", "--run", "x"], "and not both"),
+        (["tiny", "tyni"], "no model 'tyni'"),
+    ],
+)
+def test_what_cannot_be_compared_is_explained(asked, says, capsys, tmp_path):
+    assert main(["compare", *asked, "--out", str(tmp_path)]) == 1
+    assert says in capsys.readouterr().err
