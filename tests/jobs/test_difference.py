@@ -127,7 +127,11 @@ def test_nodes_whose_weights_are_the_same_are_told_apart(made):
     assert found.differing == 4 * written + head
     text = " ".join(difference_sentences(run, found))
     assert "do otherwise although their parameters are the same" in text
-    assert list(moved_table(run, found)["node"][:2]) == ["m0", "a0.h3"]
+    moved = moved_table(run, found).set_index("node")["moved"]
+    assert set(moved.index[:2]) == {"a0.h3", "m0"}
+    mlp = load("tiny").model.transformer.h[0].mlp
+    sizes = [float(w.detach().norm()) for w in (mlp.c_proj.weight, mlp.c_fc.weight)]
+    assert moved["m0"] == pytest.approx(0.5 * sizes[0] / np.hypot(*sizes), rel=0.02)
 
 
 def test_how_much_a_node_differs_is_the_sum_over_its_edges_beyond_noise(made):
