@@ -21,6 +21,7 @@ from ctviz.pages.run_choice import (
     runs_here,
 )
 from ctviz.pages.session import folders
+from ctviz.pages.two_models import ask_two_models, show_difference
 from ctviz.runs import open_run
 from ctviz.runs.snapshot import nearest_snapshot
 from ctviz.views import compare, compared
@@ -36,6 +37,9 @@ def main() -> None:
     """The page."""
     choice = runs_here()
     runs, samples = choice.runs, choice.samples
+    if (started := ask_two_models()) is not None:
+        _go([started])
+        st.rerun()
     if not runs:
         no_run()
         return
@@ -128,6 +132,8 @@ def _show(chosen: list[str], against: int | None, was_live: bool) -> None:
             st.error(plain(str(error)))
     for problem in damaged:
         st.warning(f"A snapshot is left out: {plain(str(problem))}")
+    if len(runs) == 1 and show_difference(runs[0]):
+        return
     drawn = [side for side in sides if side.timeline is not None]
     for side in sides:
         if side.timeline is None:

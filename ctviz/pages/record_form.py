@@ -8,6 +8,7 @@ import streamlit as st
 
 from ctviz import paths
 from ctviz.errors import CtvizError
+from ctviz.models.known import resolve
 from ctviz.pages import session
 from ctviz.pages.prompts import plain
 from ctviz.pages.settings import MEASURED, TEXTS
@@ -71,7 +72,8 @@ def ask_recording(ask_task: Callable[[], str | None]) -> None:
                 }
             )
             config.check_startable()
-            name = session.standby().record(series, config, session.folders()[0])
+            two = series.kind == "models" and len(series.members) == 2
+            name = session.standby().record(series, config, session.folders()[0], compared=two)
         except (CtvizError, OSError) as error:
             st.error(plain(str(error)))
             return
@@ -104,6 +106,8 @@ def _ask_series(way: str) -> Series | None:
         return None
     try:
         if way == "models":
+            for model in models:
+                resolve(model)
             series = of_models(models, tokenizer=tokenizer)
         elif way == "adapters":
             series = of_adapters(where, base, tokenizer=tokenizer)

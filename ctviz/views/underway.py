@@ -43,8 +43,10 @@ class Stretch:
     now: bool
 
 
-def stretches(status: Status) -> tuple[Stretch, ...]:
-    """The parts of a live tuning run, in order."""
+def stretches(status: Status, *, recorded: bool = False) -> tuple[Stretch, ...]:
+    """The parts of a live tuning run, or of a recording, in order."""
+    if recorded:
+        return _recording(status)
     phase = status.phase
     name = phase.name if phase else "load"
     inside = share_done(phase) if phase else 0.0
@@ -62,6 +64,22 @@ def stretches(status: Status) -> tuple[Stretch, ...]:
     return tuple(
         Stretch(label, 1.0 if n < at else share if n == at or n == 2 else 0.0, n == at)
         for n, (label, share) in enumerate(zip(labels, done, strict=True))
+    )
+
+
+def _recording(status: Status) -> tuple[Stretch, ...]:
+    name = status.phase.name if status.phase else "load"
+    parts = {
+        "Models": ("fetch", "load"),
+        "The first": ("baseline",),
+        "One after another": ("snapshots",),
+        "At the end": (),
+    }
+    at = next((n for n, names in enumerate(parts.values()) if name in names), len(parts) - 1)
+    inside = share_done(status.phase) if status.phase else 0.0
+    return tuple(
+        Stretch(label, 1.0 if n < at else inside if n == at else 0.0, n == at)
+        for n, label in enumerate(parts)
     )
 
 

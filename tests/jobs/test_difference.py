@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from ctviz.cli import main
-from ctviz.errors import CtvizError, DamagedRun
+from ctviz.errors import CtvizError, DamagedRun, MissingModel
 from ctviz.export.difference import difference_report
 from ctviz.files import read_json, write_json
 from ctviz.jobs import record as recording
+from ctviz.jobs.causes import Settings, causes
 from ctviz.jobs.difference import difference
 from ctviz.jobs.record import record
 from ctviz.models.loading import load
@@ -199,6 +200,18 @@ def test_a_model_beside_itself_differs_in_nothing(tmp_path):
     said = difference_sentences(run, found)
     assert "tiny and tiny have the very same weights." in said
     assert "nothing to check" in difference_report(run, found)
+
+
+def test_which_differences_were_needed_is_measured_of_a_recording(made):
+    run, _ = made
+    found = causes(run, settings=Settings(examples=N))
+    assert found.step == 1
+    assert set(found.needed_nodes) == {"a0.h3", "m0"}
+    assert {each.node for each in found.nodes} == {"a0.h3", "m0", "m1", "m2", "m3"}
+    gain = by_hand(silence_head, silence_mlp, faint) - by_hand()
+    assert found.test_gain == pytest.approx(gain.mean(), abs=1e-4)
+    with pytest.raises(MissingModel, match="nearest is step 1 of 1"):
+        causes(run, step=0)
 
 
 def test_runs_that_are_no_recordings_and_models_that_are_gone(made, tmp_path):

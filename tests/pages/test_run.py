@@ -146,7 +146,7 @@ def test_checkpoints_are_recorded_from_the_page(runs: Path, tmp_path: Path, monk
         (tmp_path / "out" / f"checkpoint-{step}").mkdir(parents=True)
     asked = []
 
-    def record(series, config, folder):
+    def record(series, config, folder, *, compared):
         asked.append((series, config, folder))
         return "some-run"
 
