@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from ctviz.bench.app import CHROMIUM_FLAGS, chromium, serve
+from ctviz.runs import Run, list_runs
 from tests import ROOT
-from tests.browser.driving import HERE, Player
+from tests.browser.driving import HERE, Player, serve_app
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -23,6 +28,31 @@ def server() -> Iterator[str]:
     """Address of a running test app."""
     with serve(str(HERE / "player_app.py"), runs="", imports=str(ROOT)) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The app with a folder of the user's runs that is not there yet; both, its address second.
+
+    Starting one takes as long as a test does, so the tests of a file share it.
+    """
+    runs = tmp_path_factory.mktemp("app") / "runs"
+    with serve_app(runs) as address:
+        yield runs, address
+
+
+@pytest.fixture
+def no_runs(app: tuple[Path, str]) -> Iterator[Path]:
+    """The folder of `app`, not there before the test nor after it; what still runs is stopped."""
+    runs, _ = app
+    yield runs
+    live = [run for run in list_runs(runs) if isinstance(run, Run) and run.status().live]
+    for run in live:
+        run.cancel()
+    for run in live:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(run.status().pid).wait(60)
+    shutil.rmtree(runs, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,13 @@ Contrast on a canvas is out of its reach: colours of the graph and the heatmap a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.browser.axe import check
-from tests.browser.driving import Player, serve_app
+from tests.browser.driving import Player
 
 SAMPLE = "run=sample-sva-flip"
 PAGES = {
@@ -29,12 +30,10 @@ PAGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def server(app: tuple[Path, str]) -> str:
     """The address of the app, without runs of the user."""
-    runs = tmp_path_factory.mktemp("runs")
-    with serve_app(runs) as address:
-        yield address
+    return app[1]
 
 
 def open_page(player: Player, where: str) -> Player:

@@ -10,26 +10,25 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.browser.driving import Player, only_run, open_app, serve_app, wait_until
+from tests.browser.driving import Player, only_run, open_app, wait_until
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Path:
+def runs(no_runs: Path) -> Path:
     """The user's runs, none at first."""
-    return tmp_path / "runs"
+    return no_runs
 
 
 @pytest.fixture
-def server(runs: Path) -> Iterator[str]:
+def server(app: tuple[Path, str], runs: Path) -> str:
     """The address of the app; ``new_player`` opens its pages here."""
-    with serve_app(runs) as address:
-        yield address
+    return app[1]
 
 
 def test_the_sample_run_is_there_and_plays(player: Player) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 
 from ctviz import paths
 from ctviz.views.compare import STATES
-from tests.browser.driving import Player, serve_app
+from tests.browser.driving import Player
 
 SAMPLE = "sample-sva-flip"
 MINE = "mine"  # the sample's first half, as if another method had made it
@@ -26,9 +26,9 @@ LAST = 30
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Path:
+def runs(no_runs: Path) -> Path:
     """The user's runs: one."""
-    folder = tmp_path / "runs" / MINE
+    folder = no_runs / MINE
     shutil.copytree(paths.shipped_runs() / SAMPLE, folder)
     about = json.loads((folder / "run.json").read_text())
     about["config"] |= {"method": "full", "seed": 4}
@@ -39,14 +39,13 @@ def runs(tmp_path: Path) -> Path:
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     kept = [line for line in lines if json.loads(line)["step"] <= LAST]
     (folder / "metrics.jsonl").write_text("".join(f"{line}\n" for line in kept))
-    return tmp_path / "runs"
+    return no_runs
 
 
 @pytest.fixture
-def server(runs: Path) -> Iterator[str]:
+def server(app: tuple[Path, str], runs: Path) -> str:
     """The address of the app; ``new_player`` opens its pages here."""
-    with serve_app(runs) as address:
-        yield address
+    return app[1]
 
 
 def drawn(player: Player) -> Player:

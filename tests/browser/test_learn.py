@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from ctviz.lessons.faithfulness import UNDEFINED
-from tests.browser.driving import Player, serve_app
+from tests.browser.driving import Player
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def server(app: tuple[Path, str]) -> str:
     """The address of the app, without runs of the user's own."""
-    runs: Path = tmp_path_factory.mktemp("runs")
-    with serve_app(runs) as address:
-        yield address
+    return app[1]
 
 
 def open_learn(player: Player) -> Player:

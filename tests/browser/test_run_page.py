@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,23 +24,22 @@ from ctviz.runs.config import TuneConfig
 from ctviz.runs.paper import PAPERS, paper_settings
 from ctviz.tasks import TASKS
 from ctviz.tasks.files.check import check
-from tests.browser.driving import Player, choose, only_run, serve_app, wait_until
+from tests.browser.driving import Player, choose, only_run, wait_until
 
 THINGS = ("hat", "coat", "door", "cup", "lamp", "shoe", "bag", "ring", "boat", "bird")
 START = "Discover and tune"
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Path:
+def runs(no_runs: Path) -> Path:
     """The user's runs, none at first."""
-    return tmp_path / "runs"
+    return no_runs
 
 
 @pytest.fixture
-def server(runs: Path) -> Iterator[str]:
+def server(app: tuple[Path, str], runs: Path) -> str:
     """The address of the app; ``new_player`` opens its pages here."""
-    with serve_app(runs) as address:
-        yield address
+    return app[1]
 
 
 @pytest.fixture

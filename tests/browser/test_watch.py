@@ -7,7 +7,6 @@ left the machine.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,22 +15,21 @@ from playwright.sync_api import expect
 from ctviz import paths
 from ctviz.runs import open_run
 from ctviz.runs.changes import edge_changes
-from tests.browser.driving import Player, open_app, serve_app
+from tests.browser.driving import Player, open_app
 
 SAMPLE = paths.shipped_runs() / "sample-sva-flip"
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def runs(app: tuple[Path, str]) -> Path:
     """The user's runs: none."""
-    return tmp_path_factory.mktemp("watch") / "runs"
+    return app[0]
 
 
-@pytest.fixture(scope="module")
-def server(runs: Path) -> Iterator[str]:
+@pytest.fixture
+def server(app: tuple[Path, str]) -> str:
     """The address of the app; ``new_player`` opens its pages here."""
-    with serve_app(runs) as address:
-        yield address
+    return app[1]
 
 
 def states(first: int, second: int) -> dict[str, int]:
