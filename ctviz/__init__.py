@@ -8,7 +8,8 @@ The public face, the same words as the commands::
     run = ctviz.tune("tiny", "sva-flip", steps=60)
 
 `load` a model, name a `task`, `discover` its circuit, `evaluate` one from a file, `tune`, `record`
-weights that are there or, with a `Recorder`, while they are trained, list the `runs`, `open_run`.
+weights that are there or, with a `Recorder`, while they are trained, `compare` two models, list the
+`runs`, `open_run`.
 Importing this imports nothing else; a word brings what it needs when it is used. Every error that
 is raised on purpose is a `CtvizError`.
 """
@@ -33,6 +34,7 @@ __all__ = [
     "CtvizError",
     "Recorder",
     "__version__",
+    "compare",
     "discover",
     "evaluate",
     "load",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from ctviz.api.compare import compare
     from ctviz.api.discovery import discover, evaluate
     from ctviz.api.record import record
     from ctviz.api.recorder import Recorder
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CtvizError": "ctviz.errors",
     "Recorder": "ctviz.api.recorder",
+    "compare": "ctviz.api.compare",
     "discover": "ctviz.api.discovery",
     "evaluate": "ctviz.api.discovery",
     "load": "ctviz.models.loading",

@@ -22,7 +22,7 @@ from ctviz.errors import BadCircuitFile, CtvizError, RunExists, UnknownName
 from tests.small_graph import circuit
 from tests.written_runs import write_run
 
-WORDS = ["discover", "evaluate", "load", "open_run", "record", "runs", "task", "tune"]
+WORDS = ["compare", "discover", "evaluate", "load", "open_run", "record", "runs", "task", "tune"]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from ctviz.files import not_written
 from ctviz.runs import directory
 from ctviz.runs.causes import Causes, read_causes, write_causes
 from ctviz.runs.config import TuneConfig
+from ctviz.runs.difference import Difference, read_difference, write_difference
 from ctviz.runs.paper import paper_settings
 from ctviz.views.view import View
 
@@ -61,6 +62,21 @@ class Run(directory.Run):
         found = causes(self, step=at, settings=settings)
         write_causes(self, mine, found)
         return found
+
+    def difference(self) -> Difference:
+        """What the last model of a recording does differently from its first; see `ctviz.compare`.
+
+        What was measured before is read, else it is measured and kept with the run. Raises
+        CtvizError for a run that is no recording, and DamagedRun if a model is no longer what was
+        recorded.
+        """
+        from ctviz.jobs.difference import difference
+
+        known = read_difference(self)
+        if known is None:
+            known = difference(self, device=self.config.device)
+            write_difference(self, known)
+        return known
 
     def show(
         self, *, step: int | None = None, nodes: tuple[str, ...] = (), edges: int | None = None

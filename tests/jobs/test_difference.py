@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import ctviz
 from ctviz.cli import main
 from ctviz.errors import CtvizError, DamagedRun, MissingModel
 from ctviz.export.difference import difference_report
@@ -250,6 +251,18 @@ def test_the_command_compares_two_models_and_goes_on(tmp_path, capsys, monkeypat
     assert {each["node"] for each in result["claims"]} >= {"m0"}
     assert Path(result["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert result["second_metric"] == pytest.approx(found.second_metric, abs=1.5)  # 8 of the 24
+
+
+def test_python_compares_and_reads_it_again(tmp_path, made, monkeypatch):
+    run, found = made
+    other = run.about["series"]["members"][1]["model"]
+    mine = ctviz.compare("tiny", other, "sva", out=tmp_path, **{**BRIEF, "edges": 60})
+    assert {each.node for each in mine.difference().claims} >= {"m0"}
+    with monkeypatch.context() as patched:
+        patched.setattr("ctviz.jobs.difference.difference", None)
+        assert ctviz.open_run(str(run.folder)).difference() == found
+    (mine.folder / FILE).unlink()
+    assert mine.difference().second_metric == read_difference(mine).second_metric
 
 
 @pytest.mark.parametrize(
