@@ -122,10 +122,13 @@ class _Pair:
         low = self.reader.metric()
         self.updates.put(nodes)
         high = self.reader.read()
-        with phase("swaps", total=2 * (len(claimed) + len(others)), unit="swap") as advance:
+        with phase("swaps", total=2 * (len(claimed) + len(others)) + 2, unit="swap") as advance:
             claims, controls = (
                 tuple(self._swapped(role, low, high.metric, advance) for role in each)
                 for each in (claimed, others)
+            )
+            together, randomly = (
+                self._lost_together(each, high.metric, advance) for each in (claimed, others)
             )
         self.updates.put(())
         gain, error = mean_and_error(high.metric - low)
@@ -145,6 +148,10 @@ class _Pair:
             gain_error=plain(error),
             claims=claims,
             random=controls,
+            claims_lost=together[0],
+            claims_lost_error=together[1],
+            random_lost=randomly[0],
+            random_lost_error=randomly[1],
             unmoved=tuple(role.node for role in roles if role.node not in nodes),
             parameters=sum(p.numel() for p in self.loaded.model.parameters()),
             differing=sum(each.size for each in nodes.values()),
@@ -202,6 +209,17 @@ class _Pair:
             carried=carried[0],
             carried_error=plain(carried[1]),
         )
+
+    def _lost_together(
+        self, roles: Sequence[_Role], high: np.ndarray, advance: Callable[[int], Any]
+    ) -> tuple[float | None, float | None]:
+        """What is lost with all of some nodes' parameters put back, and its standard error."""
+        if not roles:
+            return None, None
+        self.updates.put(set(self.updates.nodes) - {role.node for role in roles})
+        lost, error = mean_and_error(high - self.reader.metric())
+        advance(1)
+        return lost, plain(error)
 
 
 def _roles(first: Snapshot, second: Snapshot, graph: Graph) -> list[_Role]:

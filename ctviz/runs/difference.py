@@ -76,8 +76,10 @@ class Difference:
     where an answer is not just right or wrong. ``gain``: metric of the second less that of the
     first on ``pairs`` test examples, in units of ``metric``, with its standard error. ``claims``:
     the nodes that differ most in their edges' scores, of those whose parameters differ, each
-    swapped; ``random``: as many others of these, drawn at random. ``unmoved``: nodes
-    whose edges differ beyond noise though their parameters are the same. ``parameters``: of the
+    swapped; ``random``: as many others of these, drawn at random; ``claims_lost`` and
+    ``random_lost``: metric of the second less that of the second with the first one's parameters of
+    all of them, with standard errors, None without any. ``unmoved``: nodes whose edges differ
+    beyond noise though their parameters are the same. ``parameters``: of the
     model, ``differing``: of the units that differ. ``kl``: KL(first || second) in nats a token of
     neutral text.
     """
@@ -104,6 +106,10 @@ class Difference:
     gain_error: float | None
     claims: tuple[Swapped, ...]
     random: tuple[Swapped, ...]
+    claims_lost: float | None
+    claims_lost_error: float | None
+    random_lost: float | None
+    random_lost_error: float | None
     unmoved: tuple[str, ...]
     parameters: int
     differing: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ctviz.runs import Run
@@ -13,6 +12,7 @@ from ctviz.runs.cause_sentence import gain_words, share
 from ctviz.runs.changes import edge_changes
 from ctviz.runs.difference import Difference, Swapped
 from ctviz.tasks import find_task
+from ctviz.tasks.files.rows import counted
 from ctviz.views.causes import METRICS, node_name
 
 __all__ = ["claim_sentence", "difference_sentences", "edge_table", "model_names", "moved_table"]
@@ -102,14 +102,18 @@ def _claims(found: Difference, first: str, second: str) -> str:
     if holds:
         most = max(holds, key=lambda each: abs(each.lost))
         text += f", most of all {most.node} ({_moved(found, -most.lost, most.lost_error)})"
-    if found.random:
-        theirs = float(np.mean([abs(each.lost) for each in found.random]))
-        own = float(np.mean([abs(each.lost) for each in found.claims]))
+    if found.claims_lost is not None and len(found.claims) > 1:
+        text += f"; all together {_moved(found, -found.claims_lost, found.claims_lost_error)}"
+    if found.random_lost is not None:
         text += (
-            f"; the mean size of the change is {own:.3f}, and {theirs:.3f} with "
-            f"{len(found.random)} nodes drawn at random of the others that differ"
+            f". {_begun(counted(len(found.random), 'node'))} drawn at random of the others that "
+            f"differ: {_moved(found, -found.random_lost, found.random_lost_error)}"
         )
     return f"{text}."
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def claim_sentence(found: Difference, claim: Swapped) -> str:
@@ -123,8 +127,12 @@ def claim_sentence(found: Difference, claim: Swapped) -> str:
         f"{_moved(found, -claim.lost, claim.lost_error)}. {first} with {second}'s: "
         f"{_moved(found, claim.carried, claim.carried_error)}."
     )
+    if claim.matters and found.differs and claim.lost * found.gain < 0:
+        return f"{text} In {second} it works against the difference."
+    if claim.matters and found.differs:
+        return f"{text} It carries {share(claim.lost / found.gain)} of what sets the two apart."
     if claim.matters:
-        return f"{text} It is part of what sets the two apart."
+        return f"{text} It changes what {second} does, though the two cannot be told apart."
     if claim.suffices:
         return f"{text} It can move {first}, but {second} does as well without it."
     return f"{text} Not confirmed: what it does differently is not needed, or not its own."

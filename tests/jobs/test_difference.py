@@ -21,6 +21,7 @@ from ctviz.jobs.difference import difference
 from ctviz.jobs.record import record
 from ctviz.models.loading import load
 from ctviz.runs import open_run
+from ctviz.runs.cause_sentence import share
 from ctviz.runs.difference import FILE, Difference, read_difference
 from ctviz.runs.series import of_models
 from ctviz.tasks import find_task
@@ -28,6 +29,7 @@ from ctviz.views.difference import claim_sentence, difference_sentences, edge_ta
 from tests.short_runs import config as tuning
 from tests.short_series import BRIEF, config
 
+FAINT = {"m1", "m2", "m3", "a1.h0", "a2.h0", "a3.h0"}
 ROWS = slice(3 * 32, 4 * 32)  # of head 3 in the output projection: d_head is 32
 N = 24
 
@@ -41,9 +43,10 @@ def silence_mlp(model: torch.nn.Module) -> None:
 
 
 def faint(model: torch.nn.Module) -> None:
-    """A change of three more nodes that does next to nothing."""
+    """A change of six more nodes that does next to nothing."""
     for layer in (1, 2, 3):
-        model.transformer.h[layer].mlp.c_proj.weight[0, 0] += 1e-6
+        for part in (model.transformer.h[layer].mlp, model.transformer.h[layer].attn):
+            part.c_proj.weight[0, 0] += 1e-6
 
 
 @torch.no_grad()
@@ -103,7 +106,7 @@ def test_metric_and_grade_are_those_of_the_two_models(made):
 def test_the_nodes_that_were_changed_are_claimed_and_swapped(made):
     _, found = made
     claims = {each.node: each for each in found.claims}
-    assert {"m0", "a0.h3"} <= set(claims) <= {"m0", "a0.h3", "m1", "m2", "m3"}
+    assert {"m0", "a0.h3"} <= set(claims) <= {"m0", "a0.h3"} | FAINT
     low, high = by_hand(), by_hand(silence_head, silence_mlp, faint)
     for node, own, rest in (
         ("m0", silence_mlp, (silence_head, faint)),
@@ -113,20 +116,25 @@ def test_the_nodes_that_were_changed_are_claimed_and_swapped(made):
         assert claims[node].lost == pytest.approx(lost.mean(), abs=1e-4)
         assert claims[node].lost_error == pytest.approx(lost.std(ddof=1) / N**0.5, rel=1e-3)
         assert claims[node].carried == pytest.approx(carried.mean(), abs=1e-4)
+    together = high - by_hand(faint)
+    assert found.claims_lost == pytest.approx(together.mean(), abs=1e-3)
+    assert found.claims_lost_error == pytest.approx(together.std(ddof=1) / N**0.5, rel=1e-2)
+    assert abs(found.random_lost) < 1e-3
     assert claims["m0"].matters
-    assert "It is part of what sets the two apart." in claim_sentence(found, claims["m0"])
+    carried = f"It carries {share(claims['m0'].lost / found.gain)} of what sets the two apart."
+    assert carried in claim_sentence(found, claims["m0"])
     for each in (*found.claims, *found.random):
-        if each.node in ("m1", "m2", "m3"):
+        if each.node in FAINT:
             assert abs(each.lost) < 1e-3
-    assert {each.node for each in found.random} <= {"m1", "m2", "m3"} - set(claims)
+    assert {each.node for each in found.random} <= FAINT - set(claims)
 
 
 def test_nodes_whose_weights_are_the_same_are_told_apart(made):
     run, found = made
     assert found.unmoved
-    assert not {"m0", "m1", "m2", "m3", "a0.h3"} & set(found.unmoved)
+    assert not ({"m0", "a0.h3"} | FAINT) & set(found.unmoved)
     written, head = 512 * 128 + 128, 32 * 128  # what MLPs write by, and what one head does
-    assert found.differing == 4 * written + head
+    assert found.differing == 4 * (written + head)
     text = " ".join(difference_sentences(run, found))
     assert "do otherwise although their parameters are the same" in text
     moved = moved_table(run, found).set_index("node")["moved"]
@@ -208,7 +216,7 @@ def test_which_differences_were_needed_is_measured_of_a_recording(made):
     found = causes(run, settings=Settings(examples=N))
     assert found.step == 1
     assert set(found.needed_nodes) == {"a0.h3", "m0"}
-    assert {each.node for each in found.nodes} == {"a0.h3", "m0", "m1", "m2", "m3"}
+    assert {each.node for each in found.nodes} == {"a0.h3", "m0"} | FAINT
     gain = by_hand(silence_head, silence_mlp, faint) - by_hand()
     assert found.test_gain == pytest.approx(gain.mean(), abs=1e-4)
     with pytest.raises(MissingModel, match="nearest is step 1 of 1"):
