@@ -15,6 +15,7 @@ from ctviz.cli.underway import underway
 from ctviz.errors import CtvizError
 from ctviz.runs import open_run
 from ctviz.runs.config import TuneConfig
+from ctviz.runs.revisions import of_revisions
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
 from ctviz.tasks import find_task
 
@@ -29,7 +30,7 @@ def add_commands(commands: Commands) -> None:
         commands,
         "record",
         record_command,
-        "Record the circuits of weights that are there: checkpoints, adapters, models.",
+        "Record the circuits of weights that are there: checkpoints, adapters, models, revisions.",
     )
     record.add_argument(
         "--checkpoints", metavar="FOLDER", help="checkpoint-* in it, in the order of their steps"
@@ -39,6 +40,28 @@ def add_commands(commands: Commands) -> None:
     )
     record.add_argument(
         "--adapters", metavar="FOLDER", help="LoRA adapters in it, each merged into --base"
+    )
+    record.add_argument(
+        "--model", metavar="HUB_ID", help="a model whose training is at the hub, by its revisions"
+    )
+    record.add_argument(
+        "--revisions",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="of --model, names and patterns: step0 step512, 'step*' (all with a step in the name)",
+    )
+    record.add_argument(
+        "--at-most",
+        type=int,
+        default=0,
+        metavar="N",
+        help="so many of the revisions, evenly spread over the logarithm of the step (all)",
+    )
+    record.add_argument(
+        "--keep-downloads",
+        action="store_true",
+        help="leave downloaded revisions in the hub's cache; else each is let go when recorded",
     )
     record.add_argument(
         "--base", default="", metavar="MODEL", help="what was trained: step 0 of the series"
@@ -105,11 +128,30 @@ def record_command(options: argparse.Namespace) -> int:
 
 
 def _series(options: argparse.Namespace) -> Series:
-    ways = [name for name in ("checkpoints", "models", "adapters") if getattr(options, name)]
+    given = ("checkpoints", "models", "adapters", "model")
+    ways = [name for name in given if getattr(options, name)]
     if len(ways) != 1:
         raise CtvizError(
-            "Say what the series is made of: --checkpoints FOLDER, --models A B C, or --base M "
-            f"--adapters FOLDER{' (one of them)' if ways else ''}."
+            "Say what the series is made of: --checkpoints FOLDER, --models A B C, --base M "
+            "--adapters FOLDER, or --model HUB_ID --revisions NAME ..."
+            f"{' (one of them)' if ways else ''}."
+        )
+    of_hub = options.revisions or options.at_most or options.keep_downloads
+    if of_hub and not options.model:
+        raise CtvizError(
+            "--revisions, --at-most and --keep-downloads are of a model of the hub: give --model."
+        )
+    if options.model and options.base:
+        raise CtvizError(
+            "--base does not go with --model: what stands at step 0 is a revision as well."
+        )
+    if options.model:
+        return of_revisions(
+            options.model,
+            options.revisions,
+            at_most=options.at_most,
+            tokenizer=options.tokenizer,
+            keep_downloads=options.keep_downloads,
         )
     if options.models and options.base:
         return of_models([options.base, *options.models], tokenizer=options.tokenizer)

@@ -11,13 +11,14 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from ctviz.circuits.selection import check_edges
-from ctviz.errors import CtvizError, RunExists
+from ctviz.errors import CtvizError, RunExists, Unreachable
 from ctviz.jobs.run_log import run_log
+from ctviz.models.hub import Borrowed
 from ctviz.models.loading import Loaded, load
 from ctviz.progress import Cancelled, Phase, Progress, phase, share
 from ctviz.runs import Run, RunWriter, open_run
@@ -67,6 +68,8 @@ def record(
                     return job.whole()
                 except Cancelled:
                     return job.stop()
+                finally:
+                    job.borrowed.let_all_go()
         except BaseException as error:
             known = isinstance(error, CtvizError)
             said = str(error) if known else f"{type(error).__name__}: {error}"
@@ -93,6 +96,7 @@ class _Job:
         self.prints: dict[str, str] = dict(about.get("fingerprints", {}))  # by step
         self.repeated: dict[str, int] = dict(about.get("repeated", {}))  # step: of which step
         self.skipped: dict[str, str] = dict(about.get("skipped", {}))  # model: why
+        self.borrowed = Borrowed(self.folder / "borrowed.json")
         count = len(series.members)
         plan = {"load": 1.0, "baseline": 2.0, "snapshots": float(count), "final evaluation": 1.0}
         self.listening = Progress(self._tell, cancelled=writer.cancelled, plan=plan)
@@ -120,6 +124,8 @@ class _Job:
                 if member.step not in known:
                     with share(LOADING, 1.0):
                         self._take(recording.snapshot(loaded, member.step, first=at == 0), loaded)
+                if at:  # the others are compared with the first one's files
+                    self.borrowed.let_go(member.model)
             self.step = member.step
             self._say(self.state, self.message)
             if self.progress:
@@ -151,11 +157,12 @@ class _Job:
             try:
                 with phase("load"):
                     loaded = self._loaded(members[-1])
+                self.borrowed.let_go(members[-1].model)
                 self.message = f"reading {self.config.task}, and trying how edges are best scored"
                 with phase("baseline", at=0, total=2):
                     return Aim.of(loaded, self.config)
             except CtvizError as error:
-                if len(members) <= 2:
+                if len(members) <= 2 or self._fatal(error):
                     raise
                 self._skip(members.pop(), error)
         raise AssertionError
@@ -167,7 +174,7 @@ class _Job:
                 loaded = self._loaded(members[0])
                 break
             except CtvizError as error:
-                if len(members) <= 2:
+                if len(members) <= 2 or self._fatal(error):
                     raise
                 self._skip(members.pop(0), error)
         check_edges(loaded.anatomy.graph, self.config.edges, hint=f"({loaded.name})")
@@ -187,24 +194,33 @@ class _Job:
 
     def _loaded(self, member: Member) -> Loaded:
         config = self.config
-        return load(
-            member.model,
-            tokenizer=self.series.tokenizer or None,
-            device=config.device,
-            mlp_block=config.mlp_block,
-        )
+        with nullcontext() if self.series.keep_downloads else self.borrowed.bringing(member.model):
+            return load(
+                member.model,
+                tokenizer=self.series.tokenizer or None,
+                device=config.device,
+                mlp_block=config.mlp_block,
+            )
 
     def _load(self, member: Member, recording: Recording) -> Loaded | None:
         """A member, None if it cannot be read or is of another kind."""
         try:
             loaded = self._loaded(member)
         except CtvizError as error:
+            if self._fatal(error):
+                raise
+            self.borrowed.let_go(member.model)
             self._skip(member, error)
             return None
         if reason := recording.misfit(loaded):
+            self.borrowed.let_go(member.model)
             self._skip(member, CtvizError(f"{member.model} cannot be in this series: {reason}."))
             return None
         return loaded
+
+    def _fatal(self, error: CtvizError) -> bool:
+        """Whether it would be the same for all members, and may be otherwise another time."""
+        return self.series.kind == "revisions" and isinstance(error, Unreachable)
 
     def _skip(self, member: Member, error: CtvizError) -> None:
         self.skipped[member.model] = str(error)

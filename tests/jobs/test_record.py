@@ -188,7 +188,7 @@ def test_python_records_a_folder_as_the_command_does(tmp_path: Path, checkpoints
     assert [snapshot.step for snapshot in run.snapshots()] == [0, 3, 10, 20]
     assert run.about["repeated"] == {"10": 3}
     assert run.folder.parent == tmp_path / "runs"
-    with pytest.raises(CtvizError, match="leave base and tokenizer out"):
+    with pytest.raises(CtvizError, match="leave base, tokenizer, revisions"):
         ctviz.record(series_of(run), "sva", base="tiny")
 
 
