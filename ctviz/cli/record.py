@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from ctviz.cli.estimate import add_dry_run, say_estimate
 from ctviz.cli.folders import NOTHING_OVERWRITTEN, add_out, make_folder, out_folder
 from ctviz.cli.options import Commands, add_command, add_device
 from ctviz.cli.output import INTERRUPTED, answer, quiet_libraries, report
@@ -15,6 +16,7 @@ from ctviz.cli.underway import underway
 from ctviz.errors import CtvizError
 from ctviz.runs import open_run
 from ctviz.runs.config import TuneConfig
+from ctviz.runs.estimate import together
 from ctviz.runs.revisions import of_revisions
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
 from ctviz.tasks import find_task
@@ -82,15 +84,19 @@ def add_commands(commands: Commands) -> None:
     add_named(record, MEASURED)
     add_device(record, default=UNASKED)
     record.add_argument("--resume", metavar="RUN", help="go on with a recording")
+    add_dry_run(record)
     add_out(record, NOTHING_OVERWRITTEN)
 
 
 def record_command(options: argparse.Namespace) -> int:
     """Record a series, a run for each task."""
     quiet_libraries()
+    from ctviz.jobs.dry_record import dry_record
     from ctviz.jobs.record import record
 
     if options.resume:
+        if options.dry_run:
+            raise CtvizError("--dry-run is for a new recording; give it without --resume.")
         run = open_run(options.resume, out_folder(options))
         series, status = series_of(run), run.status()
         if status.live or status.state == "finished":
@@ -108,6 +114,11 @@ def record_command(options: argparse.Namespace) -> int:
         work = []
         for config in configs:
             config.check_startable()
+        if options.dry_run:
+            with underway():
+                estimates = [dry_record(series, config, parent) for config in configs]
+            return say_estimate(options, together(estimates))
+        for config in configs:
             name = f"{find_task(config.task).slug}-{series.slug}-recorded"
             work.append((config, make_folder(parent, name), False))
     results: list[dict[str, Any]] = []

@@ -109,17 +109,19 @@ class _Job:
         first, recording = self._begin(members, aim)
         known = {snapshot.step for snapshot in self.earlier}
         last: Loaded | None = first
+        newest = members[0]
         self.state = "running"
         for at, member in enumerate(members):
             self.message = f"{member.words}, {at + 1} of {len(members)}"
             if member.step in known and 0 < at < len(members) - 1:
                 continue
+            last = loaded = None  # let go before the next one comes
             with phase("snapshots", at=at, total=len(members), unit="model"):
                 with share(0.0, LOADING):
                     loaded = first if at == 0 else self._load(member, recording)
                 if loaded is None:
                     continue
-                last = loaded
+                last, newest = loaded, member
                 self._print(loaded, member)
                 if member.step not in known:
                     with share(LOADING, 1.0):
@@ -135,10 +137,9 @@ class _Job:
                 f"Of this series only {self.earlier[0].step if self.earlier else 'nothing'} could "
                 f"be recorded. {' '.join(self.skipped.values())}"
             )
-        assert last is not None
         self.message = "evaluating on the test examples"
         with phase("final evaluation"):
-            after = recording.grades(last)
+            after = recording.grades(last or self._loaded(newest))
         self.writer.describe(first.anatomy.graph, after=after)
         judged = recording.dataset.task.judged_by.name
         before = Run(self.folder).about["before"]

@@ -8,6 +8,7 @@ from ctviz.views.naming import duration
 __all__ = ["estimate_lines"]
 
 NAMES = {
+    "fetch": "downloads",
     "load": "loading the model",
     "baseline": "measuring it before",
     "discovery": "discovery",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from ctviz.jobs.record import record
 from ctviz.models.loading import load
 from ctviz.progress import Cancelled
 from ctviz.runs import RunWriter, open_run
+from ctviz.runs.estimate import Estimate, together
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
 from ctviz.runs.weights import kept_steps, playable_steps
 from ctviz.series.recording import Recording
@@ -289,6 +292,53 @@ def test_the_command_makes_a_run_for_each_task(tmp_path: Path, checkpoints: Path
     assert [each["task"] for each in several] == ["sva", "ioi"]
     assert main([*asked[:3], "--resume", found["run"], "--out", str(tmp_path / "runs")]) == 1
     assert "finished; there is nothing to resume" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_it_takes_and_leaves_nothing(tmp_path: Path, checkpoints: Path, capsys):
+    asked = ["record", "--checkpoints", str(checkpoints), *options()]
+    assert main([*asked, "--out", str(tmp_path / "runs"), "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["seconds_by_phase"]) == {"load", "baseline", "snapshots", "final evaluation"}
+    assert all(seconds > 0 for seconds in found["seconds_by_phase"].values())
+    assert found["problems"] == []
+    assert not (tmp_path / "runs").exists()
+    assert main([*asked, "--out", str(tmp_path / "runs"), "--json"]) == 0
+    folder = Path(json.loads(capsys.readouterr().out)["folder"])
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    assert found["disk"] == pytest.approx(size, rel=0.25)
+    assert main(["record", "--resume", folder.name, "--dry-run"]) == 1
+    assert "without --resume" in capsys.readouterr().err
+
+
+def test_jobs_one_after_another_take_the_time_of_all_and_the_memory_of_one():
+    one = Estimate(seconds={"load": 1.0}, memory=5, disk=2, disk_most=9, whole=True)
+    other = Estimate(seconds={"load": 2.0, "fetch": 3.0}, memory=4, disk=1, disk_most=1, whole=True)
+    both = together([one, other])
+    assert both.seconds == {"load": 3.0, "fetch": 3.0}
+    assert (both.memory, both.disk, both.disk_most, both.whole) == (5, 3, 10, True)
+
+
+def test_one_model_beside_the_first_is_in_memory(tmp_path: Path, checkpoints: Path, monkeypatch):
+    usual, alive, most = Recording.snapshot, weakref.WeakSet(), []
+
+    def count(self, loaded, step, *, first):
+        alive.add(loaded.model)
+        gc.collect()
+        most.append(len(alive))
+        return usual(self, loaded, step, first=first)
+
+    monkeypatch.setattr(Recording, "snapshot", count)
+    record(of_checkpoints(str(checkpoints), base="tiny"), config(), tmp_path / "r")
+    assert most == [1, 2, 2, 2]
+
+
+def test_the_last_that_can_be_read_is_measured_at_the_end(
+    tmp_path: Path, checkpoints: Path, monkeypatch
+):
+    (checkpoints / "checkpoint-20" / "model.safetensors").write_bytes(b"half of a wri")
+    found = record(of_checkpoints(str(checkpoints), base="tiny"), config(), tmp_path / "r")
+    assert found["steps"] == [0, 3, 10]
+    assert found["after"]["retention_kl"] > 0
 
 
 @pytest.mark.parametrize(

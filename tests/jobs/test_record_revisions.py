@@ -136,6 +136,24 @@ def test_a_network_that_fails_ends_the_recording_until_it_is_resumed(
     assert record(series_of(run), run.config, run.folder, resume=True)["steps"] == [0, 1, 8, 512]
 
 
+def test_a_dry_run_counts_the_downloads_and_lets_go_of_its_own(
+    tmp_path: Path, hub: StandInHub, capsys
+):
+    load(f"{REPO}@step8")
+    hub.downloads.clear()
+    asked = ["record", "--model", REPO, *options(), "--dry-run", "--json", "--out", str(tmp_path)]
+    assert main(asked) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert hub.downloads == ["step512"]
+    assert hub.cached == {"step8"}
+    size = (hub.revisions["step0"] / "model.safetensors").stat().st_size
+    assert found["disk_most"] - found["disk"] == 2 * size
+    assert found["seconds_by_phase"]["fetch"] > 0
+    assert main([*asked, "--keep-downloads"]) == 0
+    kept = json.loads(capsys.readouterr().out)
+    assert kept["disk_most"] == kept["disk"] == found["disk"] + 3 * size
+
+
 def test_a_revision_without_safetensors_is_passed_over(tmp_path: Path, hub: StandInHub):
     step = hub.revisions["step1"]
     (step / "model.safetensors").rename(step / "pytorch_model.bin")
