@@ -17,9 +17,12 @@ from ctviz.errors import CtvizError
 from ctviz.runs import open_run
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.estimate import together
+from ctviz.runs.formation import course_of, formation
 from ctviz.runs.revisions import of_revisions
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
 from ctviz.tasks import find_task
+from ctviz.views.formation import MEANING, formation_words
+from ctviz.views.naming import task_name
 
 MEASURED = (  # settings of a run that say what is measured of each member, and how
     *("edges", "attribution", "select", "metric", "threshold", "mlp_block", "ablation"),
@@ -134,7 +137,13 @@ def record_command(options: argparse.Namespace) -> int:
             if line.interrupted:
                 break
     found = results[0] if len(results) == 1 else {"runs": results}
-    answer(options, found, "\n".join(text for each in results for text in _lines(each)))
+    lines = [text for each in results for text in _lines(each)]
+    runs = [open_run(each["folder"]) for each in results if each["state"] == "finished"]
+    if len(results) == len(runs) > 1:
+        courses = [course_of(run, task_name(run)) for run in runs]
+        found |= {"formation": formation(courses)}
+        lines += [formation_words(courses), MEANING]
+    answer(options, found, "\n".join(lines))
     return INTERRUPTED if line.interrupted else 0
 
 

@@ -8,12 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from ctviz.pages.prompts import plain
+from ctviz.runs.formation import one_series
 from ctviz.views import compare, compared
 from ctviz.views import compare_figures as figures
 from ctviz.views.compare_figures import AXES, Across, Upright
 from ctviz.views.compared import Side
+from ctviz.views.formation import MEANING, course, formation_words
 
-__all__ = ["show_changes", "show_charts", "show_table"]
+__all__ = ["show_changes", "show_charts", "show_formation", "show_table"]
 
 TRADEOFF = (
     "Each path is a run, each mark a snapshot, larger at later steps. A run that does what it "
@@ -131,6 +133,17 @@ def show_charts(drawn: list[Side], against: int | None, shown: int) -> None:
             hide_index=True,
             column_config={"name": "run"} | {letter: bar for letter in found.columns[1:]},
         )
+
+
+def show_formation(drawn: list[Side]) -> None:
+    """Of recordings of one series, a task each: which circuit forms first, and what they share."""
+    if one_series([side.run for side in drawn]) is None:
+        return
+    courses = [course(side) for side in drawn]
+    st.subheader("Which circuit forms first")
+    st.markdown(plain(formation_words(courses)))
+    st.caption(MEANING)
+    st.plotly_chart(figures.draw_formation(courses), key="compare-formation")
 
 
 def show_table(sides: list[Side]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ctviz.runs.abilities import PREFIX
-from ctviz.runs.changes import edge_changes
+from ctviz.runs.changes import edge_changes, overlap
 from ctviz.runs.snapshot import Snapshot
 from ctviz.views.compared import (
     Side,
@@ -26,7 +26,6 @@ from ctviz.views.compared import (
     letter,
     merged,
     on_one_graph,
-    overlap,
 )
 from ctviz.views.naming import task_name
 from ctviz.views.packing import pack

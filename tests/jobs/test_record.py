@@ -288,8 +288,10 @@ def test_the_command_makes_a_run_for_each_task(tmp_path: Path, checkpoints: Path
     assert main(asked) == 0
     assert f"watch it: ctviz app --out {tmp_path / 'runs'}" in capsys.readouterr().out
     assert main([*asked, "--task", "sva", "--task", "ioi", "--json"]) == 0
-    several = json.loads(capsys.readouterr().out)["runs"]
-    assert [each["task"] for each in several] == ["sva", "ioi"]
+    several = json.loads(capsys.readouterr().out)
+    assert [each["task"] for each in several["runs"]] == ["sva", "ioi"]
+    assert [each["task"] for each in several["formation"]["tasks"]] == ["sva", "ioi"]
+    assert several["formation"]["shared"][0]["steps"] == [3, 10, 20]
     assert main([*asked[:3], "--resume", found["run"], "--out", str(tmp_path / "runs")]) == 1
     assert "finished; there is nothing to resume" in capsys.readouterr().err
 
