@@ -1,6 +1,6 @@
 // Metric curves as small multiples on the player's time axis; a click or drag moves the clock.
 
-import { axis } from "./axis.js";
+import { axis, jumps } from "./axis.js";
 import { h, s, setText } from "./dom.js";
 import { number } from "./numbers.js";
 import { source } from "./tooltip.js";
@@ -124,7 +124,7 @@ export class Curves {
       const share = (event.clientX - box.left - PAD.left) / (box.width - PAD.left - PAD.right);
       const { steps } = this.model;
       if (!steps.length) return;
-      this.actions.seek(axis(steps).step(Math.max(0, Math.min(1, share))), done);
+      this.actions.seek(axis(steps, this.view?.axis).step(Math.max(0, Math.min(1, share))), done);
     };
     svg.addEventListener("pointerdown", (event) => {
       svg.setPointerCapture(event.pointerId);
@@ -167,7 +167,7 @@ export class Curves {
     const first = steps[0] ?? 0;
     const last = Math.max(steps[steps.length - 1] ?? 1, first + 1e-9);
     const [low, high] = limits(panel.key, values);
-    const { log, share } = axis(steps);
+    const { kind, share } = axis(steps, this.view?.axis);
     const x = (step) => PAD.left + share(step) * (w - PAD.left - PAD.right);
     const y = (value) => PAD.top + ((high - value) / (high - low)) * (t - PAD.top - PAD.bottom);
     Object.assign(panel, { x, y });
@@ -176,14 +176,16 @@ export class Curves {
     for (const [step, anchor] of [[first, "start"], [last, "end"]]) {
       if (step === last && steps.length < 2) continue;
       const label = s("text", { class: "cz-tick", x: x(step), y: t - 3, "text-anchor": anchor });
-      const end = `${Math.round(step)}${log ? " (log)" : ""}`;
+      const end = `${Math.round(step)}${kind === "linear" ? "" : ` (${kind})`}`;
       label.textContent = step === first ? `step ${step}` : end;
       svg.append(label);
     }
     for (const curve of [...curves].reverse()) {
-      const kind = curve.kind === "reference" ? "cz-ref-path" : "cz-path";
+      const line = curve.kind === "reference" ? "cz-ref-path" : "cz-path";
       const style = this.styleOf(curve);
-      svg.append(s("path", { class: kind, d: path(curve, x, y), style }));
+      const { known, jumped } = path(curve, x, y, steps);
+      svg.append(s("path", { class: line, d: known, style }));
+      if (jumped) svg.append(s("path", { class: `${line} cz-jump`, d: jumped, style }));
     }
     if (!values.length) {
       const label = s("text", { class: "cz-tick cz-halo", x: w / 2, y: t / 2, "text-anchor": "middle" });
@@ -210,7 +212,9 @@ export class Curves {
   }
 
   draw(view) {
+    const turned = this.view && this.view.axis !== view.axis;
     this.view = view;
+    if (turned) this.layout();
     const { steps } = this.model;
     if (!steps.length) return;
     const step = steps[view.i] + (steps[view.j] - steps[view.i]) * view.f;
@@ -259,17 +263,22 @@ function rules(low, high, y, w) {
   });
 }
 
-function path(curve, x, y) {
-  let d = "";
-  let pen = false;
+/** The lines of a curve: what is `known`, and what was `jumped` over from one snapshot to another. */
+export function path(curve, x, y, steps) {
+  const jump = jumps(steps);
+  const [known, jumped] = [[], []];
+  let before = null;
   curve.steps.forEach((step, k) => {
     const value = curve.values[k];
     if (value === null) {
-      pen = false;
+      before = null;
       return;
     }
-    d += `${pen ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`;
-    pen = true;
+    const here = `${x(step).toFixed(1)} ${y(value).toFixed(1)}`;
+    const over = before && jump.some((is, at) => is && before.step <= steps[at] && steps[at + 1] <= step);
+    if (over) jumped.push(`M${before.here}L${here}`);
+    known.push(`${before && !over ? "L" : "M"}${here}`);
+    before = { step, here };
   });
-  return d;
+  return { known: known.join(""), jumped: jumped.join("") };
 }
