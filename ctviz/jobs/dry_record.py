@@ -86,9 +86,9 @@ def _dry_record(
     seconds = {
         "fetch": fetched * (away + again),
         "load": loading,
-        "baseline": begun + tested,
+        "first": begun + tested,
         "snapshots": count * each - loading,
-        "final evaluation": tested,
+        "last": tested,
     }
     return Estimate(
         seconds={name: value for name, value in seconds.items() if name != "fetch" or away},

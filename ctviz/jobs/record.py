@@ -98,7 +98,7 @@ class _Job:
         self.skipped: dict[str, str] = dict(about.get("skipped", {}))  # model: why
         self.borrowed = Borrowed(self.folder / "borrowed.json")
         count = len(series.members)
-        plan = {"load": 1.0, "baseline": 2.0, "snapshots": float(count), "final evaluation": 1.0}
+        plan = {"load": 1.0, "first": 2.0, "snapshots": float(count), "last": 1.0}
         self.listening = Progress(self._tell, cancelled=writer.cancelled, plan=plan)
 
     def whole(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class _Job:
                 f"be recorded. {' '.join(self.skipped.values())}"
             )
         self.message = "evaluating on the test examples"
-        with phase("final evaluation"):
+        with phase("last"):
             after = recording.grades(last or self._loaded(newest))
         self.writer.describe(first.anatomy.graph, after=after)
         judged = recording.dataset.task.judged_by.name
@@ -160,7 +160,7 @@ class _Job:
                     loaded = self._loaded(members[-1])
                 self.borrowed.let_go(members[-1].model)
                 self.message = f"reading {self.config.task}, and trying how edges are best scored"
-                with phase("baseline", at=0, total=2):
+                with phase("first", at=0, total=2):
                     return Aim.of(loaded, self.config)
             except CtvizError as error:
                 if len(members) <= 2 or self._fatal(error):
@@ -180,7 +180,7 @@ class _Job:
                 self._skip(members.pop(0), error)
         check_edges(loaded.anatomy.graph, self.config.edges, hint=f"({loaded.name})")
         self.message = "measuring the first one"
-        with phase("baseline", at=1, total=2):
+        with phase("first", at=1, total=2):
             recording = Recording(loaded, self.config, aim)
             about = about_measured(
                 loaded, self.config, recording.dataset, recording.retention, aim.attribution

@@ -10,7 +10,7 @@ from ctviz import paths
 from ctviz.errors import CtvizError
 from ctviz.pages import session
 from ctviz.pages.prompts import plain
-from ctviz.pages.settings import MEASURED, TEXTS
+from ctviz.pages.settings import TEXTS
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.revisions import of_revisions
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models
@@ -22,6 +22,11 @@ WAYS = {
     "adapters": "Adapters of a base model",
     "revisions": "Revisions of a model at the hub",
 }
+MEASURED = (
+    "Quick: the circuit's faithfulness on a few pairs, and the distance from the first model. "
+    "Distance only: without the former, on more text. Full: on all of them, and perplexity and "
+    "other tasks. Of the first and the last all is measured"
+)
 LISTED = 600  # seconds for which the hub is not asked again which revisions a model has
 
 

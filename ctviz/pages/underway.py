@@ -34,9 +34,9 @@ def show_underway(run: Run, status: Status, *, name: str = "") -> None:
         said = "Stopping, so that nothing is lost"
     label = f"<strong>{html.escape(name)}</strong><br>" if name else ""
     bars = "".join(
-        f'<li class="{"now" if part.now else ""} {"long" if part.label == "Tuning" else ""}">'
+        f'<li class="{"now" if part.now else ""} {"long" if at == 2 else ""}">'
         f'<i><b style="width:{part.done:.1%}"></b></i>{part.label}</li>'
-        for part in stretches(status)
+        for at, part in enumerate(stretches(status, recorded=run.config.method == "recorded"))
     )
     told.html(
         f'{STYLE}<div class="cz-run" role="status" aria-live="off">{label}'

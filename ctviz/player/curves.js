@@ -9,7 +9,6 @@ const NAMES = {
   metric: "Task metric",
   faithfulness: "Faithfulness",
   loss: "Training loss",
-  retention: "Forgetting (KL from untuned)",
   grade: "Task grade",
   others: "Other tasks",
   perplexity: "Perplexity",
@@ -20,6 +19,12 @@ const ZERO_BASED = new Set(["loss", "retention", "drift", "grade", "others"]);
 const COUNTS = new Set(["drift"]);
 const PAGE = 4; // small multiples at a time
 const PAD = { left: 34, right: 8, top: 6, bottom: 16 };
+
+/** What a panel is called; `start` is what the run began with, and what distances are from. */
+export function title(key, start) {
+  if (key !== "retention") return NAMES[key] ?? key;
+  return start === "the untuned model" ? "Forgetting (KL from untuned)" : `KL from ${start}`;
+}
 
 /** Two to four round numbers inside [low, high]. */
 export function ticks(low, high) {
@@ -66,6 +71,7 @@ export class Curves {
       h("header", {}, h("h3", { text: "Over the run" }), this.pager), this.grid);
     this.panels = [];
     this.page = 0;
+    this.axis = "auto";
     new ResizeObserver(() => this.layout()).observe(this.grid);
   }
 
@@ -81,7 +87,8 @@ export class Curves {
     if (this.page >= pages) this.page = 0;
     this.pager.hidden = pages < 2;
     this.pager.replaceChildren(...Array.from({ length: pages }, (_, page) => {
-      const names = this.groups.slice(page * PAGE, (page + 1) * PAGE).map(([key]) => NAMES[key] ?? key);
+      const names = this.groups.slice(page * PAGE, (page + 1) * PAGE)
+        .map(([key]) => title(key, model.start));
       return h("button", {
         type: "button", text: page ? "more" : "main", title: names.join(", "),
         onclick: () => this.turn(page),
@@ -110,12 +117,11 @@ export class Curves {
         class: curve.kind === "reference" ? "cz-ref" : "cz-main-line",
         style: this.styleOf(curve),
       },
-        ...(curves.length > 1 || !NAMES[key] ? [h("i"), h("span", { text: curve.label })] : []),
+        ...(curves.length > 1 || title(key, model.start) === key ? [h("i"), h("span", { text: curve.label })] : []),
         readouts[at]),
     );
-    const title = NAMES[key] ?? key;
     const caption = h("figcaption", { tabindex: 0 },
-        h("strong", { text: title }), ...names,
+        h("strong", { text: title(key, model.start) }), ...names,
         key === "metric" ? h("small", { text: model.metric }) : null);
     source(caption, this.actions, () => this.lines(key, curves));
     const element = h("figure", { class: "cz-multiple", "data-panel": key }, caption, svg);
@@ -124,7 +130,7 @@ export class Curves {
       const share = (event.clientX - box.left - PAD.left) / (box.width - PAD.left - PAD.right);
       const { steps } = this.model;
       if (!steps.length) return;
-      this.actions.seek(axis(steps, this.view?.axis).step(Math.max(0, Math.min(1, share))), done);
+      this.actions.seek(axis(steps, this.axis).step(Math.max(0, Math.min(1, share))), done);
     };
     svg.addEventListener("pointerdown", (event) => {
       svg.setPointerCapture(event.pointerId);
@@ -138,7 +144,7 @@ export class Curves {
   /** What stands in a panel's caption, with where each number comes from. */
   lines(key, curves) {
     const step = this.model.steps[this.view?.shown ?? 0];
-    const lines = [`${NAMES[key] ?? key} at step ${step}`];
+    const lines = [`${title(key, this.model.start)} at step ${step}`];
     if (key === "metric") lines.push(this.model.metric);
     for (const curve of curves) {
       lines.push(`${curve.label}: ${readout(key, valueAt(curve, step))}`);
@@ -167,7 +173,7 @@ export class Curves {
     const first = steps[0] ?? 0;
     const last = Math.max(steps[steps.length - 1] ?? 1, first + 1e-9);
     const [low, high] = limits(panel.key, values);
-    const { kind, share } = axis(steps, this.view?.axis);
+    const { kind, share } = axis(steps, this.axis);
     const x = (step) => PAD.left + share(step) * (w - PAD.left - PAD.right);
     const y = (value) => PAD.top + ((high - value) / (high - low)) * (t - PAD.top - PAD.bottom);
     Object.assign(panel, { x, y });
@@ -212,9 +218,11 @@ export class Curves {
   }
 
   draw(view) {
-    const turned = this.view && this.view.axis !== view.axis;
     this.view = view;
-    if (turned) this.layout();
+    if (this.axis !== view.axis) {
+      this.axis = view.axis;
+      this.layout();
+    }
     const { steps } = this.model;
     if (!steps.length) return;
     const step = steps[view.i] + (steps[view.j] - steps[view.i]) * view.f;

@@ -58,6 +58,7 @@ export class Transport {
         type: "button", "data-speed": x, text: `${x}×`, onclick: () => actions.speed(x),
       })));
     this.axes = h("select", {
+      "aria-label": "Step axis",
       title: "How the training steps are spread here, over the curves and in the inspector",
       onchange: () => actions.axis(this.axes.value),
     }, ...Object.entries(AXES).map(([key, text]) => h("option", { value: key, text })));

@@ -22,6 +22,7 @@ __all__ = [
     "AXES",
     "Across",
     "Upright",
+    "axis_name",
     "draw_formation",
     "draw_overlap",
     "draw_start",
@@ -38,11 +39,17 @@ TICKS = 12  # labels of the members of a series
 Upright = Literal["metric", "grade"]
 Across = Literal["retention_kl", "perplexity", "other_accuracy", "step"]
 AXES: dict[Across, str] = {
-    "retention_kl": "KL from the untuned model (nats a token, neutral prompts)",
+    "retention_kl": "KL from {start} (nats a token, neutral prompts)",
     "perplexity": "perplexity of general English",
     "other_accuracy": "accuracy on other tasks",
     "step": "training step",
 }
+
+
+def axis_name(across: Across, sides: Sequence[Side]) -> str:
+    """What an axis of the trade-off is called for these runs."""
+    starts = {side.run.config.start for side in sides}
+    return AXES[across].format(start=starts.pop() if len(starts) == 1 else "the start of each")
 
 
 def draw_start(sides: Sequence[Side], *, against: int | None = None) -> go.Figure:
@@ -120,7 +127,7 @@ def draw_tradeoff(
         for at in members:
             drawn = _path(figure, sides[at], at, upright, across, row, log) or drawn
     figure.update_xaxes(tickformat="~g", type="log" if log else "linear")
-    figure.update_xaxes(title_text=AXES[across], row=n)
+    figure.update_xaxes(title_text=axis_name(across, sides), row=n)
     if not drawn:
         figure.add_annotation(text="not measured", showarrow=False, xref="paper", yref="paper")
     return _laid_out(figure, height=80 + 280 * n)
@@ -200,7 +207,12 @@ def _path(
     texts = ["" for _ in steps]
     texts[0], texts[-1] = f"step {steps[0]}", f"step {steps[-1]}"
     hover = [
-        _hover(side, step, f"{name.replace('_', ' ')}: {y:.4g}", f"{AXES[across]}: {x:.4g}")
+        _hover(
+            side,
+            step,
+            f"{name.replace('_', ' ')}: {y:.4g}",
+            f"{axis_name(across, [side])}: {x:.4g}",
+        )
         for step, y, x in zip(steps, rows[name], rows[across], strict=True)
     ]
     figure.add_scatter(

@@ -14,15 +14,17 @@ import pytest
 import torch
 
 import ctviz
+from ctviz import paths
 from ctviz.attribution.attribute import attribute
 from ctviz.cli import main
 from ctviz.errors import CtvizError, DamagedRun, MissingModel, RunExists
 from ctviz.export.origin import timeline_of
+from ctviz.export.table import table_files
 from ctviz.jobs import worker
 from ctviz.jobs.record import record
 from ctviz.models.loading import load
-from ctviz.progress import Cancelled
-from ctviz.runs import RunWriter, open_run
+from ctviz.progress import Cancelled, Phase
+from ctviz.runs import RunWriter, Status, open_run
 from ctviz.runs.estimate import Estimate, together
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
 from ctviz.runs.weights import kept_steps, playable_steps
@@ -30,7 +32,11 @@ from ctviz.series.recording import Recording
 from ctviz.tasks.batch import encode
 from ctviz.tasks.fitting import fitting_examples
 from ctviz.tuning.stored_weights import model_at
+from ctviz.views import compared
+from ctviz.views.compare_figures import axis_name, draw_tradeoff
 from ctviz.views.recorded import packed
+from ctviz.views.underway import phase_words, stretches
+from tests.opened_pages import open_page, said
 from tests.random_models import random_model
 from tests.short_series import BRIEF, config
 
@@ -205,6 +211,45 @@ def test_models_are_called_by_their_names_on_the_clock(tmp_path: Path):
     assert packed(timeline)["names"] == ["base", "chat"]
 
 
+def test_nothing_that_is_shown_of_a_recording_is_called_untuned(
+    tmp_path: Path, checkpoints: Path, monkeypatch, capsys
+):
+    runs = tmp_path / "runs"
+    asked = ["record", "--checkpoints", str(checkpoints), "--out", str(runs), *options()]
+    asked += ["--attribution", "auto", "--evaluate", "full", "--set", "other_tasks=ioi"]
+    assert main([*asked, "--dry-run"]) == 0
+    assert main(asked) == 0
+    (run,) = (open_run(folder.name, runs) for folder in runs.iterdir())
+    assert main(["show", run.id, "--out", str(runs)]) == 0
+    shown = capsys.readouterr()
+    monkeypatch.setenv("CTVIZ_RUNS", str(runs))
+    texts = {"terminal": shown.out + shown.err, "notices": " ".join(run.status().notices)}
+    timeline = timeline_of(run)
+    texts["player"] = json.dumps(packed(timeline))
+    assert packed(timeline)["start"] == "the first model"
+    kl = next(curve for curve in timeline.curves if curve.panel == "retention")
+    assert kl.label == "KL from the first model"
+    assert "nodes of the last model" in timeline.provenance["scores"]
+    texts["tables"] = table_files(run, "csv")["about.json"].decode()
+    side = compared.read_side(run, "A")
+    texts["figure"] = str(draw_tradeoff([side], "grade", "retention_kl").to_json())
+    assert "KL from the first model" in texts["figure"]
+    status = Status("running", 3, 20, phase=Phase("first", 0.5, 2))
+    texts["under way"] = " ".join(
+        [each.label for each in stretches(status, recorded=True)]
+        + [phase_words(Phase(name, 0.5, 1)) for name in run.status().measured]
+    )
+    for page, query in (("watch", {"run": run.id}), ("compare", {"runs": run.id})):
+        app = open_page(page, query)
+        assert not app.exception
+        texts[page] = said(app)
+    for where, text in texts.items():
+        assert "tuned" not in text.lower().replace("fine-tuned", ""), where
+    own = compared.read_side(open_run("sample-sva-flip", paths.shipped_runs()), "B")
+    assert axis_name("retention_kl", [own]).startswith("KL from the untuned model (")
+    assert axis_name("retention_kl", [side, own]).startswith("KL from the start of each (")
+
+
 # ---------------------------------------------------------------------- what a series is made of
 
 
@@ -300,7 +345,7 @@ def test_a_dry_run_says_what_it_takes_and_leaves_nothing(tmp_path: Path, checkpo
     asked = ["record", "--checkpoints", str(checkpoints), *options()]
     assert main([*asked, "--out", str(tmp_path / "runs"), "--dry-run", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found["seconds_by_phase"]) == {"load", "baseline", "snapshots", "final evaluation"}
+    assert set(found["seconds_by_phase"]) == {"load", "first", "snapshots", "last"}
     assert all(seconds > 0 for seconds in found["seconds_by_phase"].values())
     assert found["problems"] == []
     assert not (tmp_path / "runs").exists()

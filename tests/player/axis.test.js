@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { axis, jumps } from "../../ctviz/player/axis.js";
-import { path } from "../../ctviz/player/curves.js";
+import { path, title } from "../../ctviz/player/curves.js";
 
 const near = (a, b) => assert.ok(Math.abs(a - b) < 1e-9, `${a} is not ${b}`);
 
@@ -79,4 +79,11 @@ test("a curve is dotted over a jump, unless it was measured in between", () => {
   const often = path({ steps: [10, 50, 90, 110], values: [1, null, 3, 4] }, same, same, steps);
   assert.equal(often.known, "M10.0 1.0M90.0 3.0L110.0 4.0");
   assert.equal(often.jumped, "");
+});
+
+test("distances are from what the run began with", () => {
+  assert.equal(title("retention", "the untuned model"), "Forgetting (KL from untuned)");
+  assert.equal(title("retention", "the first model"), "KL from the first model");
+  assert.equal(title("retention", "the start of each"), "KL from the start of each");
+  assert.equal(title("grade", "the first model"), "Task grade");
 });

@@ -12,7 +12,7 @@ from ctviz.views import compared
 from ctviz.views.compare_figures import draw_formation
 from ctviz.views.formation import course, formation_words
 from tests.opened_pages import open_page, said
-from tests.runs.test_formation import ONE, OTHER, write
+from tests.written_recordings import ONE, OTHER, write
 
 
 @pytest.fixture
