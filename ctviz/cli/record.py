@@ -108,6 +108,7 @@ def record_command(options: argparse.Namespace) -> int:
         work = [(run.config, run.folder, True)]
     else:
         series = _series(options)
+        report(series.words)
         settings = asked_values(options)
         configs = [
             TuneConfig.from_dict({**settings, "model": series.members[0].model, "task": task})

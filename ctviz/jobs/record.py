@@ -210,11 +210,9 @@ class _Job:
         except CtvizError as error:
             if self._fatal(error):
                 raise
-            self.borrowed.let_go(member.model)
             self._skip(member, error)
             return None
         if reason := recording.misfit(loaded):
-            self.borrowed.let_go(member.model)
             self._skip(member, CtvizError(f"{member.model} cannot be in this series: {reason}."))
             return None
         return loaded
@@ -224,6 +222,7 @@ class _Job:
         return self.series.kind == "revisions" and isinstance(error, Unreachable)
 
     def _skip(self, member: Member, error: CtvizError) -> None:
+        self.borrowed.let_go(member.model)
         self.skipped[member.model] = str(error)
         self.writer.notice(f"{member.words} was passed over: {error}")
         log.warning("%s was passed over: %s", member.words, error)

@@ -14,7 +14,6 @@ from ctviz.pages.settings import TEXTS
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.revisions import of_revisions
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models
-from ctviz.tasks.files.rows import counted
 
 WAYS = {
     "checkpoints": "Checkpoints in a folder",
@@ -149,9 +148,7 @@ def _ask_series(way: str) -> Series | None:
     except CtvizError as error:
         st.error(plain(str(error)))
         return None
-    names = [member.name or str(member.step) for member in series.members]
-    shown = ", ".join(names if len(names) <= 8 else [*names[:4], "…", *names[-3:]])
-    st.caption(plain(f"{counted(len(names), 'model')}: {shown}"))
+    st.caption(plain(series.words))
     return series
 
 

@@ -18,6 +18,7 @@ __all__ = ["Kind", "Member", "Series", "of_adapters", "of_checkpoints", "of_mode
 
 Kind = Literal["checkpoints", "adapters", "models", "revisions"]
 NUMBERED = re.compile(r"(?:checkpoint|step|epoch|iter|global_step)[-_]?(\d+)")
+SHOWN = 15  # names of members in a line
 ADAPTER = ("adapter_config.json",)
 
 
@@ -75,6 +76,13 @@ class Series:
         last = Path(at_revision(self.members[-1].model)[0])
         name = (last.parent if self.kind in ("checkpoints", "adapters") else last).name.lower()
         return re.sub(r"[^a-z0-9.-]", "-", name) or "series"
+
+    @property
+    def words(self) -> str:
+        """How many there are and what the clock calls them."""
+        names = [member.name or str(member.step) for member in self.members]
+        shown = names if len(names) <= SHOWN else [*names[:4], "…", *names[-3:]]
+        return f"{len(names)} models: {', '.join(shown)}"
 
     def settings(self, config: TuneConfig) -> TuneConfig:
         """The settings of a recording: of ``config`` the task and how things are measured."""
