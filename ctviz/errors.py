@@ -6,6 +6,7 @@ CtvizError
  ├── UnsupportedModel    a model of a family that has no architecture table     (ValueError)
  ├── MissingExtra        a package that only some parts of ctviz need           (ImportError)
  ├── MissingModel        weights that are not on this machine yet               (FileNotFoundError)
+ │    └── Unreachable    the hub does not answer, or keeps a model to itself    (ConnectionError)
  ├── BadTask             a task that cannot be made into a batch for this model (ValueError)
  ├── BadCircuitFile      a circuit of another tool that cannot be read          (ValueError)
  ├── UndefinedMetric     a ratio whose denominator is zero, or a NaN            (ArithmeticError)
@@ -39,6 +40,7 @@ __all__ = [
     "RunExists",
     "UndefinedMetric",
     "UnknownName",
+    "Unreachable",
     "UnsupportedModel",
 ]
 
@@ -106,6 +108,10 @@ class MissingExtra(CtvizError, ImportError):
 
 class MissingModel(CtvizError, FileNotFoundError):
     """The model's weights are not on this machine yet; the message names the command to run."""
+
+
+class Unreachable(MissingModel, ConnectionError):
+    """A model of the hub cannot be had from here: there is no network, or it is gated."""
 
 
 class BadTask(CtvizError, ValueError):

@@ -16,6 +16,7 @@ from ctviz.circuits.redundancy import mass_name
 from ctviz.export.scene import Scene
 from ctviz.export.sheet import INCHES, clean, number, panel, rgba, wrapped, write
 from ctviz.export.theme import Theme, legend_at
+from ctviz.runs.config import UNTUNED, start_of
 from ctviz.views.timeline import Curve
 
 __all__ = ["SidePanels"]
@@ -238,6 +239,8 @@ class SidePanels:
         """The panel's name and, below it, what its curves are at the step."""
         theme = self.theme
         title = NAMES.get(key, clean(key).capitalize())
+        if key == "retention" and (start := start_of(self.timeline.method)) != UNTUNED:
+            title = f"KL from {start}"
         write(figure, left, 0.388, title, 10, theme.text, room=wide, weight="bold")
         for row, curve in enumerate(curves[:2]):
             label = self.timeline.metric if key == "metric" else curve.label

@@ -78,6 +78,13 @@ COLUMNS = {
 }
 
 
+RECORDED = {  # what is otherwise of a recording
+    "step": "training step of the model, or its place in the series",
+    "retention_kl": "KL from the first model on neutral text, nats a token",
+    "other_accuracy": "mean accuracy on other tasks that the model could do",
+}
+
+
 def tables(run: Run, *, damaged: list[DamagedRun] | None = None) -> dict[str, pd.DataFrame]:
     """The tables metrics, nodes, edges and dynamics; NaN where nothing was measured.
 
@@ -113,6 +120,8 @@ def table_files(
     about: dict[str, Any] = {**origin(run), "format": kind, "tables": {}}
     for name, table in made.items():
         known = COLUMNS[name]
+        if run.config.method == "recorded":
+            known = {column: RECORDED.get(column, text) for column, text in known.items()}
         about["tables"][name] = {
             "rows": len(table),
             "columns": {str(column): _meaning(str(column), known) for column in table.columns},

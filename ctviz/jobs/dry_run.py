@@ -42,13 +42,16 @@ from ctviz.runs.least_memory import check_tunable
 from ctviz.runs.snapshot import StepRecord
 from ctviz.runs.weights import steps_to_keep
 from ctviz.tasks.grading import grade
+from ctviz.tuning.abilities import Abilities
 from ctviz.tuning.baselines import Baselines
 from ctviz.tuning.checkpoint import SnapshotWeights, save_checkpoint
+from ctviz.tuning.dataset import Dataset
 from ctviz.tuning.loop import Tuning
 from ctviz.tuning.measure import snapshot_of
 from ctviz.tuning.motion import nodes_moved
+from ctviz.tuning.retention import Retention
 
-__all__ = ["dry_discover", "dry_tune"]
+__all__ = ["Meter", "dry_discover", "dry_tune", "free_disk", "time_tests"]
 
 STEPS = 4  # that are taken
 PAIRS = 16  # on which a discovery is measured
@@ -59,7 +62,7 @@ T = TypeVar("T")
 Tell = Callable[[Estimate], None]
 
 
-class _Meter:
+class Meter:
     """Times pieces of work, and what memory they take at the most."""
 
     def __init__(self) -> None:
@@ -100,7 +103,7 @@ def dry_tune(config: TuneConfig, folder: Path, *, tell: Tell = lambda _: None) -
     Raises what the run itself would raise before its first step.
     """
     check_tunable(config, free_memory(pick_device(config.device)))
-    meter = _Meter()
+    meter = Meter()
     loaded = meter.time(lambda: load(config.model, device=config.device))
     loaded = loaded.cut_into(config.mlp_block)
     for edges in (config.edges, config.edges_end or config.edges):
@@ -109,7 +112,7 @@ def dry_tune(config: TuneConfig, folder: Path, *, tell: Tell = lambda _: None) -
     found = Estimate(
         seconds={"load": meter.seconds},
         available=free_memory(device) + meter.taken(device),
-        disk_free=_free_disk(folder),
+        disk_free=free_disk(folder),
         device=str(device),
     )
     tell(found)
@@ -118,7 +121,7 @@ def dry_tune(config: TuneConfig, folder: Path, *, tell: Tell = lambda _: None) -
 
 
 def _dry_tune(
-    config: TuneConfig, loaded: Loaded, meter: _Meter, found: Estimate, tell: Tell
+    config: TuneConfig, loaded: Loaded, meter: Meter, found: Estimate, tell: Tell
 ) -> Estimate:
     device = loaded.anatomy.device
     steps = max(config.steps, STEPS + 1)
@@ -151,21 +154,9 @@ def _dry_tune(
     )
     snapshot_seconds += meter.seconds
     # the untuned model on the test split, as the tuned one at the end
-    meter.time(lambda: grade(loaded, data.task, data.graded))
-    graded = meter.seconds / len(data.graded) * config.test_examples
     meter.time(lambda: retention.others)
     baseline += meter.seconds
-    numbers = meter.time(retention.measure)
-    full = meter.seconds
-    english = thorough = 0.0
-    if "perplexity" in numbers:
-        meter.time(lambda: retention.perplexity(thorough=False))
-        english = meter.seconds
-        thorough = english * max(1.0, _general_tokens(loaded) / config.retention_tokens)
-    elsewhere = max(0.0, full - quick - english)
-    elsewhere *= config.retention_test_examples / config.retention_examples
-    meter.time(tuning.abilities.measure)
-    tested = graded + quick + thorough + elsewhere + meter.seconds
+    tested, full = time_tests(loaded, config, data, retention, tuning.abilities, quick, meter)
     if config.evaluate == "full":
         snapshot_seconds += full - quick
     seconds["baseline"] = baseline + (0.0 if known else tested)
@@ -200,7 +191,33 @@ def _dry_tune(
     )
 
 
-def _step_seconds(tuning: Tuning, config: TuneConfig, meter: _Meter) -> float:
+def time_tests(
+    loaded: Loaded,
+    config: TuneConfig,
+    dataset: Dataset,
+    retention: Retention,
+    abilities: Abilities,
+    quick: float,
+    meter: Meter,
+) -> tuple[float, float]:
+    """Seconds of the grades on test examples, from part of them, and of a full measurement of
+    retention; ``quick``: of a quick one. Which other tasks are measured has to be known."""
+    meter.time(lambda: grade(loaded, dataset.task, dataset.graded))
+    graded = meter.seconds / len(dataset.graded) * config.test_examples
+    numbers = meter.time(retention.measure)
+    full = meter.seconds
+    english = thorough = 0.0
+    if "perplexity" in numbers:
+        meter.time(lambda: retention.perplexity(thorough=False))
+        english = meter.seconds
+        thorough = english * max(1.0, _general_tokens(loaded) / config.retention_tokens)
+    elsewhere = max(0.0, full - quick - english)
+    elsewhere *= config.retention_test_examples / config.retention_examples
+    meter.time(abilities.measure)
+    return graded + quick + thorough + elsewhere + meter.seconds, full
+
+
+def _step_seconds(tuning: Tuning, config: TuneConfig, meter: Meter) -> float:
     """Seconds of a step, from the first ones: those that discover and, where there are such, those
     that do not."""
     tuning.begun = True
@@ -224,7 +241,7 @@ def _general_tokens(loaded: Loaded) -> int:
 def dry_discover(loaded: Loaded, search: Search, folder: Path, seconds: float) -> Estimate:
     """What a discovery into a folder below ``folder`` will take; ``seconds``: to load the model."""
     search.check(loaded)
-    meter, anatomy = _Meter(), loaded.anatomy
+    meter, anatomy = Meter(), loaded.anatomy
     device, graph = anatomy.device, anatomy.graph
     available = free_memory(device) + meter.taken(device)
     with phase("measuring"):
@@ -254,13 +271,14 @@ def dry_discover(loaded: Loaded, search: Search, folder: Path, seconds: float) -
         available=available,
         disk=disk,
         disk_most=disk,
-        disk_free=_free_disk(folder),
+        disk_free=free_disk(folder),
         device=str(device),
         whole=True,
     )
 
 
-def _free_disk(folder: Path) -> int:
+def free_disk(folder: Path) -> int:
+    """Bytes that are free where a folder is or will be."""
     whole = folder.absolute()
     return shutil.disk_usage(next(p for p in (whole, *whole.parents) if p.exists())).free
 

@@ -11,14 +11,15 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from ctviz.circuits.selection import check_edges
-from ctviz.errors import CtvizError, RunExists
+from ctviz.errors import CtvizError, RunExists, Unreachable
 from ctviz.jobs.difference import CLAIMS, difference
 from ctviz.jobs.run_log import run_log
+from ctviz.models.hub import Borrowed
 from ctviz.models.loading import Loaded, load
 from ctviz.progress import Cancelled, Phase, Progress, phase, share
 from ctviz.runs import Run, RunWriter, open_run
@@ -74,6 +75,8 @@ def record(
                     return job.whole()
                 except Cancelled:
                     return job.stop()
+                finally:
+                    job.borrowed.let_all_go()
         except BaseException as error:
             known = isinstance(error, CtvizError)
             said = str(error) if known else f"{type(error).__name__}: {error}"
@@ -100,8 +103,9 @@ class _Job:
         self.prints: dict[str, str] = dict(about.get("fingerprints", {}))  # by step
         self.repeated: dict[str, int] = dict(about.get("repeated", {}))  # step: of which step
         self.skipped: dict[str, str] = dict(about.get("skipped", {}))  # model: why
+        self.borrowed = Borrowed(self.folder / "borrowed.json")
         count = len(series.members)
-        plan = {"load": 1.0, "baseline": 2.0, "snapshots": float(count), "final evaluation": 1.0}
+        plan = {"load": 1.0, "first": 2.0, "snapshots": float(count), "last": 1.0}
         self.compared = bool(about.get("compared"))
         if self.compared:
             plan |= {"answers": 2.0, "swaps": 4.0 * CLAIMS}
@@ -135,21 +139,25 @@ class _Job:
         first, recording = self._begin(members, aim)
         known = {snapshot.step for snapshot in self.earlier}
         last: Loaded | None = first
+        newest = members[0]
         self.state = "running"
         for at, member in enumerate(members):
             self.message = f"{member.words}, {at + 1} of {len(members)}"
             if member.step in known and 0 < at < len(members) - 1:
                 continue
+            last = loaded = None  # let go before the next one comes
             with phase("snapshots", at=at, total=len(members), unit="model"):
                 with share(0.0, LOADING):
                     loaded = first if at == 0 else self._load(member, recording)
                 if loaded is None:
                     continue
-                last = loaded
+                last, newest = loaded, member
                 self._print(loaded, member)
                 if member.step not in known:
                     with share(LOADING, 1.0):
                         self._take(recording.snapshot(loaded, member.step, first=at == 0), loaded)
+                if at:  # the others are compared with the first one's files
+                    self.borrowed.let_go(member.model)
             self.step = member.step
             self._say(self.state, self.message)
             if self.progress:
@@ -159,10 +167,9 @@ class _Job:
                 f"Of this series only {self.earlier[0].step if self.earlier else 'nothing'} could "
                 f"be recorded. {' '.join(self.skipped.values())}"
             )
-        assert last is not None
         self.message = "evaluating on the test examples"
-        with phase("final evaluation"):
-            after = recording.grades(last)
+        with phase("last"):
+            after = recording.grades(last or self._loaded(newest))
         self.writer.describe(first.anatomy.graph, after=after)
 
     def stop(self) -> dict[str, Any]:
@@ -176,11 +183,12 @@ class _Job:
             try:
                 with phase("load"):
                     loaded = self._loaded(members[-1])
+                self.borrowed.let_go(members[-1].model)
                 self.message = f"reading {self.config.task}, and trying how edges are best scored"
-                with phase("baseline", at=0, total=2):
+                with phase("first", at=0, total=2):
                     return Aim.of(loaded, self.config)
             except CtvizError as error:
-                if len(members) <= 2:
+                if len(members) <= 2 or self._fatal(error):
                     raise
                 self._skip(members.pop(), error)
         raise AssertionError
@@ -192,12 +200,12 @@ class _Job:
                 loaded = self._loaded(members[0])
                 break
             except CtvizError as error:
-                if len(members) <= 2:
+                if len(members) <= 2 or self._fatal(error):
                     raise
                 self._skip(members.pop(0), error)
         check_edges(loaded.anatomy.graph, self.config.edges, hint=f"({loaded.name})")
         self.message = "measuring the first one"
-        with phase("baseline", at=1, total=2):
+        with phase("first", at=1, total=2):
             recording = Recording(loaded, self.config, aim)
             about = about_measured(
                 loaded, self.config, recording.dataset, recording.retention, aim.attribution
@@ -212,18 +220,21 @@ class _Job:
 
     def _loaded(self, member: Member) -> Loaded:
         config = self.config
-        return load(
-            member.model,
-            tokenizer=self.series.tokenizer or None,
-            device=config.device,
-            mlp_block=config.mlp_block,
-        )
+        with nullcontext() if self.series.keep_downloads else self.borrowed.bringing(member.model):
+            return load(
+                member.model,
+                tokenizer=self.series.tokenizer or None,
+                device=config.device,
+                mlp_block=config.mlp_block,
+            )
 
     def _load(self, member: Member, recording: Recording) -> Loaded | None:
         """A member, None if it cannot be read or is of another kind."""
         try:
             loaded = self._loaded(member)
         except CtvizError as error:
+            if self._fatal(error):
+                raise
             self._skip(member, error)
             return None
         if reason := recording.misfit(loaded):
@@ -231,7 +242,12 @@ class _Job:
             return None
         return loaded
 
+    def _fatal(self, error: CtvizError) -> bool:
+        """Whether it would be the same for all members, and may be otherwise another time."""
+        return self.series.kind == "revisions" and isinstance(error, Unreachable)
+
     def _skip(self, member: Member, error: CtvizError) -> None:
+        self.borrowed.let_go(member.model)
         self.skipped[member.model] = str(error)
         self.writer.notice(f"{member.words} was passed over: {error}")
         log.warning("%s was passed over: %s", member.words, error)

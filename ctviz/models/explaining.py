@@ -9,16 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import transformers
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
+from huggingface_hub.errors import EntryNotFoundError
 
 from ctviz.errors import CtvizError, MissingModel, UnsupportedModel
+from ctviz.models.hub import causes, refused
 from ctviz.models.memory import is_out_of_memory
 from ctviz.models.stored import is_folder
 
@@ -43,31 +37,10 @@ def said(what: str, where: str) -> Iterator[None]:
 
 def explained(error: BaseException, what: str, where: str) -> MissingModel | UnsupportedModel:
     """An exception of transformers, huggingface_hub, safetensors or peft as an error of ours."""
-    causes = list(_causes(error))
     if not is_folder(where):
-        if any(isinstance(each, GatedRepoError) or _gated(each) for each in causes):
-            return MissingModel(
-                f"{what} is gated: the hub gives it to those who have accepted its licence. Accept "
-                f"it at https://huggingface.co/{where}, then run `hf auth login` here (or set "
-                "HF_TOKEN)."
-            )
-        unreachable = any(
-            isinstance(each, OfflineModeIsEnabled | ConnectionError | TimeoutError)
-            or (isinstance(each, LocalEntryNotFoundError) and not _answered(causes))
-            for each in causes
-        )
-        if unreachable:
-            return MissingModel(
-                f"{what} is not on this machine, and the hub (huggingface.co) cannot be reached "
-                "from here. The first time it needs a network; or give a folder that holds the "
-                "model."
-            )
-        if any(isinstance(each, RepositoryNotFoundError | HFValidationError) for each in causes):
-            return MissingModel(
-                f"{what} is not at the hub, or it is private. Look at "
-                f"https://huggingface.co/{where}; for a private one run `hf auth login` here."
-            )
-        if any(isinstance(each, EntryNotFoundError) for each in causes):
+        if reason := refused(error, what, where):
+            return reason
+        if any(isinstance(each, EntryNotFoundError) for each in causes(error)):
             return MissingModel(f"{what} could not be loaded: {_first(error)}")
     if "trust_remote_code" in str(error):
         return UnsupportedModel(
@@ -89,21 +62,6 @@ def explained(error: BaseException, what: str, where: str) -> MissingModel | Uns
         "in its config.json is not one that transformers knows, or no config of such a model has "
         f"(this is transformers {transformers.__version__})."
     )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _gated(error: BaseException) -> bool:
-    return isinstance(error, OSError) and "gated repo" in str(error)
-
-
-def _answered(causes: list[BaseException]) -> bool:
-    """Whether the hub has answered, if with a refusal."""
-    return any(isinstance(each, RepositoryNotFoundError) for each in causes)
 
 
 def _first(error: BaseException) -> str:

@@ -28,7 +28,7 @@ from ctviz.models.bars import bytes_bar, reading_weights
 from ctviz.models.explaining import said
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, KnownModel, resolve
-from ctviz.models.stored import is_folder, stored_file
+from ctviz.models.stored import at_revision, is_folder, is_whole, stored_file
 from ctviz.models.supplied import check_supplied
 from ctviz.progress import phase, tick
 
@@ -44,14 +44,39 @@ WAIT = 0.1  # seconds between looks at another process
 def bring_configs(where: str) -> None:
     """See that a hub's model has its small configs in the hub's cache, so that one can look.
 
-    Nothing is asked of the hub that the cache knows. Raises MissingModel for a model that is not
-    there, gated, or out of reach.
+    Of one at a revision it is the whole model, which then lies in a folder there. Nothing is asked
+    of the hub that the cache knows. Raises MissingModel for a model that is not there, Unreachable
+    for one that is gated or out of reach.
     """
+    repo, revision = at_revision(where)
+    if revision:
+        if not is_whole(where):
+            _bring_revision(repo, revision)
+        return
     if is_folder(where) or stored_file(where, "config.json") is not None:
         return
     with said(f"The model {where!r}", where):
         for name in ("config.json", "adapter_config.json"):
             cached_file(where, name, _raise_exceptions_for_missing_entries=False)
+
+
+def _bring_revision(repo: str, revision: str) -> None:
+    from huggingface_hub import list_repo_files
+
+    where = f"{repo}@{revision}"
+    with said(f"The model {where!r}", where):
+        _download(repo, WANTED, revision=revision)
+        if is_whole(where):
+            return
+        files = list_repo_files(repo, revision=revision)
+    if any(file.endswith(".safetensors") for file in files):
+        raise MissingModel(f"{where} could not be downloaded whole. Try again.")
+    pickles = [file for file in files if file.endswith(".bin")]
+    raise MissingModel(
+        f"{where} has no weights as safetensors at the hub"
+        + (f", but {pickles[0]}, a pickle, which can run code when it is opened" if pickles else "")
+        + ". Only safetensors are read: take a model or a revision that has them."
+    )
 
 
 def fetch(name: str) -> Path:
@@ -118,13 +143,18 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 def _download(
-    where: str, wanted: tuple[str, ...], *, into: Path | None = None, size: int = 0
+    where: str,
+    wanted: tuple[str, ...],
+    *,
+    revision: str = "",
+    into: Path | None = None,
+    size: int = 0,
 ) -> str:
     """Files of a hub's model, into a folder or the hub's cache; ``size``: bytes, if known."""
     from huggingface_hub import snapshot_download
 
     with phase("fetch", total=size or 1, unit="B") as advance:
-        more: Any = {} if into is None else {"local_dir": into}
+        more: Any = {"local_dir": into} if into else {"revision": revision} if revision else {}
         bar = bytes_bar(advance)
         return str(snapshot_download(where, allow_patterns=[*wanted], tqdm_class=bar, **more))
 

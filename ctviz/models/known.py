@@ -8,9 +8,9 @@ from pathlib import Path
 from ctviz import paths
 from ctviz.errors import CtvizError, MissingModel, UnknownName
 from ctviz.models.handmade import KNOWN_ANSWERS, fingerprint
-from ctviz.models.stored import stored_file
+from ctviz.models.stored import at_revision, is_folder, is_whole, stored_file
 
-__all__ = ["KNOWN", "KnownModel", "located_model", "resolve"]
+__all__ = ["KNOWN", "KnownModel", "hub_id", "located_model", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,8 @@ def located_model(name: str) -> str:
 
 
 def resolve(name: str) -> str:
-    """What to load for a name: a folder, or a hub id.
+    """What to load for a name: a folder, or a hub id; for one with a revision (``owner/name@rev``)
+    its folder in the hub's cache once it is there, until then its id with the revision.
 
     Raises UnknownName for a name that is neither known, nor a folder, nor shaped like a hub id,
     MissingModel for a folder without a model and for a known model whose weights have not been
@@ -158,6 +159,9 @@ def resolve(name: str) -> str:
     model may not be there yet (`ctviz.models.fetching.fetch` builds it), and a hub's model need not
     be on this machine.
     """
+    short, revision = at_revision(name)
+    if revision:
+        return _at_a_revision(hub_id(short), revision)
     known = KNOWN.get(name)
     if name in OLD_NAMES or (known and known.of_hub):
         return _at_the_hub(name, OLD_NAMES.get(name) or (known.hub if known else None) or name)
@@ -179,6 +183,24 @@ def resolve(name: str) -> str:
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
     raise UnknownName("model", name, KNOWN, hint="A hub id (owner/name) or a local folder also do.")
+
+
+def hub_id(name: str) -> str:
+    """The hub id of a short name, or of itself; raises CtvizError for what is not at the hub."""
+    known = KNOWN.get(name)
+    found = known.hub if known and known.hub else OLD_NAMES.get(name, name)
+    if is_folder(found) or found.count("/") != 1 or found.startswith((".", "/", "~")):
+        raise CtvizError(
+            f"{name} has no revisions: only a model of the hub has, by its id (owner/name) or "
+            "short name. The checkpoints in a folder are a series of their own (--checkpoints)."
+        )
+    return found
+
+
+def _at_a_revision(hub: str, revision: str) -> str:
+    where = f"{hub}@{revision}"
+    config = stored_file(where, "config.json") or stored_file(where, "adapter_config.json")
+    return str(config.parent) if config and is_whole(where) else where
 
 
 def _at_the_hub(name: str, hub: str) -> str:

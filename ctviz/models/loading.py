@@ -27,7 +27,7 @@ from ctviz.models.known import KNOWN, located_model, resolve
 from ctviz.models.memory import free_memory
 from ctviz.models.places import Place, kind, place_of
 from ctviz.models.room import check_room, n_parameters
-from ctviz.models.stored import hub_commit, is_folder
+from ctviz.models.stored import at_revision, hub_commit, is_folder
 from ctviz.models.supplied import check_finite, load_weights
 from ctviz.models.tokenizer import given_tokenizer, own_tokenizer
 from ctviz.progress import phase, share, tick
@@ -138,12 +138,12 @@ def load(
 ) -> Loaded:
     """Load a model for the engine, from safetensors only and without running foreign code.
 
-    ``model``: a short name (``tiny``; see `ctviz.models.known`), a folder, a hub id, or a
-    transformers model that is in memory already. ``tokenizer``: a name, folder or hub id, or a
-    tokenizer itself; None takes the model's own, so a model in memory needs one. ``device``:
-    ``auto``, ``cpu``, ``cuda`` or ``mps``. ``dtype``: a torch dtype or its name (``bfloat16``);
-    None is float32. ``mlp_block``: neurons in each of the nodes that an MLP is cut into, 64 in
-    circuit-tuning's own code for Llama; 0: one node an MLP.
+    ``model``: a short name (``tiny``; see `ctviz.models.known`), a folder, a hub id, maybe with a
+    revision (``EleutherAI/pythia-70m@step512``), or a transformers model that is in memory already.
+    ``tokenizer``: a name, folder or hub id, or a tokenizer itself; None takes the model's own, so a
+    model in memory needs one. ``device``: ``auto``, ``cpu``, ``cuda`` or ``mps``. ``dtype``: a
+    torch dtype or its name (``bfloat16``); None is float32. ``mlp_block``: neurons in each of the
+    nodes that an MLP is cut into, 64 in circuit-tuning's own code for Llama; 0: one node an MLP.
 
     A model in memory is taken as it is and not copied. It is put into evaluation mode, and moved
     or converted only if a ``device`` or ``dtype`` is asked for; whether its parameters ask for
@@ -199,7 +199,7 @@ def _from_name(
             model, more = _weights(place, config, dtype)
         model.to(device_place)  # type: ignore[arg-type]
         model.eval()
-        revision = _revision(place, model)
+        revision = _revision(name, place, model)
         notes = (*notes, *read, *more)
         for note in notes:
             log.warning("note: %s", note)
@@ -317,8 +317,10 @@ def _fingerprint(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _revision(place: Place, model: PreTrainedModel) -> str:
+def _revision(name: str, place: Place, model: PreTrainedModel) -> str:
     """Which weights a model has that was loaded from a place."""
+    if at_revision(name)[1] and not place.adapter and (commit := hub_commit(name)):
+        return commit
     where = place.weights
     revision = hub_commit(where) or (_files(where) if is_folder(where) else _tensors(model))
     return adapter_revision(revision, place.adapter) if place.adapter else revision

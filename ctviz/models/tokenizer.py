@@ -17,7 +17,7 @@ from ctviz.errors import MissingModel, UnsupportedModel
 from ctviz.models.explaining import said
 from ctviz.models.known import KNOWN
 from ctviz.models.places import Place, place_of, tokenizer_place
-from ctviz.models.stored import stored_file, stored_json
+from ctviz.models.stored import at_revision, stored_file, stored_json
 from ctviz.models.weight_files import check_files
 
 __all__ = ["given_tokenizer", "own_tokenizer"]
@@ -91,8 +91,12 @@ def _read(name: str, where: str | None, *, offline: bool = False) -> Read:
         raise _NoTokenizer(missing)
     with said(f"The tokenizer {name!r}", where):
         check_files(where)
+        repo, revision = at_revision(where)
         found = AutoTokenizer.from_pretrained(
-            where, trust_remote_code=False, local_files_only=offline
+            repo,
+            revision=revision or "main",
+            trust_remote_code=False,
+            local_files_only=offline,
         )
         if len(found) <= len(found.all_special_tokens):  # transformers makes one up from nothing
             raise _NoTokenizer(missing)

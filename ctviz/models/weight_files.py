@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ctviz.errors import MissingModel, UnsupportedModel
-from ctviz.models.stored import is_folder, stored_file, stored_json
+from ctviz.models.stored import INDEX, SINGLE, is_folder, stored_file, stored_json
 
 __all__ = ["check_files", "quantized", "tensor_heads", "weight_files"]
 
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LFS = b"version https://git-lfs"
 TEXTS = (
     "config.json",

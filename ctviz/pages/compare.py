@@ -9,7 +9,7 @@ import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.pages.address import fill_in
-from ctviz.pages.compare_sections import show_changes, show_charts, show_table
+from ctviz.pages.compare_sections import show_changes, show_charts, show_formation, show_table
 from ctviz.pages.player import follow, player
 from ctviz.pages.prompts import plain
 from ctviz.pages.run_choice import (
@@ -146,6 +146,7 @@ def _show(chosen: list[str], against: int | None, was_live: bool) -> None:
         st.info(plain(" ".join(caveats)), icon=":material/info:")
     if len(drawn) > 1:
         shown = _runs(sides, drawn)
+        show_formation(drawn)
         show_charts(drawn, None, shown)
     elif drawn:
         reference, shown = _steps(drawn[0], against)

@@ -8,12 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from ctviz.pages.prompts import plain
+from ctviz.runs.formation import one_series
 from ctviz.views import compare, compared
 from ctviz.views import compare_figures as figures
-from ctviz.views.compare_figures import AXES, Across, Upright
+from ctviz.views.compare_figures import Across, Upright
 from ctviz.views.compared import Side
+from ctviz.views.formation import MEANING, course, formation_words
 
-__all__ = ["show_changes", "show_charts", "show_table"]
+__all__ = ["show_changes", "show_charts", "show_formation", "show_table"]
 
 TRADEOFF = (
     "Each path is a run, each mark a snapshot, larger at later steps. A run that does what it "
@@ -50,9 +52,11 @@ COLUMNS = {
 HELPS = {
     "grade_after": "The task's own grade on test examples, when the run had ended. The curve above "
     "is of dev examples, at each snapshot, so the two need not agree.",
-    "kl": "Nats a token from the untuned model on neutral prompts, when the run had ended.",
+    "kl": "Nats a token from the model that the run began with, on neutral prompts, when the run "
+    "had ended.",
     "perplexity_change": "Change of the perplexity of general English, when the run had ended.",
-    "others_after": "Mean accuracy on those tasks that the untuned model does above chance.",
+    "others_after": "Mean accuracy on those of them that are done above chance: by the untuned "
+    "model, or by the last one that was recorded.",
     "metric_after": "Task metric on dev pairs at the last snapshot (dev examples of a task without "
     "pairs).",
     "overlap_with_start": "Overlap of the circuit at the last snapshot with that at the first.",
@@ -107,7 +111,7 @@ def show_charts(drawn: list[Side], against: int | None, shown: int) -> None:
     across: Across = two.selectbox(
         "Across",
         get_args(Across),
-        format_func=lambda name: AXES[name].partition(" (")[0],
+        format_func=lambda name: figures.axis_name(name, drawn).partition(" (")[0],
         key="compare-across",
     )
     log = three.toggle("Log axis", key="compare-log", help="What is 0 is then left out.")
@@ -131,6 +135,17 @@ def show_charts(drawn: list[Side], against: int | None, shown: int) -> None:
             hide_index=True,
             column_config={"name": "run"} | {letter: bar for letter in found.columns[1:]},
         )
+
+
+def show_formation(drawn: list[Side]) -> None:
+    """Of recordings of one series, a task each: which circuit forms first, and what they share."""
+    if one_series([side.run for side in drawn]) is None:
+        return
+    courses = [course(side) for side in drawn]
+    st.subheader("Which circuit forms first")
+    st.markdown(plain(formation_words(courses)))
+    st.caption(MEANING)
+    st.plotly_chart(figures.draw_formation(courses), key="compare-formation")
 
 
 def show_table(sides: list[Side]) -> None:

@@ -183,7 +183,9 @@ def _model(run: Run) -> None:
     kept = weights_of(run, kept_steps(run)[-1])
     size = kept.stat().st_size if kept else 0
     reason = ""
-    if not kept:
+    if run.config.method == "recorded":
+        reason = "The models of a recording are where they were recorded"
+    elif not kept:
         reason = "This run has kept no weights"
     elif run.status().state != "finished":
         reason = "Only a finished run has its tuned model ready"

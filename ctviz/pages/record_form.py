@@ -11,16 +11,23 @@ from ctviz.errors import CtvizError
 from ctviz.models.known import resolve
 from ctviz.pages import session
 from ctviz.pages.prompts import plain
-from ctviz.pages.settings import MEASURED, TEXTS
+from ctviz.pages.settings import TEXTS
 from ctviz.runs.config import TuneConfig
+from ctviz.runs.revisions import of_revisions
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models
-from ctviz.tasks.files.rows import counted
 
 WAYS = {
     "checkpoints": "Checkpoints in a folder",
     "models": "Models, one after another",
     "adapters": "Adapters of a base model",
+    "revisions": "Revisions of a model at the hub",
 }
+MEASURED = (
+    "Quick: the circuit's faithfulness on a few pairs, and the distance from the first model. "
+    "Distance only: without the former, on more text. Full: on all of them, and perplexity and "
+    "other tasks. Of the first and the last all is measured"
+)
+LISTED = 600  # seconds for which the hub is not asked again which revisions a model has
 
 
 def ask_recording(ask_task: Callable[[], str | None]) -> None:
@@ -83,7 +90,34 @@ def ask_recording(ask_task: Callable[[], str | None]) -> None:
 def _ask_series(way: str) -> Series | None:
     """The series that is asked for, said in a line; None while it is none, and why."""
     where = many = base = ""
-    if way == "models":
+    at_most, keep = 0, False
+    if way == "revisions":
+        where = st.text_input(
+            "Model", placeholder="EleutherAI/pythia-70m", key="series-hub", help="A hub id"
+        ).strip()
+        many = st.text_input(
+            "Revisions",
+            "step*",
+            key="series-revisions",
+            help="Names and patterns, with spaces between; step* is all with a step in the name",
+        )
+        at_most = int(
+            st.number_input(
+                "At most",
+                2,
+                None,
+                12,
+                key="series-at-most",
+                help="Evenly spread over the logarithm of the step, the first and last among them",
+            )
+        )
+        keep = st.checkbox(
+            "Keep what is downloaded",
+            key="series-keep",
+            help="Left out, each revision is let go once it is recorded, and the disk holds two at "
+            "a time",
+        )
+    elif way == "models":
         many = st.text_area(
             "Models, a line each", placeholder="gpt2\n/data/gpt2-chat", key="series-models"
         )
@@ -102,10 +136,12 @@ def _ask_series(way: str) -> Series | None:
         help="Whose tokenizer all take. Left empty, each has its own or that of the folder above",
     ).strip()
     models = [line.strip() for line in many.splitlines() if line.strip()]
-    if not (models if way == "models" else where and (base or way == "checkpoints")):
+    if not (models if way == "models" else where and (base or way != "adapters")):
         return None
     try:
-        if way == "models":
+        if way == "revisions":
+            series = _revisions(where, tuple(many.split()), at_most, tokenizer, keep)
+        elif way == "models":
             for model in models:
                 resolve(model)
             series = of_models(models, tokenizer=tokenizer)
@@ -116,7 +152,12 @@ def _ask_series(way: str) -> Series | None:
     except CtvizError as error:
         st.error(plain(str(error)))
         return None
-    names = [member.name or str(member.step) for member in series.members]
-    shown = ", ".join(names if len(names) <= 8 else [*names[:4], "…", *names[-3:]])
-    st.caption(plain(f"{counted(len(names), 'model')}: {shown}"))
+    st.caption(plain(series.words))
     return series
+
+
+@st.cache_data(ttl=LISTED, max_entries=16, show_spinner="Asking the hub for the revisions")
+def _revisions(
+    model: str, wanted: tuple[str, ...], at_most: int, tokenizer: str, keep: bool
+) -> Series:
+    return of_revisions(model, wanted, at_most=at_most, tokenizer=tokenizer, keep_downloads=keep)

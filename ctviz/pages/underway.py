@@ -12,7 +12,6 @@ from ctviz.views.underway import phase_words, stretches
 __all__ = ["POLL", "show_underway"]
 
 POLL = 1.0  # seconds between looks at a live run
-LONG = ("Tuning", "One after another")  # the parts that take most of the time
 STYLE = """<style>
 .cz-run{font-size:.875rem;line-height:1.35;margin:0}
 .cz-run ol{display:flex;gap:4px;list-style:none;margin:.45rem 0 0;padding:0}
@@ -35,9 +34,9 @@ def show_underway(run: Run, status: Status, *, name: str = "") -> None:
         said = "Stopping, so that nothing is lost"
     label = f"<strong>{html.escape(name)}</strong><br>" if name else ""
     bars = "".join(
-        f'<li class="{"now" if part.now else ""} {"long" if part.label in LONG else ""}">'
+        f'<li class="{"now" if part.now else ""} {"long" if at == 2 else ""}">'
         f'<i><b style="width:{part.done:.1%}"></b></i>{part.label}</li>'
-        for part in stretches(status, recorded=run.config.method == "recorded")
+        for at, part in enumerate(stretches(status, recorded=run.config.method == "recorded"))
     )
     told.html(
         f'{STYLE}<div class="cz-run" role="status" aria-live="off">{label}'

@@ -1,6 +1,6 @@
 // Metric curves as small multiples on the player's time axis; a click or drag moves the clock.
 
-import { axis } from "./axis.js";
+import { axis, jumps } from "./axis.js";
 import { h, s, setText } from "./dom.js";
 import { number } from "./numbers.js";
 import { source } from "./tooltip.js";
@@ -9,7 +9,6 @@ const NAMES = {
   metric: "Task metric",
   faithfulness: "Faithfulness",
   loss: "Training loss",
-  retention: "Forgetting (KL from untuned)",
   grade: "Task grade",
   others: "Other tasks",
   perplexity: "Perplexity",
@@ -20,6 +19,12 @@ const ZERO_BASED = new Set(["loss", "retention", "drift", "grade", "others"]);
 const COUNTS = new Set(["drift"]);
 const PAGE = 4; // small multiples at a time
 const PAD = { left: 34, right: 8, top: 6, bottom: 16 };
+
+/** What a panel is called; `start` is what the run began with, and what distances are from. */
+export function title(key, start) {
+  if (key !== "retention") return NAMES[key] ?? key;
+  return start === "the untuned model" ? "Forgetting (KL from untuned)" : `KL from ${start}`;
+}
 
 /** Two to four round numbers inside [low, high]. */
 export function ticks(low, high) {
@@ -66,6 +71,7 @@ export class Curves {
       h("header", {}, h("h3", { text: "Over the run" }), this.pager), this.grid);
     this.panels = [];
     this.page = 0;
+    this.axis = "auto";
     new ResizeObserver(() => this.layout()).observe(this.grid);
   }
 
@@ -81,7 +87,8 @@ export class Curves {
     if (this.page >= pages) this.page = 0;
     this.pager.hidden = pages < 2;
     this.pager.replaceChildren(...Array.from({ length: pages }, (_, page) => {
-      const names = this.groups.slice(page * PAGE, (page + 1) * PAGE).map(([key]) => NAMES[key] ?? key);
+      const names = this.groups.slice(page * PAGE, (page + 1) * PAGE)
+        .map(([key]) => title(key, model.start));
       return h("button", {
         type: "button", text: page ? "more" : "main", title: names.join(", "),
         onclick: () => this.turn(page),
@@ -110,12 +117,11 @@ export class Curves {
         class: curve.kind === "reference" ? "cz-ref" : "cz-main-line",
         style: this.styleOf(curve),
       },
-        ...(curves.length > 1 || !NAMES[key] ? [h("i"), h("span", { text: curve.label })] : []),
+        ...(curves.length > 1 || title(key, model.start) === key ? [h("i"), h("span", { text: curve.label })] : []),
         readouts[at]),
     );
-    const title = NAMES[key] ?? key;
     const caption = h("figcaption", { tabindex: 0 },
-        h("strong", { text: title }), ...names,
+        h("strong", { text: title(key, model.start) }), ...names,
         key === "metric" ? h("small", { text: model.metric }) : null);
     source(caption, this.actions, () => this.lines(key, curves));
     const element = h("figure", { class: "cz-multiple", "data-panel": key }, caption, svg);
@@ -124,7 +130,7 @@ export class Curves {
       const share = (event.clientX - box.left - PAD.left) / (box.width - PAD.left - PAD.right);
       const { steps } = this.model;
       if (!steps.length) return;
-      this.actions.seek(axis(steps).step(Math.max(0, Math.min(1, share))), done);
+      this.actions.seek(axis(steps, this.axis).step(Math.max(0, Math.min(1, share))), done);
     };
     svg.addEventListener("pointerdown", (event) => {
       svg.setPointerCapture(event.pointerId);
@@ -138,7 +144,7 @@ export class Curves {
   /** What stands in a panel's caption, with where each number comes from. */
   lines(key, curves) {
     const step = this.model.steps[this.view?.shown ?? 0];
-    const lines = [`${NAMES[key] ?? key} at step ${step}`];
+    const lines = [`${title(key, this.model.start)} at step ${step}`];
     if (key === "metric") lines.push(this.model.metric);
     for (const curve of curves) {
       lines.push(`${curve.label}: ${readout(key, valueAt(curve, step))}`);
@@ -167,7 +173,7 @@ export class Curves {
     const first = steps[0] ?? 0;
     const last = Math.max(steps[steps.length - 1] ?? 1, first + 1e-9);
     const [low, high] = limits(panel.key, values);
-    const { log, share } = axis(steps);
+    const { kind, share } = axis(steps, this.axis);
     const x = (step) => PAD.left + share(step) * (w - PAD.left - PAD.right);
     const y = (value) => PAD.top + ((high - value) / (high - low)) * (t - PAD.top - PAD.bottom);
     Object.assign(panel, { x, y });
@@ -176,14 +182,16 @@ export class Curves {
     for (const [step, anchor] of [[first, "start"], [last, "end"]]) {
       if (step === last && steps.length < 2) continue;
       const label = s("text", { class: "cz-tick", x: x(step), y: t - 3, "text-anchor": anchor });
-      const end = `${Math.round(step)}${log ? " (log)" : ""}`;
+      const end = `${Math.round(step)}${kind === "linear" ? "" : ` (${kind})`}`;
       label.textContent = step === first ? `step ${step}` : end;
       svg.append(label);
     }
     for (const curve of [...curves].reverse()) {
-      const kind = curve.kind === "reference" ? "cz-ref-path" : "cz-path";
+      const line = curve.kind === "reference" ? "cz-ref-path" : "cz-path";
       const style = this.styleOf(curve);
-      svg.append(s("path", { class: kind, d: path(curve, x, y), style }));
+      const { known, jumped } = path(curve, x, y, steps);
+      svg.append(s("path", { class: line, d: known, style }));
+      if (jumped) svg.append(s("path", { class: `${line} cz-jump`, d: jumped, style }));
     }
     if (!values.length) {
       const label = s("text", { class: "cz-tick cz-halo", x: w / 2, y: t / 2, "text-anchor": "middle" });
@@ -211,6 +219,10 @@ export class Curves {
 
   draw(view) {
     this.view = view;
+    if (this.axis !== view.axis) {
+      this.axis = view.axis;
+      this.layout();
+    }
     const { steps } = this.model;
     if (!steps.length) return;
     const step = steps[view.i] + (steps[view.j] - steps[view.i]) * view.f;
@@ -259,17 +271,22 @@ function rules(low, high, y, w) {
   });
 }
 
-function path(curve, x, y) {
-  let d = "";
-  let pen = false;
+/** The lines of a curve: what is `known`, and what was `jumped` over from one snapshot to another. */
+export function path(curve, x, y, steps) {
+  const jump = jumps(steps);
+  const [known, jumped] = [[], []];
+  let before = null;
   curve.steps.forEach((step, k) => {
     const value = curve.values[k];
     if (value === null) {
-      pen = false;
+      before = null;
       return;
     }
-    d += `${pen ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`;
-    pen = true;
+    const here = `${x(step).toFixed(1)} ${y(value).toFixed(1)}`;
+    const over = before && jump.some((is, at) => is && before.step <= steps[at] && steps[at + 1] <= step);
+    if (over) jumped.push(`M${before.here}L${here}`);
+    known.push(`${before && !over ? "L" : "M"}${here}`);
+    before = { step, here };
   });
-  return d;
+  return { known: known.join(""), jumped: jumped.join("") };
 }

@@ -171,6 +171,10 @@ export class Inspector {
       this.fold.title = open ? "Draw it as one node (key O)" : "Draw its blocks (key O)";
     }
     this.maps.draw(view, this.model, theme);
+    if (this.axis !== view.axis) {
+      this.axis = view.axis;
+      if (this.spark) this.sparkline();
+    }
     this.playhead(view);
     this.update(view);
   }
@@ -282,7 +286,7 @@ export class Inspector {
     let high = Math.max(...defined);
     const pad = Math.max(0.01, 0.1 * (high - low));
     [low, high] = [Math.max(0, low - pad), Math.min(1, high + pad)];
-    const { share } = axis(model.steps);
+    const { share } = axis(model.steps, this.axis);
     const x = (step) => 36 + share(step) * (w - 42);
     const y = (v) => 4 + ((high - v) / (high - low)) * (t - 8);
     this.sparkX = x;

@@ -106,7 +106,8 @@ class Moved extends Stored {
   }
 
   explain() {
-    return "How far a node's parameters are from the untuned ones, as a share of their norm.";
+    const { start } = this.model;
+    return `How far a node's parameters are from those of ${start}, as a share of their norm.`;
   }
 
   /** @param {import("./heatmap.js").Heatmap} heatmap */

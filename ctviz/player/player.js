@@ -37,6 +37,7 @@ class Player {
     this.map = "redundancy";
     this.heat = "nodes";
     this.whole = false;
+    this.axis = "auto";
     this.open = new Set(); // layers whose MLP is drawn as its blocks
     this.groups = new Groups();
     this.keepsGroups = false;
@@ -73,6 +74,7 @@ class Player {
       heat: set("heat"),
       map: set("map"),
       marks: set("marks"),
+      axis: set("axis"),
       whole: (on) => this.setWhole(on),
       unfold: (mlp) => this.unfold(mlp),
       unfoldAll: (on) => this.unfoldAll(on),
@@ -179,7 +181,7 @@ class Player {
   }
 
   /** What the page asks for; a step or a number of edges that is not given stays as it is. */
-  apply({ step, nodes, edges, marks, estimator, heat, map, whole, open }) {
+  apply({ step, nodes, edges, marks, estimator, heat, map, whole, axis, open }) {
     const { model } = this;
     if (step !== null && step !== undefined && model.T) {
       this.clock.playing = false;
@@ -188,7 +190,7 @@ class Player {
     }
     if (edges !== null && edges !== undefined) this.showEdges(edges, { quiet: true });
     else this.showEdges(Infinity, { quiet: true });
-    Object.assign(this, { marks, estimator, heat, map, whole, open: new Set(open) });
+    Object.assign(this, { marks, estimator, heat, map, whole, axis, open: new Set(open) });
     this.setNodes(this.indices(nodes));
     // A link to a node that is never in the circuit shows the whole model.
     if (this.nodes.some((n) => this.isAway(n))) this.whole = true;
@@ -426,6 +428,7 @@ class Player {
       heat: this.heat,
       map: this.map,
       whole: this.whole,
+      axis: this.axis,
       open: [...this.open].sort((a, b) => a - b),
     });
   }
@@ -473,7 +476,7 @@ class Player {
       arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
       loop: clock.loop, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
       selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
-      map: this.map, marks: this.marks, whole: this.whole, open: this.open,
+      map: this.map, marks: this.marks, whole: this.whole, axis: this.axis, open: this.open,
     };
   }
 

@@ -1,5 +1,6 @@
 // Play, step, scrub: the bar that moves the clock.
 
+import { AXES, axis } from "./axis.js";
 import { moment } from "./data.js";
 import { fitCanvas, h, iconButton, setText } from "./dom.js";
 
@@ -18,7 +19,7 @@ const SPEEDS = [0.5, 1, 2, 4];
 const THUMB = 14; // width of the range's thumb, also in the style sheet
 
 export class Transport {
-  /** `actions`: toggle(), step(by), go(i), big(by), speed(x), loop(). */
+  /** `actions`: toggle(), step(by), go(i), big(by), speed(x), loop(), axis(kind). */
   constructor(actions) {
     this.actions = actions;
     this.play = iconButton("Play", ICON.play, () => actions.toggle(), { class: "cz-play" });
@@ -38,8 +39,8 @@ export class Transport {
     this.label = h("div", { class: "cz-step" }, this.step, h("div", {}, this.count, this.mark));
     this.range = h("input", {
       type: "range", min: 0, max: 0, step: 1, value: 0, class: "cz-scrub", "aria-label": "Snapshot",
-      oninput: () => actions.go(Number(this.range.value), false),
-      onchange: () => actions.go(Number(this.range.value), true),
+      oninput: () => actions.go(this.nearest(this.range.value / this.range.max), false),
+      onchange: () => actions.go(this.nearest(this.range.value / this.range.max), true),
     });
     this.map = h("canvas", { class: "cz-map" });
     this.mapHolder = h("div", {
@@ -49,26 +50,34 @@ export class Transport {
       onclick: (event) => {
         const box = this.map.getBoundingClientRect();
         const share = (event.clientX - box.left - THUMB / 2) / (box.width - THUMB);
-        actions.go(Math.round(share * (this.model.T - 1)), true);
+        actions.go(this.nearest(share), true);
       },
     }, this.map);
     this.speeds = h("div", { class: "cz-toggle", role: "group", "aria-label": "Playback speed" },
       ...SPEEDS.map((x) => h("button", {
         type: "button", "data-speed": x, text: `${x}×`, onclick: () => actions.speed(x),
       })));
+    this.axes = h("select", {
+      "aria-label": "Step axis",
+      title: "How the training steps are spread here, over the curves and in the inspector",
+      onchange: () => actions.axis(this.axes.value),
+    }, ...Object.entries(AXES).map(([key, text]) => h("option", { value: key, text })));
+    this.axisLabel = h("label", { class: "cz-axis" }, h("span", { text: "step axis" }), this.axes);
     this.element = h("section", { class: "cz-transport", "aria-label": "Playback" },
       h("div", { class: "cz-buttons" },
         this.first, this.back, this.play, this.stop, this.forth, this.last, this.next),
       h("div", { class: "cz-track" },
         h("div", { class: "cz-map-row" }, this.mapHolder), this.range),
       this.label,
-      h("div", { class: "cz-buttons" }, this.speeds, this.loop),
+      h("div", { class: "cz-buttons" }, this.axisLabel, this.speeds, this.loop),
     );
     new ResizeObserver(() => this.drawMap()).observe(this.mapHolder);
   }
 
   setModel(model) {
     this.model = model;
+    this.spread(this.kind ?? "auto");
+    this.axes.disabled = model.T < 3;
     this.range.max = Math.max(0, model.T - 1);
     this.range.disabled = model.T < 2;
     for (const button of [this.play, this.first, this.back, this.forth, this.last]) {
@@ -78,13 +87,30 @@ export class Transport {
     this.drawMap();
   }
 
+  /** Where the snapshots stand, from 0 to 1: evenly, unless a person asks for another axis. */
+  spread(kind) {
+    const { steps, T } = this.model;
+    this.kind = kind;
+    const { share } = axis(steps, kind === "auto" ? "even" : kind);
+    this.places = T > 1 ? steps.map(share) : steps.map(() => 0);
+    this.range.step = kind === "auto" || kind === "even" ? "1" : "any";
+    this.axes.value = kind;
+  }
+
+  /** The snapshot that stands nearest to a place. */
+  nearest(share) {
+    const distance = this.places.map((place) => Math.abs(place - share));
+    return distance.indexOf(Math.min(...distance));
+  }
+
   /** @param {import("./colour.js").Theme} theme */
   draw(view, theme) {
     const { model } = this;
-    const retheme = theme !== this.theme;
+    const redraw = theme !== this.theme || view.axis !== this.kind;
+    if (view.axis !== this.kind) this.spread(view.axis);
     this.theme = theme;
     this.view = view;
-    if (retheme || view.i !== this.mapAt) this.drawMap();
+    if (redraw || view.i !== this.mapAt) this.drawMap();
     this.play.hidden = view.playing;
     this.stop.hidden = !view.playing;
     for (const button of this.speeds.children) {
@@ -97,9 +123,10 @@ export class Transport {
       setText(this.mark, "");
       return;
     }
-    const value = String(view.i);
+    const [from, to] = [this.places[view.i], this.places[view.j]];
+    const value = String(Number((from * (model.T - 1)).toFixed(4)));
     if (this.range.value !== value) this.range.value = value;
-    const share = model.T > 1 ? (view.i + view.f) / (model.T - 1) : 0;
+    const share = from + (to - from) * view.f;
     this.range.style.setProperty("--cz-at", share.toFixed(4));
     const where = moment(model, view.i) + (model.names.length ? "" : ` of ${model.steps[model.T - 1]}`);
     this.range.setAttribute("aria-valuetext", where);
@@ -122,7 +149,7 @@ export class Transport {
     const bar = Math.max(1, Math.min(8, span / Math.max(1, model.T) - 1));
     this.mapAt = this.view?.i;
     for (let i = 1; i < model.T; i += 1) {
-      const x = THUMB / 2 + (i / (model.T - 1)) * span;
+      const x = THUMB / 2 + this.places[i] * span;
       const size = Math.max(1, (model.churn[i] / largest) * (t - 1));
       ctx.fillStyle = i === this.view?.i ? theme.accent : model.big[i] ? theme.muted : theme.line;
       ctx.fillRect(x - bar / 2, t - size, bar, size);

@@ -27,6 +27,7 @@ __all__ = [
     "edge_changes",
     "edge_states",
     "layer_changes",
+    "overlap",
 ]
 
 NOISE_BAND = 2.0  # standard errors
@@ -188,3 +189,10 @@ def _states(before: Snapshot, after: Snapshot) -> EdgeStates:
     return edge_states(
         (before.circuit, after.circuit), (before.scores, after.scores), (before.error, after.error)
     )
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Edges in both circuits by edges in either (Jaccard), over the last two axes; 1 if none."""
+    both = (one & other).sum(axis=(-2, -1))
+    either = (one | other).sum(axis=(-2, -1))
+    return np.where(either > 0, both / np.maximum(either, 1), 1.0)

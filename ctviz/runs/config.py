@@ -19,13 +19,16 @@ from ctviz.tasks.task import SPLITS
 __all__ = [
     "CHOICES",
     "DISCOVERING",
+    "FIRST",
     "METHODS",
     "METHOD_NAMES",
     "OTHER_TASKS",
     "QUICK_PAIRS",
+    "UNTUNED",
     "Method",
     "PaperModel",
     "TuneConfig",
+    "start_of",
 ]
 
 Method = Literal[
@@ -41,6 +44,7 @@ METHOD_NAMES: dict[Method, str] = {
     "lora": "LoRA",
     "recorded": "recorded weights",
 }
+UNTUNED, FIRST = "the untuned model", "the first model"
 DISCOVERING: tuple[Method, ...] = ("circuit", "frozen-circuit", "circuit-and-random", "random")
 Optimizer = Literal["adamw", "sgd"]
 Choice = Literal["top", "threshold", "greedy", "nodes", "specific"]
@@ -69,6 +73,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "paper": get_args(PaperModel),
 }
 OTHER_TASKS = ("sva", "ioi", "pronoun", "greater-than", "capital-country", "induction")
+
+
+def start_of(method: str) -> str:
+    """What a run of a method begins with, and what its distances are from, in words."""
+    return FIRST if method == "recorded" else UNTUNED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +268,11 @@ class TuneConfig:
     def compares_general(self) -> bool:
         """Whether scores are seen beside what edges do for general text."""
         return self.select == "specific" or self.evaluate != "none"
+
+    @property
+    def start(self) -> str:
+        """What a run begins with, and what its distances are from, in words."""
+        return start_of(self.method)
 
     def check_startable(self) -> None:
         """Raise CtvizError if a run would not be what was asked for: MissingExtra if the method

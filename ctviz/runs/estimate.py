@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ctviz.errors import CtvizError
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run
 
-__all__ = ["PHASES", "Estimate", "by_earlier_run", "units_of"]
+__all__ = ["PHASES", "Estimate", "by_earlier_run", "together", "units_of"]
 
 PHASES = ("load", "baseline", "discovery", "steps", "snapshots", "final evaluation")
 
@@ -86,6 +86,22 @@ class Estimate:
             device=values["device"],
             whole=values["whole"],
         )
+
+
+def together(estimates: Sequence[Estimate]) -> Estimate:
+    """What jobs take one after another: time and disk of all, and the most memory of one."""
+    first = estimates[0]
+    names = dict.fromkeys(name for each in estimates for name in each.seconds)
+    disk = [each.disk or 0 for each in estimates]
+    most = [(each.disk_most or 0) - own for each, own in zip(estimates, disk, strict=True)]
+    return replace(
+        first,
+        seconds={name: sum(each.seconds.get(name, 0.0) for each in estimates) for name in names},
+        memory=max(each.memory or 0 for each in estimates),
+        disk=sum(disk),
+        disk_most=sum(disk) + max(most),
+        whole=all(each.whole for each in estimates),
+    )
 
 
 def units_of(config: TuneConfig) -> dict[str, float]:

@@ -10,13 +10,15 @@ from typing import Any, Literal, get_args
 
 from ctviz.errors import CtvizError, MissingModel
 from ctviz.models.known import located_model
+from ctviz.models.stored import at_revision
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run
 
 __all__ = ["Kind", "Member", "Series", "of_adapters", "of_checkpoints", "of_models", "series_of"]
 
-Kind = Literal["checkpoints", "adapters", "models"]
+Kind = Literal["checkpoints", "adapters", "models", "revisions"]
 NUMBERED = re.compile(r"(?:checkpoint|step|epoch|iter|global_step)[-_]?(\d+)")
+SHOWN = 15  # names of members in a line
 ADAPTER = ("adapter_config.json",)
 
 
@@ -39,6 +41,7 @@ class Member:
 @dataclass(frozen=True, slots=True)
 class Series:
     """Weights over time, in order. ``tokenizer``: of all of them, "" if they have their own.
+    ``keep_downloads``: whether what a recording downloads of them stays in the hub's cache.
 
     Raises CtvizError if two members stand at the same place or there are fewer than two.
     """
@@ -46,6 +49,7 @@ class Series:
     kind: Kind
     members: tuple[Member, ...]
     tokenizer: str = ""
+    keep_downloads: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -69,9 +73,16 @@ class Series:
     @property
     def slug(self) -> str:
         """What a run's folder is called by: the folder of the checkpoints, or the last model."""
-        last = Path(self.members[-1].model)
-        name = (last if self.kind == "models" else last.parent).name.lower()
+        last = Path(at_revision(self.members[-1].model)[0])
+        name = (last.parent if self.kind in ("checkpoints", "adapters") else last).name.lower()
         return re.sub(r"[^a-z0-9.-]", "-", name) or "series"
+
+    @property
+    def words(self) -> str:
+        """How many there are and what the clock calls them."""
+        names = [member.name or str(member.step) for member in self.members]
+        shown = names if len(names) <= SHOWN else [*names[:4], "…", *names[-3:]]
+        return f"{len(names)} models: {', '.join(shown)}"
 
     def settings(self, config: TuneConfig) -> TuneConfig:
         """The settings of a recording: of ``config`` the task and how things are measured."""
@@ -92,7 +103,8 @@ class Series:
     def from_dict(cls, values: dict[str, Any]) -> Series:
         """Of stored values; raises CtvizError, KeyError or TypeError for anything else."""
         members = tuple(Member(**each) for each in values["members"])
-        return cls(values["kind"], members, values.get("tokenizer", ""))
+        keep = values.get("keep_downloads", False)
+        return cls(values["kind"], members, values.get("tokenizer", ""), keep)
 
 
 def series_of(run: Run) -> Series:

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from ctviz.runs.abilities import PREFIX
-from ctviz.runs.changes import edge_changes
+from ctviz.runs.changes import edge_changes, overlap
+from ctviz.runs.config import start_of
 from ctviz.runs.snapshot import Snapshot
 from ctviz.views.compared import (
     Side,
@@ -26,7 +27,6 @@ from ctviz.views.compared import (
     letter,
     merged,
     on_one_graph,
-    overlap,
 )
 from ctviz.views.naming import task_name
 from ctviz.views.packing import pack
@@ -162,6 +162,8 @@ def _pack(
     )
     payload = pack(shown, beside=other)
     payload["label"], payload["other"]["label"] = names
+    starts = {start_of(one.method), start_of(other.method)}
+    payload["start"] = starts.pop() if len(starts) == 1 else "the start of each"
     return payload
 
 

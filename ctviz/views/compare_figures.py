@@ -11,27 +11,45 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ctviz.look import look
+from ctviz.runs.changes import overlap
 from ctviz.runs.config import METHOD_NAMES
+from ctviz.runs.formation import HALF, Course, sharing
 from ctviz.runs.measured import measured_on
-from ctviz.views.compared import Side, alike, clip, drawn, held, merged, on_one_graph, overlap
+from ctviz.views.compared import Side, alike, clip, drawn, held, merged, on_one_graph
 from ctviz.views.naming import task_name
 
-__all__ = ["AXES", "Across", "Upright", "draw_overlap", "draw_start", "draw_tradeoff"]
+__all__ = [
+    "AXES",
+    "Across",
+    "Upright",
+    "axis_name",
+    "draw_formation",
+    "draw_overlap",
+    "draw_start",
+    "draw_tradeoff",
+]
 
 # Okabe and Ito's, told apart by colour-blind people, with a lightness that stands out from white
 # and from black by 3 : 1 at least. Marks and dashes say the same again.
 COLOURS: list[str] = look()["figures"]["series"]
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+TICKS = 12  # labels of the members of a series
 
 Upright = Literal["metric", "grade"]
 Across = Literal["retention_kl", "perplexity", "other_accuracy", "step"]
 AXES: dict[Across, str] = {
-    "retention_kl": "KL from the untuned model (nats a token, neutral prompts)",
+    "retention_kl": "KL from {start} (nats a token, neutral prompts)",
     "perplexity": "perplexity of general English",
     "other_accuracy": "accuracy on other tasks",
     "step": "training step",
 }
+
+
+def axis_name(across: Across, sides: Sequence[Side]) -> str:
+    """What an axis of the trade-off is called for these runs."""
+    starts = {side.run.config.start for side in sides}
+    return AXES[across].format(start=starts.pop() if len(starts) == 1 else "the start of each")
 
 
 def draw_start(sides: Sequence[Side], *, against: int | None = None) -> go.Figure:
@@ -109,10 +127,62 @@ def draw_tradeoff(
         for at in members:
             drawn = _path(figure, sides[at], at, upright, across, row, log) or drawn
     figure.update_xaxes(tickformat="~g", type="log" if log else "linear")
-    figure.update_xaxes(title_text=AXES[across], row=n)
+    figure.update_xaxes(title_text=axis_name(across, sides), row=n)
     if not drawn:
         figure.add_annotation(text="not measured", showarrow=False, xref="paper", yref="paper")
     return _laid_out(figure, height=80 + 280 * n)
+
+
+def draw_formation(courses: Sequence[Course]) -> go.Figure:
+    """Over the members of the series, evenly spaced: above, of each task how far its circuit is the
+    last one, and its grade (dotted); below, what each two circuits share."""
+    titles = (
+        "Circuit: overlap with its last one. Dotted: grade",
+        "Two circuits: edges in both by edges in either. Dotted: heads and MLPs",
+    )
+    figure = make_subplots(
+        rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.14, subplot_titles=titles
+    )
+    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    clock = sorted({step for each in courses for step in each.steps})
+    names = {step: name for each in courses for step, name in each.names.items()}
+    said = [names.get(step, f"step {step:,}") for step in clock]
+    place = {step: at for at, step in enumerate(clock)}
+
+    def line(
+        row: int, colour: int, name: str, steps: Sequence[int], values: np.ndarray, dash: str
+    ) -> None:
+        figure.add_scatter(
+            x=[place[step] for step in steps],
+            y=[None if np.isnan(value) else float(value) for value in values],
+            mode="lines+markers",
+            name=_text(name),
+            hovertext=[
+                _text(f"{name}, {said[place[step]]}: {value:.2f}")
+                for step, value in zip(steps, values, strict=True)
+            ],
+            hoverinfo="text",
+            line={"color": COLOURS[colour % len(COLOURS)], "width": 2, "dash": dash},
+            marker={"symbol": MARKS[colour % len(MARKS)], "size": 6},
+            row=row,
+            col=1,
+        )
+
+    for at, each in enumerate(courses):
+        line(1, at, f"{each.task}: circuit", each.steps, each.with_last, "solid")
+        graded = f"{each.task}: {each.graded.replace('_', ' ')}"
+        line(1, at, graded, each.steps, each.grade, "dot")
+    for at, found in enumerate(sharing(courses), start=len(courses)):
+        both = " and ".join(found.tasks)
+        line(2, at, f"{both}: edges", found.steps, found.edges, "solid")
+        line(2, at, f"{both}: heads and MLPs", found.steps, found.nodes, "dot")
+    figure.add_hline(y=HALF, line={"width": 1, "dash": "dash"}, opacity=0.4, row=1, col=1)
+    figure.update_yaxes(range=[0, 1.04])
+    ticks = sorted({round(at) for at in np.linspace(0, len(clock) - 1, min(TICKS, len(clock)))})
+    texts = [_text(said[at].removeprefix("step ")) for at in ticks]
+    figure.update_xaxes(tickmode="array", tickvals=ticks, ticktext=texts)
+    figure.update_xaxes(title_text="training step, members evenly spaced", row=2)
+    return _laid_out(figure, height=600)
 
 
 def _path(
@@ -137,7 +207,12 @@ def _path(
     texts = ["" for _ in steps]
     texts[0], texts[-1] = f"step {steps[0]}", f"step {steps[-1]}"
     hover = [
-        _hover(side, step, f"{name.replace('_', ' ')}: {y:.4g}", f"{AXES[across]}: {x:.4g}")
+        _hover(
+            side,
+            step,
+            f"{name.replace('_', ' ')}: {y:.4g}",
+            f"{axis_name(across, [side])}: {x:.4g}",
+        )
         for step, y, x in zip(steps, rows[name], rows[across], strict=True)
     ]
     figure.add_scatter(

@@ -40,7 +40,6 @@ __all__ = [
     "link",
     "merged",
     "on_one_graph",
-    "overlap",
     "read_side",
 ]
 
@@ -307,10 +306,3 @@ def last_step(sides: Sequence[Side]) -> int:
 def held(own: Sequence[int], steps: Sequence[int]) -> np.ndarray:
     """Index of the snapshot that a run holds at each step."""
     return np.maximum(np.searchsorted(own, steps, side="right") - 1, 0)
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Edges in both circuits by edges in either (Jaccard), over the last two axes; 1 if none."""
-    both = (one & other).sum(axis=(-2, -1))
-    either = (one | other).sum(axis=(-2, -1))
-    return np.where(either > 0, both / np.maximum(either, 1), 1.0)

@@ -8,6 +8,7 @@ from ctviz.views.naming import duration
 __all__ = ["estimate_lines"]
 
 NAMES = {
+    "fetch": "downloads",
     "load": "loading the model",
     "baseline": "measuring it before",
     "discovery": "discovery",
@@ -15,6 +16,8 @@ NAMES = {
     "snapshots": "snapshots",
     "evaluation": "testing the circuit",
     "final evaluation": "measuring it after",
+    "first": "measuring the first one",
+    "last": "measuring the last one",
     "nodes": "each update alone and taken back",
     "sets": "the search for the needed ones",
     "checks": "checking them",

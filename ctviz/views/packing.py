@@ -17,6 +17,7 @@ import numpy as np
 from ctviz.circuits.graph import Graph, layer_of
 from ctviz.circuits.redundancy import mass_name
 from ctviz.runs.changes import NOISE_BAND
+from ctviz.runs.config import start_of
 from ctviz.runs.monotone import monotone_scores
 from ctviz.views.causes import pack_causes
 from ctviz.views.encoding import (
@@ -81,6 +82,7 @@ def pack(
         "model": timeline.model,
         "task": timeline.task,
         "method": timeline.method,
+        "start": start_of(timeline.method),
         "metric": timeline.metric,
         "state": timeline.state,
         "ablation": timeline.ablation,

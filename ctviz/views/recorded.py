@@ -53,7 +53,7 @@ RUNS = 4  # kept as they are drawn, each with a copy of all its snapshots
 
 FAITHFUL = "share of the behaviour that the circuit alone carries, on {judged}"
 RANDOMLY = "the same share of {random}, mean, on {judged}"
-KL = "mean KL a token on {neutral}, untuned model against this one, at each snapshot"
+KL = "mean KL a token on {neutral}, {start} against this one, at each snapshot"
 PARTS = "mean of {{metric}} with {} corrupted, on {{judged}}"
 DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
 
@@ -70,10 +70,10 @@ CURVES = (
     ("metric", "metric", "metric", "main", "mean of {metric} over {dev}, at each snapshot"),
     ("faithfulness", "circuit", "faithfulness", "main", FAITHFUL),
     ("random_faithfulness", "random circuit", "faithfulness", "reference", RANDOMLY),
-    ("retention_kl", "KL from the untuned model", "retention", "main", KL),
+    ("retention_kl", "KL from {start}", "retention", "main", KL),
     ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
     ("{judged_by}", "{judged_by}", "grade", "main", "the task's own grade on {examples}"),
-    ("other_accuracy", "mean", "others", "main", "other tasks that the untuned model could do"),
+    ("other_accuracy", "mean", "others", "main", "other tasks that {able} could do"),
     (
         "perplexity",
         "on English text",
@@ -164,10 +164,15 @@ def _state(
         "examples": counted(about["examples"], "dev example"),
         "judged_by": about["task"].get("judged_by", "accuracy"),
         "random": random_circuits(config),
+        "start": config.start,
+        "able": _ablest(about, config),
     }
+    first = snapshots[0].step if snapshots else 0
     last = snapshots[-1].step if snapshots else -1
     made = _made_by(run.id, config)
-    curves = _curves(run.metrics(), last, words, made) + _abilities(about, last, made)
+    curves = _curves(run.metrics(), last, words, made) + _abilities(
+        about, (first, last), config, made
+    )
     said = hashlib.sha256(json.dumps(about).encode())
     for curve in curves:
         said.update(f"{curve.key} {len(curve.steps)}".encode())
@@ -194,15 +199,21 @@ def score_source(about: Mapping[str, Any], config: TuneConfig) -> str:
     return f"edge attribution patching{more} on {scored}, {config.ablation} ablation"
 
 
-def _agreement(about: Mapping[str, Any]) -> str:
+def _ablest(about: Mapping[str, Any], config: TuneConfig) -> str:
+    """The model that decided how edges are scored and what is measured beside the task, in words:
+    of a series the last one, else the one that a run begins with."""
+    return "the last model" if "series" in about else config.start
+
+
+def _agreement(about: Mapping[str, Any], config: TuneConfig) -> str:
     """How the scores agreed with exact patching, if that was tried."""
     found = about.get("attribution", {})
     value = found.get("correlation", {}).get(found.get("method"))
     if value is None:
         return ""
     return (
-        f". Correlation with exactly patching {found['nodes']} nodes of the untuned model on "
-        f"{counted(found['pairs'], 'pair')}: {value:.2f}"
+        f". Correlation with exactly patching {found['nodes']} nodes of "
+        f"{_ablest(about, config)} on {counted(found['pairs'], 'pair')}: {value:.2f}"
     )
 
 
@@ -255,16 +266,16 @@ def _timeline(now: _State) -> Timeline:
         causes=now.causes,
         names=_names(about, snapshots),
         provenance={
-            "scores": f"{source}; {made}{_agreement(about)}",
+            "scores": f"{source}; {made}{_agreement(about, config)}",
             "redundancy": f"from the scores and the circuit of this step, {on.scored}; {made}",
             "quality": f"measured by running the circuit alone on {on.judged}; {made}",
             "random": random_circuits(config),
             "probes": f"one prompt, run at every snapshot; {made}",
             "effect": f"direct logit attribution, mean over {_prompts(snapshots)}; {made}",
-            "moved": "norm of the difference from the untuned parameters of a node, by the norm of "
-            f"these; {made}",
+            "moved": "norm of the difference of a node's parameters from those of "
+            f"{config.start}, by the norm of these; {made}",
             "specific": "|score| of all that a node writes, beside its effect on neutral sentences "
-            f"in the untuned model, each by its mean over nodes; {made}",
+            f"in {config.start}, each by its mean over nodes; {made}",
         },
     )
 
@@ -370,12 +381,15 @@ def _curves(
     return tuple(curves)
 
 
-def _abilities(about: Mapping[str, Any], last: int, made: str) -> tuple[Curve, ...]:
-    """What lm-evaluation-harness measured before and after, as curves of one or two points: shares
-    beside the other tasks, perplexities beside that of English."""
-    curves = []
+def _abilities(
+    about: Mapping[str, Any], ends: tuple[int, int], config: TuneConfig, made: str
+) -> tuple[Curve, ...]:
+    """What lm-evaluation-harness measured at the first and the last step, as curves of one or two
+    points: shares beside the other tasks, perplexities beside that of English."""
+    curves, (first, last) = [], ends
+    end = "the last one" if config.method == "recorded" else "the tuned one at the end"
     for ability in abilities_of(about):
-        points = {0: ability.before} | ({} if ability.after is None else {last: ability.after})
+        points = {first: ability.before} | ({} if ability.after is None else {last: ability.after})
         panel = "perplexity" if ability.metric.endswith("perplexity") else "others"
         if panel == "others" and not all(0 <= value <= 1 for value in points.values()):
             continue  # in units of its own, which no panel has
@@ -386,8 +400,7 @@ def _abilities(about: Mapping[str, Any], last: int, made: str) -> tuple[Curve, .
                 panel=panel,
                 steps=np.array(list(points), dtype=int),
                 values=np.array(list(points.values()), dtype=float),
-                note="by lm-evaluation-harness, of the untuned model and of the tuned one at the "
-                f"end; {made}",
+                note=f"by lm-evaluation-harness, of {config.start} and of {end}; {made}",
             )
         )
     return tuple(curves)

@@ -16,10 +16,12 @@ PHASES = {
     "fetch": "Fetching the model",
     "load": "Loading the model",
     "baseline": "Measuring the untuned model",
+    "first": "Measuring the first model",
     "discovery": "Discovering the circuit",
     "steps": "Tuning",
     "snapshots": "Taking a snapshot",
     "final evaluation": "Evaluating the tuned model",
+    "last": "Evaluating the last model",
     "evaluation": "Testing the circuit",
     "minimality": "Leaving out one edge after another",
     "curves": "Drawing curves",
@@ -44,13 +46,11 @@ class Stretch:
 
 
 def stretches(status: Status, *, recorded: bool = False) -> tuple[Stretch, ...]:
-    """The parts of a live tuning run, or of a recording, in order."""
-    if recorded:
-        return _recording(status)
+    """The parts of a live run, in order; ``recorded``: of one that is a recording."""
     phase = status.phase
     name = phase.name if phase else "load"
     inside = share_done(phase) if phase else 0.0
-    order = [("fetch", "load"), ("baseline", "discovery"), ("steps", "snapshots"), ()]
+    order = [("fetch", "load"), ("baseline", "discovery", "first"), ("steps", "snapshots"), ()]
     at = next((n for n, names in enumerate(order) if name in names), len(order) - 1)
     if status.step and at == 1:  # what a resumed run measures again before it goes on
         begun = inside
@@ -59,27 +59,18 @@ def stretches(status: Status, *, recorded: bool = False) -> tuple[Stretch, ...]:
         units = whole.get("baseline", 0.0) + whole.get("discovery", 0.0)
         partly = phase.done % 1 if phase and at == 1 else 0.0
         begun = min(1.0, (units + partly) / BEGINNING)
-    done = (inside, begun, status.step / max(1, status.steps), inside)
+    if recorded:
+        begun = inside if at == 1 else 0.0
+    taken = status.step / max(1, status.steps)
+    if recorded and phase and name == "snapshots":
+        taken = inside
+    done = (inside, begun, taken, inside)
     labels = ("Model", "Before tuning", "Tuning", "After tuning")
+    if recorded:
+        labels = ("Last model", "First model", "All models", "At the end")
     return tuple(
         Stretch(label, 1.0 if n < at else share if n == at or n == 2 else 0.0, n == at)
         for n, (label, share) in enumerate(zip(labels, done, strict=True))
-    )
-
-
-def _recording(status: Status) -> tuple[Stretch, ...]:
-    name = status.phase.name if status.phase else "load"
-    parts = {
-        "Models": ("fetch", "load"),
-        "The first": ("baseline",),
-        "One after another": ("snapshots",),
-        "At the end": (),
-    }
-    at = next((n for n, names in enumerate(parts.values()) if name in names), len(parts) - 1)
-    inside = share_done(status.phase) if status.phase else 0.0
-    return tuple(
-        Stretch(label, 1.0 if n < at else inside if n == at else 0.0, n == at)
-        for n, label in enumerate(parts)
     )
 
 

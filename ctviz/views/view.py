@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-__all__ = ["Estimator", "Heat", "Marks", "Shown", "View"]
+__all__ = ["Axis", "Estimator", "Heat", "Marks", "Shown", "View"]
 
 Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
 Heat = Literal["nodes", "qkv", "steps"]
+Axis = Literal["auto", "linear", "log", "even"]
 Shown = Literal["redundancy", "effect", "moved", "specific", "updates"]
 
 LONGEST = 600  # characters of a list in a link that are looked at
@@ -28,8 +29,9 @@ class View:
     ``estimator``: of the redundancy; ``heat``: heatmap of the nodes, of each head's query, key and
     value, or of nodes over steps; ``map``: of what it is, redundancy, direct effect on the answer,
     how far parameters have moved, how specific to the task nodes are, or what each node's update
-    carries; ``whole``: whether nodes that are never in the circuit are shown; ``open``: the layers
-    whose MLP is drawn as its blocks.
+    carries; ``whole``: whether nodes that are never in the circuit are shown; ``axis``: how
+    training steps are spread, by themselves, their logarithm, or all snapshots evenly; ``auto``
+    takes what suits them; ``open``: the layers whose MLP is drawn as its blocks.
     """
 
     step: int | None = None
@@ -40,6 +42,7 @@ class View:
     heat: Heat = "nodes"
     map: Shown = "redundancy"
     whole: bool = False
+    axis: Axis = "auto"
     open: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,6 +65,7 @@ class View:
             ("estimator", Estimator),
             ("heat", Heat),
             ("map", Shown),
+            ("axis", Axis),
         ):
             if values.get(name) in get_args(allowed):
                 view = replace(view, **{name: values[name]})

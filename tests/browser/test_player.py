@@ -107,6 +107,37 @@ def test_scrubber_curves_and_map_move_the_same_clock(player: Player) -> None:
     assert float(head.split("(")[1].split()[0]) > 0.9 * plot["width"]
 
 
+def test_the_reader_chooses_how_the_steps_are_spread(player: Player) -> None:
+    player.open("tiny")
+    choice = player.page.get_by_label("Step axis")
+    scrub = player.page.get_by_label("Snapshot", exact=True)
+    scrub.fill("20")  # step 200 of 600, at a third
+    head = player.page.locator("[data-panel=metric] .cz-head")
+
+    def place() -> float:
+        return float((head.get_attribute("transform") or "").split("(")[1].split()[0])
+
+    linear = place()
+    choice.focus()
+    player.page.keyboard.press("End")  # even: the snapshots of this run are as far apart anyway
+    assert choice.input_value() == "even"
+    assert player.ask(STEP) == 20
+    assert place() == pytest.approx(linear, abs=0.1)
+    choice.select_option("log")
+    player.wait("view().axis === 'log'")
+    player.settle()
+    assert place() > 1.5 * linear
+    assert float(scrub.input_value()) > 30  # of 60
+    assert player.page.get_by_text("600 (log)").first.is_visible()
+    scrub.focus()
+    player.page.keyboard.press("ArrowRight")
+    assert player.ask(STEP) == 21
+    player.open("tiny", axis="even")
+    assert player.ask("view()")["axis"] == "even"
+    assert player.page.get_by_label("Step axis").input_value() == "even"
+    assert player.page.get_by_text("600 (even)").first.is_visible()
+
+
 def test_edges_shown_acts_in_the_browser(player: Player) -> None:
     player.open("tiny")
     player.page.get_by_label("Edges shown").fill("7")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +14,29 @@ import pytest
 import torch
 
 import ctviz
+from ctviz import paths
 from ctviz.attribution.attribute import attribute
 from ctviz.cli import main
 from ctviz.errors import CtvizError, DamagedRun, MissingModel, RunExists
 from ctviz.export.origin import timeline_of
+from ctviz.export.table import table_files
 from ctviz.jobs import worker
 from ctviz.jobs.record import record
 from ctviz.models.loading import load
-from ctviz.progress import Cancelled
-from ctviz.runs import RunWriter, open_run
+from ctviz.progress import Cancelled, Phase
+from ctviz.runs import RunWriter, Status, open_run
+from ctviz.runs.estimate import Estimate, together
 from ctviz.runs.series import Series, of_adapters, of_checkpoints, of_models, series_of
 from ctviz.runs.weights import kept_steps, playable_steps
 from ctviz.series.recording import Recording
 from ctviz.tasks.batch import encode
 from ctviz.tasks.fitting import fitting_examples
 from ctviz.tuning.stored_weights import model_at
+from ctviz.views import compared
+from ctviz.views.compare_figures import axis_name, draw_tradeoff
 from ctviz.views.recorded import packed
+from ctviz.views.underway import phase_words, stretches
+from tests.opened_pages import open_page, said
 from tests.random_models import random_model
 from tests.short_series import BRIEF, config
 
@@ -188,7 +197,7 @@ def test_python_records_a_folder_as_the_command_does(tmp_path: Path, checkpoints
     assert [snapshot.step for snapshot in run.snapshots()] == [0, 3, 10, 20]
     assert run.about["repeated"] == {"10": 3}
     assert run.folder.parent == tmp_path / "runs"
-    with pytest.raises(CtvizError, match="leave base and tokenizer out"):
+    with pytest.raises(CtvizError, match="leave base, tokenizer, revisions"):
         ctviz.record(series_of(run), "sva", base="tiny")
 
 
@@ -200,6 +209,45 @@ def test_models_are_called_by_their_names_on_the_clock(tmp_path: Path):
     timeline = timeline_of(open_run("r", tmp_path))
     assert timeline.names == ("base", "chat")
     assert packed(timeline)["names"] == ["base", "chat"]
+
+
+def test_nothing_that_is_shown_of_a_recording_is_called_untuned(
+    tmp_path: Path, checkpoints: Path, monkeypatch, capsys
+):
+    runs = tmp_path / "runs"
+    asked = ["record", "--checkpoints", str(checkpoints), "--out", str(runs), *options()]
+    asked += ["--attribution", "auto", "--evaluate", "full", "--set", "other_tasks=ioi"]
+    assert main([*asked, "--dry-run"]) == 0
+    assert main(asked) == 0
+    (run,) = (open_run(folder.name, runs) for folder in runs.iterdir())
+    assert main(["show", run.id, "--out", str(runs)]) == 0
+    shown = capsys.readouterr()
+    monkeypatch.setenv("CTVIZ_RUNS", str(runs))
+    texts = {"terminal": shown.out + shown.err, "notices": " ".join(run.status().notices)}
+    timeline = timeline_of(run)
+    texts["player"] = json.dumps(packed(timeline))
+    assert packed(timeline)["start"] == "the first model"
+    kl = next(curve for curve in timeline.curves if curve.panel == "retention")
+    assert kl.label == "KL from the first model"
+    assert "nodes of the last model" in timeline.provenance["scores"]
+    texts["tables"] = table_files(run, "csv")["about.json"].decode()
+    side = compared.read_side(run, "A")
+    texts["figure"] = str(draw_tradeoff([side], "grade", "retention_kl").to_json())
+    assert "KL from the first model" in texts["figure"]
+    status = Status("running", 3, 20, phase=Phase("first", 0.5, 2))
+    texts["under way"] = " ".join(
+        [each.label for each in stretches(status, recorded=True)]
+        + [phase_words(Phase(name, 0.5, 1)) for name in run.status().measured]
+    )
+    for page, query in (("watch", {"run": run.id}), ("compare", {"runs": run.id})):
+        app = open_page(page, query)
+        assert not app.exception
+        texts[page] = said(app)
+    for where, text in texts.items():
+        assert "tuned" not in text.lower().replace("fine-tuned", ""), where
+    own = compared.read_side(open_run("sample-sva-flip", paths.shipped_runs()), "B")
+    assert axis_name("retention_kl", [own]).startswith("KL from the untuned model (")
+    assert axis_name("retention_kl", [side, own]).startswith("KL from the start of each (")
 
 
 # ---------------------------------------------------------------------- what a series is made of
@@ -285,10 +333,59 @@ def test_the_command_makes_a_run_for_each_task(tmp_path: Path, checkpoints: Path
     assert main(asked) == 0
     assert f"watch it: ctviz app --out {tmp_path / 'runs'}" in capsys.readouterr().out
     assert main([*asked, "--task", "sva", "--task", "ioi", "--json"]) == 0
-    several = json.loads(capsys.readouterr().out)["runs"]
-    assert [each["task"] for each in several] == ["sva", "ioi"]
+    several = json.loads(capsys.readouterr().out)
+    assert [each["task"] for each in several["runs"]] == ["sva", "ioi"]
+    assert [each["task"] for each in several["formation"]["tasks"]] == ["sva", "ioi"]
+    assert several["formation"]["shared"][0]["steps"] == [3, 10, 20]
     assert main([*asked[:3], "--resume", found["run"], "--out", str(tmp_path / "runs")]) == 1
     assert "finished; there is nothing to resume" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_it_takes_and_leaves_nothing(tmp_path: Path, checkpoints: Path, capsys):
+    asked = ["record", "--checkpoints", str(checkpoints), *options()]
+    assert main([*asked, "--out", str(tmp_path / "runs"), "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["seconds_by_phase"]) == {"load", "first", "snapshots", "last"}
+    assert all(seconds > 0 for seconds in found["seconds_by_phase"].values())
+    assert found["problems"] == []
+    assert not (tmp_path / "runs").exists()
+    assert main([*asked, "--out", str(tmp_path / "runs"), "--json"]) == 0
+    folder = Path(json.loads(capsys.readouterr().out)["folder"])
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    assert found["disk"] == pytest.approx(size, rel=0.25)
+    assert main(["record", "--resume", folder.name, "--dry-run"]) == 1
+    assert "without --resume" in capsys.readouterr().err
+
+
+def test_jobs_one_after_another_take_the_time_of_all_and_the_memory_of_one():
+    one = Estimate(seconds={"load": 1.0}, memory=5, disk=2, disk_most=9, whole=True)
+    other = Estimate(seconds={"load": 2.0, "fetch": 3.0}, memory=4, disk=1, disk_most=1, whole=True)
+    both = together([one, other])
+    assert both.seconds == {"load": 3.0, "fetch": 3.0}
+    assert (both.memory, both.disk, both.disk_most, both.whole) == (5, 3, 10, True)
+
+
+def test_one_model_beside_the_first_is_in_memory(tmp_path: Path, checkpoints: Path, monkeypatch):
+    usual, alive, most = Recording.snapshot, weakref.WeakSet(), []
+
+    def count(self, loaded, step, *, first):
+        alive.add(loaded.model)
+        gc.collect()
+        most.append(len(alive))
+        return usual(self, loaded, step, first=first)
+
+    monkeypatch.setattr(Recording, "snapshot", count)
+    record(of_checkpoints(str(checkpoints), base="tiny"), config(), tmp_path / "r")
+    assert most == [1, 2, 2, 2]
+
+
+def test_the_last_that_can_be_read_is_measured_at_the_end(
+    tmp_path: Path, checkpoints: Path, monkeypatch
+):
+    (checkpoints / "checkpoint-20" / "model.safetensors").write_bytes(b"half of a wri")
+    found = record(of_checkpoints(str(checkpoints), base="tiny"), config(), tmp_path / "r")
+    assert found["steps"] == [0, 3, 10]
+    assert found["after"]["retention_kl"] > 0
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from ctviz.jobs.measuring import Measured
 from ctviz.models import limits
 from ctviz.pages import session
 from ctviz.runs.estimate import Estimate
+from tests.stand_in_hub import REPO, no_network, stand_in
 from tests.written_runs import write_run
 
 PAGE = str(paths.pages() / "run.py")
@@ -167,3 +168,31 @@ def test_checkpoints_are_recorded_from_the_page(runs: Path, tmp_path: Path, monk
     assert [member.step for member in series.members] == [0, 4, 12]
     assert (config.task, config.edges, config.method) == ("sva-flip", 40, "circuit")
     assert folder == runs
+
+
+def test_revisions_are_recorded_from_the_page(runs: Path, tmp_path: Path, monkeypatch) -> None:
+    hub = stand_in(tmp_path / "hub", monkeypatch)
+    hub.revisions = dict.fromkeys([f"step{2**n}" for n in range(9)], tmp_path)
+    asked = []
+    worker = SimpleNamespace(warm=lambda: None, record=lambda *given: asked.append(given) or "run")
+    monkeypatch.setattr(session, "standby", lambda: worker)
+    app = AppTest.from_file(PAGE, default_timeout=60).run()
+    app.radio(key="way").set_value("record").run()
+    app.radio(key="series-kind").set_value("revisions").run()
+    hub.fails = no_network()
+    app.text_input(key="series-hub").set_value(REPO).run()
+    assert "cannot be reached" in app.error[0].value
+    hub.fails = None
+    app.text_input(key="series-revisions").set_value("stp1").run()
+    assert "Did you mean" in app.error[0].value
+    app.text_input(key="series-revisions").set_value("step*")
+    app.number_input(key="series-at-most").set_value(3).run()
+    assert "3 models: 1, 16, 256" in "".join(c.value for c in app.caption).replace("\\", "")
+    app.checkbox(key="series-keep").check()
+    next(button for button in app.button if button.label == "Record").click().run()
+    ((series, config, _),) = asked
+    assert [member.model for member in series.members] == [
+        f"{REPO}@step{step}" for step in (1, 16, 256)
+    ]
+    assert series.keep_downloads
+    assert config.model == f"{REPO}@step1"

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from ctviz.circuits.graph import Graph
 from ctviz.errors import DamagedRun
 from ctviz.runs import Run, RunWriter, open_run
+from ctviz.runs.changes import overlap
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.snapshot import Snapshot, StepRecord
 from ctviz.views import compare, compared
@@ -228,7 +229,7 @@ def test_overlap_by_hand(pair: tuple[Side, Side]) -> None:
     assert [line.name for line in against] == ["with step 0", "with step 8"]
     assert list(against[1].y) == pytest.approx([0, 1 / 3, 1])
     none = np.zeros((2, 3, 3), dtype=bool)
-    assert compared.overlap(none, none).tolist() == [1, 1]
+    assert overlap(none, none).tolist() == [1, 1]
 
 
 def test_changes_are_of_the_snapshots_held(pair: tuple[Side, Side]) -> None:

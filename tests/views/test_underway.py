@@ -53,20 +53,9 @@ def test_a_run_is_four_stretches():
     assert shares(after) == [1, 1, 1, 0.25]
 
 
-def test_a_recording_is_not_said_to_tune():
-    def parts(status: Status) -> list[tuple[str, float, bool]]:
-        return [(p.label, p.done, p.now) for p in stretches(status, recorded=True)]
-
-    third = Status("running", 2, 9, phase=Phase("snapshots", 1.5, 3, "model"))
-    assert parts(third) == [
-        ("Models", 1, False),
-        ("The first", 1, False),
-        ("One after another", 0.5, True),
-        ("At the end", 0, False),
-    ]
-    swaps = Status("running", 9, 9, phase=Phase("swaps", 5, 20, "swap"))
-    assert parts(swaps)[3] == ("At the end", 0.25, True)
-    assert parts(Status("starting", 0, 9))[0] == ("Models", 0, True)
+def test_swapping_nodes_is_at_the_end_of_a_recording():
+    swaps = stretches(Status("running", 9, 9, phase=Phase("swaps", 5, 20, "swap")), recorded=True)
+    assert [(part.done, part.now) for part in swaps][2:] == [(1, False), (0.25, True)]
 
 
 def test_a_resumed_run_has_its_steps_while_it_measures_the_untuned_model_again():

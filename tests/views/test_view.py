@@ -19,6 +19,7 @@ VIEWS = st.builds(
     heat=st.sampled_from(["nodes", "qkv", "steps"]),
     map=st.sampled_from(["redundancy", "effect", "moved", "specific", "updates"]),
     whole=st.booleans(),
+    axis=st.sampled_from(["auto", "linear", "log", "even"]),
     open=st.sets(st.integers(0, 79), max_size=80).map(lambda layers: tuple(sorted(layers))),
 )
 
@@ -48,7 +49,14 @@ def test_a_number_that_is_none_is_left_out(text: str) -> None:
 
 
 def test_nonsense_is_left_at_the_default() -> None:
-    query = {"marks": "all", "estimator": "'", "heat": "3", "whole": "yes", "run": "other"}
+    query = {
+        "marks": "all",
+        "estimator": "'",
+        "heat": "3",
+        "whole": "yes",
+        "axis": "up",
+        "run": "other",
+    }
     assert View.from_query(query) == View()
 
 
