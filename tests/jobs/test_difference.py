@@ -26,35 +26,11 @@ from ctviz.runs.difference import FILE, Difference, read_difference
 from ctviz.runs.series import of_models
 from ctviz.tasks import find_task
 from ctviz.views.difference import claim_sentence, difference_sentences, edge_table, moved_table
+from tests.changed_models import FAINT, changed, faint, silence_head, silence_mlp
 from tests.short_runs import config as tuning
 from tests.short_series import BRIEF, config
 
-FAINT = {"m1", "m2", "m3", "a1.h2", "a2.h3", "a3.h0"}
-ROWS = slice(3 * 32, 4 * 32)  # of head 3 in the output projection: d_head is 32
 N = 24
-
-
-def silence_head(model: torch.nn.Module) -> None:
-    model.transformer.h[0].attn.c_proj.weight[ROWS] *= -1
-
-
-def silence_mlp(model: torch.nn.Module) -> None:
-    model.transformer.h[0].mlp.c_proj.weight *= 0.5
-
-
-def faint(model: torch.nn.Module) -> None:
-    """A change of six more nodes that does next to nothing."""
-    for layer, head in ((1, 2), (2, 3), (3, 0)):
-        model.transformer.h[layer].mlp.c_proj.weight[0, 0] += 1e-6
-        model.transformer.h[layer].attn.c_proj.weight[32 * head, 0] += 1e-6
-
-
-@torch.no_grad()
-def changed(*changes):
-    loaded = load("tiny")
-    for change in changes:
-        change(loaded.model)
-    return loaded
 
 
 @torch.no_grad()

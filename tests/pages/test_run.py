@@ -174,7 +174,9 @@ def test_revisions_are_recorded_from_the_page(runs: Path, tmp_path: Path, monkey
     hub = stand_in(tmp_path / "hub", monkeypatch)
     hub.revisions = dict.fromkeys([f"step{2**n}" for n in range(9)], tmp_path)
     asked = []
-    worker = SimpleNamespace(warm=lambda: None, record=lambda *given: asked.append(given) or "run")
+    worker = SimpleNamespace(
+        warm=lambda: None, record=lambda *given, **_: asked.append(given) or "run"
+    )
     monkeypatch.setattr(session, "standby", lambda: worker)
     app = AppTest.from_file(PAGE, default_timeout=60).run()
     app.radio(key="way").set_value("record").run()

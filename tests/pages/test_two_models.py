@@ -15,7 +15,7 @@ from ctviz.models.loading import load
 from ctviz.pages import session
 from ctviz.runs import open_run
 from ctviz.runs.series import of_models
-from tests.jobs.test_difference import changed, silence_mlp
+from tests.changed_models import changed, silence_mlp
 from tests.short_series import config
 
 PAGE = str(paths.pages() / "compare.py")

@@ -471,14 +471,14 @@ def test_runs_are_compared_in_the_order_of_the_address(runs: Path) -> None:
     make_run(runs / "third", OTHER, method="lora")
     app = open_compare(runs="other,one,third", step="6")
     assert app.multiselect[0].value == ["other", "one", "third"]
-    assert [box.value for box in app.selectbox[:2]] == ["other", "one"]
+    assert [app.selectbox(key=f"compare-{side}").value for side in "ab"] == ["other", "one"]
     assert "B at step 4 against A at step 6: 2 only in B, 2 only in A" in said(app)
     assert "Node colours and the inspector's numbers are A's; the heatmap shows B − A." in said(app)
     assert "All pairs, at step 6" in said(app)
-    app.selectbox[0].set_value("third").run()
+    app.selectbox(key="compare-a").set_value("third").run()
     assert app.query_params["runs"] == "third,one,other"
-    assert [box.value for box in app.selectbox[:2]] == ["third", "one"]
-    app.selectbox[0].set_value("one").run()  # B becomes A: they change places
+    assert [app.selectbox(key=f"compare-{side}").value for side in "ab"] == ["third", "one"]
+    app.selectbox(key="compare-a").set_value("one").run()  # B becomes A: they change places
     assert app.query_params["runs"] == "one,third,other"
     app.multiselect[0].set_value(["one"]).run()
     assert app.query_params["runs"] == "one"
