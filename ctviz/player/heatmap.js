@@ -7,7 +7,7 @@ import { estimatorName, moment, title } from "./data.js";
 import { nodeLines } from "./said.js";
 import { Cells } from "./heatcells.js";
 import { Steps } from "./heatsteps.js";
-import { MAPS, TITLES, differenceLegend, otherMap, shareLegend, whyNot } from "./maps.js";
+import { MAPS, TITLES, differenceLegend, offered, otherMap, shareLegend, whyNot } from "./maps.js";
 import { percent } from "./numbers.js";
 
 const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps" };
@@ -80,11 +80,12 @@ export class Heatmap {
         type: "button", "data-key": key, text: estimatorName(model, key),
         onclick: () => this.actions.estimator(key),
       })));
-    this.maps = new Map(Object.keys(MAPS).map((key) => [key, otherMap(model, key)]));
-    this.of.replaceChildren(...Object.entries(MAPS).map(([key, text]) => {
+    const maps = offered(model);
+    this.maps = new Map(maps.map((key) => [key, otherMap(model, key)]));
+    this.of.replaceChildren(...maps.map((key) => {
       const missing = key !== "redundancy" && !this.maps.get(key);
       return h("button", {
-        type: "button", "data-key": key, text, disabled: missing,
+        type: "button", "data-key": key, text: MAPS[key], disabled: missing,
         title: missing ? whyNot(model, key) : TITLES[key],
         onclick: () => this.actions.map(key),
       });

@@ -57,6 +57,9 @@ KL = "mean KL a token on {neutral}, untuned model against this one, at each snap
 PARTS = "mean of {{metric}} with {} corrupted, on {{judged}}"
 DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
 
+REPEATS = "on words of the task at random, each row of them said twice"
+BEST = f"largest of all heads, {REPEATS}, at each snapshot"
+
 QUALITY = (
     "faithfulness",
     "random_faithfulness",
@@ -70,6 +73,9 @@ CURVES = (
     ("metric", "metric", "metric", "main", "mean of {metric} over {dev}, at each snapshot"),
     ("faithfulness", "circuit", "faithfulness", "main", FAITHFUL),
     ("random_faithfulness", "random circuit", "faithfulness", "reference", RANDOMLY),
+    ("previous_token", "looks one back", "heads", "main", BEST),
+    ("prefix_matching", "prefix matching", "heads", "main", BEST),
+    ("copying", "copying", "heads", "main", BEST),
     ("retention_kl", "KL from the untuned model", "retention", "main", KL),
     ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
     ("{judged_by}", "{judged_by}", "grade", "main", "the task's own grade on {examples}"),
@@ -249,6 +255,7 @@ def _timeline(now: _State) -> Timeline:
         quality=_quality(snapshots),
         moved=_of_nodes([s.moved for s in snapshots], graph),
         specific=_of_nodes([s.specific for s in snapshots], graph),
+        heads=_heads(snapshots, graph),
         ablation=config.ablation,
         tau=config.tau,
         groups=now.groups,
@@ -263,6 +270,7 @@ def _timeline(now: _State) -> Timeline:
             "effect": f"direct logit attribution, mean over {_prompts(snapshots)}; {made}",
             "moved": "norm of the difference from the untuned parameters of a node, by the norm of "
             f"these; {made}",
+            **dict.fromkeys(("previous", "matching", "copying"), f"{REPEATS}; {made}"),
             "specific": "|score| of all that a node writes, beside its effect on neutral sentences "
             f"in the untuned model, each by its mean over nodes; {made}",
         },
@@ -318,6 +326,13 @@ def _of_nodes(values: Sequence[np.ndarray | None], graph: Graph) -> np.ndarray |
         return None
     unknown = np.full(len(graph.nodes), np.nan, dtype=np.float32)
     return np.stack([unknown if each is None else each for each in values])
+
+
+def _heads(snapshots: Sequence[Snapshot], graph: Graph) -> dict[str, np.ndarray]:
+    """float32 [T, node] by name, of what any snapshot has kept, NaN at those that did not."""
+    names = dict.fromkeys(name for s in snapshots for name in s.heads)
+    found = {name: _of_nodes([s.heads.get(name) for s in snapshots], graph) for name in names}
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def _prompts(snapshots: Sequence[Snapshot]) -> str:

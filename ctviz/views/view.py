@@ -11,7 +11,9 @@ __all__ = ["Estimator", "Heat", "Marks", "Shown", "View"]
 Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
 Heat = Literal["nodes", "qkv", "steps"]
-Shown = Literal["redundancy", "effect", "moved", "specific", "updates"]
+Shown = Literal[
+    *("redundancy", "effect", "moved", "specific", "updates", "previous", "matching", "copying")
+]
 
 LONGEST = 600  # characters of a list in a link that are looked at
 MOST_NODES = 64
