@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ctviz.errors import CtvizError, MissingModel
-from ctviz.models.known import located_model
+from ctviz.models.known import KNOWN, located_model
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run
 
@@ -104,7 +104,8 @@ def series_of(run: Run) -> Series:
 
 
 def of_checkpoints(folder: str, *, base: str = "", tokenizer: str = "") -> Series:
-    """The checkpoints in a folder, such as a Trainer's, by the number in their names.
+    """The checkpoints in a folder, such as a Trainer's, by the number in their names; or those of
+    a bundled model, by its name.
 
     ``base``: the model that they were trained from, which becomes step 0. A checkpoint is a folder
     ``checkpoint-200`` (or ``step_200``, ``epoch-3``) with whole weights or an adapter; whether it
@@ -123,7 +124,7 @@ def of_checkpoints(folder: str, *, base: str = "", tokenizer: str = "") -> Serie
             f"is {here}. Give the folder that a Trainer calls output_dir, or the models one by one "
             "with --models."
         )
-    members = [Member(step, "", str(each)) for step, each in found]
+    members = [Member(step, "", located_model(str(each))) for step, each in found]
     if base:
         if members[0].step == 0:
             raise CtvizError(
@@ -177,7 +178,8 @@ def _short(models: Iterable[str]) -> list[str]:
 
 
 def _root(folder: str) -> Path:
-    root = Path(folder).expanduser().resolve()
+    bundled = folder in KNOWN and KNOWN[folder].bundled
+    root = KNOWN[folder].folder if bundled else Path(folder).expanduser().resolve()
     if not root.is_dir():
         raise MissingModel(f"{folder} is not a folder: give the one that holds the checkpoints.")
     return root

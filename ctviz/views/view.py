@@ -12,7 +12,7 @@ Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
 Heat = Literal["nodes", "qkv", "steps"]
 Shown = Literal[
-    *("redundancy", "effect", "moved", "specific", "updates", "previous", "matching", "copying")
+    "redundancy", "effect", "moved", "specific", "updates", "previous", "matching", "copying"
 ]
 
 LONGEST = 600  # characters of a list in a link that are looked at
