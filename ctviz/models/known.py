@@ -173,8 +173,7 @@ def _checkpoint(name: str) -> Path | None:
     key, _, inner = name.partition("/")
     if key not in KNOWN or not KNOWN[key].bundled or not re.fullmatch(r"checkpoint-\d+", inner):
         return None
-    folder = KNOWN[key].folder / inner
-    return folder if folder.is_dir() else None
+    return KNOWN[key].folder / inner
 
 
 def resolve(name: str) -> str:
@@ -195,6 +194,12 @@ def resolve(name: str) -> str:
             raise MissingModel(f"The weights of {name} are not on this machine. {how}.")
         return str(known.folder)
     if checkpoint := _checkpoint(name):
+        if not checkpoint.is_dir():
+            raise MissingModel(
+                f"{name} does not ship with ctviz: train it with `ctviz models "
+                f"train-{checkpoint.parent.name} --checkpoints N --out FOLDER`, and take "
+                f"FOLDER/{checkpoint.name}."
+            )
         return str(checkpoint)
     place = Path(name).expanduser()
     if place.is_dir():

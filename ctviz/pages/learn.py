@@ -348,7 +348,7 @@ def _switch_off(until: SwitchOff, lesson: Lesson, step: LessonStep, place: Place
     pressed: set[tuple[Place, int]] = st.session_state.setdefault("learn:switched", set())
     run = open_run(lesson.run, folders()[1])
     first = model_at_step(run, playable_steps(run)[0])
-    _say("Your turn", step.ask, done=False)
+    above = st.container()
     found = 0
     for at in until.steps:
         if (place, at) not in pressed:
@@ -366,11 +366,14 @@ def _switch_off(until: SwitchOff, lesson: Lesson, step: LessonStep, place: Place
             found += 1
         except CtvizError as error:
             st.warning(literal(str(error)))
-    if found < len(until.steps):
+    done = found == len(until.steps)
+    with above:
+        _say("Done" if done else "Your turn", step.ask, done=done)
+    if done:
+        _done().add(place)
+    else:
         st.caption(step.hint)
-        return False
-    _done().add(place)
-    return True
+    return done
 
 
 def _tell(off: OnTask, at: int) -> None:

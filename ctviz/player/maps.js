@@ -31,9 +31,12 @@ const STORED = {
   copying: (model) => new Heads(model, "copying"),
 };
 
+/** Whether a map is of what heads do on repeated words. */
+export const ofHeads = (key) => key in HEADS;
+
 /** The maps that are offered: those of heads only where a run has them. */
 export function offered(model) {
-  return Object.keys(MAPS).filter((key) => !HEADS[key] || model.maps[key]);
+  return Object.keys(MAPS).filter((key) => !ofHeads(key) || model.maps[key]);
 }
 
 /** One of them, null where it is not known, and for redundancy. */
@@ -48,6 +51,14 @@ export function specificity(model, n, t) {
   if (Number.isNaN(share)) return { share, word: "" };
   // twice as much, by the means over nodes, as the other way round
   return { share, word: share >= 2 / 3 ? "specific" : share <= 1 / 3 ? "shared" : "both" };
+}
+
+/** What a head does on repeated words, in words by map; empty for what is no head. */
+export function deeds(model, n, t) {
+  return Object.keys(HEADS).flatMap((key) => {
+    const share = model.maps[key] ? model.maps[key].values[t * model.N + n] : NaN;
+    return Number.isNaN(share) ? [] : [`${MAPS[key]} ${percent(share, 0)}`];
+  });
 }
 
 /** Why a map cannot be shown. */

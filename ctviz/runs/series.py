@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,7 +13,16 @@ from ctviz.models.known import KNOWN, located_model
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run
 
-__all__ = ["Kind", "Member", "Series", "of_adapters", "of_checkpoints", "of_models", "series_of"]
+__all__ = [
+    "Kind",
+    "Member",
+    "Series",
+    "model_of",
+    "of_adapters",
+    "of_checkpoints",
+    "of_models",
+    "series_of",
+]
 
 Kind = Literal["checkpoints", "adapters", "models"]
 NUMBERED = re.compile(r"(?:checkpoint|step|epoch|iter|global_step)[-_]?(\d+)")
@@ -101,6 +110,16 @@ def series_of(run: Run) -> Series:
         return Series.from_dict(run.about["series"])
     except (KeyError, TypeError) as error:
         raise CtvizError(f"{run.id} is no recording of a series of weights.") from error
+
+
+def model_of(about: Mapping[str, Any], name: str) -> str:
+    """What the model of a run is called: of checkpoints in one folder that folder, else ``name``.
+
+    ``about``: the run's ``run.json``.
+    """
+    series = about.get("series", {})
+    folders = {str(Path(member["model"]).parent) for member in series.get("members", ())}
+    return folders.pop() if series.get("kind") == "checkpoints" and len(folders) == 1 else name
 
 
 def of_checkpoints(folder: str, *, base: str = "", tokenizer: str = "") -> Series:

@@ -33,6 +33,7 @@ from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
 from ctviz.runs.measured import measured_on
 from ctviz.runs.monotone import monotone_edges
+from ctviz.runs.series import model_of
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks.files.rows import counted
 from ctviz.views.packing import pack
@@ -73,8 +74,8 @@ CURVES = (
     ("metric", "metric", "metric", "main", "mean of {metric} over {dev}, at each snapshot"),
     ("faithfulness", "circuit", "faithfulness", "main", FAITHFUL),
     ("random_faithfulness", "random circuit", "faithfulness", "reference", RANDOMLY),
-    ("previous_token", "looks one back", "heads", "main", BEST),
-    ("prefix_matching", "prefix matching", "heads", "main", BEST),
+    ("previous_token", "one back", "heads", "main", BEST),
+    ("prefix_matching", "matching", "heads", "main", BEST),
     ("copying", "copying", "heads", "main", BEST),
     ("retention_kl", "KL from the untuned model", "retention", "main", KL),
     ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
@@ -231,7 +232,7 @@ def _timeline(now: _State) -> Timeline:
     return Timeline(
         run=now.run,
         title=about["task"]["title"],
-        model=about["model"]["name"],
+        model=model_of(about, about["model"]["name"]),
         task=about["task"]["key"],
         method=config.method,
         metric=about["task"]["metric"],

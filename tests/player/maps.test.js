@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { decode } from "../../ctviz/player/data.js";
-import { offered, otherMap, specificity, whyNot } from "../../ctviz/player/maps.js";
+import { deeds, offered, otherMap, specificity, whyNot } from "../../ctviz/player/maps.js";
 
 const payload = JSON.parse(readFileSync(new URL("./packed.json", import.meta.url), "utf8"));
 const model = await decode(payload);
@@ -48,6 +48,8 @@ test("a map of heads says the share; what is no head has none", () => {
     "a1.h0 · Head 0, layer 1, step 10", "prefix matching: 75 %",
   ]);
   assert.equal(map.lines(m0, 1)[1], "prefix matching: undefined");
+  assert.deepEqual(deeds(model, head, 1), ["matching 75 %"]);
+  assert.deepEqual(deeds(model, m0, 1), []);
   const heatmap = { theme: { fill: (value) => value } };
   assert.equal(map.colour(0.75, heatmap), 0.25); // as dark as a redundancy of 25 %
 });
