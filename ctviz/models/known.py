@@ -23,6 +23,8 @@ class KnownModel:
     built into the cache when it is first loaded. A bundled model is neither: it ships with the
     package, and so may checkpoints of its training, which are known as NAME/checkpoint-STEP.
 
+    ``task``: the key of the task that it was made for; empty for a model that was not made for one.
+
     ``family`` is its architecture's `model_type`; ``download``: megabytes that come from the hub;
     ``memory``: gigabytes that its weights take in float32; ``gated``: whether the hub gives it only
     to who has accepted its licence.
@@ -36,6 +38,7 @@ class KnownModel:
     wheel: str | None = None
     gguf: str | None = None
     handmade: bool = False
+    task: str = ""
     license: str = ""
     gated: bool = False
     download: int = 0
@@ -101,6 +104,7 @@ KNOWN: dict[str, KnownModel] = {
             "two-layer",
             "Bundled induction model (GPT-2, 2 layers x 4 heads, no MLPs)",
             "0.04 M",
+            task="induction",
         ),
         KnownModel(
             "smollm2-135m",
@@ -135,7 +139,7 @@ KNOWN: dict[str, KnownModel] = {
         _of_hub("gemma-2-2b", "Gemma 2 2B (26 layers x 8 heads)", "2.6 B", "gemma2",
                 "google/gemma-2-2b", "Gemma Terms of Use", 10457, 10.5, gated=True),
         *(
-            KnownModel(known.key, known.title, known.parameters, handmade=True)
+            KnownModel(known.key, known.title, known.parameters, handmade=True, task=known.task)
             for known in KNOWN_ANSWERS.values()
         ),
     )
