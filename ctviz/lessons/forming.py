@@ -112,7 +112,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"{settled - before} steps to {accuracy(settled)}. Such a jump is called a "
                 f"[[phase change]]. At the end “{answer}” has {percent(later.top[0][1])}."
             ),
-            view=View(step=settled, whole=True),
+            view=View(step=end, whole=True),
             recalls=True,
         ),
         LessonStep(
@@ -123,7 +123,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             view=View(step=before, map="previous", whole=True),
             until=Selected(previous),
             ask="Select the head that looks one word back most.",
-            hint=f"The darkest cell of the map, or the {drawn(previous)}.",
+            hint=f"The strongest cell of the map, or the {drawn(previous)}.",
         ),
         LessonStep(
             text=(
@@ -184,7 +184,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "models, too, induction heads form in a short stretch of training, with a bump "
                 "in the loss, as Olsson et al. found."
             ),
-            view=View(step=begun, nodes=(previous, finder), whole=True),
+            view=View(step=end, nodes=(previous, finder), whole=True),
         ),
     )
 
