@@ -98,7 +98,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         LessonStep(
             text=(
                 "Now watch the curves below the graph: *Task metric*, and *Best head on repeats*, "
-                "what heads do with words that come again: the best of all heads."
+                "what heads do with words that come again."
             ),
             view=View(step=first, whole=True),
             until=AtStep(end),
