@@ -174,7 +174,7 @@ def find_models() -> tuple[Model, ...]:
     except ImportError:
         return ()
     return tuple(
-        Model(model.key, model.ready, bundled=not (model.hub or model.handmade))
+        Model(model.key, model.ready, bundled=model.bundled)
         for model in KNOWN.values()
         if not model.of_hub
     )

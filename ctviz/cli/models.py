@@ -1,4 +1,4 @@
-"""The command that lists models, fetches one, or trains the bundled one."""
+"""The command that lists models, fetches one, or trains a bundled one."""
 
 from __future__ import annotations
 
@@ -19,17 +19,30 @@ def add_commands(commands: Commands) -> None:
         commands,
         "models",
         models_command,
-        "List known models, fetch one, or train the bundled one.",
+        "List known models, fetch one, or train a bundled one.",
     )
     models.set_defaults(action="list")
     models.add_argument("--families", action="store_true", help="list the supported families")
     actions = models.add_subparsers(dest="action", metavar="ACTION")
     fetch = actions.add_parser("fetch", help="bring a known model's weights into the cache")
     fetch.add_argument("name")
-    train = actions.add_parser("train-tiny", help="train the bundled model from scratch")
-    train.add_argument("--out", required=True, metavar="FOLDER", help="where to put it")
-    train.add_argument("--seed", type=int, default=0)
-    for made in (fetch, train):
+    trained = []
+    for name, what in (
+        ("train-tiny", "train the bundled model from scratch"),
+        ("train-two-layer", "train two layers of attention until an induction head forms"),
+    ):
+        train = actions.add_parser(name, help=what)
+        train.add_argument("--out", required=True, metavar="FOLDER", help="where to put it")
+        train.add_argument("--seed", type=int, default=0)
+        train.add_argument(
+            "--checkpoints",
+            type=int,
+            metavar="N",
+            help="how many to keep, log-spaced, as FOLDER/checkpoint-STEP (%(default)s)",
+            default=0 if name == "train-tiny" else 18,
+        )
+        trained.append(train)
+    for made in (fetch, *trained):
         made.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
         made.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS)
 
@@ -39,8 +52,8 @@ def models_command(options: argparse.Namespace) -> int:
         return _families(options)
     if options.action == "fetch":
         return _fetch(options)
-    if options.action == "train-tiny":
-        return _train_tiny(options)
+    if options.action in ("train-tiny", "train-two-layer"):
+        return _train(options)
     known = [
         {
             "name": model.key,
@@ -83,12 +96,17 @@ def _fetch(options: argparse.Namespace) -> int:
     return answer(options, {"model": options.name, "folder": str(folder)}, f"{folder}")
 
 
-def _train_tiny(options: argparse.Namespace) -> int:
-    from ctviz.models.tiny.train import train
-
+def _train(options: argparse.Namespace) -> int:
     folder = Path(options.out)
     if (folder / "model.safetensors").exists():
         raise CtvizError(f"{folder} already holds a model. Give another folder with --out.")
     logging.getLogger("ctviz").setLevel(logging.INFO)
-    card = train(folder, seed=options.seed)
+    if options.action == "train-tiny":
+        from ctviz.models.tiny.train import train as train_tiny
+
+        card = train_tiny(folder, seed=options.seed, checkpoints=options.checkpoints)
+    else:
+        from ctviz.models.two_layer.train import train
+
+        card = train(folder, seed=options.seed, checkpoints=options.checkpoints)
     return answer(options, {"folder": str(folder), "card": card}, f"{folder}")

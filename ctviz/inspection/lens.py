@@ -20,7 +20,14 @@ from ctviz.models.anatomy import Anatomy
 from ctviz.models.loading import Loaded
 from ctviz.tasks.token_text import token_text
 
-__all__ = ["added_logits", "direct_attribution", "extremes", "normed", "pushed_logits"]
+__all__ = [
+    "added_logits",
+    "direct_attribution",
+    "extremes",
+    "normed",
+    "pushed_above",
+    "pushed_logits",
+]
 
 
 def _directed(anatomy: Anatomy, parts: Tensor) -> Tensor:
@@ -51,6 +58,16 @@ def pushed_logits(anatomy: Anatomy, parts: Tensor) -> Tensor:
     """The logit lens of parts of no run in particular, such as weights: what it is in any run is
     this times one positive number, 1 / sigma."""
     return _unembedded(anatomy, _directed(anatomy, parts))
+
+
+def pushed_above(anatomy: Anatomy, parts: Tensor, tokens: Tensor) -> Tensor:
+    """The same of some tokens alone, above the mean over these.
+
+    ``parts``: [..., row, position, d_model], ``tokens``: int [row, n] -> [..., row, position, n].
+    """
+    weight = anatomy.unembedding.weight[tokens].to(parts.dtype)  # [row, n, d_model]
+    logits = _directed(anatomy, parts) @ weight.transpose(-1, -2)
+    return logits - logits.mean(dim=-1, keepdim=True)
 
 
 def direct_attribution(

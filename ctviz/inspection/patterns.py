@@ -22,7 +22,9 @@ SAME = {True: 1e-3, False: 0.1}  # of the largest value, in single and in half p
 def attention_patterns(
     anatomy: Anatomy, ids: Tensor, hidden: Tensor, layers: Sequence[int]
 ) -> list[Tensor] | None:
-    """The patterns [head, query, key] of some layers, from a run step by step on ids [1, n].
+    """The patterns [batch, head, query, key] of some layers, from a run step by step on ids.
+
+    ``ids``: int [batch, position], without padding.
 
     None if that run's final hidden states are not those of the usual one, ``hidden``.
     """
@@ -31,7 +33,7 @@ def attention_patterns(
     def keep(layer: int) -> Hook:
         owner = anatomy.table.attention_out.rpartition(".")[0]
         module = anatomy.blocks[layer].module.get_submodule(owner)
-        return module, lambda y: found.__setitem__(layer, y[1][0])
+        return module, lambda y: found.__setitem__(layer, y[1])
 
     hooks = [keep(layer) for layer in layers]
     # some modules return their pattern always, others when they are asked to

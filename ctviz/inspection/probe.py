@@ -45,7 +45,7 @@ def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
     n = batch.clean.shape[1]
     attention = np.full((graph.n_layers, graph.n_heads, n, n), np.nan, dtype=np.float16)
     if patterns is not None:
-        attention = torch.stack(patterns).half().cpu().numpy()
+        attention = torch.stack([each[0] for each in patterns]).half().cpu().numpy()
 
     def text(token_id: int) -> str:
         return token_text(tokenizer, token_id)

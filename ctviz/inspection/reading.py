@@ -155,7 +155,7 @@ def read_last_position(anatomy: Anatomy, prompt: Prompt, node: str | None = None
     if node is not None and kind_of(node) == "head":
         layer = layer_of(node, anatomy.graph.n_layers)
         patterns = attention_patterns(anatomy, ids, hidden, [layer])
-        run.attention = None if patterns is None else patterns[0]
+        run.attention = None if patterns is None else patterns[0][0]
     return run
 
 

@@ -3,6 +3,7 @@
 from ctviz.lessons import (
     circuit_tuning,
     faithfulness,
+    forming,
     heads_and_mlps,
     induction,
     reading_the_graph,
@@ -23,6 +24,7 @@ LESSONS: dict[str, Lesson] = {
         circuit_tuning.LESSON,
         faithfulness.LESSON,
         induction.LESSON,
+        forming.LESSON,
     )
 }
 """All lessons by key, in the order in which they are best read."""

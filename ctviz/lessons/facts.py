@@ -173,6 +173,18 @@ class Facts:
         """Mean over the nodes that have incoming edges."""
         return float(np.nanmean(self.at(step).redundancy[estimator]))
 
+    def head(self, score: str, node: str, step: int) -> float:
+        """What a head does on repeated words: ``previous``, ``matching`` or ``copying``."""
+        heads = self.at(step).heads
+        if score not in heads:
+            raise UnknownName("score of heads", score, heads)
+        return float(heads[score][self.graph.node(node)])
+
+    def best_head(self, score: str, step: int) -> str:
+        """The head that does most of it."""
+        heads = [node for node in self.graph.nodes if kind_of(node) == "head"]
+        return max(heads, key=lambda node: self.head(score, node, step))
+
     # ------------------------------------------------------------------ probes
 
     def probe(self, index: int, step: int) -> ProbeReading:

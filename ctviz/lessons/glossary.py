@@ -267,6 +267,27 @@ TERMS: tuple[Term, ...] = (
         "Olsson et al. 2022, arXiv 2209.11895",
     ),
     Term(
+        "prefix matching",
+        "How much of its attention a head gives, from a word that is said again, to the word that "
+        "followed it the first time. ctviz: on rows of seven words at random, said twice.",
+        ("prefix-matching score", "matching"),
+        "Olsson et al. 2022, arXiv 2209.11895",
+    ),
+    Term(
+        "copying",
+        "How much a head makes the word likelier that it looks at: of what it raises among the "
+        "words repeated, the share that goes to this one.",
+        ("copying score", "copies"),
+        "after Olsson et al. 2022, arXiv 2209.11895",
+    ),
+    Term(
+        "phase change",
+        "A short stretch of training in which an ability comes nearly at once, such as that to "
+        "continue what was there before.",
+        ("phase changes",),
+        "Olsson et al. 2022, arXiv 2209.11895",
+    ),
+    Term(
         "agreement",
         "The verb takes the number of its subject: “the turtles beside the pig cry”. A noun in "
         "between that would ask for the other form is an attractor.",

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from ctviz.circuits.graph import kind_of
 from ctviz.lessons.facts import Facts
-from ctviz.views.view import Estimator, Heat, Marks, View
+from ctviz.views.view import Estimator, Heat, Marks, Shown, View
 
 __all__ = [
     "AnyHead",
@@ -23,9 +23,12 @@ __all__ = [
     "HeatIs",
     "Lesson",
     "LessonStep",
+    "MapIs",
     "MarksAre",
+    "Prediction",
     "Question",
     "Selected",
+    "SwitchOff",
     "Turn",
     "seconds",
 ]
@@ -140,6 +143,21 @@ class HeatIs:
 
 
 @dataclass(frozen=True, slots=True)
+class MapIs:
+    """The heatmap is of this number of the nodes."""
+
+    map: Shown
+
+    def met(self, view: View) -> bool:
+        """Whether it is."""
+        return view.map == self.map
+
+    def done_for(self, view: View) -> View:
+        """The same picture with that map."""
+        return replace(view, map=self.map)
+
+
+@dataclass(frozen=True, slots=True)
 class MarksAre:
     """Changes are marked against this snapshot."""
 
@@ -172,7 +190,28 @@ class Question:
         return choice == self.right
 
 
-Turn = Condition | Question
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A question whose answer the reader cannot know yet: any of ``options`` will do, and a later
+    step that ``recalls`` says it again."""
+
+    options: tuple[str, ...]
+
+    def met(self, choice: str | None) -> bool:
+        """Whether one was chosen."""
+        return choice is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchOff:
+    """A node is switched off in the model itself, as it was at each of some steps: it writes zero,
+    and the page says what is left of the metric on the run's dev pairs."""
+
+    node: str
+    steps: tuple[int, ...]
+
+
+Turn = Condition | Question | Prediction | SwitchOff
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +220,7 @@ class LessonStep:
 
     ``text``: markdown of ours, with ``[[term]]`` for words of the glossary. ``camera``: ``all``, or
     names of nodes joined by commas. ``ask`` says what to do, or is the question; ``hint`` where.
+    ``recalls``: whether what the reader has predicted is said again in front of the text.
     """
 
     text: str
@@ -189,6 +229,7 @@ class LessonStep:
     until: Turn | None = None
     ask: str = ""
     hint: str = ""
+    recalls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +250,10 @@ def seconds(steps: tuple[LessonStep, ...]) -> float:
     total = 0.0
     for step in steps:
         words = f"{step.text} {step.ask} {step.hint}"
+        if isinstance(step.until, Question | Prediction):
+            words += f" {' '.join(step.until.options)}"
         if isinstance(step.until, Question):
-            words += f" {' '.join(step.until.options)} {step.until.why}"
+            words += f" {step.until.why}"
         total += 60 * len(words.split()) / READING + LOOKING
         total += ACTING if step.until is not None else 0
     return total

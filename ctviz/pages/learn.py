@@ -12,17 +12,21 @@ import streamlit as st
 
 from ctviz.errors import CtvizError
 from ctviz.files import written
+from ctviz.inspection.answers import OnTask
 from ctviz.lessons import LESSONS
 from ctviz.lessons.facts import Facts
-from ctviz.lessons.lesson import Lesson, LessonStep, Question
+from ctviz.lessons.lesson import Lesson, LessonStep, Prediction, Question, SwitchOff
 from ctviz.lessons.markup import explained, literal
 from ctviz.pages.glossary import show_glossary
 from ctviz.pages.player import player
+from ctviz.pages.questions import model_at_step, off_task_at
 from ctviz.pages.session import folders
 from ctviz.runs import open_run
+from ctviz.runs.weights import playable_steps
 from ctviz.views.recorded import packed, recorded
 from ctviz.views.view import View
 
+OnPage = Question | Prediction | SwitchOff  # what is done beside the player, not in it
 LONGEST = 80  # characters of a link's words that are looked at
 
 STYLE = """
@@ -138,6 +142,12 @@ def _done() -> set[Place]:
     return done
 
 
+def _answers() -> dict[Place, str]:
+    """What the reader has predicted."""
+    answers: dict[Place, str] = st.session_state.setdefault("learn:answers", {})
+    return answers
+
+
 def _go(lesson: str, at: int) -> None:
     st.query_params.from_dict({"lesson": lesson, "at": str(at)})
     st.session_state["learn:place"] = Place(lesson, at)
@@ -242,7 +252,7 @@ def _lesson(
     st.session_state["learn:place"] = place
     shown = st.session_state.get("learn:shown") == place
     asked = step.view
-    if shown and step.until is not None and not isinstance(step.until, Question):
+    if shown and step.until is not None and not isinstance(step.until, OnPage):
         asked = step.until.done_for(step.view)
     key = f"learn-{lesson.run}"
     st.html(LAYOUT)
@@ -252,8 +262,10 @@ def _lesson(
             now = player(payload, key=key, view=asked, camera=step.camera, occasion=(place, shown))
         with text:
             _head(lesson)
+            if step.recalls:
+                _recall(lesson, steps, at)
             st.markdown(explained(step.text, prefix=f"t{at}"), unsafe_allow_html=True)
-            done = _turn(step, place, now)
+            done = _turn(lesson, step, place, now)
             _controls(lesson, place, len(steps), ready=done)
 
 
@@ -264,7 +276,15 @@ def _head(lesson: Lesson) -> None:
         st.subheader(f"{number}. {lesson.title}", anchor=False)
 
 
-def _turn(step: LessonStep, place: Place, now: View) -> bool:
+def _recall(lesson: Lesson, steps: tuple[LessonStep, ...], at: int) -> None:
+    """What the reader has predicted at an earlier step, if anything."""
+    asked = [n for n, s in enumerate(steps[:at], 1) if isinstance(s.until, Prediction)]
+    said = [_answers().get(Place(lesson.key, n)) for n in asked]
+    for text in filter(None, said):
+        st.caption(f"You predicted: {text}")
+
+
+def _turn(lesson: Lesson, step: LessonStep, place: Place, now: View) -> bool:
     """What the reader is asked to do; returns whether it is done, or nothing is asked."""
     until = step.until
     if until is None:
@@ -272,6 +292,10 @@ def _turn(step: LessonStep, place: Place, now: View) -> bool:
     with st.container(border=True, key="turn", gap="small"):
         if isinstance(until, Question):
             return _question(until, step, place)
+        if isinstance(until, Prediction):
+            return _prediction(until, step, place)
+        if isinstance(until, SwitchOff):
+            return _switch_off(until, lesson, step, place)
         if until.met(now):
             _done().add(place)
         done = place in _done()
@@ -305,6 +329,61 @@ def _question(question: Question, step: LessonStep, place: Place) -> bool:
         return True
     _say("Not that one", step.hint or "Read the text once more and try another.", done=False)
     return False
+
+
+def _prediction(prediction: Prediction, step: LessonStep, place: Place) -> bool:
+    key = f"learn:answer:{place.lesson}:{place.at}"
+    if st.session_state.get(key) is None:
+        st.session_state[key] = _answers().get(place)
+    choice = st.radio(step.ask, prediction.options, index=None, key=key)
+    if choice is None:
+        st.caption(step.hint)
+        return False
+    _answers()[place] = choice
+    return True
+
+
+def _switch_off(until: SwitchOff, lesson: Lesson, step: LessonStep, place: Place) -> bool:
+    """Buttons that switch the node off at the steps, and what came of those that were pressed."""
+    pressed: set[tuple[Place, int]] = st.session_state.setdefault("learn:switched", set())
+    run = open_run(lesson.run, folders()[1])
+    first = model_at_step(run, playable_steps(run)[0])
+    above = st.container()
+    found = 0
+    for at in until.steps:
+        if (place, at) not in pressed:
+            st.button(
+                f"Switch {until.node} off at step {at}",
+                key=f"learn:off:{at}",
+                icon=":material/power_settings_new:",
+                on_click=pressed.add,
+                args=((place, at),),
+            )
+            continue
+        try:
+            with st.spinner(f"Running the model of step {at} …"):
+                _tell(off_task_at(model_at_step(run, at), first, until.node, "zero"), at)
+            found += 1
+        except CtvizError as error:
+            st.warning(literal(str(error)))
+    done = found == len(until.steps)
+    with above:
+        _say("Done" if done else "Your turn", step.ask, done=done)
+    if done:
+        _done().add(place)
+    else:
+        st.caption(step.hint)
+    return done
+
+
+def _tell(off: OnTask, at: int) -> None:
+    """What the metric is with a node as it is and switched off."""
+    before, after = (f"{value:+.2f}".replace("-", "−") for value in (off.before, off.after))
+    st.markdown(f"Step {at}: metric **{before}**, with it off **{after}**")
+    st.caption(
+        f"Computed now on {off.examples} dev pairs; ± {off.error:.2f} is the standard error of the "
+        "mean change."
+    )
 
 
 def _say(what: str, text: str, *, done: bool) -> None:

@@ -10,7 +10,6 @@ from ctviz import paths
 from ctviz.errors import CtvizError
 from ctviz.extras import lacking
 from ctviz.models.families import FAMILIES
-from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import KNOWN, resolve
 from ctviz.models.limits import available_memory, surely_cpu
 from ctviz.pages.prompts import STYLE, asks_one_thing, example_html, plain
@@ -148,10 +147,10 @@ def _ask_model() -> tuple[str, str]:
 
 
 def _follow_model() -> None:
-    """A hand-made model comes with the task that it was made for."""
+    """A model that was made for a task comes with it."""
     choice, task = st.session_state["model"], st.session_state.get("task")
-    if choice in KNOWN_ANSWERS:
-        st.session_state["task"] = KNOWN_ANSWERS[choice].task
+    if choice in KNOWN and KNOWN[choice].task:
+        st.session_state["task"] = KNOWN[choice].task
     elif task in TASKS and TASKS[task].kind == "known":
         st.session_state["task"] = USUAL
 

@@ -91,6 +91,7 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(40, 60, 16, 3e-4, 32, Graph(4, 4).n_edges),
+    "two-layer": Preset(10, 40, 16, 1e-3, 32, Graph(2, 4).n_edges),
     "smollm2-135m": Preset(400, 40, 16, 1e-4, 16, Graph(30, 9, n_kv_heads=3).n_edges),
     **{
         key: Preset(len(known.true_edges), 40, 16, 1e-3, 32, known.graph.n_edges)

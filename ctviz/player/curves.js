@@ -8,6 +8,7 @@ import { source } from "./tooltip.js";
 const NAMES = {
   metric: "Task metric",
   faithfulness: "Faithfulness",
+  heads: "Best head on repeats",
   loss: "Training loss",
   grade: "Task grade",
   others: "Other tasks",
@@ -15,7 +16,8 @@ const NAMES = {
   drift: "Moved outside of the circuit",
   parts: "Metric by part",
 };
-const ZERO_BASED = new Set(["loss", "retention", "drift", "grade", "others"]);
+const ZERO_BASED = new Set(["loss", "retention", "drift", "grade", "others", "heads"]);
+const COLOURED = new Set(["parts", "heads"]); // each curve has a colour of its own
 const COUNTS = new Set(["drift"]);
 const PAGE = 4; // small multiples at a time
 const PAD = { left: 34, right: 8, top: 6, bottom: 16 };
@@ -212,7 +214,7 @@ export class Curves {
   styleOf(curve) {
     const { curves } = this.model;
     const many = curves.some(({ series }) => series > 0);
-    if (!many && (curve.panel !== "parts" || curve.kind === "reference")) return null;
+    if (!many && (!COLOURED.has(curve.panel) || curve.kind === "reference")) return null;
     const parts = curves.filter(({ panel }) => panel === curve.panel);
     return `--cz-series:var(--cz-series-${many ? curve.series : parts.indexOf(curve)})`;
   }

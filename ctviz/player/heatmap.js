@@ -7,7 +7,7 @@ import { estimatorName, moment, title } from "./data.js";
 import { nodeLines } from "./said.js";
 import { Cells } from "./heatcells.js";
 import { Steps } from "./heatsteps.js";
-import { MAPS, TITLES, differenceLegend, otherMap, shareLegend, whyNot } from "./maps.js";
+import { MAPS, TITLES, differenceLegend, ofHeads, offered, otherMap, shareLegend, whyNot } from "./maps.js";
 import { percent } from "./numbers.js";
 
 const VIEWS = { nodes: "nodes", qkv: "q k v", steps: "over steps" };
@@ -35,12 +35,13 @@ export class Heatmap {
       class: "cz-toggle", role: "group", "aria-label": "Redundancy estimator",
     });
     this.of = h("div", { class: "cz-toggle", role: "group", "aria-label": "Map of" });
+    this.does = h("div", { class: "cz-toggle", role: "group", "aria-label": "Map of what heads do" });
     this.title = h("h3", {});
     this.explain = h("p", { class: "cz-note" });
     this.legend = h("div", { class: "cz-legend-bar" });
     this.element = h(
       "section", { class: "cz-panel cz-heat", "aria-label": "Map of the nodes" },
-      h("header", {}, this.title, this.of, this.views, this.toggle),
+      h("header", {}, this.title, this.does, this.of, this.views, this.toggle),
       this.explain, this.holder, this.spoken, this.legend,
     );
     this.size = { w: 0, h: 0 };
@@ -80,15 +81,19 @@ export class Heatmap {
         type: "button", "data-key": key, text: estimatorName(model, key),
         onclick: () => this.actions.estimator(key),
       })));
-    this.maps = new Map(Object.keys(MAPS).map((key) => [key, otherMap(model, key)]));
-    this.of.replaceChildren(...Object.entries(MAPS).map(([key, text]) => {
+    const maps = offered(model);
+    this.maps = new Map(maps.map((key) => [key, otherMap(model, key)]));
+    const buttons = maps.map((key) => {
       const missing = key !== "redundancy" && !this.maps.get(key);
       return h("button", {
-        type: "button", "data-key": key, text, disabled: missing,
+        type: "button", "data-key": key, text: MAPS[key], disabled: missing,
         title: missing ? whyNot(model, key) : TITLES[key],
         onclick: () => this.actions.map(key),
       });
-    }));
+    });
+    this.of.replaceChildren(...buttons.filter((_, at) => !ofHeads(maps[at])));
+    this.does.replaceChildren(...buttons.filter((_, at) => ofHeads(maps[at])));
+    this.does.hidden = !this.does.children.length;
   }
 
   /** Whether a picture of a map can be drawn. */
@@ -194,7 +199,7 @@ export class Heatmap {
     fitCanvas(this.sheet, this.layout.width, this.layout.height);
     this.differences = differences(theme);
     const { map } = this;
-    for (const [buttons, on] of [[this.views, heat], [this.toggle, view.estimator], [this.of, map]]) {
+    for (const [buttons, on] of [[this.views, heat], [this.toggle, view.estimator], [this.of, map], [this.does, map]]) {
       for (const button of buttons.children) {
         button.setAttribute("aria-pressed", String(button.dataset.key === on));
       }

@@ -6,7 +6,7 @@ import { causesAt, groupName } from "./causes.js";
 import { monotoneWords } from "./changes.js";
 import { blocksInside, estimatorName, moment, shareAt, title } from "./data.js";
 import { h, iconButton, s, setText } from "./dom.js";
-import { specificity } from "./maps.js";
+import { deeds, specificity } from "./maps.js";
 import { number, percent } from "./numbers.js";
 import { source } from "./tooltip.js";
 
@@ -226,6 +226,11 @@ export class Inspector {
       if (word) {
         row("For the task", word, `${percent(share, 1)}; at 50 % it does as much for text in general`,
           of && `${moment(model, t)}, ${of}`);
+      }
+      const [first, ...rest] = deeds(model, n, t);
+      if (first) {
+        const from = model.provenance?.matching;
+        row("On repeats", first, rest.join(", "), from && `${moment(model, t)}, ${from}`);
       }
       if (node.kind !== "logits" && node.kind !== "input") {
         const yes = model.updated[t * model.N + n];

@@ -1,6 +1,6 @@
 // What the map of the nodes can be of beside their redundancy: their direct effect on the answer,
-// how far their parameters have moved, how specific to the task they are, and what their updates
-// carry of what was learned.
+// how far their parameters have moved, how specific to the task they are, what their updates carry
+// of what was learned, and what heads do on repeated words.
 
 import { carried, causeLines, causesAt, groupName } from "./causes.js";
 import { moment, title } from "./data.js";
@@ -10,16 +10,34 @@ import { legendAt } from "./scales.js";
 
 export const MAPS = {
   redundancy: "redundancy", effect: "effect", moved: "moved", specific: "specific", updates: "updates",
+  previous: "one back", matching: "matching", copying: "copying",
 };
 export const TITLES = {
   redundancy: "Node redundancy", effect: "Direct effect", moved: "Parameters moved",
   specific: "Specific to the task", updates: "What each update carries",
+  previous: "Attention one back", matching: "Prefix matching", copying: "Copying",
+};
+const HEADS = {
+  previous: "Mean attention from a word of repeated rows to the word before it.",
+  matching: "Mean attention from a word said again to the word that followed it the first time.",
+  copying: "Share of the raised logits that goes to the word a head looks at, of the words repeated.",
 };
 const STORED = {
   effect: (model) => new Effect(model),
   moved: (model) => new Moved(model),
   specific: (model) => new Specific(model),
+  previous: (model) => new Heads(model, "previous"),
+  matching: (model) => new Heads(model, "matching"),
+  copying: (model) => new Heads(model, "copying"),
 };
+
+/** Whether a map is of what heads do on repeated words. */
+export const ofHeads = (key) => key in HEADS;
+
+/** The maps that are offered: those of heads only where a run has them. */
+export function offered(model) {
+  return Object.keys(MAPS).filter((key) => !ofHeads(key) || model.maps[key]);
+}
 
 /** One of them, null where it is not known, and for redundancy. */
 export function otherMap(model, key) {
@@ -33,6 +51,14 @@ export function specificity(model, n, t) {
   if (Number.isNaN(share)) return { share, word: "" };
   // twice as much, by the means over nodes, as the other way round
   return { share, word: share >= 2 / 3 ? "specific" : share <= 1 / 3 ? "shared" : "both" };
+}
+
+/** What a head does on repeated words, in words by map; empty for what is no head. */
+export function deeds(model, n, t) {
+  return Object.keys(HEADS).flatMap((key) => {
+    const share = model.maps[key] ? model.maps[key].values[t * model.N + n] : NaN;
+    return Number.isNaN(share) ? [] : [`${MAPS[key]} ${percent(share, 0)}`];
+  });
 }
 
 /** Why a map cannot be shown. */
@@ -155,6 +181,30 @@ class Specific extends Stored {
   legend() {
     const places = [["0", 0], ["50 %", 0.5], ["100 %", 1]];
     return diverging(places, "Share", "shared with all text", "specific to the task");
+  }
+}
+
+/** What heads do on repeated words, 0 to 1. */
+class Heads extends Stored {
+  words(value) {
+    return percent(value, 0);
+  }
+
+  explain() {
+    return HEADS[this.key];
+  }
+
+  /** @param {import("./heatmap.js").Heatmap} heatmap */
+  colour(value, heatmap) {
+    return heatmap.theme.fill(1 - value);
+  }
+
+  legend() {
+    const places = [1, 0.5, 0.1, 0].map((share) => [percent(share), legendAt(1 - share)]);
+    return [
+      h("span", { text: "always" }), h("div", {}, h("i"), ...ticks(places)),
+      h("span", { text: "never" }),
+    ];
   }
 }
 

@@ -124,6 +124,7 @@ def check_snapshot(file: Path, snapshot: Snapshot, graph: Graph | None) -> None:
         arrays.append(("moved", snapshot.moved, nodes, "f"))
     if snapshot.specific is not None:
         arrays.append(("specific", snapshot.specific, nodes, "f"))
+    arrays += [(f"heads.{name}", array, nodes, "f") for name, array in snapshot.heads.items()]
     for name in {"circuit": None, "mass": None, **snapshot.redundancy}:
         if name not in snapshot.redundancy:
             raise DamagedRun(f"{file} has no redundancy.{name}.")

@@ -27,6 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 import psutil
 
@@ -249,6 +250,7 @@ class RunWriter:
             tensors["moved"] = snapshot.moved
         if snapshot.specific is not None:
             tensors["specific"] = snapshot.specific
+        tensors |= {f"heads.{key}": value for key, value in snapshot.heads.items()}
         probes = []
         for index, probe in enumerate(snapshot.probes):
             tensors[f"probe.{index}.attention"] = probe.attention
@@ -474,21 +476,23 @@ def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
             scores=tensors["scores"],
             circuit=tensors["circuit"].astype(bool),
             tuned=tensors["tuned"].astype(bool),
-            redundancy={
-                key.partition(".")[2]: value
-                for key, value in tensors.items()
-                if key.startswith("redundancy.")
-            },
+            redundancy=_named(tensors, "redundancy."),
             metrics=dict(about["metrics"].items()),
             probes=probes,
             error=tensors.get("error"),
             moved=tensors.get("moved"),
             specific=tensors.get("specific"),
+            heads=_named(tensors, "heads."),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamagedRun(f"{file} is not a snapshot: {error!r}.") from error
     check_snapshot(file, snapshot, graph)
     return snapshot
+
+
+def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Those whose names begin like that, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def open_run(name: str, *folders: Path) -> Run:

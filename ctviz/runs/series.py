@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ctviz.errors import CtvizError, MissingModel
-from ctviz.models.known import located_model
+from ctviz.models.known import KNOWN, located_model
 from ctviz.models.stored import at_revision
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run
 
-__all__ = ["Kind", "Member", "Series", "of_adapters", "of_checkpoints", "of_models", "series_of"]
+__all__ = [
+    "Kind",
+    "Member",
+    "Series",
+    "model_of",
+    "of_adapters",
+    "of_checkpoints",
+    "of_models",
+    "series_of",
+]
 
 Kind = Literal["checkpoints", "adapters", "models", "revisions"]
 NUMBERED = re.compile(r"(?:checkpoint|step|epoch|iter|global_step)[-_]?(\d+)")
@@ -115,8 +124,19 @@ def series_of(run: Run) -> Series:
         raise CtvizError(f"{run.id} is no recording of a series of weights.") from error
 
 
+def model_of(about: Mapping[str, Any], name: str) -> str:
+    """What the model of a run is called: of checkpoints in one folder that folder, else ``name``.
+
+    ``about``: the run's ``run.json``.
+    """
+    series = about.get("series", {})
+    folders = {str(Path(member["model"]).parent) for member in series.get("members", ())}
+    return folders.pop() if series.get("kind") == "checkpoints" and len(folders) == 1 else name
+
+
 def of_checkpoints(folder: str, *, base: str = "", tokenizer: str = "") -> Series:
-    """The checkpoints in a folder, such as a Trainer's, by the number in their names.
+    """The checkpoints in a folder, such as a Trainer's, by the number in their names; or those of
+    a bundled model, by its name.
 
     ``base``: the model that they were trained from, which becomes step 0. A checkpoint is a folder
     ``checkpoint-200`` (or ``step_200``, ``epoch-3``) with whole weights or an adapter; whether it
@@ -135,7 +155,7 @@ def of_checkpoints(folder: str, *, base: str = "", tokenizer: str = "") -> Serie
             f"is {here}. Give the folder that a Trainer calls output_dir, or the models one by one "
             "with --models."
         )
-    members = [Member(step, "", str(each)) for step, each in found]
+    members = [Member(step, "", located_model(str(each))) for step, each in found]
     if base:
         if members[0].step == 0:
             raise CtvizError(
@@ -189,7 +209,8 @@ def _short(models: Iterable[str]) -> list[str]:
 
 
 def _root(folder: str) -> Path:
-    root = Path(folder).expanduser().resolve()
+    bundled = folder in KNOWN and KNOWN[folder].bundled
+    root = KNOWN[folder].folder if bundled else Path(folder).expanduser().resolve()
     if not root.is_dir():
         raise MissingModel(f"{folder} is not a folder: give the one that holds the checkpoints.")
     return root

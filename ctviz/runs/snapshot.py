@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -42,7 +42,9 @@ class Snapshot:
     gone, norm of the difference by norm of the untuned ones, NaN where it owns none; None where it
     was not recorded; ``specific``: float32 [node], how specific to the task a node is beside text
     in general, 0 to 1 (`ctviz.circuits.scores.specific_share`), NaN for ``logits``; None where it
-    was not recorded.
+    was not recorded; ``heads``: float32 [node] by name, what heads do on repeated words
+    (`ctviz.inspection.repeats.head_scores`), NaN for what is no head; empty where it was not
+    recorded.
     """
 
     step: int
@@ -55,6 +57,7 @@ class Snapshot:
     error: np.ndarray | None = None
     moved: np.ndarray | None = None
     specific: np.ndarray | None = None
+    heads: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

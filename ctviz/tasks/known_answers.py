@@ -121,6 +121,7 @@ TASKS: tuple[Task, ...] = (
         ),
         source=Generated(_continue_bigram),
         shared=SHARED,
+        repeats=FEW_THINGS,
     ),
     Task(
         key="opposite",

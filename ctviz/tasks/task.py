@@ -186,6 +186,8 @@ class Task:
     difficulties, easiest first; ``level`` is the one that is used, ``usual`` unless another one was
     asked for. ``shared`` says what the splits have in common where they share content words after
     all. ``rivals`` are tasks that get worse by necessity when this one is learned.
+    ``repeats``: words on whose repetition heads are scored where this task is measured
+    (`ctviz.inspection.repeats`); none: they are not.
     ``file`` is the name that a file of one's own was opened by.
     """
 
@@ -202,6 +204,7 @@ class Task:
     level: str = ""
     shared: str = ""
     rivals: tuple[str, ...] = ()
+    repeats: tuple[str, ...] = ()
     file: str = ""
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, Scores, specific_share
 from ctviz.errors import UndefinedMetric
 from ctviz.inspection.probe import read_probe
+from ctviz.inspection.repeats import BEST, head_scores, repeated_words
 from ctviz.interventions.faithfulness import Evaluation, metric_of_model
 from ctviz.models.loading import Loaded
 from ctviz.progress import share
@@ -81,6 +82,8 @@ def snapshot_of(
     all_move = config.method in ("full", "lora") and step > 0
     none = np.zeros_like(graph.exists)
     mass = mass_redundancy(scores, tau=config.tau)
+    heads = _heads(loaded, config, dataset)
+    best = {BEST[name]: float(np.nanmax(values)) for name, values in heads.items()}
     return Snapshot(
         step=step,
         scores=scores.values.astype(np.float32),
@@ -90,12 +93,22 @@ def snapshot_of(
             "circuit": circuit_redundancy(circuit).values.astype(np.float32),
             "mass": mass.values.astype(np.float32),
         },
-        metrics=_metrics(loaded, config, dataset, retention, circuit, step),
+        metrics=_metrics(loaded, config, dataset, retention, circuit, step) | best,
         probes=tuple(read_probe(loaded, pair) for pair in dataset.probe_pairs),
         error=None if scores.error is None else scores.error.astype(np.float32),
         moved=moved,
         specific=None if scores.general is None else specific_share(scores),
+        heads=heads,
     )
+
+
+def _heads(loaded: Loaded, config: TuneConfig, dataset: Dataset) -> dict[str, np.ndarray]:
+    """What heads do on repeated words of the task, if it has some and this model reads them."""
+    words = dataset.task.repeats
+    if not words or config.evaluate not in ("quick", "full"):
+        return {}
+    ids = repeated_words(loaded, words, seed=config.examples_seed)
+    return {} if ids is None else head_scores(loaded.anatomy, ids)
 
 
 def _metrics(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ctviz.runs import Run
 from ctviz.runs.config import METHOD_NAMES
+from ctviz.runs.series import model_of
 from ctviz.tasks import is_file
 from ctviz.tasks.files import path_of
 
@@ -28,7 +29,8 @@ def task_name(run: Run) -> str:
 
 def run_name(run: Run) -> str:
     """Task, model and method of a run; others may be called the same."""
-    return f"{task_name(run)} on {run.config.model}, {METHOD_NAMES[run.config.method]}"
+    model = model_of(run.about, run.config.model)
+    return f"{task_name(run)} on {model}, {METHOD_NAMES[run.config.method]}"
 
 
 def run_names(runs: Mapping[str, Run], samples: Iterable[str]) -> dict[str, str]:

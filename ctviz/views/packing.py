@@ -139,6 +139,7 @@ def _maps(timeline: Timeline) -> dict[str, Any]:
         "effect": timeline.effect,
         "moved": timeline.moved,
         "specific": timeline.specific,
+        **timeline.heads,
     }
     return {key: pack_attribution(values) for key, values in known.items() if values is not None}
 

@@ -33,6 +33,7 @@ from ctviz.runs.directory import read_snapshot
 from ctviz.runs.groups import NodeGroup
 from ctviz.runs.measured import measured_on
 from ctviz.runs.monotone import monotone_edges
+from ctviz.runs.series import model_of
 from ctviz.runs.snapshot import Snapshot
 from ctviz.tasks.files.rows import counted
 from ctviz.views.packing import pack
@@ -57,6 +58,9 @@ KL = "mean KL a token on {neutral}, {start} against this one, at each snapshot"
 PARTS = "mean of {{metric}} with {} corrupted, on {{judged}}"
 DRIFT = "parts of the model that the step did not own and that moved all the same, counted"
 
+REPEATS = "on words of the task at random, each row of them said twice"
+BEST = f"largest of all heads, {REPEATS}, at each snapshot"
+
 QUALITY = (
     "faithfulness",
     "random_faithfulness",
@@ -70,6 +74,9 @@ CURVES = (
     ("metric", "metric", "metric", "main", "mean of {metric} over {dev}, at each snapshot"),
     ("faithfulness", "circuit", "faithfulness", "main", FAITHFUL),
     ("random_faithfulness", "random circuit", "faithfulness", "reference", RANDOMLY),
+    ("previous_token", "one back", "heads", "main", BEST),
+    ("prefix_matching", "matching", "heads", "main", BEST),
+    ("copying", "copying", "heads", "main", BEST),
     ("retention_kl", "KL from {start}", "retention", "main", KL),
     ("loss", "training loss", "loss", "main", "mean over the training batch of each step"),
     ("{judged_by}", "{judged_by}", "grade", "main", "the task's own grade on {examples}"),
@@ -236,7 +243,7 @@ def _timeline(now: _State) -> Timeline:
     return Timeline(
         run=now.run,
         title=about["task"]["title"],
-        model=about["model"]["name"],
+        model=model_of(about, about["model"]["name"]),
         task=about["task"]["key"],
         method=config.method,
         metric=about["task"]["metric"],
@@ -260,6 +267,7 @@ def _timeline(now: _State) -> Timeline:
         quality=_quality(snapshots),
         moved=_of_nodes([s.moved for s in snapshots], graph),
         specific=_of_nodes([s.specific for s in snapshots], graph),
+        heads=_heads(snapshots, graph),
         ablation=config.ablation,
         tau=config.tau,
         groups=now.groups,
@@ -274,6 +282,7 @@ def _timeline(now: _State) -> Timeline:
             "effect": f"direct logit attribution, mean over {_prompts(snapshots)}; {made}",
             "moved": "norm of the difference of a node's parameters from those of "
             f"{config.start}, by the norm of these; {made}",
+            **dict.fromkeys(("previous", "matching", "copying"), f"{REPEATS}; {made}"),
             "specific": "|score| of all that a node writes, beside its effect on neutral sentences "
             f"in {config.start}, each by its mean over nodes; {made}",
         },
@@ -329,6 +338,13 @@ def _of_nodes(values: Sequence[np.ndarray | None], graph: Graph) -> np.ndarray |
         return None
     unknown = np.full(len(graph.nodes), np.nan, dtype=np.float32)
     return np.stack([unknown if each is None else each for each in values])
+
+
+def _heads(snapshots: Sequence[Snapshot], graph: Graph) -> dict[str, np.ndarray]:
+    """float32 [T, node] by name, of what any snapshot has kept, NaN at those that did not."""
+    names = dict.fromkeys(name for s in snapshots for name in s.heads)
+    found = {name: _of_nodes([s.heads.get(name) for s in snapshots], graph) for name in names}
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def _prompts(snapshots: Sequence[Snapshot]) -> str:

@@ -70,6 +70,7 @@ class Timeline:
     lowest and the highest of the random ones; ``moved``: float [T, node], how far a node's
     parameters have gone from the untuned ones, as a share of their norm; ``specific``: float
     [T, node], how specific to the task a node is, 0 to 1; each None where it is not known.
+    ``heads``: float [T, node] by name, what heads do on repeated words, NaN for what is no head.
     ``ablation`` says what was corrupted how, ``tau`` which share of its mass a node needs by the
     estimator ``mass``.
     ``groups``: named sets of nodes; ``causes``: which updates were needed, at those steps at which
@@ -101,6 +102,7 @@ class Timeline:
     quality: np.ndarray | None = None
     moved: np.ndarray | None = None
     specific: np.ndarray | None = None
+    heads: dict[str, np.ndarray] = field(default_factory=dict)
     ablation: Ablation = "counterfactual"
     tau: float = 0.9
     groups: tuple[NodeGroup, ...] = ()
@@ -127,6 +129,8 @@ class Timeline:
             _check("moved", self.moved, vector)
         if self.specific is not None:
             _check("specific", self.specific, vector)
+        for key, values in self.heads.items():
+            _check(f"heads {key!r}", values, vector)
         for probe in self.probes:
             n, label = len(probe.tokens), f"of probe {probe.label!r}"
             heads = (n_snapshots, graph.n_layers, graph.n_heads, n, n)
@@ -170,6 +174,7 @@ class Timeline:
             quality=None if self.quality is None else self.quality[index],
             moved=None if self.moved is None else self.moved[index],
             specific=None if self.specific is None else self.specific[index],
+            heads={key: values[index] for key, values in self.heads.items()},
         )
 
 

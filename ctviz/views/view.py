@@ -12,7 +12,9 @@ Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
 Heat = Literal["nodes", "qkv", "steps"]
 Axis = Literal["auto", "linear", "log", "even"]
-Shown = Literal["redundancy", "effect", "moved", "specific", "updates"]
+Shown = Literal[
+    "redundancy", "effect", "moved", "specific", "updates", "previous", "matching", "copying"
+]
 
 LONGEST = 600  # characters of a list in a link that are looked at
 MOST_NODES = 64

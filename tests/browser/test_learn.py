@@ -138,6 +138,33 @@ def test_the_chip_says_what_the_lesson_quotes(player: Player) -> None:
     go_on(player, f"The chip says “{UNDEFINED}”")
 
 
+def test_an_induction_head_forms_and_is_tested(player: Player) -> None:
+    open_link(player, "lesson=forming&at=1")
+    player.page.get_by_text("Little by little").click()
+    go_on(player, "Now watch")
+    player.page.locator(".cz-stage-holder").click(position={"x": 20, "y": 20})
+    player.page.keyboard.press("End")
+    expect(turn(player)).to_contain_text("Done")
+    go_on(player, "You predicted: Little by little")
+    go_on(player, "Which heads did it?")
+    maps = player.page.get_by_role("group", name="Map of what heads do")
+    expect(maps.get_by_role("button", name="one back")).to_have_attribute("aria-pressed", "true")
+    player.click_node("a0.h3")
+    expect(turn(player)).to_contain_text("Done")
+    go_on(player, "It becomes a")
+    expect(maps.get_by_role("button", name="matching")).to_have_attribute("aria-pressed", "true")
+    expect(player.page.get_by_text("copying 79 %")).to_be_visible()  # in the inspector
+    button(player, "Show me").click()
+    go_on(player, "The two find each other")
+    player.wait("drawn() === 5")
+    go_on(player, "Scores are estimates")
+    for step in (474, 2000):
+        button(player, f"Switch a0.h3 off at step {step}").click()
+        expect(player.page.get_by_text(f"Step {step}: metric")).to_be_visible(timeout=90_000)
+    expect(turn(player)).to_contain_text("Done")
+    go_on(player, "Before, nothing is lost")
+
+
 def test_a_word_shows_its_definition_on_focus(player: Player) -> None:
     open_link(player, "lesson=circuit&at=2")
     word = player.page.locator(".ct-term:has(b:text-is('residual stream'))")

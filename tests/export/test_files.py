@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ from ctviz.export.theme import THEMES
 from ctviz.files import not_written, write_json
 from ctviz.runs import Run, open_run
 from ctviz.views.packing import pack
-from ctviz.views.view import View
+from ctviz.views.view import Shown, View
 from tests.written_runs import write_run
 
 HOSTILE = "</script></title><b>x</b> $\\frac$ 日本\u2028\x00\ud800"  # the last is half a letter
@@ -75,7 +76,7 @@ def test_the_replay_holds_the_run_and_where_it_came_from(sample):
     assert data["first"] == View(step=24, nodes=("a1.h2",)).to_dict()
     assert data["defaults"] == View().to_dict()
     assert data["choices"]["heat"] == ["nodes", "qkv", "steps"]
-    assert data["choices"]["map"] == [*("redundancy", "effect", "moved", "specific", "updates")]
+    assert data["choices"]["map"] == [*get_args(Shown)]
     written = f"run sample-sva-flip of {sample.about['created'][:10]}"
     for words in (written, "tiny (sha256:89bd", "circuit-tuning"):
         assert words in page.split("<footer>")[1].split("</footer>")[0]

@@ -15,6 +15,7 @@ import pytest
 from ctviz import paths
 from ctviz.circuits.graph import kind_of
 from ctviz.errors import DamagedRun, UnknownName
+from ctviz.inspection.switching import off_on_task
 from ctviz.lessons import LESSONS, faithfulness, induction
 from ctviz.lessons.facts import (
     Facts,
@@ -27,6 +28,7 @@ from ctviz.lessons.facts import (
     signed,
     source,
 )
+from ctviz.lessons.forming import Formed
 from ctviz.lessons.glossary import TERMS, find_term, search
 from ctviz.lessons.lesson import (
     AnyHead,
@@ -36,16 +38,24 @@ from ctviz.lessons.lesson import (
     HeatIs,
     Lesson,
     LessonStep,
+    MapIs,
     MarksAre,
+    Prediction,
     Question,
     Selected,
+    SwitchOff,
     seconds,
 )
 from ctviz.lessons.markup import explained, literal, marked_terms
 from ctviz.models.handmade import KNOWN_ANSWERS
+from ctviz.models.known import resolve
 from ctviz.player import FOLDER
 from ctviz.runs import Run, open_run
 from ctviz.runs.changes import change
+from ctviz.runs.series import series_of
+from ctviz.runs.weights import playable_steps
+from ctviz.tuning.dataset import make_dataset
+from ctviz.tuning.stored_weights import model_at
 from ctviz.views.view import View
 from tests import ROOT
 
@@ -77,21 +87,18 @@ def steps(lesson: Lesson, facts: Facts) -> tuple[LessonStep, ...]:
 
 def texts(step: LessonStep) -> list[str]:
     """Everything of a step that a reader reads."""
-    question = step.until if isinstance(step.until, Question) else None
-    return [
-        step.text,
-        step.ask,
-        step.hint,
-        *((*question.options, question.why) if question else ()),
-    ]
+    until = step.until
+    options = until.options if isinstance(until, Question | Prediction) else ()
+    why = (until.why,) if isinstance(until, Question) else ()
+    return [step.text, step.ask, step.hint, *options, *why]
 
 
 # ---------------------------------------------------------------------- every lesson
 
 
-def test_there_are_seven_lessons_with_titles_of_their_own():
-    assert len(LESSONS) == 7
-    assert len({lesson.title for lesson in LESSONS.values()}) == 7
+def test_there_are_eight_lessons_with_titles_of_their_own():
+    assert len(LESSONS) == 8
+    assert len({lesson.title for lesson in LESSONS.values()}) == 8
     assert all(key == lesson.key for key, lesson in LESSONS.items())
 
 
@@ -129,6 +136,15 @@ def test_a_reader_can_do_what_is_asked_and_has_not_done_it_yet(facts, steps):
             assert [until.met(option) for option in until.options].count(True) == 1
             continue
         assert step.hint
+        if isinstance(until, Prediction):
+            assert not until.met(None)
+            assert all(until.met(option) for option in until.options)
+            assert any(later.recalls for later in steps)
+            continue
+        if isinstance(until, SwitchOff):
+            assert until.node in facts.graph.nodes
+            assert set(until.steps) <= set(playable_steps(facts.run))
+            continue
         assert not until.met(step.view)
         done = until.done_for(step.view)
         assert until.met(done)
@@ -184,6 +200,7 @@ def test_lessons_need_neither_torch_nor_streamlit():
         (EdgesAtMost(10), View(edges=1), View(edges=None)),
         (EstimatorIs("mass"), View(estimator="mass"), View(estimator="circuit")),
         (HeatIs("steps"), View(heat="steps"), View(heat="qkv")),
+        (MapIs("matching"), View(map="matching"), View()),
         (MarksAre("start"), View(marks="start"), View(marks="previous")),
     ],
 )
@@ -402,12 +419,92 @@ def test_lesson_7_the_model_did_not_change_and_does_what_is_said():
     assert rows.tolist()[1:] == list(range(len(tokens) - 1))  # one back
 
 
+# ---------------------------------------------------------------------- the one that is learnt
+
+
+def test_lesson_8_the_task_is_learnt_in_a_jump():
+    facts = facts_of("sample-two-layer")
+    found = Formed(facts)
+    can = [facts.metric("accuracy", step) for step in facts.steps]
+    for step, accuracy in zip(facts.steps, can, strict=True):
+        assert accuracy < 0.6 if step <= found.before else accuracy > 0.8
+    assert found.settled < 2 * found.before
+    early, late = re.findall(
+        r"between steps (\d+) and (\d+)", str(LESSONS["forming"].steps(facts))
+    )[0]
+    assert int(early) < found.before < found.settled < int(late)
+    end = facts.probe(0, facts.last)
+    assert end.top[0][0] == end.answer
+    assert facts.probe(0, facts.first).top[0][1] < 0.05
+
+
+def test_lesson_8_the_previous_token_head_comes_first_and_one_head_copies():
+    facts = facts_of("sample-two-layer")
+    found = Formed(facts)
+    heads = [node for node in facts.graph.nodes if kind_of(node) == "head"]
+    for step in (found.before, found.begun, facts.last):
+        others = [facts.head("previous", node, step) for node in heads if node != found.previous]
+        assert facts.head("previous", found.previous, step) > 1.5 * max(others)
+    assert facts.best_head("matching", found.begun) == found.finder
+
+    def half(score: str, node: str) -> int:
+        return next(step for step in facts.steps if facts.head(score, node, step) > 0.5)
+
+    assert half("previous", found.previous) < half("matching", found.finder)
+    end = facts.last
+    matches = [facts.head("matching", node, end) for node in (found.finder, found.rival)]
+    assert matches[1] > 0.95 * matches[0]
+    copies = [facts.head("copying", node, end) for node in (found.finder, found.rival)]
+    assert copies[0] > 2 * copies[1]
+    ways_out = [facts.score(f"{node}->logits", end) for node in (found.finder, found.rival)]
+    assert ways_out[0] > 10 * ways_out[1]
+
+
+def test_lesson_8_finds_the_edges_of_the_circuit_by_hand():
+    facts, known = facts_of("sample-two-layer"), KNOWN_ANSWERS["induction"]
+    found = Formed(facts)
+    assert set(facts.circuit(facts.last)[: len(found.edges)]) == set(found.edges)
+    names = {found.previous: induction.PREVIOUS, found.finder: induction.FINDER}
+    renamed = {re.sub(r"a\d\.h\d", lambda head: names[head[0]], edge) for edge in found.edges}
+    assert renamed == set(known.true_edges)
+
+
+def test_lesson_8_switching_one_head_off_costs_nothing_before_and_everything_after():
+    """What the reader finds, from the weights that ship."""
+    run = facts_of("sample-two-layer").run
+    [switch] = [
+        step.until
+        for step in LESSONS["forming"].steps(facts_of("sample-two-layer"))
+        if isinstance(step.until, SwitchOff)
+    ]
+    pairs = make_dataset(model_at(run, 0), run.config).dev_pairs
+    before, after = (
+        off_on_task(model_at(run, step), pairs, switch.node, "zero", "logit_difference")
+        for step in switch.steps
+    )
+    assert abs(before.after - before.before) < 2 * before.error
+    assert after.before > 10
+    assert abs(after.after) < 0.05 * after.before
+
+
 def test_the_induction_run_is_small_and_without_weights():
     folder = SHIPPED / "sample-induction"
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 1_500_000
     assert not (folder / "checkpoint").exists()
     assert open_run("sample-induction", SHIPPED).about["id"] == "sample-induction"
+
+
+def test_the_trained_run_is_small_and_its_models_ship():
+    folder = SHIPPED / "sample-two-layer"
+    sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
+    assert sum(sizes) < 400_000
+    run = open_run("sample-two-layer", SHIPPED)
+    assert run.about["id"] == "sample-two-layer"
+    assert not run.status().notices
+    for member in series_of(run).members:
+        assert member.model == f"two-layer/checkpoint-{member.step}"
+        assert Path(resolve(member.model)).is_dir()
 
 
 # ---------------------------------------------------------------------- facts
@@ -419,6 +516,8 @@ def test_facts_name_what_they_do_not_have():
         facts.at(99)
     with pytest.raises(UnknownName, match="There is no metric 'beauty'"):
         facts.metric("beauty", 0)
+    with pytest.raises(UnknownName, match="There is no score of heads 'matching'"):
+        facts.head("matching", "a0.h1", 0)
 
 
 def test_facts_of_a_damaged_run_name_the_file(tmp_path: Path):

@@ -19,10 +19,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ctviz import paths
 from ctviz.english import agreement, indirect_object, pronoun, repeat, years
 from ctviz.errors import OutOfRange, UnsupportedModel
+from ctviz.models.loading import load
 from ctviz.models.tiny import corpus, vocabulary
 from ctviz.models.tiny.card import evaluate
 from ctviz.models.tiny.train import CONTEXT, rows, train
 from ctviz.models.tiny.vocabulary import check_single_tokens, single_tokens
+from ctviz.runs.series import of_checkpoints
 
 TINY = paths.data() / "tiny"
 ITEMS = 500
@@ -179,10 +181,22 @@ def test_rows_are_full_and_start_both_ways(tokenizer):
 def test_training_is_the_same_for_the_same_seed(tmp_path):
     lines: list[str] = []
     threads = torch.get_num_threads()
-    for name in ("one", "two"):
-        card = train(tmp_path / name, seed=4, steps=3, threads=1, items=2, log=lines.append)
+    for name, checkpoints in (("one", 0), ("two", 4)):
+        card = train(
+            tmp_path / name,
+            seed=4,
+            steps=3,
+            threads=1,
+            items=2,
+            log=lines.append,
+            checkpoints=checkpoints,
+        )
         assert card["training"]["steps"] == 3
     assert torch.get_num_threads() == threads
+    assert of_checkpoints(str(tmp_path / "two")).members[-1].step == 3
+    last = load(str(tmp_path / "two" / "checkpoint-3")).model.state_dict()
+    for name, tensor in load(str(tmp_path / "two")).model.state_dict().items():
+        assert torch.equal(last[name], tensor.half().float()), name
     for file in sorted(file.name for file in (tmp_path / "one").iterdir()):
         one, two = (tmp_path / name / file for name in ("one", "two"))
         assert one.read_bytes() == two.read_bytes(), file
@@ -195,8 +209,8 @@ def test_training_is_the_same_for_the_same_seed(tmp_path):
     assert any("step 3 of 3" in line for line in lines)
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"items": 0}])
+@pytest.mark.parametrize("options", [{"steps": 0}, {"items": 0}, {"checkpoints": 1}])
 def test_training_refuses_nothing_to_do(tmp_path, options):
-    with pytest.raises(OutOfRange, match="must be at least 1"):
+    with pytest.raises(OutOfRange, match="must be at least"):
         train(tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()

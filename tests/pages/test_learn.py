@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ctviz import paths
+from ctviz.errors import MissingModel
 from ctviz.lessons import LESSONS
 from ctviz.lessons.facts import Facts
-from ctviz.lessons.lesson import Question
+from ctviz.lessons.lesson import Question, SwitchOff
 from ctviz.runs import open_run
 from tests.opened_pages import open_page, said
 
@@ -31,6 +33,11 @@ def press(app: AppTest, label: str) -> AppTest:
     button.click().run()
     assert not app.exception
     return app
+
+
+def onward(app: AppTest) -> str:
+    """The label of the button to the next step."""
+    return next(button.label for button in app.button if button.key == "learn:next")
 
 
 def question_of(key: str) -> tuple[int, Question]:
@@ -162,3 +169,47 @@ def test_a_word_that_is_not_there_is_said():
     app = page(term="<script>zzzz")
     assert "No word is like “&#60;script&#62;zzzz”" in app.info[0].value
     assert not page(term="faithfullnes").info
+
+
+def test_what_was_predicted_is_said_again_later():
+    app = page(lesson="forming", at="3")
+    assert "You predicted" not in said(app)
+    app.query_params["at"] = "1"
+    app.run()
+    assert [button.label for button in app.button].count("Show me") == 0  # there is no right one
+    assert onward(app) == "Skip"
+    chosen = app.radio[0].options[2]
+    app.radio[0].set_value(chosen).run()
+    press(press(app, "Next"), "Skip")
+    assert f"You predicted: {chosen}" in said(app)
+    press(press(app, "Back"), "Back")
+    assert app.radio[0].value == chosen
+
+
+def test_a_head_is_switched_off_in_the_model_that_ships():
+    lesson = LESSONS["forming"]
+    steps = lesson.steps(Facts(open_run(lesson.run, paths.shipped_runs())))
+    at, until = next((n, s.until) for n, s in enumerate(steps, 1) if isinstance(s.until, SwitchOff))
+    app = page(lesson="forming", at=str(at))
+    before, after = until.steps
+    press(app, f"Switch {until.node} off at step {before}")
+    assert f"Step {before}: metric" in said(app)
+    assert onward(app) == "Skip"
+    press(app, f"Switch {until.node} off at step {after}")
+    assert re.search(rf"Step {after}: metric \*\*\+1\d\.\d\d\*\*, with it off", said(app))
+    assert "Done" in said(app)
+    assert onward(app) == "Next"
+    press(press(app, "Next"), "Back")
+    assert f"Step {before}: metric" in said(app)  # it stays done
+
+
+def test_a_model_that_cannot_be_run_is_said_and_can_be_skipped(monkeypatch):
+    def gone(*_: object) -> None:
+        raise MissingModel("It is gone.")
+
+    monkeypatch.setattr("ctviz.pages.questions.off_task_at", gone)
+    app = page(lesson="forming", at="7")
+    [button, *_] = [button for button in app.button if button.label.startswith("Switch")]
+    press(app, button.label)
+    assert "It is gone" in app.warning[0].value
+    assert onward(app) == "Skip"

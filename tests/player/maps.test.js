@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { decode } from "../../ctviz/player/data.js";
-import { otherMap, specificity, whyNot } from "../../ctviz/player/maps.js";
+import { deeds, offered, otherMap, specificity, whyNot } from "../../ctviz/player/maps.js";
 
 const payload = JSON.parse(readFileSync(new URL("./packed.json", import.meta.url), "utf8"));
 const model = await decode(payload);
@@ -33,4 +33,23 @@ test("a run that did not record it has no such map and no word, and says why", a
   assert.equal(otherMap(old, "specific"), null);
   assert.deepEqual(specificity(old, m0, 1), { share: NaN, word: "" });
   assert.equal(whyNot(old, "specific"), "Not known of this run");
+});
+
+test("maps of heads are offered where a run has them", async () => {
+  assert.deepEqual(offered(model), ["redundancy", "effect", "moved", "specific", "updates", "matching"]);
+  const old = await decode({ ...payload, maps: {} });
+  assert.deepEqual(offered(old), ["redundancy", "effect", "moved", "specific", "updates"]);
+});
+
+test("a map of heads says the share; what is no head has none", () => {
+  const map = otherMap(model, "matching");
+  const head = payload.nodes.findIndex(({ name }) => name === "a1.h0");
+  assert.deepEqual(map.lines(head, 1), [
+    "a1.h0 · Head 0, layer 1, step 10", "prefix matching: 75 %",
+  ]);
+  assert.equal(map.lines(m0, 1)[1], "prefix matching: undefined");
+  assert.deepEqual(deeds(model, head, 1), ["matching 75 %"]);
+  assert.deepEqual(deeds(model, m0, 1), []);
+  const heatmap = { theme: { fill: (value) => value } };
+  assert.equal(map.colour(0.75, heatmap), 0.25); // as dark as a redundancy of 25 %
 });

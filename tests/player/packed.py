@@ -30,6 +30,8 @@ def timeline() -> Timeline:
     specific = np.full((2, len(GRAPH.nodes)), 0.5)
     specific[:, GRAPH.node("m0")] = [0.25, 0.75]
     specific[:, GRAPH.node("logits")] = np.nan
+    matching = np.full((2, len(GRAPH.nodes)), np.nan)
+    matching[:, GRAPH.node("a1.h0")] = [0.125, 0.75]
     updated = np.zeros((2, len(GRAPH.nodes)), dtype=bool)
     updated[1, GRAPH.node("m1")] = True
     attention = np.zeros((2, GRAPH.n_layers, GRAPH.n_heads, 2, 2))
@@ -71,6 +73,7 @@ def timeline() -> Timeline:
         ),
         errors=errors,
         specific=specific,
+        heads={"matching": matching},
         quality=np.array([[0.5, 0.1, 0.05, 0.0, 0.2], [9.0, 0.1, 4.0, 0.1, 0.1]]),
     )
 

@@ -144,3 +144,31 @@ def test_how_specific_nodes_are_comes_from_the_snapshots_and_runs_of_before_have
     write_tensors(file, {**tensors, "specific": share[:-1]}, about)
     with pytest.raises(DamagedRun, match="specific"):
         read_snapshot(file, GRAPH)
+
+
+def test_what_heads_do_on_repeated_words_is_a_map_of_runs_that_recorded_it(tmp_path: Path) -> None:
+    old = recorded(write(tmp_path / "old"))
+    assert old is not None
+    assert old.heads == {}
+    writer = RunWriter(tmp_path / "new", CONFIG)
+    writer.describe(GRAPH, **ABOUT)
+    share = np.linspace(0, 1, len(GRAPH.nodes), dtype=np.float32)
+    writer.snapshot(snapshot(0))
+    later = snapshot(2)
+    metrics = {**later.metrics, "prefix_matching": 0.75}
+    writer.snapshot(replace(later, heads={"matching": share}, metrics=metrics))
+    writer.status("finished", step=2)
+    run = open_run("new", tmp_path)
+    new = recorded(run)
+    assert new is not None
+    np.testing.assert_array_equal(new.heads["matching"], [np.full_like(share, np.nan), share])
+    assert list(pack(new)["maps"]) == ["effect", "matching"]
+    assert "said twice" in new.provenance["matching"]
+    assert new.on_clock([0, 1], [1, 1]).heads["matching"][0][1] == share[1]
+    [curve] = [curve for curve in new.curves if curve.panel == "heads"]
+    assert (curve.key, curve.steps.tolist()) == ("prefix_matching", [2])
+    file = run.snapshot_files()[-1]
+    tensors, about = read_tensors(file)
+    write_tensors(file, {**tensors, "heads.matching": share[:-1]}, about)
+    with pytest.raises(DamagedRun, match=r"heads\.matching"):
+        read_snapshot(file, GRAPH)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctviz.views.view import View
+from ctviz.views.view import Shown, View
 
 NODES = st.sampled_from(["input", "logits", "m3", "a0.h1", "a11.h11"])
 VIEWS = st.builds(
@@ -17,7 +19,7 @@ VIEWS = st.builds(
     marks=st.sampled_from(["previous", "start"]),
     estimator=st.sampled_from(["circuit", "mass"]),
     heat=st.sampled_from(["nodes", "qkv", "steps"]),
-    map=st.sampled_from(["redundancy", "effect", "moved", "specific", "updates"]),
+    map=st.sampled_from(get_args(Shown)),
     whole=st.booleans(),
     axis=st.sampled_from(["auto", "linear", "log", "even"]),
     open=st.sets(st.integers(0, 79), max_size=80).map(lambda layers: tuple(sorted(layers))),

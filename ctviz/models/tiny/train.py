@@ -10,7 +10,6 @@ import argparse
 import json
 import logging
 import math
-import os
 import random
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import transformers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from ctviz.errors import OutOfRange
+from ctviz.models.checkpoints import log_spaced, move_files, save_checkpoint
 from ctviz.models.tiny.card import evaluate
 from ctviz.models.tiny.corpus import SHARES, documents
 from ctviz.models.tiny.vocabulary import train_tokenizer
@@ -42,6 +42,7 @@ LEARNING_RATE: Final = 3e-3
 WARM_UP: Final = 200
 WEIGHT_DECAY: Final = 0.1
 REPORT_EVERY: Final = 100
+FIRST_CHECKPOINT: Final = 30  # after step 0
 
 
 def train(
@@ -52,16 +53,21 @@ def train(
     threads: int | None = None,
     log: Callable[[str], None] = logger.info,
     items: int = 500,
+    checkpoints: int = 0,
 ) -> dict[str, Any]:
     """Train the bundled model into folder `out` and return its card.
+
+    `checkpoints`: how many of them are kept in `out` as well, log-spaced; they change nothing.
 
     The same seed, steps and thread count give the same weights, bit for bit, on one machine.
     `items` is how many held-out items of each kind are measured for the card. Nothing is
     written before training is done; files of the same names in `out` are replaced.
 
     Raises:
-        OutOfRange: `steps` or `items` is below 1.
+        OutOfRange: `steps` or `items` is below 1, or `checkpoints` is 1 or below 0.
     """
+    if checkpoints == 1 or checkpoints < 0:
+        raise OutOfRange("checkpoints", checkpoints, 2, None)
     for what, value in (("steps", steps), ("items", items)):
         if value < 1:
             raise OutOfRange(what, value, 1, None)
@@ -72,8 +78,13 @@ def train(
         tokenizer = train_tokenizer(seed=seed, context=CONTEXT)
         log(f"tokenizer: {len(tokenizer):,} tokens")
         model = new_model(tokenizer, seed=seed)
-        fit(model, rows(tokenizer, seed=seed), steps=steps, log=log)
-        return _save(out, model, tokenizer, seed=seed, steps=steps, items=items)
+        wanted = log_spaced(min(FIRST_CHECKPOINT, steps), steps, checkpoints) if checkpoints else ()
+        with tempfile.TemporaryDirectory(dir=_parent(out), prefix=f".{out.name}-") as name:
+            folder = Path(name)
+            for step in fit(model, rows(tokenizer, seed=seed), steps=steps, log=log):
+                if step in wanted:
+                    save_checkpoint(model, tokenizer, folder, step)
+            return _save(out, folder, model, tokenizer, seed=seed, steps=steps, items=items)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -129,8 +140,9 @@ def fit(
     *,
     steps: int,
     log: Callable[[str], None],
-) -> None:
-    """Train `model` in place on `steps` batches of rows."""
+) -> Iterator[int]:
+    """Train `model` in place on `steps` batches of rows; yields each step that was taken, 0 before
+    the first."""
     # Biases and norms are one-dimensional; only matrices are decayed.
     matrices = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() == 1]
@@ -141,6 +153,7 @@ def fit(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     model.train()
+    yield 0
     for step in range(1, steps + 1):
         batch = torch.tensor([next(source) for _ in range(BATCH)])  # [rows, tokens]
         # <|endoftext|> doubles as padding; here it is always text, so nothing is masked.
@@ -154,6 +167,7 @@ def fit(
         schedule.step()
         if step % REPORT_EVERY == 0 or step == steps:
             log(f"step {step:,} of {steps:,}: loss {loss.item():.3f}")
+        yield step
     model.eval()
 
 
@@ -166,8 +180,15 @@ def _rate(step: int, steps: int) -> float:
     return 0.02 + 0.49 * (1 + math.cos(math.pi * progress))
 
 
+def _parent(out: Path) -> Path:
+    """The folder that `out` is in, made if need be."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out.parent
+
+
 def _save(
     out: Path,
+    folder: Path,
     model: GPT2LMHeadModel,
     tokenizer: PreTrainedTokenizerFast,
     *,
@@ -175,47 +196,43 @@ def _save(
     steps: int,
     items: int,
 ) -> dict[str, Any]:
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
-        folder = Path(name)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        card = {
-            "name": "tiny",
-            "architecture": "GPT-2",
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "layers": LAYERS,
-            "heads": HEADS,
-            "width": WIDTH,
-            "context": CONTEXT,
-            "vocabulary": len(tokenizer),
-            "data": {
-                "description": (
-                    "English sentences that ctviz generates (ctviz.english); about a tenth of "
-                    "the word combinations are held out and occur only in the evaluation."
-                ),
-                "sentence_shares": SHARES,
-                "tokens_seen": steps * BATCH * CONTEXT,
-            },
-            "training": {
-                "seed": seed,
-                "steps": steps,
-                "batch": BATCH,
-                "learning_rate": LEARNING_RATE,
-                "weight_decay": WEIGHT_DECAY,
-            },
-            "held_out_evaluation": evaluate(folder, items=items),
-            "versions": {
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "tokenizers": tokenizers.__version__,
-            },
-        }
-        text = json.dumps(card, indent=2) + "\n"
-        (folder / "card.json").write_text(text, encoding="utf-8")
-        for file in sorted(folder.iterdir()):
-            file.chmod(0o644)
-            os.replace(file, out / file.name)
+    """Write the model beside its checkpoints in `folder`, measure it, and put all into `out`."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    card = {
+        "name": "tiny",
+        "architecture": "GPT-2",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "layers": LAYERS,
+        "heads": HEADS,
+        "width": WIDTH,
+        "context": CONTEXT,
+        "vocabulary": len(tokenizer),
+        "data": {
+            "description": (
+                "English sentences that ctviz generates (ctviz.english); about a tenth of "
+                "the word combinations are held out and occur only in the evaluation."
+            ),
+            "sentence_shares": SHARES,
+            "tokens_seen": steps * BATCH * CONTEXT,
+        },
+        "training": {
+            "seed": seed,
+            "steps": steps,
+            "batch": BATCH,
+            "learning_rate": LEARNING_RATE,
+            "weight_decay": WEIGHT_DECAY,
+        },
+        "held_out_evaluation": evaluate(folder, items=items),
+        "versions": {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+        },
+    }
+    text = json.dumps(card, indent=2) + "\n"
+    (folder / "card.json").write_text(text, encoding="utf-8")
+    move_files(folder, out)
     return card
 
 
@@ -225,10 +242,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--checkpoints", type=int, default=0, help="how many to keep as well")
     parser.add_argument("--threads", type=int, default=None, help="processor threads")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    train(options.out, seed=options.seed, steps=options.steps, threads=options.threads)
+    train(
+        options.out,
+        seed=options.seed,
+        steps=options.steps,
+        threads=options.threads,
+        checkpoints=options.checkpoints,
+    )
     return 0
 
 
