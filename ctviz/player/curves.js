@@ -17,6 +17,9 @@ const NAMES = {
   drift: "Moved outside of the circuit",
   parts: "Metric by part",
 };
+/** What a panel is called; what was recorded was not tuned. */
+const panelName = (model, key) =>
+  (key === "retention" && model.method === "recorded" ? "KL from the first" : NAMES[key] ?? key);
 const ZERO_BASED = new Set(["loss", "retention", "drift", "grade", "others", "heads"]);
 const COLOURED = new Set(["parts", "heads"]); // each curve has a colour of its own
 const COUNTS = new Set(["drift"]);
@@ -83,7 +86,7 @@ export class Curves {
     if (this.page >= pages) this.page = 0;
     this.pager.hidden = pages < 2;
     this.pager.replaceChildren(...Array.from({ length: pages }, (_, page) => {
-      const names = this.groups.slice(page * PAGE, (page + 1) * PAGE).map(([key]) => NAMES[key] ?? key);
+      const names = this.groups.slice(page * PAGE, (page + 1) * PAGE).map(([key]) => panelName(this.model, key));
       return h("button", {
         type: "button", text: page ? "more" : "main", title: names.join(", "),
         onclick: () => this.turn(page),
@@ -115,7 +118,7 @@ export class Curves {
         ...(curves.length > 1 || !NAMES[key] ? [h("i"), h("span", { text: curve.label })] : []),
         readouts[at]),
     );
-    const title = NAMES[key] ?? key;
+    const title = panelName(this.model, key);
     const caption = h("figcaption", { tabindex: 0 },
         h("strong", { text: title }), ...names,
         key === "metric" ? h("small", { text: model.metric }) : null);
@@ -140,7 +143,7 @@ export class Curves {
   /** What stands in a panel's caption, with where each number comes from. */
   lines(key, curves) {
     const step = this.model.steps[this.view?.shown ?? 0];
-    const lines = [`${NAMES[key] ?? key} at step ${step}`];
+    const lines = [`${panelName(this.model, key)} at step ${step}`];
     if (key === "metric") lines.push(this.model.metric);
     for (const curve of curves) {
       lines.push(`${curve.label}: ${readout(key, valueAt(curve, step))}`);
