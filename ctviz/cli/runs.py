@@ -23,7 +23,10 @@ from ctviz.runs.monotone import RULE
 from ctviz.tasks import find_task
 
 SHOWN = 8  # edges of a list
-COLUMNS = ("step", "metric", "accuracy", "faithfulness", "random_faithfulness", "retention_kl")
+COLUMNS = (
+    *("step", "metric", "accuracy", "faithfulness", "random_faithfulness", "retention_kl"),
+    *("prefix_matching", "copying"),
+)
 
 
 def add_commands(commands: Commands) -> None:

@@ -25,6 +25,7 @@ RIGHT, WIDE = 0.622, 0.350  # left and width of the column
 NAMES = {
     "metric": "Task metric",
     "faithfulness": "Faithfulness",
+    "heads": "Best head on repeats",
     "loss": "Training loss",
     "retention": "Forgetting (KL from untuned)",
 }

@@ -145,3 +145,13 @@ def test_it_is_listed_as_bundled():
     assert KNOWN["two-layer"].bundled
     with pytest.raises(CtvizError, match="no checkpoints"):
         of_checkpoints("tiny")
+
+
+def test_its_recording_shows_the_scores_of_heads(capsys: pytest.CaptureFixture[str]):
+    assert main(["show", "sample-two-layer"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[2].split()[-2:] == ["prefix_matching", "copying"]
+    assert main(["show", "sample-two-layer", "--json"]) == 0
+    last = json.loads(capsys.readouterr().out)["metrics"][-1]
+    assert last["prefix_matching"] > 0.8
+    assert last["previous_token"] > 0.9
