@@ -86,5 +86,9 @@ class Standby:
         with self._lock:
             if self._worker is not None and self._worker.stdin is not None:
                 self._worker.stdin.close()
-                self._worker.wait(timeout=30)
+                try:
+                    self._worker.wait(timeout=30)
+                except subprocess.TimeoutExpired:  # it is still importing, on a busy machine
+                    self._worker.kill()
+                    self._worker.wait()
                 self._worker = None

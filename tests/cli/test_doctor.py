@@ -175,10 +175,12 @@ def test_weights_are_fetched_by_the_command_that_is_named(machine, capsys):
     assert fault["fix"] == "ctviz models fetch smollm2-135m"
 
 
-def test_without_the_bundled_model_nothing_works(machine, tmp_path, monkeypatch, capsys):
+def test_without_the_bundled_models_nothing_works(machine, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "data", lambda: tmp_path)
-    [fault] = examined(capsys, code=1)["faults"]
-    assert fault["text"] == "the weights of tiny are not on this machine"
+    faults = examined(capsys, code=1)["faults"]
+    assert [fault["text"] for fault in faults] == [
+        f"the weights of {name} are not on this machine" for name in ("tiny", "two-layer")
+    ]
 
 
 def test_a_folder_that_cannot_be_made_is_told(machine, tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -54,8 +55,19 @@ def test_a_warm_worker_runs_a_job_and_outlives_the_page(tmp_path):
 def test_a_worker_without_a_job_ends_with_its_page(tmp_path):
     standby = Standby()
     worker = standby.warm()
+    worker.stdin.close()  # what happens when the page goes away, however it does
+    assert worker.wait(timeout=240) == 0
     standby.close()
-    assert worker.poll() == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_end_is_ended(monkeypatch):
+    standby = Standby()
+    worker = standby.warm()
+    usual = worker.wait
+    monkeypatch.setattr(worker, "wait", lambda timeout=None: usual(timeout and 0.01))
+    standby.close()
+    assert worker.poll() == -signal.SIGKILL
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,10 @@ def scores(loaded: Loaded) -> torch.Tensor:
     return torch.from_numpy(attribute(loaded.anatomy, batch).values)
 
 
-def test_a_folder_may_be_a_text_or_a_path(tiny: Loaded) -> None:
-    folder = paths.data() / "tiny"
+def test_a_folder_may_be_a_text_or_a_path(tiny: Loaded, tmp_path: Path) -> None:
+    assert load(paths.data() / "tiny").name == "tiny"  # what ships is called so everywhere
+    folder = tmp_path / "mine"
+    shutil.copytree(paths.data() / "tiny", folder)
     for given in (folder, str(folder)):
         loaded = load(given)
         assert loaded.name == str(folder)
