@@ -92,7 +92,7 @@ def _at_equal_grade(study: Study, steps: pd.DataFrame) -> list[str]:
     found = paid_by_arm(study, steps, target, better)
     arms = {arm.name: arm for arm in study.arms if arm.name in found}
     said = [
-        f"Compared at equal grade, a {judged} of {target:.3f} on dev examples: 90 % of the way "
+        f"Compared at equal grade, {judged} {target:.3f} on dev examples: 90 % of the way "
         f"from the untuned model's {before:.3f} to {best:.3f}, the best mean of any arm, rate and "
         "step."
     ]
