@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
@@ -49,9 +48,9 @@ def no_runs(app: tuple[Path, str]) -> Iterator[Path]:
     live = [run for run in list_runs(runs) if isinstance(run, Run) and run.status().live]
     for run in live:
         run.cancel()
-    for run in live:
-        with suppress(psutil.NoSuchProcess):
-            psutil.Process(run.status().pid).wait(60)
+    end = time.monotonic() + 60
+    while any(run.status().live for run in live) and time.monotonic() < end:
+        time.sleep(0.1)
     shutil.rmtree(runs, ignore_errors=True)
 
 
