@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from ctviz import paths
-from ctviz.api.run import Run
+from ctviz.api.run import Run, run_folder
 from ctviz.api.words import AnyTask, as_task
-from ctviz.errors import CtvizError
-from ctviz.files import not_written
-from ctviz.runs import directory
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.series import of_models
 
@@ -46,10 +41,6 @@ def compare(
     asked = {**settings, "model": series.members[0].model, "task": wanted.name}
     config = TuneConfig.from_dict(asked)
     config.check_startable()
-    parent = Path(out).expanduser() if out else paths.runs()
-    try:
-        folder = directory.new_folder(parent, f"{wanted.slug}-{series.slug}-compared")
-    except OSError as error:
-        raise error if isinstance(error, CtvizError) else not_written(parent, error) from error
+    folder = run_folder(out, f"{wanted.slug}-{series.slug}-compared")
     record(series, config, folder, compared=True, progress=progress)
     return Run(folder)

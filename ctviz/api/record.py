@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from ctviz import paths
+from ctviz.api.run import Run, run_folder
 from ctviz.api.words import AnyTask, as_task
 from ctviz.errors import CtvizError
-from ctviz.files import not_written
-from ctviz.runs import Run, directory
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.revisions import of_revisions
 from ctviz.runs.series import Series, of_checkpoints, of_models
@@ -78,11 +75,6 @@ def record(
     first = series.members[0].model
     config = TuneConfig.from_dict({**settings, "model": first, "task": wanted.name})
     config.check_startable()
-    parent = Path(out).expanduser() if out else paths.runs()
-    name = f"{wanted.slug}-{series.slug}-recorded"
-    try:
-        folder = directory.new_folder(parent, name)
-    except OSError as error:
-        raise error if isinstance(error, CtvizError) else not_written(parent, error) from error
+    folder = run_folder(out, f"{wanted.slug}-{series.slug}-recorded")
     record_into(series, config, folder, progress=progress)
     return Run(folder)

@@ -22,7 +22,7 @@ from ctviz.runs.difference import Difference, read_difference, write_difference
 from ctviz.runs.paper import paper_settings
 from ctviz.views.view import View
 
-__all__ = ["Run", "Runs", "open_run", "runs", "tune"]
+__all__ = ["Run", "Runs", "open_run", "run_folder", "runs", "tune"]
 
 HEIGHT = 860  # pixels of the player in a notebook
 
@@ -221,14 +221,18 @@ def tune(
     config = TuneConfig.from_dict({**usual, **settings, "model": name, "task": wanted.name})
     loaded = load(name, device=config.device, mlp_block=config.mlp_block)
     check_edges(loaded.anatomy.graph, config.edges, hint=f"({loaded.name})")
-    parent = Path(out).expanduser() if out else paths.runs()
-    slug = f"{wanted.slug}-{Path(name).name.lower()}-{config.method}"
-    try:
-        folder = directory.new_folder(parent, slug)
-    except OSError as error:
-        raise error if isinstance(error, CtvizError) else not_written(parent, error) from error
+    folder = run_folder(out, f"{wanted.slug}-{Path(name).name.lower()}-{config.method}")
     tune_into(config, folder, loaded=loaded, progress=progress)
     return Run(folder)
+
+
+def run_folder(out: Name | None, slug: str) -> Path:
+    """A new folder for a run in ``out``, or where runs lie; CtvizError if there can be none."""
+    parent = Path(out).expanduser() if out else paths.runs()
+    try:
+        return directory.new_folder(parent, slug)
+    except OSError as error:
+        raise error if isinstance(error, CtvizError) else not_written(parent, error) from error
 
 
 def _framed(run: Run, view: View) -> str:

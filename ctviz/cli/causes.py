@@ -75,7 +75,8 @@ def causes_command(options: argparse.Namespace) -> int:
         found = causes(run, step=step, settings=settings, device=options.device, tell=tell)
     file = write_causes(run, mine, found)
     result = _plain(found) | {"run": run.id, "file": str(file)}
-    return answer(options, result, "\n".join([*cause_lines(found), f"kept in {file}"]))
+    lines = cause_lines(found, recorded=run.config.method == "recorded")
+    return answer(options, result, "\n".join([*lines, f"kept in {file}"]))
 
 
 def _plain(found: Causes) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def node_name(node: str) -> str:
     return f"{node} (shared keys and values)" if ".g" in node else node
 
 
-def cause_lines(found: Causes) -> list[str]:
-    """All that was found, for a terminal."""
+def cause_lines(found: Causes, *, recorded: bool = False) -> list[str]:
+    """All that was found, for a terminal; ``recorded``: of a recording, which was not tuned."""
     lines = [cause_sentence(found)]
     on = f"{found.test_examples} {found.checked_on} examples"
     lines.append(
@@ -46,7 +46,8 @@ def cause_lines(found: Causes) -> list[str]:
             f"{len(found.random)} random sets of as many parameters "
             f"{share(found.random_gain_carried)} ({share(low)} to {share(high)})"
         )
-    table = [("untuned", found.untuned), ("tuned", found.tuned), ("needed alone", found.needed)]
+    before, after = ("the first", f"step {found.step}") if recorded else ("untuned", "tuned")
+    table = [(before, found.untuned), (after, found.tuned), ("needed alone", found.needed)]
     table += [(f"random alone, draw {n}", each) for n, each in enumerate(found.random, 1)]
     table.append(("without the idle", found.without_idle))
     lines.append(f"{'on ' + on:24}{found.judged_by:>12}{'KL elsewhere':>14}{'parameters':>14}")

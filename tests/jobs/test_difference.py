@@ -25,6 +25,7 @@ from ctviz.runs.cause_sentence import share
 from ctviz.runs.difference import FILE, Difference, read_difference
 from ctviz.runs.series import of_models
 from ctviz.tasks import find_task
+from ctviz.views.causes import cause_lines
 from ctviz.views.difference import claim_sentence, difference_sentences, edge_table, moved_table
 from tests.changed_models import FAINT, changed, faint, silence_head, silence_mlp
 from tests.short_runs import config as tuning
@@ -195,6 +196,10 @@ def test_which_differences_were_needed_is_measured_of_a_recording(made):
     assert {each.node for each in found.nodes} == {"a0.h3", "m0"} | FAINT
     gain = by_hand(silence_head, silence_mlp, faint) - by_hand()
     assert found.test_gain == pytest.approx(gain.mean(), abs=1e-4)
+    text = "\n".join(cause_lines(found, recorded=True))
+    assert "tuned" not in text
+    assert "\nthe first " in text
+    assert "\nstep 1 " in text
     with pytest.raises(MissingModel, match="nearest is step 1 of 1"):
         causes(run, step=0)
 

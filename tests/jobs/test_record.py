@@ -194,6 +194,7 @@ def test_a_worker_records_what_a_page_has_announced(tmp_path: Path, checkpoints:
 def test_python_records_a_folder_as_the_command_does(tmp_path: Path, checkpoints: Path):
     settings = {name: value for name, value in BRIEF.items()}
     run = ctviz.record(checkpoints, "sva-flip", base="tiny", out=tmp_path / "runs", **settings)
+    assert isinstance(run, type(ctviz.open_run("sample-sva-flip")))  # with all that a run can
     assert [snapshot.step for snapshot in run.snapshots()] == [0, 3, 10, 20]
     assert run.about["repeated"] == {"10": 3}
     assert run.folder.parent == tmp_path / "runs"
