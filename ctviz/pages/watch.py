@@ -62,7 +62,8 @@ def main() -> None:
     if live:
         st.fragment(_show, run_every=POLL)(name, live)
     else:  # what is kept is what is seen: the whole page follows the player
-        _show(name, live)
+        with st.container():  # as a fragment has, so that a run's end leaves the player in place
+            _show(name, live)
     if asked in (None, name):
         fill_in(st.session_state[LAST])
 
@@ -84,14 +85,14 @@ def _show(name: str, was_live: bool) -> None:
     try:
         run = open_run(name, *folders())
         status = run.status()
-        if was_live and not status.live:
-            st.rerun()  # at once: a button drawn here would go with this fragment, and its click
         groups, lost = _groups(run)
         timeline = recorded(run, damaged=damaged, groups=groups)
     except CtvizError as error:
         st.error(plain(str(error)))
         return
-    _progress(run, status)
+    ended = was_live and not status.live
+    if not ended:  # a button drawn here would go with this fragment, and its click
+        _progress(run, status)
     for notice in status.notices:
         st.warning(plain(notice), icon=":material/info:")
     for problem in damaged:
@@ -121,6 +122,8 @@ def _show(name: str, was_live: bool) -> None:
             links=True,
         )
         _self_organized(timeline)
+    if ended:  # only now: what a fragment has not drawn is taken off the page, player and all
+        st.rerun()
 
 
 def _self_organized(timeline: Timeline) -> None:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.driving import Player, only_run, open_app, serve_app, wait_until
+from tests.browser.driving import PLAYER, Player, only_run, open_app, serve_app, wait_until
 
 
 @pytest.fixture
@@ -93,11 +93,14 @@ def test_a_new_run_goes_from_the_button_to_a_playable_result(player: Player, run
     player.page.wait_for_url("**/?run=sva-flip-tiny-circuit-*")
     player.wait("run()?.startsWith('sva-flip-tiny')")
     player.wait("drawn() > 0")  # the first snapshot, while the others are being computed
+    mounted = player.page.evaluate_handle(f"() => ({PLAYER})()")
     run = only_run(runs)
     wait_until(lambda: run.status().state == "finished", player)
-    player.page.get_by_label("Cancel").wait_for(state="detached")
-    player.page.keyboard.press("End")
+    player.page.get_by_role("button", name="Cancel").wait_for(state="detached")
+    player.says("step 60 of 60")  # it was followed, and the end of the run leaves it there
+    player.settle()
     player.says("step 60 of 60")
+    assert player.page.evaluate(f"before => before === ({PLAYER})()", mounted)
     values = run.metrics().dropna(subset=["metric"])["metric"].tolist()
     assert values[0] < -2 < 2 < values[-1]
     assert (run.metrics()["outside_moved"].dropna() == 0.0).all()
