@@ -70,13 +70,17 @@ class Player:
         """Wait until the page shows a text, inside or outside of the player."""
         self.page.get_by_text(text, exact=False).first.wait_for(timeout=30_000)
 
+    def rest(self) -> None:
+        """Wait until the page has been drawn whole, so that what is clicked next stays in place."""
+        self.page.wait_for_function(
+            "() => document.querySelector('[data-test-script-state=notRunning]')", timeout=90_000
+        )
+        self.page.evaluate("() => new Promise(then => setTimeout(then, 100))")
+
     def settle(self) -> None:
         """Let the debounce pass and the rerun end."""
         time.sleep(0.5)
-        self.page.wait_for_function(
-            "() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=30_000
-        )
-        time.sleep(0.3)
+        self.rest()
 
 
 def serve_app(runs: Path) -> AbstractContextManager[str]:

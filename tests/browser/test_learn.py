@@ -41,9 +41,16 @@ def turn(player: Player):
     return player.page.locator(".st-key-turn")
 
 
+def press(player: Player, name: str) -> None:
+    """Press a button of the lesson once the page has stopped moving below the pointer."""
+    expect(button(player, name)).to_be_visible(timeout=30_000)
+    player.rest()
+    button(player, name).click()
+
+
 def go_on(player: Player, heading: str) -> None:
     """Press Next and wait for the next step's text."""
-    button(player, "Next").click()
+    press(player, "Next")
     player.says(heading)
     player.settle()
 
@@ -93,7 +100,7 @@ def test_show_me_moves_the_player_and_back_restores_the_step(player: Player) -> 
     open_link(player, "lesson=circuit&at=5")
     expect(button(player, "Skip")).to_be_visible()
     assert player.ask("edges()") > 10
-    button(player, "Show me").click()
+    press(player, "Show me")
     expect(turn(player)).to_contain_text("Done")
     player.wait("edges() === 10")
     go_on(player, "Does the circuit do the job alone?")
@@ -133,7 +140,7 @@ def test_the_chip_says_what_the_lesson_quotes(player: Player) -> None:
     open_link(player, "lesson=faithfulness&at=4")
     chip = player.page.locator(".cz-quality")
     expect(chip).to_contain_text("faithful: carries")
-    button(player, "Show me").click()
+    press(player, "Show me")
     expect(chip).to_have_text(UNDEFINED)
     go_on(player, f"The chip says “{UNDEFINED}”")
 
@@ -154,12 +161,12 @@ def test_an_induction_head_forms_and_is_tested(player: Player) -> None:
     go_on(player, "It becomes a")
     expect(maps.get_by_role("button", name="matching")).to_have_attribute("aria-pressed", "true")
     expect(player.page.get_by_text("copying 79 %")).to_be_visible()  # in the inspector
-    button(player, "Show me").click()
+    press(player, "Show me")
     go_on(player, "The two find each other")
     player.wait("drawn() === 5")
     go_on(player, "Scores are estimates")
     for step in (474, 2000):
-        button(player, f"Switch a0.h3 off at step {step}").click()
+        press(player, f"Switch a0.h3 off at step {step}")
         expect(player.page.get_by_text(f"Step {step}: metric")).to_be_visible(timeout=90_000)
     expect(turn(player)).to_contain_text("Done")
     go_on(player, "Before, nothing is lost")
