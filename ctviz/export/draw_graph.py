@@ -28,7 +28,7 @@ ROOM = (WIDTH - GUTTER - 12, HEIGHT - 18)  # points for the nodes
 ASPECT = ROOM[0] / ROOM[1]
 DASH = (0, (1.6, 2.6))
 NODES, EDGES, ROWS = look()["nodes"], look()["edges"], look()["rows"]
-OPACITY, TIP = EDGES["opacity"], EDGES["tip"]
+OPACITY, TIP, STREAM = EDGES["opacity"], EDGES["tip"], look()["stream"]
 
 
 class GraphPanel:
@@ -54,21 +54,7 @@ class GraphPanel:
         left = middle - span / 2
         axes.set_xlim(left, left + span)
         axes.set_ylim(centre + tall / 2, centre - tall / 2)
-        for place, (layer, y) in enumerate(box.rows):
-            if place % 2 == 0:
-                band = Rectangle(
-                    (left, y - ROWS["above"] * box.gap), span, box.gap, color=rgba(theme.band), lw=0
-                )
-                axes.add_patch(band)
-            if box.gap * scale >= 9 or layer % 5 == 0:
-                axes.text(
-                    left + 9 / scale,
-                    y,
-                    f"layer {layer}",
-                    fontsize=7.5,
-                    color=rgba(theme.muted),
-                    va="center",
-                )
+        self._layers(axes, left, centre + tall / 2)
         frame = Rectangle(
             (0, 0), 1, 1, transform=axes.transAxes, fill=False, ec=rgba(theme.line), lw=1
         )
@@ -90,18 +76,57 @@ class GraphPanel:
                 bbox={"fc": rgba(theme.bg), "ec": rgba(theme.line), "boxstyle": "round"},
             )
 
+    def _layers(self, axes: Axes, left: float, foot: float) -> None:
+        """The layers' bands and names, those that are folded, and the residual stream."""
+        theme, box, scale = self.theme, self.scene.box, self.scale
+        span, tall, gap = WIDTH / scale, HEIGHT / scale, box.gap
+        style: dict[str, Any] = {"fontsize": 7.5, "va": "center"}
+        named = gap * scale >= (24 if box.across else 9)
+        for place, (layer, at) in enumerate(box.rows):
+            if place % 2 == 0:
+                corner, size = (left, at - ROWS["above"] * gap), (span, gap)
+                if box.across:
+                    corner, size = (at - gap / 2, foot - tall), (gap, tall)
+                axes.add_patch(Rectangle(corner, *size, color=rgba(theme.band), lw=0))
+            if box.across and (gap * scale >= 9 or layer % 5 == 0):
+                name = f"layer {layer}" if named else str(layer)
+                color = rgba(theme.muted)
+                axes.text(at, foot - 9 / scale, name, ha="center", color=color, **style)
+            elif not box.across and (named or layer % 5 == 0):
+                axes.text(left + 9 / scale, at, f"layer {layer}", color=rgba(theme.muted), **style)
+        for first, last, at in box.folds:
+            count = last - first + 1
+            color = rgba(theme.faint)
+            if box.across:
+                axes.axvline(at, color=color, lw=0.6, ls=DASH)
+                axes.text(at, foot - 9 / scale, f"+{count}", ha="center", color=color, **style)
+            else:
+                axes.axhline(at, color=color, lw=0.6, ls=DASH)
+                text = f"+ {count} layer{'s' if count > 1 else ''}"
+                axes.text(left + 9 / scale, at, text, color=color, **style)
+        if box.stream:
+            along = [box.left + 20, box.left + box.width - 20], [0.0, 0.0]
+            up = [0.0, 0.0], [box.top + 20, box.top + box.height - 20]
+            ends = along if box.across else up
+            wide = 2 * look()["stream"]["lane"] * scale
+            axes.plot(
+                *ends, color=rgba(theme.line, 0.45), lw=wide, solid_capstyle="butt", zorder=0.9
+            )
+
     def _groups(self, axes: Axes) -> None:
         """Hairlines from a shared key/value head to the heads that it serves."""
-        scene, lines = self.scene, []
+        scene, lines, radius = self.scene, [], self.scene.box.radius
         for slot in scene.slots:
             anchor = scene.nodes[slot["node"]]
-            if anchor["kind"] != "kv":
+            if anchor["kind"] != "kv" or anchor["x"] is None:
                 continue
             for n in slot["feeds"]:
                 head = scene.nodes[n]
                 if head["x"] is not None:
-                    end = (head["x"], head["y"] + scene.box.radius)
-                    lines.append([(anchor["x"], anchor["y"] - 4), end])
+                    from_, to = (anchor["x"], anchor["y"] - 4), (head["x"], head["y"] + radius)
+                    if scene.box.across:
+                        from_, to = (anchor["x"] + 4, anchor["y"]), (head["x"] - radius, head["y"])
+                    lines.append([from_, to])
         color = rgba(self.theme.faint)
         axes.add_collection(LineCollection(lines, colors=[color], linewidths=self.scale))
 
@@ -169,6 +194,8 @@ class GraphPanel:
             outline = rgba(mix(theme.bg, edge, shown))
             axes.add_patch(self._shape(node, outline, rgba(fill), width * scale))
             size = NODES["letters"][node["kind"]] * scale * 0.92
+            if scene.box.across and node["kind"] in STREAM["nodes"]:
+                size = STREAM["nodes"]["letters"] * scale * 0.92
             if node["kind"] == "head" and node["unit"] > 9:
                 size *= 0.88
             if size >= 4:
@@ -182,6 +209,7 @@ class GraphPanel:
                     color=rgba(mix(theme.bg, ink, max(shown, 0.5))),
                     ha="center",
                     va="center_baseline",
+                    rotation=90 if node["h"] > 2 * node["w"] else 0,
                     zorder=5,
                 )
 
@@ -193,8 +221,8 @@ class GraphPanel:
             style["fc"] = fill
         if node["kind"] == "head":
             return Circle((node["x"], node["y"]), self.scene.box.radius, **style)
-        w, h = self.scene.extent(node)
-        corner = NODES[node["kind"]].get("corner", h / 2)
+        w, h = node["w"], node["h"]
+        corner = NODES[node["kind"]].get("corner", min(w, h) / 2)
         round_box = f"round,pad=0,rounding_size={corner}"
         return FancyBboxPatch(
             (node["x"] - w / 2, node["y"] - h / 2), w, h, boxstyle=round_box, **style

@@ -1,13 +1,14 @@
 """What a still picture of a run shows: the player's layout and marks, as arrays, without drawing.
 
 Coordinates are those of ``ctviz.views.layout`` (about pixels, y downwards), stretched to the panel
-as ``ctviz/player/geometry.js`` does; MLPs that are cut into blocks are open.
+as ``ctviz/player/geometry.js`` does, and turned where a deep model lies on its side; MLPs that are
+cut into blocks are open.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,12 +25,17 @@ Mark = Literal["", "entered", "left", "entered~", "left~", "strengthened", "weak
 LOOK = look()
 THIN, THICK = LOOK["edges"]["thin"], LOOK["edges"]["thick"]  # weakest and strongest edge
 QUANTILE, STRETCH = LOOK["edges"]["quantile"], LOOK["stretch"]
-PORTS, FAN, BEND = LOOK["ports"], LOOK["fan"], LOOK["bend"]
+PORTS, FAN, BEND, STREAM = LOOK["ports"], LOOK["fan"], LOOK["bend"], LOOK["stream"]
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The extent of the drawn graph, its (layer, y) rows and the radius of a head."""
+    """The extent of the drawn graph, its (layer, y) rows and the radius of a head.
+
+    ``folds``: (first layer, last layer, y) of layers that are folded; ``stream``: whether edges
+    follow the residual stream; ``across``: whether that lies on its side, so that rows and folds
+    are at x instead of y.
+    """
 
     left: float
     top: float
@@ -37,6 +43,9 @@ class Box:
     height: float
     radius: float
     rows: tuple[tuple[int, float], ...]
+    folds: tuple[tuple[int, int, float], ...]
+    stream: bool
+    across: bool
 
     @property
     def gap(self) -> float:
@@ -67,17 +76,22 @@ class Scene:
     def __init__(self, timeline: Timeline, view: View, aspect: float) -> None:
         self.timeline, self.view = timeline, view
         payload = pack(timeline, attention_bytes=0)
-        x, y, box = ("wx", "wy", "whole_box") if view.whole else ("x", "y", "box")
+        level = payload["level"] if view.level == "auto" else view.level
+        self.backbone = payload["backbone"] if level == "backbone" else None
         cut = payload["shape"]["blocks"] > 1
-        nodes = [  # an MLP that is cut is drawn as its blocks
-            node | {"x": None if cut and node["kind"] == "mlp" else node[x], "y": node[y]}
-            for node in payload["nodes"]
-        ]
-        whole = _around_blocks(payload[box], nodes)
-        sx, sy = _stretch(whole, aspect)
+        nodes = []
+        for node in payload["nodes"]:  # an MLP that is cut is drawn as its blocks
+            place = None if cut and node["kind"] == "mlp" else node["places"][level]
+            x, y = place or (None, None)
+            nodes.append(node | {"x": x, "y": y})
+        whole = _around_blocks(payload["boxes"][level], nodes)
+        across = whole["across"]
+        sx, sy = _stretch(whole, 1 / aspect if across else aspect)
         self.box = _box(whole, sx, sy)
         self.nodes: list[dict[str, Any]] = [
-            node | ({} if node["x"] is None else {"x": node["x"] * sx, "y": node["y"] * sy})
+            node
+            | ({} if node["x"] is None else {"x": node["x"] * sx, "y": node["y"] * sy})
+            | dict(zip(("w", "h"), self._extent(node), strict=True))
             for node in nodes
         ]
         self.slots: list[dict[str, Any]] = payload["slots"]
@@ -99,7 +113,15 @@ class Scene:
         sizes = np.sort(np.abs(self.scores[self.member]))
         widest = float(sizes[int(QUANTILE * (len(sizes) - 1))]) if len(sizes) else 0.0
         self.widest = widest or 1.0
-        self.curves = [self._curve(edge) for edge in range(len(self.rows))]
+        self.placed = np.array(
+            [self._is_placed(edge) for edge in range(len(self.rows))], dtype=bool
+        )
+        self.curves = [
+            self._curve(edge) if placed else np.zeros((4, 2))
+            for edge, placed in enumerate(self.placed)
+        ]
+        if across:
+            self._turn()
         known = {node["name"]: n for n, node in enumerate(self.nodes)}
         self.selected = [known[name] for name in view.nodes if name in known]
 
@@ -112,9 +134,10 @@ class Scene:
 
     def moment(self, at: int, base: int | None) -> Moment:
         """What is drawn of a snapshot."""
-        most = self.view.edges if self.view.edges is not None else len(self.rows)
-        here = self.rank[at] < most
-        before = self.rank[base] < most if base is not None else np.zeros_like(here)
+        here = self.placed & (self.rank[at] < self._most(at))
+        before = np.zeros_like(here)
+        if base is not None:
+            before = self.placed & (self.rank[base] < self._most(base))
         left = before & ~self.member[at]
         edges = np.flatnonzero(here | left)
         scores = np.where(here[edges], self.scores[at, edges], 0.0)
@@ -124,6 +147,34 @@ class Scene:
         widths = np.where(here[edges], THIN + (THICK - THIN) * share, 0.0)
         marks = self._marks(at, base)[edges].tolist()
         return Moment(at, base, edges, scores, widths, marks)
+
+    def _most(self, at: int) -> int:
+        """How many edges of a snapshot's circuit are drawn, if it has as many."""
+        most = len(self.rows) if self.view.edges is None else self.view.edges
+        return most if self.backbone is None else min(most, self.backbone["sizes"][at])
+
+    def _is_placed(self, edge: int) -> bool:
+        """Whether both ends of an edge are in the picture."""
+        ends = (self.rows[edge], self.slots[self.slot_of[edge]]["node"])
+        return all(self.nodes[n]["x"] is not None for n in ends)
+
+    def _turn(self) -> None:
+        """Lay the picture on its side: what is at (x, y) moves to (-y, x)."""
+        for node in self.nodes:
+            if node["x"] is not None:
+                node["x"], node["y"] = -node["y"], node["x"]
+            node["w"], node["h"] = node["h"], node["w"]
+        self.curves = [np.stack([-curve[:, 1], curve[:, 0]], axis=1) for curve in self.curves]
+        box = self.box
+        self.box = replace(
+            box,
+            left=-box.top - box.height,
+            top=box.left,
+            width=box.height,
+            height=box.width,
+            rows=tuple((layer, -y) for layer, y in box.rows),
+            folds=tuple((first, last, -y) for first, last, y in box.folds),
+        )
 
     def shares(self, at: int) -> np.ndarray:
         """float [node]: redundancy by the view's estimator."""
@@ -139,11 +190,13 @@ class Scene:
         slot = self.slots[self.slot_of[edge]]
         return any(n in (self.rows[edge], slot["node"]) or n in slot["feeds"] for n in nodes)
 
-    def extent(self, node: dict[str, Any]) -> tuple[float, float]:
-        """Width and height of a node."""
+    def _extent(self, node: dict[str, Any]) -> tuple[float, float]:
+        """Width and height of a node, across and along the residual stream."""
         if node["kind"] == "head":
             return 2 * self.box.radius, 2 * self.box.radius
         size = LOOK["nodes"][node["kind"]]
+        if self.box.across:
+            size = STREAM["nodes"].get(node["kind"], size)
         return size["width"], size["height"]
 
     def name(self, edge: int) -> str:
@@ -180,14 +233,18 @@ class Scene:
         bx, by = self._port(target, slot["kind"], source["x"])
         rise = ay - by
         pull = max(BEND["least"], min(BEND["share"] * rise, BEND["gaps"] * box.gap))
-        # An edge that runs up its own column would pass behind the nodes there: bend it aside.
-        near = abs(ax - bx) < BEND["near"] and rise > BEND["far"] * box.gap
-        aside = min(BEND["most"], BEND["side"] + BEND["aside"] * rise)
-        side = (1 if edge % 2 else -1) * aside if near else 0.0
-        return np.array([[ax, ay], [ax + side, ay - pull], [bx + side, by + pull], [bx, by]])
+        if box.stream:  # to the residual stream, along it and out, the nearer the farther it goes
+            share = STREAM["pull"] * max(0.0, min(1.0, rise / (STREAM["full"] * box.gap)))
+            lane = max(-STREAM["lane"], min(STREAM["lane"], (ax + bx) / 8))
+            from_a, from_b = share * (lane - ax), share * (lane - bx)
+        else:  # up its own column it would pass behind the nodes there: bend it aside
+            near = abs(ax - bx) < BEND["near"] and rise > BEND["far"] * box.gap
+            aside = min(BEND["most"], BEND["side"] + BEND["aside"] * rise)
+            from_a = from_b = (1 if edge % 2 else -1) * aside if near else 0.0
+        return np.array([[ax, ay], [ax + from_a, ay - pull], [bx + from_b, by + pull], [bx, by]])
 
     def _exit(self, node: dict[str, Any], toward: float) -> tuple[float, float]:
-        top = node["y"] - self.extent(node)[1] / 2
+        top = node["y"] - node["h"] / 2
         return (node["x"], top) if node["kind"] == "head" else (node["x"] + _fan(node, toward), top)
 
     def _port(self, node: dict[str, Any], kind: str, toward: float) -> tuple[float, float]:
@@ -195,7 +252,7 @@ class Scene:
         if node["kind"] == "head":
             dx = PORTS["head"].get(kind, 0)
             return node["x"] + dx, node["y"] + math.sqrt(self.box.radius**2 - dx * dx)
-        bottom = node["y"] + self.extent(node)[1] / 2
+        bottom = node["y"] + node["h"] / 2
         if node["kind"] == "kv":
             return node["x"] + PORTS["kv"][kind], bottom
         return node["x"] + _fan(node, toward), bottom
@@ -203,8 +260,9 @@ class Scene:
 
 def _fan(node: dict[str, Any], toward: float) -> float:
     """The ends are wide, so edges fan out along them instead of meeting in one point."""
-    width = LOOK["nodes"][node["kind"]]["width"]
-    spread = FAN.get(node["kind"], width / 2 - FAN["margin"])
+    fixed = FAN.get(node["kind"])
+    margin = FAN["margin"] / (1 if fixed is None else 4)
+    spread = min(math.inf if fixed is None else fixed, node["w"] / 2 - margin)
     return float(max(-spread, min(spread, FAN["share"] * (toward - node["x"]))))
 
 
@@ -229,4 +287,7 @@ def _box(box: dict[str, Any], sx: float, sy: float) -> Box:
         height=box["height"] * sy,
         radius=box["radius"],
         rows=tuple((int(layer), y * sy) for layer, y in box["rows"]),
+        folds=tuple((first, last, y * sy) for first, last, y in box["folds"]),
+        stream=box["stream"],
+        across=box["across"],
     )

@@ -83,7 +83,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"“{answer}” followed “{asked}” before. At step {first} it would say "
                 f"“{prompt.top[0][0].strip()}”, with {percent(prompt.top[0][1])}: a guess."
             ),
-            view=View(step=first, whole=True),
+            view=View(step=first, level="model"),
             until=Prediction(
                 options=(
                     f"At once, before step {early}",
@@ -100,7 +100,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "Now watch the curves below the graph: *Task metric*, and *Best head on repeats*, "
                 "what heads do with words that come again."
             ),
-            view=View(step=first, whole=True),
+            view=View(step=first, level="model"),
             until=AtStep(end),
             ask=f"Play the training to its end, step {end}.",
             hint="The space bar plays and stops.",
@@ -112,7 +112,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"{settled - before} steps to {accuracy(settled)}. Such a jump is called a "
                 f"[[phase change]]. At the end “{answer}” has {percent(later.top[0][1])}."
             ),
-            view=View(step=end, whole=True),
+            view=View(step=end, level="model"),
             recalls=True,
         ),
         LessonStep(
@@ -120,7 +120,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "Which heads did it? The map *one back* shows how much each looks at the word "
                 f"before. At step {before} the model cannot do the task, but one head has begun."
             ),
-            view=View(step=before, map="previous", whole=True),
+            view=View(step=before, map="previous", level="model"),
             until=Selected(previous),
             ask="Select the head that looks one word back most.",
             hint=f"The strongest cell of the map, or the {drawn(previous)}.",
@@ -136,7 +136,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"{share('matching', finder, end)} at the end. It is the [[induction head]].\n\n"
                 f"But `{rival}` has {share('matching', rival, end)} as well."
             ),
-            view=View(step=end, map="matching", nodes=(finder,), whole=True),
+            view=View(step=end, map="matching", nodes=(finder,), level="model"),
             until=Question(
                 options=(
                     "By what they write: copying, and their edges",
@@ -184,7 +184,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "models, too, induction heads form in a short stretch of training, with a bump "
                 "in the loss, as Olsson et al. found."
             ),
-            view=View(step=end, nodes=(previous, finder), whole=True),
+            view=View(step=end, nodes=(previous, finder), level="model"),
         ),
     )
 

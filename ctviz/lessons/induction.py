@@ -41,7 +41,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"“{answer}” again, with a probability of {percent(prompt.top[0][1])}. Out of its "
                 f"{graph.n_edges} edges, {len(true)} do this."
             ),
-            view=View(step=found, whole=True),
+            view=View(step=found, level="model"),
         ),
         LessonStep(
             text=(

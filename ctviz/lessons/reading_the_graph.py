@@ -33,7 +33,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "list has both, counted from 0: `a2.h1` is `h1` of layer 2, the third row; `m2` "
                 "is that layer's MLP."
             ),
-            view=View(step=start, whole=True),
+            view=View(step=start, level="model"),
             until=Question(
                 options=("layer 0, head 3", "layer 3, head 0", "the third MLP"),
                 right="layer 3, head 0",

@@ -43,7 +43,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "[[degrees of freedom]], called D.\n\n"
                 "This is a fact about the model's shape. It is the same for every task."
             ),
-            view=View(step=start, nodes=(node,), whole=True),
+            view=View(step=start, nodes=(node,), level="model"),
         ),
         LessonStep(
             text=(

@@ -36,7 +36,7 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 f"now {signed(facts.metric('metric', start))}. Whatever makes agreement work "
                 "counts as *working against* this metric, and is orange."
             ),
-            view=View(step=start, whole=True),
+            view=View(step=start, level="model"),
         ),
         LessonStep(
             text=(

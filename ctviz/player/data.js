@@ -93,7 +93,8 @@ export async function decode(payload) {
     sourceOf, slotOf, targetOf, index, touching, estimators, blocksOf, mlpOf,
     split: Object.keys(payload.split ?? {}).length ? await allShares(payload.split, T) : null,
     big: Array.from(churn, (share) => share > 0 && share >= BIG * most),
-    hasMore: nodes.some((node) => node.x === null),
+    hasMore: nodes.some(({ places }) => places.circuit === null),
+    large: payload.level === "backbone",
     edgeName: (e) => `${nodes[sourceOf[e]].name} → ${payload.slots[slotOf[e]].name}`,
     maxEdges: size.reduce((a, b) => Math.max(a, b), 0),
     attribution: await Promise.all(payload.probes.map((probe) => attributions(probe, T))),
@@ -105,7 +106,7 @@ export async function decode(payload) {
     const otherMember = bits(payload.other.member, T, E);
     const ranks = ranking(otherScore, otherMember, T, E);
     model.other = {
-      label: payload.other.label, note: payload.other.note, counts: payload.other.counts,
+      backbone: payload.other.backbone, label: payload.other.label, note: payload.other.note, counts: payload.other.counts,
       score: otherScore, member: otherMember, rank: ranks.rank,
       size: ranks.size, redundancy: await allShares(payload.other.redundancy, T),
     };
@@ -207,12 +208,20 @@ function attentionReader(payload, T) {
   };
 }
 
-/** How an estimator of redundancy is called: the mass with its share. */
+/**
+ * How many edges of a circuit are drawn at snapshot `t`, strongest first: of its backbone or of all,
+ * but `most` at most. `run` is the model, or the other run of a comparison.
+ */
+export function edgesAt(run, { level, most }, t) {
+  return level === "backbone" ? Math.min(most, run.backbone.sizes[t] ?? 0) : most;
+}
+
 /** What a snapshot is called: by its step, or by its name where the series has names. */
 export function moment(model, i) {
   return model.names?.[i] || `step ${model.steps[i]}`;
 }
 
+/** How an estimator of redundancy is called: the mass with its share. */
 export function estimatorName(model, key) {
   return key === "mass" ? model.mass : key;
 }

@@ -11,6 +11,7 @@
 // Colour is the sign of the score. Where two runs are compared it says whose edge it is: in the
 // first run's circuit only, in the other's only, or in both.
 
+import { edgesAt } from "./data.js";
 import { Drawn, lineChange } from "./lines.js";
 import look from "./look.js";
 
@@ -86,23 +87,24 @@ export class EdgePainter {
     const { model, lines, shown, lost } = this;
     const { here, before, comes, gone } = this.flags;
     const { E, score, rank, member } = model;
-    const { i, j, f, base, edges } = view;
+    const { i, j, f, base } = view;
     const [drawn] = this.runs;
+    const [most, next, then] = [i, j, base].map((t) => (t < 0 ? 0 : edgesAt(model, view, t)));
     for (let e = 0; e < E; e += 1) {
       const line = lines.lineOf[e];
       if (line < 0) continue;
       const a = i * E + e;
       const b = j * E + e;
-      const now = rank[a] < edges ? 1 : 0;
-      const next = f > 0 && rank[b] < edges ? 1 : 0;
-      const presence = f > 0 ? now * (1 - f) + next * f : now;
+      const now = rank[a] < most ? 1 : 0;
+      const later = f > 0 && rank[b] < next ? 1 : 0;
+      const presence = f > 0 ? now * (1 - f) + later * f : now;
       here[line] |= member[a];
       if (base >= 0) before[line] |= member[base * E + e];
       if (presence > 0) {
         shown[e] = 1;
-        comes[line] |= next;
+        comes[line] |= later;
         drawn.add(line, f > 0 ? score[a] + (score[b] - score[a]) * f : score[a], presence);
-      } else if (base >= 0 && !member[a] && rank[base * E + e] < edges) {
+      } else if (base >= 0 && !member[a] && rank[base * E + e] < then) {
         gone[line] = 1;
         lost[line] += score[base * E + e];
       }
@@ -145,15 +147,16 @@ export class EdgePainter {
     const { model, lines, runs, shown } = this;
     const { here, before: there } = this.flags; // in the one circuit, in the other
     const { E, other } = model;
-    const { i, j, f, edges } = view;
+    const { i, j, f } = view;
+    const most = [model, other].map((run) => [i, j].map((t) => edgesAt(run, view, t)));
     for (let e = 0; e < E; e += 1) {
       const line = lines.lineOf[e];
       if (line < 0) continue;
       const [a, b] = [i * E + e, j * E + e];
       for (let at = 0; at < 2; at += 1) {
         const { score, rank } = at ? other : model;
-        const now = rank[a] < edges ? 1 : 0;
-        const presence = f > 0 ? now * (1 - f) + (rank[b] < edges ? f : 0) : now;
+        const now = rank[a] < most[at][0] ? 1 : 0;
+        const presence = f > 0 ? now * (1 - f) + (rank[b] < most[at][1] ? f : 0) : now;
         if (presence <= 0) continue;
         shown[e] = 1;
         runs[at].add(line, f > 0 ? score[a] + (score[b] - score[a]) * f : score[a], presence);

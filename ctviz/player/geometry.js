@@ -3,20 +3,26 @@
 import look from "./look.js";
 
 /**
- * @typedef {{ kind: string, x: number | null, y: number | null, w?: number, name?: string,
- *   members?: number[] }} Place a node or supernode, null where it is not drawn
+ * @typedef {{ kind: string, x: number | null, y: number | null, w?: number, h?: number,
+ *   name?: string, members?: number[] }} Place a node or supernode, null where it is not drawn
  * @typedef {{ left: number, top: number, width: number, height: number, radius: number,
- *   rows: number[][] }} Box the extent of a graph, a head's radius, and [layer, y] of its rows
+ *   rows: number[][], folds?: number[][], stream?: boolean, across?: boolean }} Box
+ *   the extent of a graph, a head's radius, [layer, y] of its rows and [first, last, y] of folded
+ *   layers, whether edges follow the residual stream at x = 0, and whether that lies on its side
  */
 
-const { bend: BEND, fan: FAN, ports: PORTS, stretch: MOST } = look;
+const { bend: BEND, fan: FAN, ports: PORTS, stream: STREAM, stretch: MOST } = look;
 const SAMPLES = 14;
 
-/** Width and height of a node's box; only a head's follows the layout's `radius`. */
-export function extent(node, radius = 0) {
+/**
+ * Width and height of a node in a layout.
+ *
+ * @param {Place} node
+ * @param {Box} box
+ */
+function extent(node, { radius, across }) {
   if (node.kind === "head") return { w: 2 * radius, h: 2 * radius };
-  if (node.kind === "group") return { w: node.w, h: 26 };
-  const { width, height } = look.nodes[node.kind];
+  const { width, height } = (across && STREAM.nodes[node.kind]) || look.nodes[node.kind];
   return { w: width, h: height };
 }
 
@@ -30,12 +36,12 @@ export function rowGap({ rows }) {
  *
  * @param {Place} node
  * @param {string} kind
- * @param {number} radius
  * @param {number} fromX
  */
-export function port(node, kind, radius, fromX) {
-  const half = extent(node, radius).h / 2;
+export function port(node, kind, fromX) {
+  const half = node.h / 2;
   if (node.kind === "head") {
+    const radius = node.w / 2;
     const dx = PORTS.head[kind] ?? 0;
     return { x: node.x + dx, y: node.y + Math.sqrt(radius * radius - dx * dx) };
   }
@@ -45,12 +51,12 @@ export function port(node, kind, radius, fromX) {
 
 /** The ends are wide, so edges fan out along them instead of meeting in one point. */
 function fan(node, otherX) {
-  const spread = FAN[node.kind] ?? extent(node).w / 2 - FAN.margin;
+  const spread = Math.min(FAN[node.kind] ?? Infinity, node.w / 2 - FAN.margin / (FAN[node.kind] ? 4 : 1));
   return Math.max(-spread, Math.min(spread, FAN.share * (otherX - node.x)));
 }
 
-function exit(node, radius, toX) {
-  const half = extent(node, radius).h / 2;
+function exit(node, toX) {
+  const half = node.h / 2;
   if (node.kind === "head") return { x: node.x, y: node.y - half };
   return { x: node.x + fan(node, toX), y: node.y - half };
 }
@@ -68,13 +74,38 @@ export function stretch({ nodes, box }, aspect) {
   const sy = Math.max(1, Math.min(MOST, 1 / ratio));
   return {
     nodes: nodes.map((node) =>
-      node.x === null ? node : { ...node, x: node.x * sx, y: node.y * sy }),
+      ({ ...node, ...(node.x === null ? {} : { x: node.x * sx, y: node.y * sy }), ...extent(node, box) })),
     box: {
       ...box,
       left: box.left * sx, top: box.top * sy, width: box.width * sx, height: box.height * sy,
       rows: box.rows.map(([layer, y]) => [layer, y * sy]),
+      folds: (box.folds ?? []).map(([first, last, y]) => [first, last, y * sy]),
     },
   };
+}
+
+/**
+ * A laid out graph turned to run from left to right, in place: what is drawn at (x, y) moves to
+ * (-y, x), and nodes keep upright letters.
+ *
+ * @param {Box} box
+ * @param {Place[]} places each once
+ * @param {Float32Array[]} points pairs of coordinates
+ */
+export function turn(box, places, points) {
+  for (const place of places) {
+    if (place.x !== null) [place.x, place.y] = [-place.y, place.x];
+    if (place.kind !== "group") [place.w, place.h] = [place.h, place.w];
+  }
+  for (const array of points) {
+    for (let k = 0; k < array.length; k += 2) [array[k], array[k + 1]] = [-array[k + 1], array[k]];
+  }
+  const { left, top, width, height, rows, folds } = box;
+  Object.assign(box, {
+    left: -top - height, top: left, width: height, height: width,
+    rows: rows.map(([layer, y]) => [layer, -y]),
+    folds: folds.map(([first, last, y]) => [first, last, -y]),
+  });
 }
 
 /**
@@ -100,11 +131,11 @@ const BESIDE = [0, -15, 15, -30, 30, -45, 45, -60, 60]; // how far a supernode m
 const ROOM = 48; // above and below a supernode, enough for letters and arrow heads
 
 /** How far a supernode is from the nearest node above or below it that is not its own, at most ROOM. */
-function clearance(place, nodes, members, radius) {
+function clearance(place, nodes, members) {
   let least = ROOM;
   nodes.forEach((node, n) => {
     if (node.x === null || members.includes(n)) return;
-    if (Math.abs(node.x - place.x) > place.w / 2 + extent(node, radius).w / 2) return;
+    if (Math.abs(node.x - place.x) > place.w / 2 + node.w / 2) return;
     least = Math.min(least, Math.abs(node.y - place.y));
   });
   return least;
@@ -117,18 +148,17 @@ function clearance(place, nodes, members, radius) {
  *
  * @param {Place[]} nodes
  * @param {{ name: string, members: number[] }[]} groups
- * @param {number} radius
  */
-export function collapse(nodes, groups, radius) {
+export function collapse(nodes, groups) {
   const places = [...nodes];
   const supers = groups.map(({ name, members }) => {
     const at = members.map((n) => nodes[n]).filter(({ x }) => x !== null);
     if (!at.length) return null;
     const mean = (key) => at.reduce((sum, node) => sum + node[key], 0) / at.length;
     const w = Math.max(64, Math.min(150, 24 + 7 * name.length));
-    const place = { kind: "group", name, members, x: mean("x"), y: mean("y"), w };
+    const place = { kind: "group", name, members, x: mean("x"), y: mean("y"), w, h: 26 };
     const tried = [...BESIDE.map((by) => ({ x: place.x, y: place.y + by })), ...at];
-    const room = tried.map(({ x, y }) => clearance({ ...place, x, y }, nodes, members, radius));
+    const room = tried.map(({ x, y }) => clearance({ ...place, x, y }, nodes, members));
     const { x, y } = tried[room.indexOf(Math.max(...room))];
     Object.assign(place, { x, y });
     for (const n of members) places[n] = place;
@@ -154,6 +184,21 @@ export function around(places) {
   };
 }
 
+/** An edge that runs up its own column would pass behind the nodes there: bend it aside. */
+function aside(a, b, rise, gap, e) {
+  const near = Math.abs(a - b) < BEND.near && rise > BEND.far * gap;
+  const by = Math.min(BEND.most, BEND.side + BEND.aside * rise);
+  const side = near ? ((e & 1) * 2 - 1) * by : 0;
+  return [a + side, b + side];
+}
+
+/** An edge goes to the residual stream, along it and out: the nearer the farther it has to go. */
+function along(a, b, rise, gap) {
+  const share = STREAM.pull * Math.max(0, Math.min(1, rise / (STREAM.full * gap)));
+  const lane = Math.max(-STREAM.lane, Math.min(STREAM.lane, (a + b) / 8));
+  return [a + share * (lane - a), b + share * (lane - b)];
+}
+
 /**
  * Bezier curves of all edges: 8 numbers each, and points along them for hit tests.
  *
@@ -163,7 +208,6 @@ export function around(places) {
  */
 export function curves(model, box, nodes) {
   const { slots, E } = model;
-  const radius = box.radius;
   const gap = rowGap(box);
   const bezier = new Float32Array(E * 8);
   const points = new Float32Array(E * 2 * SAMPLES);
@@ -171,17 +215,14 @@ export function curves(model, box, nodes) {
     const from = nodes[model.sourceOf[e]];
     const to = nodes[model.targetOf[e]];
     if (from.x === null || to.x === null || from === to) continue;
-    const a = exit(from, radius, to.x);
-    const b = port(to, slots[model.slotOf[e]].kind, radius, from.x);
+    const a = exit(from, to.x);
+    const b = port(to, slots[model.slotOf[e]].kind, from.x);
     const rise = a.y - b.y;
     // Between groups that overlap in depth an edge may have to run downwards.
     const pull = rise < 0
       ? BEND.down : Math.max(BEND.least, Math.min(BEND.share * rise, BEND.gaps * gap));
-    // An edge that runs up its own column would pass behind the nodes there: bend it aside.
-    const near = Math.abs(a.x - b.x) < BEND.near && rise > BEND.far * gap;
-    const aside = Math.min(BEND.most, BEND.side + BEND.aside * rise);
-    const side = near ? ((e & 1) * 2 - 1) * aside : 0;
-    const c = [a.x, a.y, a.x + side, a.y - pull, b.x + side, b.y + pull, b.x, b.y];
+    const [ax, bx] = box.stream ? along(a.x, b.x, rise, gap) : aside(a.x, b.x, rise, gap, e);
+    const c = [a.x, a.y, ax, a.y - pull, bx, b.y + pull, b.x, b.y];
     bezier.set(c, e * 8);
     for (let k = 0; k < SAMPLES; k += 1) {
       const t = k / (SAMPLES - 1);

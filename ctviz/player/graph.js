@@ -4,13 +4,14 @@
 import { h, prefersStill } from "./dom.js";
 import { blocksInside, endsOf, shareAt, shortLabel } from "./data.js";
 import { EdgePainter } from "./edges.js";
-import { around, collapse, curves, extent, fold, nearest, rowGap, stretch } from "./geometry.js";
+import { around, collapse, curves, fold, nearest, rowGap, stretch, turn } from "./geometry.js";
 import { makeLines } from "./lines.js";
 import look from "./look.js";
 import { groupLines, lineLines, nodeLines } from "./said.js";
 
 const DOUBLE = 700; // ms, at most between the two clicks of a double one
 const GUTTER = 62; // room at the left for layer names, in screen pixels
+const FOOT = 22; // or at the foot
 const { faded: FADED, letters: LETTERS, outline: OUTLINE } = look.nodes;
 const FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
 
@@ -23,7 +24,7 @@ export class Graph {
     this.clicks = []; // the last two
     this.network = null;
     this.groups = [];
-    this.whole = false;
+    this.level = "circuit";
     this.open = new Set();
     this.hover = { line: -1 };
     this.active = null;
@@ -47,10 +48,10 @@ export class Graph {
     else this.arrange();
   }
 
-  /** Show nodes that are never in the circuit too, or not. */
-  setWhole(whole) {
-    if (whole === this.whole) return;
-    this.whole = whole;
+  /** Show the nodes of the circuit's backbone, of all of it, or of the whole model. */
+  setLevel(level) {
+    if (level === this.level) return;
+    this.level = level;
     if (!this.network) return;
     this.userView = false;
     this.arrange();
@@ -84,12 +85,15 @@ export class Graph {
   reshape(aspect) {
     this.aspect = aspect;
     const { model } = this;
-    const box = this.whole ? model.whole_box : model.box;
-    const nodes = this.whole
-      ? model.nodes.map((node) => ({ ...node, x: node.wx, y: node.wy })) : model.nodes;
+    const box = model.boxes[this.level];
+    const nodes = model.nodes.map(({ name, kind, places }) => {
+      const [x, y] = places[this.level] ?? [null, null];
+      return { name, kind, x, y };
+    });
     const isOpen = (mlp) => this.isOpen(mlp);
-    this.placed = stretch(fold({ nodes, box }, model, isOpen), aspect);
-    const { places, supers } = collapse(this.seats(), this.groups, box.radius);
+    const graph = fold({ nodes, box }, model, isOpen);
+    this.placed = stretch(graph, box.across ? 1 / aspect : aspect);
+    const { places, supers } = collapse(this.seats(), this.groups);
     for (const [mlp, blocks] of model.blocksOf) {
       if (isOpen(mlp)) continue;
       const apart = new Set(blocks.map((n) => places[n]));
@@ -100,6 +104,7 @@ export class Graph {
     this.supers = supers;
     this.lines = makeLines(model, places);
     const { bezier, points } = curves(this.lines, this.placed.box, places);
+    if (box.across) turn(this.placed.box, [...this.placed.nodes, ...supers], [bezier, points]);
     this.painter = new EdgePainter(model, bezier, this.lines);
     this.points = points;
     this.litFor = null;
@@ -198,11 +203,12 @@ export class Graph {
     const { w, h: t } = this.size;
     if (!w) return;
     this.userView = false;
-    this.reshape((w - GUTTER - 16) / (t - 20));
+    const [aside, below] = this.model.boxes[this.level].across ? [16, FOOT + 8] : [GUTTER + 16, 20];
+    this.reshape((w - aside) / (t - below));
     const { box } = this.placed;
-    const scale = Math.min((w - GUTTER - 16) / box.width, (t - 20) / box.height, 1.7);
-    const x = box.left + box.width / 2 - GUTTER / 2 / scale + 8 / scale;
-    const y = box.top + box.height / 2;
+    const scale = Math.min((w - aside) / box.width, (t - below) / box.height, 1.7);
+    const x = box.left + box.width / 2 - (aside - 32) / 2 / scale;
+    const y = box.top + box.height / 2 + (below - 20) / 2 / scale;
     this.network.moveTo({ position: { x, y }, scale, animation: false });
     this.actions.redraw();
   }
@@ -266,22 +272,8 @@ export class Graph {
     if (!this.view) return;
     const { theme, view } = this;
     const scale = this.network.getScale();
-    const corner = this.network.DOMtoCanvas({ x: 0, y: 0 });
-    const width = this.size.w / scale;
-    const { rows } = this.placed.box;
-    const gap = rowGap(this.placed.box);
     ctx.save();
-    ctx.textBaseline = "middle";
-    ctx.font = `${11 / scale}px ${FONT}`;
-    rows.forEach(([layer, y], at) => {
-      if (at % 2 === 0) {
-        ctx.fillStyle = theme.band;
-        ctx.fillRect(corner.x, y - look.rows.above * gap, width, gap);
-      }
-      if (gap * scale < 13 && layer % 5) return;
-      ctx.fillStyle = theme.muted;
-      ctx.fillText(`layer ${layer}`, corner.x + 12 / scale, y);
-    });
+    this.layers(ctx, scale);
     this.hairlines(ctx);
     this.frames(ctx);
     const since = view.now - view.arrived;
@@ -290,6 +282,79 @@ export class Graph {
     this.painter.paint(ctx, theme, { glow, ghost: view.f > 0 ? 1 - view.f : 1, scale });
     if (this.hover.line >= 0) this.outline(ctx, this.hover.line);
     ctx.restore();
+  }
+
+  /** The layers' bands and names, the residual stream, and how many layers are folded where. */
+  layers(ctx, scale) {
+    const { theme } = this;
+    const { box } = this.placed;
+    const { rows, folds, across, stream } = box;
+    const corner = this.network.DOMtoCanvas({ x: 0, y: 0 });
+    const [width, height] = [this.size.w / scale, this.size.h / scale];
+    const gap = rowGap(box);
+    const foot = corner.y + height - FOOT / 2 / scale;
+    ctx.textBaseline = "middle";
+    ctx.font = `${11 / scale}px ${FONT}`;
+    ctx.textAlign = across ? "center" : "left";
+    const narrow = gap * scale < (across ? 18 : 13);
+    rows.forEach(([layer, at], k) => {
+      if (k % 2 === 0) {
+        ctx.fillStyle = theme.band;
+        if (across) ctx.fillRect(at - gap / 2, corner.y, gap, height);
+        else ctx.fillRect(corner.x, at - look.rows.above * gap, width, gap);
+      }
+      if (narrow && layer % 5) return;
+      ctx.fillStyle = theme.muted;
+      const name = across && gap * scale < 50 ? String(layer) : `layer ${layer}`;
+      if (across) ctx.fillText(name, at, foot);
+      else ctx.fillText(name, corner.x + 12 / scale, at);
+    });
+    if (across && gap * scale < 50 && rows.length) {
+      ctx.fillStyle = theme.muted;
+      ctx.fillText("layer", 0, foot); // below the input
+    }
+    if (stream) this.residual(ctx, box);
+    for (const [first, last, at] of folds) {
+      const name = first === last ? "1" : String(last - first + 1);
+      ctx.fillStyle = theme.faint;
+      if (across) ctx.fillText(`+${name}`, at, foot);
+      else ctx.fillText(`+ ${name} ${name === "1" ? "layer" : "layers"}`, corner.x + 12 / scale, at);
+      ctx.strokeStyle = theme.faint;
+      ctx.lineWidth = 1 / scale;
+      ctx.setLineDash([2 / scale, 4 / scale]);
+      ctx.beginPath();
+      if (across) {
+        ctx.moveTo(at, corner.y);
+        ctx.lineTo(at, foot - FOOT / 2 / scale);
+      } else {
+        ctx.moveTo(corner.x + GUTTER / scale, at);
+        ctx.lineTo(corner.x + width, at);
+      }
+      ctx.stroke();
+      ctx.setLineDash([]);
+    }
+    ctx.textAlign = "left";
+  }
+
+  /**
+   * The residual stream, from the input to the logits.
+   * @param {any} ctx
+   * @param {import("./geometry.js").Box} box
+   */
+  residual(ctx, { left, top, width, height, across }) {
+    ctx.strokeStyle = this.theme.line;
+    ctx.lineWidth = 2 * look.stream.lane;
+    ctx.globalAlpha = 0.45;
+    ctx.beginPath();
+    if (across) {
+      ctx.moveTo(left + 20, 0);
+      ctx.lineTo(left + width - 20, 0);
+    } else {
+      ctx.moveTo(0, top + 20);
+      ctx.lineTo(0, top + height - 20);
+    }
+    ctx.stroke();
+    ctx.globalAlpha = 1;
   }
 
   outline(ctx, line) {
@@ -309,10 +374,13 @@ export class Graph {
     for (const [mlp, blocks] of model.blocksOf) {
       const { x, y } = places[mlp];
       if (x === null || !this.isOpen(mlp)) continue;
-      const ends = blocks.map((n) => places[n]).filter((at) => at.kind === "block" && at.x !== null);
-      const right = Math.max(x, ...ends.map((at) => at.x + extent(at).w / 2));
+      const ends = [places[mlp], ...blocks.map((n) => places[n]).filter((at) => at.kind === "block")];
+      const drawn = ends.filter((at) => at.x !== null);
+      const right = Math.max(...drawn.map((at) => at.x + at.w / 2));
+      const foot = Math.max(...drawn.map((at) => at.y + at.h / 2));
+      const { w, h: t } = places[mlp];
       ctx.beginPath();
-      ctx.roundRect(x - 27, y - 17, right - x + 34, 34, 9);
+      ctx.roundRect(x - w / 2 - 6, y - t / 2 - 6, right - x + w / 2 + 12, foot - y + t / 2 + 12, 9);
       ctx.fill();
       ctx.stroke();
     }
@@ -332,8 +400,13 @@ export class Graph {
         const head = nodes[n];
         if (head.x === null) continue;
         ctx.beginPath();
-        ctx.moveTo(anchor.x, anchor.y - 4);
-        ctx.lineTo(head.x, head.y + model.box.radius);
+        if (this.placed.box.across) {
+          ctx.moveTo(anchor.x + 4, anchor.y);
+          ctx.lineTo(head.x - head.w / 2, head.y);
+        } else {
+          ctx.moveTo(anchor.x, anchor.y - 4);
+          ctx.lineTo(head.x, head.y + head.w / 2);
+        }
         ctx.stroke();
       }
     }
@@ -348,7 +421,7 @@ export class Graph {
     const { model, view } = this;
     const isGroup = id >= model.nodes.length;
     const node = isGroup ? this.superOf(id) : model.nodes[id];
-    const { w, h: t } = extent(node, model.box.radius);
+    const { w, h: t } = isGroup ? node : this.placed.nodes[id];
     const nodeDimensions = { width: w, height: t };
     if (!view) return { drawNode() {}, nodeDimensions };
     const drawNode = () => {
@@ -412,10 +485,19 @@ export class Graph {
       ctx.textAlign = "center";
       ctx.textBaseline = "middle";
       ctx.fillStyle = ink;
-      ctx.fillText(text, x, y + by);
+      if (t <= 2 * w) {
+        ctx.fillText(text, x, y + by);
+        return;
+      }
+      ctx.save(); // along a node that stands on end
+      ctx.translate(x, y);
+      ctx.rotate(-Math.PI / 2);
+      ctx.fillText(text, 0, by);
+      ctx.restore();
     };
     const small = node.kind === "head" && node.unit > 9 ? 1.5 : 0;
-    const size = LETTERS[node.kind] - small;
+    const turned = this.placed.box.across && look.stream.nodes[node.kind];
+    const size = (turned ? look.stream.nodes.letters : LETTERS[node.kind]) - small;
     if (closed && model.T) {
       write("MLP", size - 2, -5);
       write(`${this.inside(id)}/${blocks.length}`, size - 2, 5.5);

@@ -6,8 +6,8 @@ import { change } from "./changes.js";
 /**
  * The lines of a graph whose nodes are drawn at some places, in the order of their first edges.
  *
- * `edges` of each line; `lineOf` each edge, -1 for one between nodes in the same place; and for the
- * curves a source, a target and a slot of each, which are those of its first edge.
+ * `edges` of each line; `lineOf` each edge, -1 for one between nodes in the same place or whose ends
+ * are not drawn; and for the curves a source, a target and a slot of each, which are those of its first edge.
  *
  * @param {{ E: number, slots: any[], sourceOf: ArrayLike<number>, targetOf: ArrayLike<number>,
  *   slotOf: ArrayLike<number>, mlpOf: ArrayLike<number> }} model
@@ -22,6 +22,7 @@ export function makeLines(model, places) {
   for (let e = 0; e < E; e += 1) {
     const [source, target] = [sourceOf[e], targetOf[e]];
     if (places[source] === places[target]) continue;
+    if (places[source].x === null || places[target].x === null) continue; // left out of the picture
     const from = closed(source) ? mlpOf[source] : source;
     const key = `${from} ${closed(target) ? `m${mlpOf[target]}` : slotOf[e]}`;
     if (!known.has(key)) {

@@ -10,6 +10,9 @@
 //   their letters. ports: how far from its middle an edge enters a head or a shared key/value head.
 // blocks: how far an opened MLP's first block is from it, each from the next, and the last from the
 //   edge of the picture.
+// stream: a large model's distances along its residual stream, up to how many layers it stands
+//   upright, and how edges follow it: how near they come, over how many rows that is full, how wide; width
+//   and height of nodes, across and along it, where it lies on its side.
 // fan: edges spread along the ends of wide nodes. bend: how edges swing.
 // edges: widths; the strongest stands for that quantile of |score|; arrow heads are
 //   `at + by x width` long and, each way, wide; opacities of lines and of heads.
@@ -62,6 +65,14 @@ export default {
     "near": 26, "far": 1.2, "side": 16, "aside": 0.06, "most": 34
   },
   "rows": { "gap": 80, "above": 0.62 },
+  "stream": {
+    "layersUpright": 12, "row": 33, "rowUpright": 62, "fold": 15, "column": 30, "head": 42, "mlp": 46,
+    "shared": 18, "radius": 13, "pull": 0.86, "full": 3, "lane": 16, "sharedRow": 7,
+    "nodes": {
+      "mlp": { "width": 21, "height": 27 }, "block": { "width": 18, "height": 27 },
+      "letters": 10.5
+    }
+  },
   "stretch": 2.4,
   "edges": {
     "thin": 0.7, "thick": 6.5, "quantile": 0.985, "glow": 10,

@@ -4,6 +4,7 @@ import { moment } from "./data.js";
 import { changeWords, overlapWords } from "./changes.js";
 import { h, iconButton, setText } from "./dom.js";
 import { legend } from "./legend.js";
+import { percent } from "./numbers.js";
 import { source } from "./tooltip.js";
 
 const PRESENT = ["M3 4h18v12H3zM5 6v8h14V6z", "M8 18h8v2H8z"];
@@ -92,6 +93,8 @@ export class Page {
     setText(this.bigStep, model.T ? moment(model, view.i) : "");
     const inside = model.T ? model.counts.size[view.i] : 0;
     const all = model.whole.edges.toLocaleString("en-US");
+    const at = String(view.edges);
+    if (this.slider.value !== at) this.slider.value = at;
     setText(this.sliderText, model.T ? `${Math.min(view.edges, inside)} of ${inside}` : "–");
     this.sliderText.title = `The circuit has ${inside} of the model's ${all} edges.`;
     const words = this.words(view, all);
@@ -105,6 +108,10 @@ export class Page {
     const { dropped } = model.whole;
     let words = `of ${all} in the model${dropped ? `; ${dropped} weak ones are not in this view` : ""}`;
     const marked = view.base >= 0 && view.base !== view.i;
+    const share = model.backbone.shares[view.i];
+    if (!model.other && view.level === "backbone" && share !== null) {
+      words = `the backbone: ${percent(share)} of the circuit's |score|`;
+    }
     if (model.other || marked) {
       const key = `${view.base} ${view.i}`;
       if (this.said?.key !== key || this.said.model !== model) {

@@ -7,7 +7,7 @@
 import { Clock, nearestSnapshot } from "./clock.js";
 import { readTheme } from "./colour.js";
 import { Curves } from "./curves.js";
-import { decode } from "./data.js";
+import { decode, edgesAt } from "./data.js";
 import { prefersStill } from "./dom.js";
 import { Graph } from "./graph.js";
 import { Groups, plain } from "./groups.js";
@@ -36,7 +36,7 @@ class Player {
     this.estimator = "circuit";
     this.map = "redundancy";
     this.heat = "nodes";
-    this.whole = false;
+    this.level = "auto";
     this.axis = "auto";
     this.open = new Set(); // layers whose MLP is drawn as its blocks
     this.groups = new Groups();
@@ -75,7 +75,7 @@ class Player {
       map: set("map"),
       marks: set("marks"),
       axis: set("axis"),
-      whole: (on) => this.setWhole(on),
+      level: (level) => this.setLevel(level),
       unfold: (mlp) => this.unfold(mlp),
       unfoldAll: (on) => this.unfoldAll(on),
       isOpen: (mlp) => this.open.has(this.model.nodes[mlp].layer),
@@ -143,7 +143,7 @@ class Player {
       }
       // No frame may come between the new data and the new graph.
       if (this.graph.model !== this.model) this.graph.setModel(this.model, this.vis);
-      this.graph.setWhole(this.whole);
+      this.graph.setLevel(this.detail);
       this.graph.setOpen(this.open);
       this.graph.setGroups(this.groups.list);
       if (data.camera !== undefined && data.camera !== this.camera) {
@@ -181,7 +181,7 @@ class Player {
   }
 
   /** What the page asks for; a step or a number of edges that is not given stays as it is. */
-  apply({ step, nodes, edges, marks, estimator, heat, map, whole, axis, open }) {
+  apply({ step, nodes, edges, marks, estimator, heat, map, level, axis, open }) {
     const { model } = this;
     if (step !== null && step !== undefined && model.T) {
       this.clock.playing = false;
@@ -190,10 +190,9 @@ class Player {
     }
     if (edges !== null && edges !== undefined) this.showEdges(edges, { quiet: true });
     else this.showEdges(Infinity, { quiet: true });
-    Object.assign(this, { marks, estimator, heat, map, whole, axis, open: new Set(open) });
+    Object.assign(this, { marks, estimator, heat, map, level, axis, open: new Set(open) });
     this.setNodes(this.indices(nodes));
-    // A link to a node that is never in the circuit shows the whole model.
-    if (this.nodes.some((n) => this.isAway(n))) this.whole = true;
+    this.level = this.levelFor(this.nodes);
     clearTimeout(this.timer);
     this.reported = this.viewText();
   }
@@ -225,11 +224,16 @@ class Player {
     const value = Math.max(1, Math.min(most, Math.round(n)));
     this.edges = value === most ? null : value;
     this.page.slider.value = String(value);
+    // More than the backbone has is more than the backbone.
+    if (!quiet && this.detail === "backbone") this.setLevel("circuit");
     if (!quiet) this.settle();
   }
 
+  /** How many edges are shown of the circuit at this snapshot, if it has as many. */
   shownEdges() {
-    return Math.min(this.edges ?? Infinity, Math.max(1, this.model?.maxEdges ?? 1));
+    if (!this.model?.T) return 1;
+    const view = { level: this.detail, most: this.edges ?? Infinity };
+    return Math.min(edgesAt(this.model, view, this.clock.i), Math.max(1, this.model.maxEdges));
   }
 
   get selected() {
@@ -252,7 +256,7 @@ class Player {
   /** Select these nodes; the first is inspected. */
   choose(nodes) {
     this.setNodes(nodes);
-    if (nodes.some((n) => this.isAway(n))) this.setWhole(true);
+    if (this.levelFor(nodes) !== this.level) this.setLevel(this.levelFor(nodes));
     this.tip.show(null);
     this.settle();
   }
@@ -296,17 +300,28 @@ class Player {
     return true;
   }
 
-  setWhole(on) {
-    this.whole = on;
-    this.graph.setWhole(on);
+  /** Show the circuit's backbone, all of it, or with it the nodes of the whole model. */
+  setLevel(level) {
+    this.level = level;
+    this.graph.setLevel(this.detail);
     this.settle();
   }
 
-  /** Whether a node is drawn with the whole model alone; a block is where its closed MLP is. */
-  isAway(n) {
-    const { mlpOf, nodes } = this.model;
-    const closed = mlpOf[n] >= 0 && !this.open.has(nodes[n].layer);
-    return nodes[closed ? mlpOf[n] : n].x === null;
+  /** The level of detail that is drawn: a circuit too large to be read whole begins as its backbone. */
+  get detail() {
+    return this.level === "auto" ? this.model.level : this.level;
+  }
+
+  /** The level at which these nodes are all drawn, the present one if it can be; a block is where its
+   * closed MLP is. */
+  levelFor(nodes) {
+    const { mlpOf, nodes: all } = this.model;
+    const away = (level) => nodes.some((n) => {
+      const closed = mlpOf[n] >= 0 && !this.open.has(all[n].layer);
+      return all[closed ? mlpOf[n] : n].places[level] === null;
+    });
+    if (!away(this.detail)) return this.level;
+    return away("circuit") ? "model" : "circuit";
   }
 
   /** Nodes with the blocks of each MLP that is cut in its stead. */
@@ -427,7 +442,7 @@ class Player {
       estimator: this.estimator,
       heat: this.heat,
       map: this.map,
-      whole: this.whole,
+      level: this.level,
       axis: this.axis,
       open: [...this.open].sort((a, b) => a - b),
     });
@@ -474,9 +489,9 @@ class Player {
     return {
       i: clock.i, j: clock.j, f: clock.f, shown: clock.i, base: this.model.other ? -1 : base,
       arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
-      loop: clock.loop, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
+      loop: clock.loop, level: this.detail, most: this.edges ?? Infinity, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
       selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
-      map: this.map, marks: this.marks, whole: this.whole, axis: this.axis, open: this.open,
+      map: this.map, marks: this.marks, axis: this.axis, open: this.open,
     };
   }
 

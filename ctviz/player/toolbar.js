@@ -5,6 +5,11 @@ import { quality } from "./quality.js";
 import { source } from "./tooltip.js";
 
 const MARKS = { previous: "last shown", start: "first step" };
+const LEVELS = {
+  backbone: ["backbone", "The fewest edges, strongest first, that hold half of the circuit's |score|, but 60 at most"],
+  circuit: ["circuit", "All edges of the circuit, or as many as “Edges shown” says"],
+  model: ["whole model", "All nodes of the model, those without an edge of the circuit too"],
+};
 const MLPS = { closed: "closed", open: "open" };
 
 /**
@@ -40,7 +45,7 @@ export function findNodes(model, text) {
 }
 
 export class Toolbar {
-  /** `actions`: find(text), marks(key), whole(on), unfoldAll(on), tooltip(lines, x, y). */
+  /** `actions`: find(text), marks(key), level(key), unfoldAll(on), tooltip(lines, x, y). */
   constructor(actions) {
     this.actions = actions;
     this.chip = h("span", { class: "cz-quality", tabindex: 0, role: "note" });
@@ -59,8 +64,9 @@ export class Toolbar {
     this.marks = h("div", { class: "cz-toggle", role: "group", "aria-label": "Changes are marked against" },
       ...Object.entries(MARKS).map(([key, text]) =>
         h("button", { type: "button", "data-key": key, text, onclick: () => actions.marks(key) })));
-    this.whole = h("input", { type: "checkbox", "aria-label": "Show the whole model", onchange: () => actions.whole(this.whole.checked) });
-    this.wholeLabel = h("label", { class: "cz-check" }, this.whole, h("span", { text: "whole model" }));
+    this.levels = h("div", { class: "cz-toggle", role: "group", "aria-label": "Level of detail" },
+      ...Object.entries(LEVELS).map(([key, [text, title]]) =>
+        h("button", { type: "button", "data-key": key, text, title, onclick: () => actions.level(key) })));
     this.mlps = h("div", { class: "cz-toggle", role: "group", "aria-label": "Blocks of the MLPs" },
       ...Object.entries(MLPS).map(([key, text]) =>
         h("button", {
@@ -73,7 +79,7 @@ export class Toolbar {
     this.element = h("div", { class: "cz-toolbar" },
       this.chip,
       h("div", { class: "cz-search" }, this.search, this.note, this.names),
-      this.marksLabel, this.mlpsLabel, this.wholeLabel);
+      this.levels, this.marksLabel, this.mlpsLabel);
   }
 
   setModel(model) {
@@ -83,7 +89,11 @@ export class Toolbar {
     this.mlpsLabel.hidden = !model.blocksOf.size;
     this.marksLabel.hidden = Boolean(model.other);
     this.chip.hidden = Boolean(model.other);
-    this.wholeLabel.hidden = !model.hasMore;
+    const [backbone, circuit, whole] = this.levels.children;
+    backbone.hidden = !model.large;
+    whole.hidden = !model.hasMore;
+    this.levels.hidden = backbone.hidden && whole.hidden;
+    circuit.hidden = this.levels.hidden;
     this.at = -1;
   }
 
@@ -115,7 +125,9 @@ export class Toolbar {
     for (const button of this.mlps.children) {
       button.setAttribute("aria-pressed", String(button.dataset.key === state));
     }
-    this.whole.checked = view.whole;
+    for (const button of this.levels.children) {
+      button.setAttribute("aria-pressed", String(button.dataset.key === view.level));
+    }
     const mark = `${view.shown} ${view.edges}`;
     if (!model.T || (mark === this.at && model === this.drawn)) return;
     this.at = mark;

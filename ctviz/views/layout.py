@@ -1,15 +1,19 @@
 """Where each node of the circuit graph is drawn; pure and deterministic.
 
-The picture reads like the model: ``input`` at the bottom, ``logits`` on top, one row a layer, one
-column a head, and the MLP of a layer to the right of its heads and a little above them, because it
-reads what they wrote. An MLP that is cut has a place as a whole, and its blocks that take part have
-theirs side by side at its right, for when it is opened.
-Units are roughly pixels at zoom 1; y grows downwards, as on a screen.
+The picture reads like the model: ``input`` at the bottom, ``logits`` on top, a row a layer. A small
+model is shown whole: one column a head, and the MLP of a layer to the right of its heads and a
+little above them, because it reads what they wrote. A larger one is laid out along its residual
+stream, which all edges follow: heads that take part on its left, packed, the MLP on its right, and
+layers without any of them folded into a thin line. One of many layers lies on its side, from left
+to right, with heads above the stream and MLPs below it.
+
+An MLP that is cut has a place as a whole, and its blocks that take part have theirs beside it, for
+when it is opened. Units are roughly pixels at zoom 1; y grows downwards, as on a screen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +31,7 @@ ASPECT = 1.25  # width over height of the panel that the graph should fill; the 
 # stretches the rest of the way, whichever side has room
 BESIDE = look()["blocks"]  # distance of an MLP's first block from it, and of the blocks
 ALWAYS_LAYERS, ALWAYS_HEADS = 8, 12  # a model up to this size is shown whole
+STREAM = look()["stream"]  # distances of a larger one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +40,10 @@ class Placement:
 
     ``xy`` maps a node name (or the name of a shared key/value head, ``a3.g1``, or of an MLP that is
     cut, ``m3``) to its centre; ``rows`` are (layer, y) of the drawn layers, bottom to top;
-    ``width`` and ``height`` are the extent of everything but blocks, ``left`` and ``top`` its
-    corner.
+    ``folds`` are (first layer, last layer, y) of those that were folded; ``width`` and ``height``
+    are the extent of everything but blocks, ``left`` and ``top`` its corner; ``stream``: whether
+    edges follow the residual stream, which is at x = 0; ``across``: whether it is to be turned to
+    run from left to right, so that (x, y) is drawn at (-y, x).
     """
 
     xy: dict[str, tuple[float, float]]
@@ -46,6 +53,9 @@ class Placement:
     width: float
     height: float
     radius: float
+    folds: list[tuple[int, int, float]] = field(default_factory=list)
+    stream: bool = False
+    across: bool = False
 
 
 def group_of(slot_name: str) -> str | None:
@@ -58,7 +68,7 @@ def place(graph: Graph, active: np.ndarray, groups: frozenset[str] = frozenset()
     """Positions of the nodes that take part in some kept edge.
 
     ``active``: bool [node], in the order of ``graph.nodes``. ``groups``: the shared key/value heads
-    that some kept edge reaches. Layers and head columns without any active node take no room,
+    that some kept edge reaches. Heads without any active node take no room and layers hardly any,
     except in a model of at most 8 layers and 12 heads, which is shown whole but for the blocks of
     its MLPs. ``input`` and ``logits`` are always placed.
     """
@@ -78,6 +88,8 @@ def place(graph: Graph, active: np.ndarray, groups: frozenset[str] = frozenset()
             heads.setdefault(layer, set()).add(int(name.split(".h")[1]))
     for group, members in grouped.items():
         heads.setdefault(layer_of(group, graph.n_layers), set()).update(members)
+    if not whole:
+        return _along(graph, heads, blocks, grouped)
 
     layers = sorted(heads.keys() | blocks.keys())
     columns = {head: i for i, head in enumerate(sorted(set().union(*heads.values(), set())))}
@@ -110,6 +122,53 @@ def place(graph: Graph, active: np.ndarray, groups: frozenset[str] = frozenset()
         for place, name in enumerate(names):
             xy[name] = (x + BESIDE["first"] + place * BESIDE["step"], y)
     return Placement(xy, rows, left, top, right - left, bottom - top, RADIUS)
+
+
+def _along(
+    graph: Graph,
+    heads: dict[int, set[int]],
+    blocks: dict[int, list[str]],
+    grouped: dict[str, list[int]],
+) -> Placement:
+    """A large model along its residual stream; ``heads`` and ``blocks`` by layer, as in `place`."""
+    across = len(heads.keys() | blocks.keys()) > STREAM["layersUpright"]
+    row = STREAM["row"] if across else STREAM["rowUpright"]
+    row += STREAM["sharedRow"] if grouped else 0
+    xy: dict[str, tuple[float, float]] = {}
+    rows: list[tuple[int, float]] = []
+    folds: list[tuple[int, int, float]] = []
+    y = 0.0
+    for layer in range(graph.n_layers):
+        members = sorted(heads.get(layer, ()))
+        if not members and layer not in blocks:
+            if folds and folds[-1][1] == layer - 1:
+                folds[-1] = (folds[-1][0], layer, folds[-1][2])
+            else:
+                y -= STREAM["fold"]
+                folds.append((layer, layer, y))
+            continue
+        y -= row if rows else 1.25 * row
+        rows.append((layer, y))
+        for place, head in enumerate(reversed(members)):
+            xy[f"a{layer}.h{head}"] = (-STREAM["head"] - place * STREAM["column"], y)
+        if layer in blocks:
+            xy[f"m{layer}"] = (STREAM["mlp"], y)
+    for group, members in grouped.items():
+        layer = layer_of(group, graph.n_layers)
+        served = [xy[f"a{layer}.h{head}"] for head in members]
+        xy[group] = (float(np.mean([x for x, _ in served])), served[0][1] + STREAM["shared"])
+    xy["input"] = (0.0, 0.0)
+    xy["logits"] = (0.0, y - 1.25 * row)
+    radius = STREAM["radius"]
+    xs, ys = zip(*xy.values(), strict=True)
+    side = look()["nodes"]["logits"]["width"] / 2
+    left, right = min(-side, min(xs) - radius) - 8, max(side, max(xs) + radius) + 8
+    top, bottom = min(ys) - 1.4 * radius, max(ys) + 1.4 * radius
+    for layer, names in blocks.items():
+        x, at = xy[f"m{layer}"]
+        for place, name in enumerate(names):
+            xy[name] = (x + BESIDE["first"] + place * BESIDE["step"], at)
+    return Placement(xy, rows, left, top, right - left, bottom - top, radius, folds, True, across)
 
 
 def _members(graph: Graph, groups: frozenset[str]) -> dict[str, list[int]]:

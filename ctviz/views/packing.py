@@ -19,6 +19,7 @@ from ctviz.circuits.redundancy import mass_name
 from ctviz.runs.changes import NOISE_BAND
 from ctviz.runs.config import start_of
 from ctviz.runs.monotone import monotone_scores
+from ctviz.views.backbone import FEW, Backbone, backbone
 from ctviz.views.causes import pack_causes
 from ctviz.views.encoding import (
     pack_attention,
@@ -65,16 +66,19 @@ def pack(
     rows, columns, n_union = _kept_edges(runs, max_edges)
     slot_ids = sorted({int(c) for c in columns})
     groups = frozenset(g for c in slot_ids if (g := group_of(graph.slots[c].name)) is not None)
-    active = np.zeros(len(graph.nodes), dtype=bool)
-    active[rows] = True
-    active[np.flatnonzero(graph.feeds[slot_ids].any(axis=0))] = True
-    placement = place(graph, active, groups)
-    everything = place(graph, np.ones_like(active), groups)
+    bones = [backbone(run.scores[:, rows, columns], run.circuit[:, rows, columns]) for run in runs]
+    strong = np.any([each.edges.any(axis=0) for each in bones], axis=0)
+    placements = {
+        "backbone": _placement(graph, rows[strong], columns[strong]),
+        "circuit": _placement(graph, rows, columns),
+        "model": place(graph, np.ones(len(graph.nodes), dtype=bool), groups),
+    }
     # Behind the graph's own nodes those that are only drawn: shared heads, MLPs that are cut.
     mlps = [f"m{layer}" for layer in range(graph.n_layers)] if graph.mlp_blocks > 1 else []
     names = [*graph.nodes, *sorted(groups), *mlps]
     slot_at = {c: i for i, c in enumerate(slot_ids)}
 
+    counts = _counts(timeline.circuit)
     payload = {
         "version": VERSION,
         "run": timeline.run,
@@ -98,7 +102,7 @@ def pack(
             "kept": len(rows),
             "dropped": n_union - len(rows),
         },
-        "counts": _counts(timeline.circuit),
+        "counts": counts,
         "noise_band": NOISE_BAND,
         "shape": {
             "layers": graph.n_layers,
@@ -106,9 +110,10 @@ def pack(
             "kv_heads": graph.kv_heads,
             "blocks": graph.mlp_blocks,
         },
-        "box": _box(placement),
-        "whole_box": _box(everything),
-        "nodes": [_node(graph, at, name, placement, everything) for at, name in enumerate(names)],
+        "level": "backbone" if max(counts["size"], default=0) > FEW else "circuit",
+        "backbone": _backbone(bones[0]),
+        "boxes": {level: _box(placement) for level, placement in placements.items()},
+        "nodes": [_node(graph, at, name, placements) for at, name in enumerate(names)],
         "slots": _slots(graph, slot_ids, names),
         "edges": [[int(r), slot_at[int(c)]] for r, c in zip(rows, columns, strict=True)],
         **_edges(timeline, rows, columns),
@@ -129,7 +134,10 @@ def pack(
         "probes": _pack_probes(timeline, rows, columns, attention_bytes),
     }
     if beside is not None:
-        payload["other"] = _pack_other(timeline, beside, rows, columns)
+        payload["other"] = {
+            **_pack_other(timeline, beside, rows, columns),
+            "backbone": _backbone(bones[1]),
+        }
     return payload
 
 
@@ -196,24 +204,40 @@ def _pack_other(
     }
 
 
-def _node(
-    graph: Graph, at: int, name: str, placement: Placement, everything: Placement
-) -> dict[str, Any]:
-    """A node and its places: among those that take part, None if it does not, and among all.
+def _placement(graph: Graph, rows: np.ndarray, columns: np.ndarray) -> Placement:
+    """Where the nodes are that some edges begin, end or arrive at."""
+    slots = sorted({int(column) for column in columns})
+    active = np.zeros(len(graph.nodes), dtype=bool)
+    active[rows] = True
+    active[np.flatnonzero(graph.feeds[slots].any(axis=0))] = True
+    shared = (group_of(graph.slots[column].name) for column in slots)
+    return place(graph, active, frozenset(group for group in shared if group is not None))
+
+
+def _backbone(found: Backbone) -> dict[str, Any]:
+    """How many of the strongest edges of each snapshot are its backbone, and what they hold."""
+    return {
+        "sizes": [int(size) for size in found.sizes],
+        "shares": [short(float(share), 3) for share in found.shares],
+    }
+
+
+def _node(graph: Graph, at: int, name: str, placements: dict[str, Placement]) -> dict[str, Any]:
+    """A node and its places [x, y] by level of detail, null where it is not drawn.
 
     ``at``: its index; behind the graph's own nodes are those without edges and scores of their own.
     """
-    x, y = placement.xy.get(name, (None, None))
-    wx, wy = everything.xy[name]
+    places = {
+        level: None if xy is None else [round(value, 2) for value in xy]
+        for level, placement in placements.items()
+        for xy in [placement.xy.get(name)]
+    }
     return {
         "name": name,
         "kind": _kind(name),
         "layer": layer_of(name, graph.n_layers),
         "unit": int(name.split(".")[1][1:]) if "." in name else 0,
-        "x": None if x is None else round(x, 2),
-        "y": None if y is None else round(y, 2),
-        "wx": round(wx, 2),
-        "wy": round(wy, 2),
+        "places": places,
         "degree": int(graph.degrees[at]) if at < len(graph.nodes) else 0,
     }
 
@@ -238,6 +262,9 @@ def _box(placement: Placement) -> dict[str, Any]:
         "height": placement.height,
         "radius": placement.radius,
         "rows": [[layer, y] for layer, y in placement.rows],
+        "folds": [[first, last, y] for first, last, y in placement.folds],
+        "stream": placement.stream,
+        "across": placement.across,
     }
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-__all__ = ["Axis", "Estimator", "Heat", "Marks", "Shown", "View"]
+__all__ = ["Axis", "Estimator", "Heat", "Level", "Marks", "Shown", "View"]
 
 Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
 Heat = Literal["nodes", "qkv", "steps"]
 Axis = Literal["auto", "linear", "log", "even"]
+Level = Literal["auto", "backbone", "circuit", "model"]
 Shown = Literal[
     "redundancy", "effect", "moved", "specific", "updates", "previous", "matching", "copying"
 ]
@@ -31,7 +32,8 @@ class View:
     ``estimator``: of the redundancy; ``heat``: heatmap of the nodes, of each head's query, key and
     value, or of nodes over steps; ``map``: of what it is, redundancy, direct effect on the answer,
     how far parameters have moved, how specific to the task nodes are, or what each node's update
-    carries; ``whole``: whether nodes that are never in the circuit are shown; ``axis``: how
+    carries; ``level``: of detail, the circuit's backbone, all of it, or with it the whole model's
+    nodes; ``auto`` takes the backbone of a circuit too large to be read whole; ``axis``: how
     training steps are spread, by themselves, their logarithm, or all snapshots evenly; ``auto``
     takes what suits them; ``open``: the layers whose MLP is drawn as its blocks.
     """
@@ -43,7 +45,7 @@ class View:
     estimator: Estimator = "circuit"
     heat: Heat = "nodes"
     map: Shown = "redundancy"
-    whole: bool = False
+    level: Level = "auto"
     axis: Axis = "auto"
     open: tuple[int, ...] = ()
 
@@ -59,7 +61,6 @@ class View:
             step=_whole(values.get("step")),
             nodes=tuple(str(node) for node in values.get("nodes") or ())[:MOST_NODES],
             edges=_whole(values.get("edges")),
-            whole=values.get("whole") in (True, "1"),
             open=tuple(sorted(set(_layers(values.get("open"))))),
         )
         for name, allowed in (
@@ -68,6 +69,7 @@ class View:
             ("heat", Heat),
             ("map", Shown),
             ("axis", Axis),
+            ("level", Level),
         ):
             if values.get(name) in get_args(allowed):
                 view = replace(view, **{name: values[name]})
@@ -84,7 +86,7 @@ class View:
                 name = "node" if field.name == "nodes" else field.name
                 query[name] = ",".join(map(str, value))
             else:
-                query[field.name] = "1" if value is True else str(value)
+                query[field.name] = str(value)
         return query
 
     @classmethod

@@ -18,7 +18,7 @@ SAMPLE = "run=sample-sva-flip"
 PAGES = {
     "watch": f"?{SAMPLE}&step=20&node=a2.h0,m1",
     "watch-input-split": f"?{SAMPLE}&heat=qkv&estimator=mass",
-    "watch-over-steps": f"?{SAMPLE}&heat=steps&step=30&whole=1&marks=start",
+    "watch-over-steps": f"?{SAMPLE}&heat=steps&step=30&level=model&marks=start",
     "watch-missing": "?run=gone&step=3&node=a99.h0",
     "run": "run",
     "inspect-head": f"inspect?{SAMPLE}&step=20&node=a2.h0",

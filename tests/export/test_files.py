@@ -185,7 +185,7 @@ def test_the_view_decides_what_a_picture_shows(sample):
 )
 def test_a_run_of_any_shape_can_be_taken_home(tmp_path, case, settings):
     run = write_run(tmp_path / "r", case, **settings)
-    for view in (View(), View(whole=True, heat="steps", estimator="mass"), View(heat="qkv")):
+    for view in (View(), View(level="model", heat="steps", estimator="mass"), View(heat="qkv")):
         text = draw_picture(run, "svg", view).content.decode()
         assert ("No edge is in the circuit." in text) == (case == "noedges")
         assert ("60 scores are not numbers" in text) == ("nan" in settings)

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { deflateSync } from "node:zlib";
 
-import { blocksInside, decode, shareAt, shortLabel, title } from "../../ctviz/player/data.js";
+import { blocksInside, decode, edgesAt, shareAt, shortLabel, title } from "../../ctviz/player/data.js";
 
 const payload = JSON.parse(readFileSync(new URL("packed.json", import.meta.url), "utf8"));
 const model = await decode(payload);
@@ -132,7 +132,7 @@ test("another run beside it, in the same encodings", async () => {
 
 /** Two layers of one head and two blocks, behind them their MLPs; one edge into and out of m1.b0. */
 function cut() {
-  const node = (name, kind, layer, unit) => ({ name, kind, layer, unit, x: 0, y: 0, degree: 2 });
+  const node = (name, kind, layer, unit) => ({ name, kind, layer, unit, places: { circuit: [0, 0] }, degree: 2 });
   const of = (layer) => [
     node(`a${layer}.h0`, "head", layer, 0), node(`m${layer}.b0`, "block", layer, 0),
     node(`m${layer}.b1`, "block", layer, 1),
@@ -188,4 +188,12 @@ test("what nodes are called", () => {
   assert.equal(shortLabel(block), "b5");
   assert.equal(title({ kind: "kv", layer: 1, unit: 0 }), "Shared key/value head 0, layer 1");
   assert.equal(shortLabel({ kind: "input" }), "input");
+});
+
+test("of the backbone as many edges are drawn as it has, of a circuit as many as are asked for", () => {
+  const run = { backbone: { sizes: [3, 5] } };
+  assert.equal(edgesAt(run, { level: "backbone", most: Infinity }, 1), 5);
+  assert.equal(edgesAt(run, { level: "backbone", most: 4 }, 1), 4);
+  assert.equal(edgesAt(run, { level: "circuit", most: 40 }, 0), 40);
+  assert.equal(edgesAt(run, { level: "model", most: Infinity }, 0), Infinity);
 });

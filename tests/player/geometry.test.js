@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  around, collapse, curves, extent, fold, nearest, port, rowGap, stretch,
+  around, collapse, curves, fold, nearest, port, rowGap, stretch, turn,
 } from "../../ctviz/player/geometry.js";
 
 const near = (a, b, within = 1e-4) => assert.ok(Math.abs(a - b) <= within, `${a} is not ${b}`);
-const head = (x, y) => ({ kind: "head", x, y });
-const mlp = (x, y) => ({ kind: "mlp", x, y });
+const head = (x, y, radius = 15) => ({ kind: "head", x, y, w: 2 * radius, h: 2 * radius });
+const mlp = (x, y) => ({ kind: "mlp", x, y, w: 42, h: 22 });
 
 test("blocks of a closed MLP have no place, and an open one widens the picture", () => {
   const block = (x) => ({ kind: "block", x, y: 0 });
@@ -25,15 +25,45 @@ test("blocks of a closed MLP have no place, and an open one widens the picture",
 });
 
 test("how large nodes are", () => {
-  assert.deepEqual(extent(head(0, 0), 15), { w: 30, h: 30 });
-  assert.deepEqual(extent(mlp(0, 0)), { w: 42, h: 22 });
-  assert.deepEqual(extent({ kind: "kv" }), { w: 24, h: 11 });
-  assert.deepEqual(extent({ kind: "logits" }), { w: 132, h: 26 });
-  assert.deepEqual(extent({ kind: "group", w: 90 }), { w: 90, h: 26 });
+  const sizes = (box) => {
+    const nodes = ["head", "mlp", "kv", "logits"].map((kind) => ({ kind, x: 0, y: 0 }));
+    return stretch({ nodes, box: { ...BOX, ...box } }, 1).nodes.map(({ w, h }) => [w, h]);
+  };
+  assert.deepEqual(sizes({}), [[30, 30], [42, 22], [24, 11], [132, 26]]);
+  // On its side a layer is narrow, so an MLP is: 21 across the stream, 27 along it.
+  assert.deepEqual(sizes({ radius: 13, across: true }), [[26, 26], [21, 27], [24, 11], [132, 26]]);
+});
+
+test("a graph on its side runs from left to right, with what was at the left above", () => {
+  const places = [mlp(46, -60), head(-42, -60), { kind: "kv", x: null, y: null, w: 24, h: 11 }];
+  const box = { ...BOX, folds: [[2, 4, -90]] };
+  const points = new Float32Array([1, -2, 3, -4]);
+  turn(box, places, [points]);
+  assert.deepEqual(places.map(({ x, y, w, h }) => [x, y, w, h]), [
+    [60, 46, 22, 42], [60, -42, 30, 30], [null, null, 11, 24],
+  ]);
+  assert.deepEqual([...points], [2, 1, 4, 3]);
+  // From -20 to 80 upwards is from -80 to 20 to the right.
+  assert.deepEqual(box, {
+    left: -80, top: -10, width: 100, height: 100, radius: 15, rows: [[0, -0], [1, 50]],
+    folds: [[2, 4, 90]],
+  });
+});
+
+test("edges of a large model follow the residual stream, a short one hardly", () => {
+  const stream = { ...BOX, stream: true };
+  const [a, b] = [head(-200, 0), head(-200, -600)];
+  const far = edge(a, b, "q", stream).bezier;
+  // Six rows or more: 86 % of the way to the lane at -16 from x = -200, and from the port at -208.
+  near(far[2], -200 + 0.86 * 184);
+  near(far[4], -208 + 0.86 * 192);
+  const short = edge(a, head(-200, -80), "q", stream).bezier;
+  // From -15 to -80 + sqrt(225 - 64): a third of a row's 50 in three is a share of the pull.
+  near(short[2], -200 + 0.86 * (((80 - 15) - Math.sqrt(161)) / 150) * 184);
 });
 
 test("q, k and v enter a head from left to right, on its circle", () => {
-  const places = ["q", "k", "v"].map((kind) => port(head(100, 50), kind, 10, 0));
+  const places = ["q", "k", "v"].map((kind) => port(head(100, 50, 10), kind, 0));
   assert.deepEqual(places.map(({ x }) => x), [92, 100, 108]);
   near(places[0].y, 50 + 6); // sqrt(100 - 64)
   near(places[1].y, 50 + 10);
@@ -41,15 +71,16 @@ test("q, k and v enter a head from left to right, on its circle", () => {
 });
 
 test("a shared key/value head has k at its left and v at its right", () => {
-  const node = { kind: "kv", x: 0, y: 0 };
-  assert.deepEqual(port(node, "k", 15, 0), { x: -6, y: 5.5 });
-  assert.deepEqual(port(node, "v", 15, 0), { x: 6, y: 5.5 });
+  const node = { kind: "kv", x: 0, y: 0, w: 24, h: 11 };
+  assert.deepEqual(port(node, "k", 0), { x: -6, y: 5.5 });
+  assert.deepEqual(port(node, "v", 0), { x: 6, y: 5.5 });
 });
 
 test("edges fan out along a wide end, within its width", () => {
-  assert.deepEqual(port(mlp(0, 0), "mlp", 15, 50), { x: 11, y: 11 }); // 0.22 * 50
-  assert.equal(port(mlp(0, 0), "mlp", 15, 500).x, 14);
-  assert.equal(port({ kind: "logits", x: 0, y: 0 }, "logits", 15, -500).x, -54); // 132 / 2 - 12
+  assert.deepEqual(port(mlp(0, 0), "mlp", 50), { x: 11, y: 11 }); // 0.22 * 50
+  assert.equal(port(mlp(0, 0), "mlp", 500).x, 14);
+  const logits = { kind: "logits", x: 0, y: 0, w: 132, h: 26 };
+  assert.equal(port(logits, "logits", -500).x, -54); // 132 / 2 - 12
 });
 
 const BOX = { left: -10, top: -20, width: 100, height: 100, radius: 15, rows: [[0, 0], [1, -50]] };
@@ -58,7 +89,7 @@ test("a graph is pulled to its panel's shape, one way only, and not by more than
   const nodes = [head(10, -50), { kind: "head", x: null, y: null }];
   const wide = stretch({ nodes, box: BOX }, 2);
   assert.deepEqual(wide.nodes[0], head(20, -50));
-  assert.deepEqual(wide.nodes[1], nodes[1]); // has no place, and gets none
+  assert.equal(wide.nodes[1].x, null); // has no place, and gets none
   assert.deepEqual([wide.box.left, wide.box.width, wide.box.height], [-20, 200, 100]);
   const tall = stretch({ nodes, box: BOX }, 0.5);
   assert.deepEqual(tall.nodes[0], head(10, -100));
@@ -82,25 +113,25 @@ test("a camera shows some nodes and their neighbours", () => {
 
 test("a collapsed group stands in the middle of its nodes, where there is room", () => {
   const nodes = [head(0, 0), head(200, 0), head(400, 0)];
-  const { places, supers } = collapse(nodes, [{ name: "pair", members: [0, 1] }], 15);
-  assert.deepEqual(supers, [{ kind: "group", name: "pair", members: [0, 1], x: 100, y: 0, w: 64 }]);
+  const { places, supers } = collapse(nodes, [{ name: "pair", members: [0, 1] }]);
+  assert.deepEqual(supers, [{ kind: "group", name: "pair", members: [0, 1], x: 100, y: 0, w: 64, h: 26 }]);
   assert.equal(places[0], supers[0]);
   assert.equal(places[1], supers[0]);
   assert.equal(places[2], nodes[2]);
-  const [long] = collapse(nodes, [{ name: "x".repeat(60), members: [0, 1] }], 15).supers;
+  const [long] = collapse(nodes, [{ name: "x".repeat(60), members: [0, 1] }]).supers;
   assert.equal(long.w, 150);
 });
 
 test("a collapsed group keeps away from a node in its middle", () => {
   const nodes = [head(0, 0), head(200, 0), head(100, 0)];
-  const [group] = collapse(nodes, [{ name: "pair", members: [0, 1] }], 15).supers;
+  const [group] = collapse(nodes, [{ name: "pair", members: [0, 1] }]).supers;
   // 45 and more above or below are as good as the place of a member, of which no node is near.
   assert.ok(Math.abs(group.y) >= 48 || group.x !== 100, `${group.x}, ${group.y}`);
 });
 
 test("a group of nodes that are not drawn is not drawn", () => {
   const nodes = [{ kind: "head", x: null, y: null }, head(0, 0)];
-  const { places, supers } = collapse(nodes, [{ name: "gone", members: [0] }], 15);
+  const { places, supers } = collapse(nodes, [{ name: "gone", members: [0] }]);
   assert.deepEqual(supers, []);
   assert.equal(places[0], nodes[0]);
 });

@@ -220,10 +220,10 @@ def test_maps_of_all_nodes_and_the_courses_of_edges_are_sent() -> None:
 
 def test_every_node_has_a_place_in_the_whole_model() -> None:
     payload = pack(timeline("deep"))
-    assert any(node["x"] is None for node in payload["nodes"])
-    places = [(node["wx"], node["wy"]) for node in payload["nodes"]]
+    assert any(node["places"]["circuit"] is None for node in payload["nodes"])
+    places = [tuple(node["places"]["model"]) for node in payload["nodes"]]
     assert len(set(places)) == len(places)
-    box = payload["whole_box"]
+    box = payload["boxes"]["model"]
     assert all(box["left"] <= x <= box["left"] + box["width"] for x, _ in places)
     assert all(box["top"] <= y <= box["top"] + box["height"] for _, y in places)
 
@@ -295,6 +295,32 @@ def test_unused_layers_and_columns_of_a_large_model_take_no_room() -> None:
     placement = place(graph, active)
     assert set(placement.xy) == {"input", "logits", "a3.h2", "a20.h9", "m20"}
     assert [layer for layer, _ in placement.rows] == [3, 20]
+    assert [(first, last) for first, last, _ in placement.folds] == [(0, 2), (4, 19), (21, 29)]
+    heights = [placement.xy["input"][1], placement.folds[0][2], placement.rows[0][1]]
+    heights += [placement.folds[1][2], placement.rows[1][1], placement.folds[2][2]]
+    heights.append(placement.xy["logits"][1])
+    assert heights == sorted(heights, reverse=True)
+    assert len(set(heights)) == 7
+
+
+def test_a_large_model_stands_along_its_residual_stream_and_a_deep_one_lies_on_its_side() -> None:
+    graph = Graph(30, 16)
+    active = np.zeros(len(graph.nodes), dtype=bool)
+    for layer in range(12):
+        for name in (f"a{layer}.h2", f"a{layer}.h{4 + layer % 4}", f"m{layer}"):
+            active[graph.node(name)] = True
+    upright = place(graph, active)
+    assert upright.stream
+    assert not upright.across
+    assert upright.xy["input"][0] == upright.xy["logits"][0] == 0  # where the stream is
+    for layer in range(12):
+        left, right = upright.xy[f"a{layer}.h2"][0], upright.xy[f"a{layer}.h{4 + layer % 4}"][0]
+        assert left < right < 0 < upright.xy[f"m{layer}"][0]
+        assert right == upright.xy["a0.h4"][0]  # packed beside the stream
+    active[graph.node("m12")] = True
+    assert place(graph, active).across
+    small = place(Graph(8, 12), np.ones(len(Graph(8, 12).nodes), dtype=bool))
+    assert not small.stream
 
 
 def test_blocks_that_take_part_stand_beside_their_mlp() -> None:
@@ -312,7 +338,7 @@ def test_blocks_that_take_part_stand_beside_their_mlp() -> None:
 def test_a_run_with_blocks_is_packed_and_drawn() -> None:
     run = timeline("blocks")
     payload = pack(run)
-    blocks = [n for n in payload["nodes"] if n["kind"] == "block" and n["x"] is not None]
+    blocks = [n for n in payload["nodes"] if n["kind"] == "block" and n["places"]["circuit"]]
     assert blocks
     assert all(node["name"] == f"m{node['layer']}.b{node['unit']}" for node in blocks)
     mlps = [node for node in payload["nodes"] if node["kind"] == "mlp"]
@@ -333,8 +359,10 @@ def test_shared_heads_are_drawn_below_their_group() -> None:
         members = [payload["nodes"][n] for n in slot["feeds"]]
         assert anchor["kind"] == "kv"
         assert len(members) == 3
-        assert all(anchor["y"] > member["y"] for member in members)
-        assert anchor["x"] == pytest.approx(np.mean([m["x"] for m in members]), abs=0.02)
+        x, y = anchor["places"]["circuit"]
+        places = [member["places"]["circuit"] for member in members]
+        assert all(y > other for _, other in places)
+        assert x == pytest.approx(np.mean([other for other, _ in places]), abs=0.02)
     assert nodes["logits"]["degree"] == 1 + 8 * 10
 
 
@@ -356,7 +384,7 @@ def test_positions_do_not_depend_on_time() -> None:
             "specific": None,
         }
     )
-    places = [[(n["name"], n["x"], n["y"]) for n in pack(r)["nodes"]] for r in (run, shorter)]
+    places = [[(n["name"], n["places"]) for n in pack(r)["nodes"]] for r in (run, shorter)]
     assert places[0] == places[1]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctviz.views.view import Shown, View
+from ctviz.views.view import Level, Shown, View
 
 NODES = st.sampled_from(["input", "logits", "m3", "a0.h1", "a11.h11"])
 VIEWS = st.builds(
@@ -20,7 +20,7 @@ VIEWS = st.builds(
     estimator=st.sampled_from(["circuit", "mass"]),
     heat=st.sampled_from(["nodes", "qkv", "steps"]),
     map=st.sampled_from(get_args(Shown)),
-    whole=st.booleans(),
+    level=st.sampled_from(get_args(Level)),
     axis=st.sampled_from(["auto", "linear", "log", "even"]),
     open=st.sets(st.integers(0, 79), max_size=80).map(lambda layers: tuple(sorted(layers))),
 )
@@ -34,10 +34,10 @@ def test_a_view_comes_back_from_a_link_and_from_the_browser(view: View) -> None:
 
 def test_what_is_usual_is_not_in_the_link() -> None:
     assert View().to_query() == {}
-    assert View(step=0, nodes=("m1", "a0.h0"), whole=True, open=(2, 11)).to_query() == {
+    assert View(step=0, nodes=("m1", "a0.h0"), level="model", open=(2, 11)).to_query() == {
         "step": "0",
         "node": "m1,a0.h0",
-        "whole": "1",
+        "level": "model",
         "open": "2,11",
     }
     assert View.from_query({"open": "11,x,2,2,-1"}).open == (2, 11)
