@@ -110,7 +110,7 @@ class GraphPanel:
             ends = along if box.across else up
             wide = 2 * look()["stream"]["lane"] * scale
             axes.plot(
-                *ends, color=rgba(theme.line, 0.45), lw=wide, solid_capstyle="butt", zorder=0.9
+                *ends, color=rgba(theme.line, 0.45), lw=wide, solid_capstyle="butt", zorder=1.1
             )
 
     def _groups(self, axes: Axes) -> None:

@@ -213,9 +213,7 @@ class _Drawing:
         method = METHOD_NAMES.get(timeline.method, timeline.method)  # type: ignore[call-overload]
         about = clean(f"{timeline.model} · {timeline.task} · {method}")
         inside = int(self.timeline.circuit[at].sum())
-        drawn = min(inside, len(self.scene.rows))
-        if self.view.edges is not None:
-            drawn = min(self.view.edges, drawn)
+        drawn = min(inside, len(self.scene.rows), self.scene.most(at))
         count = f"{inside:,}" if drawn == inside else f"{drawn:,} strongest of {inside:,}"
         about += f" · {count} circuit edges of {timeline.graph.n_edges:,}"
         if unknown := self.scene.unknown(at):

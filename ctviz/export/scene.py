@@ -134,10 +134,10 @@ class Scene:
 
     def moment(self, at: int, base: int | None) -> Moment:
         """What is drawn of a snapshot."""
-        here = self.placed & (self.rank[at] < self._most(at))
+        here = self.placed & (self.rank[at] < self.most(at))
         before = np.zeros_like(here)
         if base is not None:
-            before = self.placed & (self.rank[base] < self._most(base))
+            before = self.placed & (self.rank[base] < self.most(base))
         left = before & ~self.member[at]
         edges = np.flatnonzero(here | left)
         scores = np.where(here[edges], self.scores[at, edges], 0.0)
@@ -148,7 +148,7 @@ class Scene:
         marks = self._marks(at, base)[edges].tolist()
         return Moment(at, base, edges, scores, widths, marks)
 
-    def _most(self, at: int) -> int:
+    def most(self, at: int) -> int:
         """How many edges of a snapshot's circuit are drawn, if it has as many."""
         most = len(self.rows) if self.view.edges is None else self.view.edges
         return most if self.backbone is None else min(most, self.backbone["sizes"][at])

@@ -48,8 +48,12 @@ export class EdgePainter {
     this.lost = new Float32Array(count);
   }
 
-  /** Sort the lines of a view into batches. `lit` [line] or null: the lines that are not dimmed. */
-  sort(view, lit) {
+  /**
+   * Sort the lines of a view into batches. `lit` [line] or null: the lines that are not dimmed;
+   * `wanted` [edge] or null: edges of the circuit that are drawn even beyond its backbone.
+   */
+  sort(view, lit, wanted = null) {
+    this.wanted = wanted;
     const { model, batches, dimmed, entered, ghosts } = this;
     const all = [batches, dimmed, entered, ghosts].flat();
     const extra = [this.faintGhosts, this.faintEntered, this.stronger, this.weaker];
@@ -95,8 +99,9 @@ export class EdgePainter {
       if (line < 0) continue;
       const a = i * E + e;
       const b = j * E + e;
-      const now = rank[a] < most ? 1 : 0;
-      const later = f > 0 && rank[b] < next ? 1 : 0;
+      const asked = this.wanted?.[e];
+      const now = rank[a] < most || (asked && member[a]) ? 1 : 0;
+      const later = f > 0 && (rank[b] < next || (asked && member[b])) ? 1 : 0;
       const presence = f > 0 ? now * (1 - f) + later * f : now;
       here[line] |= member[a];
       if (base >= 0) before[line] |= member[base * E + e];

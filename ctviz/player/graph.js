@@ -7,6 +7,7 @@ import { EdgePainter } from "./edges.js";
 import { around, collapse, curves, fold, nearest, rowGap, stretch, turn } from "./geometry.js";
 import { makeLines } from "./lines.js";
 import look from "./look.js";
+import { pathsOf } from "./paths.js";
 import { groupLines, lineLines, nodeLines } from "./said.js";
 
 const DOUBLE = 700; // ms, at most between the two clicks of a double one
@@ -235,10 +236,11 @@ export class Graph {
 
   /** @param {import("./colour.js").Theme} theme */
   draw(view, theme) {
-    if (!this.network || !this.size.w || !this.painter) return;
+    if (!this.network || !this.size.w || !this.painter || view.form !== "graph") return;
     this.view = view;
     this.theme = theme;
-    this.painter.sort(view, this.lit(view));
+    const { lit, wanted } = this.lit(view);
+    this.painter.sort(view, lit, wanted);
     this.active.fill(0);
     const { sourceOf, targetOf, slots, slotOf, mlpOf } = this.model;
     for (const line of this.painter.drawn) {
@@ -253,18 +255,26 @@ export class Graph {
     this.network.redraw();
   }
 
-  /** The lines with an edge that touches the hovered node, or else the selected ones; null: all. */
+  /**
+   * The edges that are wanted, those that touch the hovered node, or else the selected ones and what
+   * lies on the strongest paths through the inspected one; and the lines that have any. null: all.
+   */
   lit(view) {
-    const wanted = view.hovered >= 0 ? [view.hovered] : [...view.selectedSet];
-    const key = wanted.join(" ");
+    const nodes = view.hovered >= 0 ? [view.hovered] : [...view.selectedSet];
+    const key = `${view.i} ${nodes.join(" ")}`;
     if (this.litFor?.key !== key) {
-      const { touching } = this.model;
-      const touched = (e) => wanted.some((n) => touching[n][e]);
-      const lit = wanted.length
-        ? Uint8Array.from(this.lines.edges, (edges) => (edges.some(touched) ? 1 : 0)) : null;
-      this.litFor = { key, lit };
+      const { model, lines } = this;
+      const wanted = nodes.length ? new Uint8Array(model.E) : null;
+      for (const n of nodes) {
+        for (let e = 0; e < model.E; e += 1) wanted[e] |= model.touching[n][e];
+      }
+      const inspected = view.hovered < 0 && nodes.length && nodes[0] < model.N ? nodes[0] : -1;
+      const paths = inspected >= 0 && model.T && !model.other ? pathsOf(model, view.i, inspected) : [];
+      for (const e of paths) wanted[e] = 1;
+      const lit = wanted && Uint8Array.from(lines.edges, (edges) => (edges.some((e) => wanted[e]) ? 1 : 0));
+      this.litFor = { key, lit, wanted };
     }
-    return this.litFor.lit;
+    return this.litFor;
   }
 
   /** Layer bands and names, then the edges; called by vis-network before it draws the nodes. */

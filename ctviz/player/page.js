@@ -14,7 +14,7 @@ const STATES = { running: "live", failed: "failed", cancelled: "cancelled", inte
 export class Page {
   /** Around the panels of a player; `actions`: tooltip(lines, x, y). */
   constructor(player, actions) {
-    const { curves, graph, heatmap, inspector, selection, tip, toolbar, transport } = player;
+    const { curves, graph, heatmap, inspector, matrix, paths, selection, tip, toolbar, transport } = player;
     this.heading = h("h2", {});
     this.facts = h("p", { class: "cz-about", tabindex: 0 });
     source(this.facts, actions, () => aboutLines(this.model));
@@ -50,7 +50,7 @@ export class Page {
                 iconButton("Fit the graph", ["M4 4h6v2H6v4H4z", "M14 4h6v6h-2V6h-4z", "M4 14h2v4h4v2H4z", "M18 14h2v6h-6v-2h4z"],
                   () => graph.fit()))),
             toolbar.element,
-            h("div", { class: "cz-stage-holder" }, graph.stage, this.empty, this.told),
+            h("div", { class: "cz-stage-holder" }, graph.stage, paths.element, matrix.element, this.empty, this.told),
             selection.element,
             this.legendHolder),
           h("div", { class: "cz-side" }, heatmap.element, curves.element,
@@ -90,6 +90,7 @@ export class Page {
   draw(view) {
     const { model } = this;
     this.root.classList.toggle("cz-playing", view.playing);
+    this.root.dataset.form = view.form;
     setText(this.bigStep, model.T ? moment(model, view.i) : "");
     const inside = model.T ? model.counts.size[view.i] : 0;
     const all = model.whole.edges.toLocaleString("en-US");

@@ -15,7 +15,9 @@ import { handle } from "./handle.js";
 import { Heatmap } from "./heatmap.js";
 import { Inspector } from "./inspector.js";
 import { listen } from "./keys.js";
+import { Matrix } from "./matrix.js";
 import { Page } from "./page.js";
+import { Paths } from "./braid.js";
 import { Schedule } from "./schedule.js";
 import { SelectionBar } from "./selection.js";
 import { findNodes, Toolbar } from "./toolbar.js";
@@ -37,6 +39,7 @@ class Player {
     this.map = "redundancy";
     this.heat = "nodes";
     this.level = "auto";
+    this.form = "graph";
     this.axis = "auto";
     this.open = new Set(); // layers whose MLP is drawn as its blocks
     this.groups = new Groups();
@@ -76,6 +79,7 @@ class Player {
       marks: set("marks"),
       axis: set("axis"),
       level: (level) => this.setLevel(level),
+      form: set("form"),
       unfold: (mlp) => this.unfold(mlp),
       unfoldAll: (on) => this.unfoldAll(on),
       isOpen: (mlp) => this.open.has(this.model.nodes[mlp].layer),
@@ -99,6 +103,8 @@ class Player {
       link: () => this.inspectLink(),
     };
     this.graph = new Graph(actions);
+    this.paths = new Paths(actions);
+    this.matrix = new Matrix(actions);
     this.heatmap = new Heatmap(actions);
     this.curves = new Curves(actions);
     this.transport = new Transport(actions);
@@ -172,6 +178,8 @@ class Player {
 
     this.page.setModel(model);
     this.page.slider.value = String(this.shownEdges());
+    this.paths.setModel(model);
+    this.matrix.setModel(model);
     this.heatmap.setModel(model);
     this.curves.setModel(model);
     this.transport.setModel(model);
@@ -181,7 +189,7 @@ class Player {
   }
 
   /** What the page asks for; a step or a number of edges that is not given stays as it is. */
-  apply({ step, nodes, edges, marks, estimator, heat, map, level, axis, open }) {
+  apply({ step, nodes, edges, marks, estimator, heat, map, level, form, axis, open }) {
     const { model } = this;
     if (step !== null && step !== undefined && model.T) {
       this.clock.playing = false;
@@ -190,7 +198,7 @@ class Player {
     }
     if (edges !== null && edges !== undefined) this.showEdges(edges, { quiet: true });
     else this.showEdges(Infinity, { quiet: true });
-    Object.assign(this, { marks, estimator, heat, map, level, axis, open: new Set(open) });
+    Object.assign(this, { marks, estimator, heat, map, level, form, axis, open: new Set(open) });
     this.setNodes(this.indices(nodes));
     this.level = this.levelFor(this.nodes);
     clearTimeout(this.timer);
@@ -443,6 +451,7 @@ class Player {
       heat: this.heat,
       map: this.map,
       level: this.level,
+      form: this.form,
       axis: this.axis,
       open: [...this.open].sort((a, b) => a - b),
     });
@@ -472,6 +481,8 @@ class Player {
     const view = this.moment();
     this.page.draw(view);
     this.graph.draw(view, this.theme);
+    this.paths.draw(view);
+    this.matrix.draw(view, this.theme);
     this.heatmap.draw(view, this.theme);
     this.curves.draw(view);
     this.transport.draw(view, this.theme);
@@ -489,7 +500,7 @@ class Player {
     return {
       i: clock.i, j: clock.j, f: clock.f, shown: clock.i, base: this.model.other ? -1 : base,
       arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
-      loop: clock.loop, level: this.detail, most: this.edges ?? Infinity, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
+      loop: clock.loop, form: this.form, level: this.detail, most: this.edges ?? Infinity, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
       selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
       map: this.map, marks: this.marks, axis: this.axis, open: this.open,
     };

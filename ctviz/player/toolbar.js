@@ -5,6 +5,11 @@ import { quality } from "./quality.js";
 import { source } from "./tooltip.js";
 
 const MARKS = { previous: "last shown", start: "first step" };
+const FORMS = {
+  graph: ["graph", "Nodes and edges, along the residual stream"],
+  paths: ["paths", "The strongest paths from the input to the logits"],
+  matrix: ["matrix", "Which layer writes to which, or node by node"],
+};
 const LEVELS = {
   backbone: ["backbone", "The fewest edges, strongest first, that hold half of the circuit's |score|, but 60 at most"],
   circuit: ["circuit", "All edges of the circuit, or as many as “Edges shown” says"],
@@ -45,7 +50,7 @@ export function findNodes(model, text) {
 }
 
 export class Toolbar {
-  /** `actions`: find(text), marks(key), level(key), unfoldAll(on), tooltip(lines, x, y). */
+  /** `actions`: find(text), marks(key), level(key), form(key), unfoldAll(on), tooltip(lines, x, y). */
   constructor(actions) {
     this.actions = actions;
     this.chip = h("span", { class: "cz-quality", tabindex: 0, role: "note" });
@@ -64,6 +69,9 @@ export class Toolbar {
     this.marks = h("div", { class: "cz-toggle", role: "group", "aria-label": "Changes are marked against" },
       ...Object.entries(MARKS).map(([key, text]) =>
         h("button", { type: "button", "data-key": key, text, onclick: () => actions.marks(key) })));
+    this.forms = h("div", { class: "cz-toggle", role: "group", "aria-label": "Form of the circuit" },
+      ...Object.entries(FORMS).map(([key, [text, title]]) =>
+        h("button", { type: "button", "data-key": key, text, title, onclick: () => actions.form(key) })));
     this.levels = h("div", { class: "cz-toggle", role: "group", "aria-label": "Level of detail" },
       ...Object.entries(LEVELS).map(([key, [text, title]]) =>
         h("button", { type: "button", "data-key": key, text, title, onclick: () => actions.level(key) })));
@@ -79,7 +87,7 @@ export class Toolbar {
     this.element = h("div", { class: "cz-toolbar" },
       this.chip,
       h("div", { class: "cz-search" }, this.search, this.note, this.names),
-      this.levels, this.marksLabel, this.mlpsLabel);
+      this.forms, this.levels, this.marksLabel, this.mlpsLabel);
   }
 
   setModel(model) {
@@ -89,6 +97,7 @@ export class Toolbar {
     this.mlpsLabel.hidden = !model.blocksOf.size;
     this.marksLabel.hidden = Boolean(model.other);
     this.chip.hidden = Boolean(model.other);
+    this.forms.hidden = Boolean(model.other); // two circuits are compared as graphs
     const [backbone, circuit, whole] = this.levels.children;
     backbone.hidden = !model.large;
     whole.hidden = !model.hasMore;
@@ -124,6 +133,9 @@ export class Toolbar {
     const state = !size ? "closed" : size === model.blocksOf.size ? "open" : "";
     for (const button of this.mlps.children) {
       button.setAttribute("aria-pressed", String(button.dataset.key === state));
+    }
+    for (const button of this.forms.children) {
+      button.setAttribute("aria-pressed", String(button.dataset.key === view.form));
     }
     for (const button of this.levels.children) {
       button.setAttribute("aria-pressed", String(button.dataset.key === view.level));

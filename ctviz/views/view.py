@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-__all__ = ["Axis", "Estimator", "Heat", "Level", "Marks", "Shown", "View"]
+__all__ = ["Axis", "Estimator", "Form", "Heat", "Level", "Marks", "Shown", "View"]
 
 Marks = Literal["previous", "start"]
 Estimator = Literal["circuit", "mass"]
 Heat = Literal["nodes", "qkv", "steps"]
 Axis = Literal["auto", "linear", "log", "even"]
+Form = Literal["graph", "paths", "matrix"]
 Level = Literal["auto", "backbone", "circuit", "model"]
 Shown = Literal[
     "redundancy", "effect", "moved", "specific", "updates", "previous", "matching", "copying"
@@ -33,7 +34,8 @@ class View:
     value, or of nodes over steps; ``map``: of what it is, redundancy, direct effect on the answer,
     how far parameters have moved, how specific to the task nodes are, or what each node's update
     carries; ``level``: of detail, the circuit's backbone, all of it, or with it the whole model's
-    nodes; ``auto`` takes the backbone of a circuit too large to be read whole; ``axis``: how
+    nodes; ``auto`` takes the backbone of a circuit too large to be read whole; ``form``: whether
+    it is drawn as a graph, as its strongest paths, or as a matrix of who writes to whom; ``axis``: how
     training steps are spread, by themselves, their logarithm, or all snapshots evenly; ``auto``
     takes what suits them; ``open``: the layers whose MLP is drawn as its blocks.
     """
@@ -46,6 +48,7 @@ class View:
     heat: Heat = "nodes"
     map: Shown = "redundancy"
     level: Level = "auto"
+    form: Form = "graph"
     axis: Axis = "auto"
     open: tuple[int, ...] = ()
 
@@ -70,6 +73,7 @@ class View:
             ("map", Shown),
             ("axis", Axis),
             ("level", Level),
+            ("form", Form),
         ):
             if values.get(name) in get_args(allowed):
                 view = replace(view, **{name: values[name]})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctviz.views.view import Level, Shown, View
+from ctviz.views.view import Form, Level, Shown, View
 
 NODES = st.sampled_from(["input", "logits", "m3", "a0.h1", "a11.h11"])
 VIEWS = st.builds(
@@ -21,6 +21,7 @@ VIEWS = st.builds(
     heat=st.sampled_from(["nodes", "qkv", "steps"]),
     map=st.sampled_from(get_args(Shown)),
     level=st.sampled_from(get_args(Level)),
+    form=st.sampled_from(get_args(Form)),
     axis=st.sampled_from(["auto", "linear", "log", "even"]),
     open=st.sets(st.integers(0, 79), max_size=80).map(lambda layers: tuple(sorted(layers))),
 )
