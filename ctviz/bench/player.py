@@ -54,6 +54,41 @@ WATCH = """(() => {
 })()"""
 
 
+READABLE = """(player) => {
+  const { curves, nodes, pixels } = player.__ctviz.onScreen();
+  const at = ([a, b, c, d, e, f, g, h], t) => {
+    const u = 1 - t;
+    const w = [u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t];
+    return [w[0] * a + w[1] * c + w[2] * e + w[3] * g, w[0] * b + w[1] * d + w[2] * f + w[3] * h];
+  };
+  const lines = curves.map((c) => Array.from({ length: 13 }, (_, k) => at(c, k / 12)));
+  const side = (p, q, r) =>
+    Math.sign((q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0]));
+  const meet = (p, q, r, s) =>
+    side(p, q, r) * side(p, q, s) < 0 && side(r, s, p) * side(r, s, q) < 0;
+  let crossings = 0;
+  for (let a = 0; a < lines.length; a += 1) {
+    for (let b = 0; b < a; b += 1) {
+      for (let k = 0; k < 12; k += 1) {
+        for (let m = 0; m < 12; m += 1) {
+          if (meet(lines[a][k], lines[a][k + 1], lines[b][m], lines[b][m + 1])) crossings += 1;
+        }
+      }
+    }
+  }
+  const apart = (n, o) => n === o || n.left + n.width <= o.left || o.left + o.width <= n.left
+    || n.top + n.height <= o.top || o.top + o.height <= n.top;
+  const clear = nodes.filter((n) => n.letters >= 6 && nodes.every((o) => apart(n, o)));
+  return {
+    edges: curves.length,
+    nodes: nodes.length,
+    crossings,
+    labels_clear: Number((clear.length / Math.max(1, nodes.length)).toFixed(3)),
+    pixels_an_edge: Math.round(pixels / Math.max(1, curves.length)),
+  };
+}"""
+
+
 def bench_player(
     *,
     case: str = "big",
@@ -66,15 +101,17 @@ def bench_player(
 
     ``case`` and ``others`` are synthetic runs (`CASES`, `MEASURED`). Of GPT-2 small's shape:
     ``big``, 500 edges over 100 snapshots, and ``large``, 1,000 over 300. Of SmolLM2's with MLPs in
-    blocks of neurons, over 100: ``fine``, 400 edges, and ``finest``, 4,000. What is found of the
-    first stands at the top, of the others under their names; with blocks ``opened`` has the frames
-    while all MLPs are open.
+    blocks of neurons, over 100: ``fine``, 400 edges, and ``finest``, 4,000. With whole MLPs
+    ``30x9``, 400 edges, and ``16x32``, 500. What is found of the first stands at the top, of the
+    others under their names; with blocks ``opened`` has the frames while all MLPs are open.
 
     ``fps`` is the median over ``windows`` of ``seconds`` each, at speed 1: the lower one of what
     the player counts and what the page sees. ``payload_mb`` is the data as JSON, in 1e6 bytes.
     ``first_paint_s`` is the median over ``loads`` from navigation to the first frame with a drawn
-    edge, each with an empty cache, on a server that has the run at hand. Raises CtvizError without
-    Playwright or a Chromium.
+    edge, each with an empty cache, on a server that has the run at hand. ``readable``, by level of
+    detail, of the first snapshot: the edges that are drawn and how often they cross; the share of
+    nodes whose letters are at least 6 pixels high and touch no other node; the graph's pixels for
+    each edge. Raises CtvizError without Playwright or a Chromium.
     """
     need("test", "A benchmark in a browser")
     from playwright.sync_api import Error, sync_playwright
@@ -132,7 +169,7 @@ def _case(
     text = json.dumps(payload)
     (made / f"{case}.json").write_text(text, encoding="utf-8")
     _, _, _, snapshots, edges, _ = {**CASES, **MEASURED}[case]
-    opened = None
+    opened, readable = None, {}
     firsts = []
     for at in range(loads + 1):
         page = browser.new_page(viewport=dict(zip(("width", "height"), SIZE, strict=True)))
@@ -143,6 +180,7 @@ def _case(
             if at:
                 firsts.append(page.evaluate("window.__frames.first"))
             if at == loads:
+                readable = _readable(page)
                 played = _play(page, windows=windows, seconds=seconds)
                 if graph.mlp_blocks > 1:
                     opened = _opened(page, windows=windows, seconds=seconds)
@@ -157,6 +195,7 @@ def _case(
         "first_paint_s": round(statistics.median(firsts), 2),
         "first_paint_s_range": [round(min(firsts), 2), round(max(firsts), 2)],
         "frames_per_second": played,
+        "readable": readable,
         "shape": {
             "layers": graph.n_layers,
             "heads": graph.n_heads,
@@ -166,6 +205,21 @@ def _case(
             "snapshots": snapshots,
         },
     }
+
+
+def _readable(page: Any) -> dict[str, Any]:
+    """How readable the graph is at each level of detail that the run has, the usual one at last."""
+    levels = page.get_by_role("group", name="Level of detail")
+    player = page.locator(PLAYER).first
+    found = {}
+    usual = player.evaluate("p => p.__ctviz.view().level")
+    for level, name in (("circuit", "circuit"), ("backbone", "backbone")):
+        button = levels.get_by_role("button", name=name, exact=True)
+        if button.is_visible():
+            button.click()
+            page.wait_for_timeout(400)
+            found[level] = player.evaluate(READABLE)
+    return found or {usual: player.evaluate(READABLE)}
 
 
 def _fps(played: Mapping[str, Mapping[str, float]]) -> float:

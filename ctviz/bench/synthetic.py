@@ -34,11 +34,13 @@ CASES = {  # layers, heads, kv heads, snapshots, circuit size, tokens
     "noedges": (4, 8, 8, 10, 0, 9),
     "nan": (4, 8, 8, 10, 60, 9),
 }
-MEASURED = {  # too large for anything but the benchmark: SmolLM2's shape, MLPs in blocks
+MEASURED = {  # too large for anything but the benchmark: SmolLM2's shape, and that of a model of 1B
+    "30x9": (30, 9, 3, 100, 400, 9),
+    "16x32": (16, 32, 32, 100, 500, 9),
     "fine": (30, 9, 3, 100, 400, 9),
     "finest": (30, 9, 3, 100, 4000, 9),
 }
-BLOCKS = dict.fromkeys(("blocks", *MEASURED), 24)  # of each MLP
+BLOCKS = dict.fromkeys(("blocks", "fine", "finest"), 24)  # of each MLP
 TOKENS = [
     "The",
     " key",

@@ -21,7 +21,8 @@ def add_commands(commands: Commands) -> None:
     )
     bench.add_argument(
         "--shape",
-        help="tiny, smollm2-135m or gpt2-small (gpt2-small; tuning and run: smollm2-135m)",
+        help="tiny, smollm2-135m or gpt2-small (gpt2-small; tuning and run: smollm2-135m); player: "
+        "30x9 or 16x32 (several)",
     )
     bench.add_argument("--batch", type=int, default=16, help="prompts (16)")
     bench.add_argument("--tokens", type=int, default=16, help="tokens a prompt (16)")
@@ -43,7 +44,7 @@ def bench_command(options: argparse.Namespace) -> int:
     elif options.what == "player":
         from ctviz.bench.player import bench_player
 
-        result = bench_player()
+        result = bench_player(case=options.shape, others=()) if options.shape else bench_player()
     elif options.what == "tasks":
         quiet_libraries()
         from ctviz.bench.abilities import bench_abilities

@@ -213,7 +213,7 @@ function attentionReader(payload, T) {
  * but `most` at most. `run` is the model, or the other run of a comparison.
  */
 export function edgesAt(run, { level, most }, t) {
-  return level === "backbone" ? Math.min(most, run.backbone.sizes[t] ?? 0) : most;
+  return Math.min(most, (level === "backbone" ? run.backbone.sizes : run.size)[t] ?? 0);
 }
 
 /** What a snapshot is called: by its step, or by its name where the series has names. */

@@ -505,15 +505,20 @@ export class Graph {
       ctx.fillText(text, 0, by);
       ctx.restore();
     };
-    const small = node.kind === "head" && node.unit > 9 ? 1.5 : 0;
-    const turned = this.placed.box.across && look.stream.nodes[node.kind];
-    const size = (turned ? look.stream.nodes.letters : LETTERS[node.kind]) - small;
+    const size = this.letters(node);
     if (closed && model.T) {
       write("MLP", size - 2, -5);
       write(`${this.inside(id)}/${blocks.length}`, size - 2, 5.5);
     } else write(shortLabel(node), size, 0.5);
     if (node.kind === "head" && !idle && scale >= 1.15) this.ports(ctx, x, y, w / 2);
     ctx.globalAlpha = 1;
+  }
+
+  /** How large the letters inside a node are. */
+  letters({ kind, unit }) {
+    const small = kind === "head" && unit > 9 ? 1.5 : 0;
+    const turned = this.placed.box.across && look.stream.nodes[kind];
+    return (turned ? look.stream.nodes.letters : LETTERS[kind] ?? 0) - small;
   }
 
   /** How many blocks of an MLP are in the circuit of the shown snapshot. */
@@ -599,6 +604,22 @@ export class Graph {
     const at = this.network.canvasToDOM({ x: node.x, y: node.y });
     const box = this.stage.getBoundingClientRect();
     return { x: box.left + at.x, y: box.top + at.y };
+  }
+
+  /** The curves of the drawn edges and the boxes of the nodes with the size of their letters, in
+   * pixels of the screen, for benchmarks. */
+  onScreen() {
+    const scale = this.network.getScale();
+    const point = (x, y) => Object.values(this.network.canvasToDOM({ x, y }));
+    const { bezier, drawn } = this.painter;
+    const curves = drawn.map((line) => [0, 2, 4, 6].flatMap((k) => (
+      point(bezier[8 * line + k], bezier[8 * line + k + 1]))));
+    const seen = new Set(this.places.filter(({ x, kind }) => x !== null && kind !== "kv"));
+    const nodes = [...seen].map(({ kind, x, y, w, h }) => {
+      const [left, top] = point(x - w / 2, y - h / 2);
+      return { left, top, width: w * scale, height: h * scale, letters: this.letters({ kind, unit: 0 }) * scale };
+    });
+    return { curves, nodes, pixels: this.size.w * this.size.h };
   }
 
   destroy() {

@@ -20,6 +20,7 @@ export function handle(player) {
     nodeAt: (name) => player.graph.where(name),
     open: () => [...player.open],
     lines: () => player.graph.lines?.E ?? 0,
+    onScreen: () => player.graph.onScreen(),
     scale: () => player.graph.network?.getScale() ?? null,
   });
 }

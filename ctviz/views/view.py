@@ -35,9 +35,9 @@ class View:
     how far parameters have moved, how specific to the task nodes are, or what each node's update
     carries; ``level``: of detail, the circuit's backbone, all of it, or with it the whole model's
     nodes; ``auto`` takes the backbone of a circuit too large to be read whole; ``form``: whether
-    it is drawn as a graph, as its strongest paths, or as a matrix of who writes to whom; ``axis``: how
-    training steps are spread, by themselves, their logarithm, or all snapshots evenly; ``auto``
-    takes what suits them; ``open``: the layers whose MLP is drawn as its blocks.
+    it is drawn as a graph, as its strongest paths, or as a matrix of who writes to whom;
+    ``axis``: how training steps are spread, by themselves, their logarithm, or all snapshots
+    evenly; ``auto`` takes what suits them; ``open``: the layers whose MLP is drawn as its blocks.
     """
 
     step: int | None = None

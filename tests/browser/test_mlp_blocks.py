@@ -50,7 +50,7 @@ def double_click(player: Player, name: str) -> None:
 
 
 def test_closed_mlps_join_their_edges_and_open_ones_do_not(player: Player) -> None:
-    player.open("blocks")
+    player.open("blocks", level="circuit")
     assert player.ask("drawn()") == joined(0) < 400
     layer = crowded()
     inside = blocks_inside(layer, 0)
@@ -75,7 +75,7 @@ def test_closed_mlps_join_their_edges_and_open_ones_do_not(player: Player) -> No
 
 
 def test_the_switch_opens_and_closes_all_and_the_address_keeps_them(player: Player) -> None:
-    player.open("blocks")
+    player.open("blocks", level="circuit")
     switch = player.page.get_by_role("group", name="Blocks of the MLPs")
     switch.get_by_role("button", name="open").click()
     player.wait("drawn() === 400")
@@ -83,7 +83,7 @@ def test_the_switch_opens_and_closes_all_and_the_address_keeps_them(player: Play
     expect(switch.get_by_role("button", name="open")).to_have_attribute("aria-pressed", "true")
     switch.get_by_role("button", name="closed").click()
     player.wait(f"drawn() === {joined(0)}")
-    player.open("blocks", open="3,7,x,99999999999999999999")
+    player.open("blocks", level="circuit", open="3,7,x,99999999999999999999")
     assert player.ask("view()")["open"] == [3, 7]
     player.open("tiny")
     assert not player.page.get_by_role("group", name="Blocks of the MLPs").is_visible()
@@ -91,7 +91,7 @@ def test_the_switch_opens_and_closes_all_and_the_address_keeps_them(player: Play
 
 def test_the_keyboard_opens_the_selected_mlp_and_walks_over_what_is_drawn(player: Player) -> None:
     layer = crowded()
-    player.open("blocks", node=f"m{layer}")
+    player.open("blocks", level="circuit", node=f"m{layer}")
     stage = player.page.locator(".cz-stage .vis-network")
     stage.focus()
     player.page.keyboard.press("o")
@@ -113,7 +113,7 @@ def test_the_keyboard_opens_the_selected_mlp_and_walks_over_what_is_drawn(player
 def test_the_inspector_lists_the_blocks_and_leads_to_them(player: Player) -> None:
     layer = crowded()
     inside = blocks_inside(layer, 0)
-    player.open("blocks", node=f"m{layer}")
+    player.open("blocks", level="circuit", node=f"m{layer}")
     inspector = player.page.get_by_role("complementary", name="Inspector")
     player.says("Its blocks in the circuit")
     expect(inspector).to_contain_text(f"{len(inside)} blocks")
@@ -131,7 +131,7 @@ def test_the_inspector_lists_the_blocks_and_leads_to_them(player: Player) -> Non
 
 
 def test_a_joined_edge_says_what_it_stands_for(player: Player) -> None:
-    player.open("blocks")
+    player.open("blocks", level="circuit")
     box = player.page.locator(".cz-stage").bounding_box()
     assert box is not None
     said = ""
@@ -146,7 +146,7 @@ def test_a_joined_edge_says_what_it_stands_for(player: Player) -> None:
 
 @pytest.mark.parametrize("heat", ["nodes", "steps"])
 def test_each_block_of_the_heatmap_can_be_pointed_at(player: Player, heat: str) -> None:
-    player.open("blocks", heat=heat)
+    player.open("blocks", level="circuit", heat=heat)
     canvas = player.page.locator("canvas.cz-cells")
     box = canvas.bounding_box()
     assert box is not None
@@ -171,7 +171,7 @@ def test_it_is_accessible_and_fits_a_narrow_page(
     new_player: Callable[..., Player], scheme: str
 ) -> None:
     player = new_player(width=768, color_scheme=scheme)
-    player.open("blocks", node=f"m{crowded()}")
+    player.open("blocks", level="circuit", node=f"m{crowded()}")
     player.says("Its blocks in the circuit")
     root = player.page.locator(".cz").first
     assert root.evaluate("e => e.scrollWidth - e.clientWidth") <= 0

@@ -277,7 +277,7 @@ def test_a_link_opens_with_a_node(player: Player) -> None:
 
 
 def test_a_rerun_sends_no_data_again(player: Player) -> None:
-    player.open("big", controls="1")
+    player.open("big", controls="1", level="circuit")
     first = sum(len(frame) for frame in player.frames)
     assert not any(b"visjs.github.io" in frame for frame in player.frames)
     player.frames.clear()

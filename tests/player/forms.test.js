@@ -31,7 +31,7 @@ const EDGES = [[0, 0, 1], [0, 1, -2], [1, 2, 0.5], [2, 2, -0.25], [3, 3, 3], [4,
 const MODEL = {
   nodes, slots: SLOTS, E: 6, sourceOf: EDGES.map(([n]) => n), slotOf: EDGES.map(([, s]) => s),
   targetOf: EDGES.map(([, s]) => SLOTS[s].node), score: EDGES.map(([, , v]) => v),
-  rank: [2, 1, 3, 4, 0, 5], backbone: { sizes: [2] },
+  rank: [2, 1, 3, 4, 0, 5], backbone: { sizes: [2] }, size: [6],
 };
 const cell = ({ rows, columns, cells }, from, to) => cells.get(
   rows.findIndex(({ name }) => name === from) * columns.length
