@@ -4,7 +4,7 @@ import { moment } from "./data.js";
 import { changeWords, overlapWords } from "./changes.js";
 import { h, iconButton, setText } from "./dom.js";
 import { legend } from "./legend.js";
-import { percent } from "./numbers.js";
+import { backboneWords } from "./quality.js";
 import { source } from "./tooltip.js";
 
 const PRESENT = ["M3 4h18v12H3zM5 6v8h14V6z", "M8 18h8v2H8z"];
@@ -109,10 +109,7 @@ export class Page {
     const { dropped } = model.whole;
     let words = `of ${all} in the model${dropped ? `; ${dropped} weak ones are not in this view` : ""}`;
     const marked = view.base >= 0 && view.base !== view.i;
-    const share = model.backbone.shares[view.i];
-    if (!model.other && view.level === "backbone" && share !== null) {
-      words = `the backbone: ${percent(share)} of the circuit's |score|`;
-    }
+    if (!model.other && view.level === "backbone") words = backboneWords(model, view.i) || words;
     if (model.other || marked) {
       const key = `${view.base} ${view.i}`;
       if (this.said?.key !== key || this.said.model !== model) {

@@ -45,6 +45,16 @@ export function quality(model, t, drawn = Infinity) {
   };
 }
 
+/** What the backbone of a snapshot holds of the scores, and carries of the behaviour if it was measured. */
+export function backboneWords({ backbone }, t) {
+  const share = backbone.shares[t] ?? null;
+  if (share === null) return "";
+  const [carried, error] = backbone.alone[t];
+  const alone = carried === null || blurred(carried, error) ? ""
+    : `; alone it carries ${percent(carried)}${error === null ? "" : ` ± ${percent(error)}`} of the behaviour`;
+  return `the backbone: ${percent(share)} of the circuit's |score|${alone}`;
+}
+
 function judged(model, t) {
   const [faithful, random, error, low = null, high = null] = model.quality?.[t] ?? [null, null, null];
   if (faithful === null) {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ctviz.circuits.backbone import FEW, backbone_of
 from ctviz.circuits.redundancy import circuit_redundancy, mass_redundancy
 from ctviz.circuits.scores import Circuit, Scores, specific_share
 from ctviz.errors import UndefinedMetric
@@ -93,7 +94,7 @@ def snapshot_of(
             "circuit": circuit_redundancy(circuit).values.astype(np.float32),
             "mass": mass.values.astype(np.float32),
         },
-        metrics=_metrics(loaded, config, dataset, retention, circuit, step) | best,
+        metrics=_metrics(loaded, config, dataset, retention, scores, circuit, step) | best,
         probes=tuple(read_probe(loaded, pair) for pair in dataset.probe_pairs),
         error=None if scores.error is None else scores.error.astype(np.float32),
         moved=moved,
@@ -116,6 +117,7 @@ def _metrics(
     config: TuneConfig,
     dataset: Dataset,
     retention: Retention,
+    scores: Scores,
     circuit: Circuit,
     step: int,
 ) -> dict[str, float]:
@@ -147,6 +149,9 @@ def _metrics(
         )
     except UndefinedMetric:
         return metrics  # clean and corrupt do not differ any more: no number beats a wrong one
+    if circuit.n_edges > FEW:  # too large to be read at a glance: what is shown of it first
+        alone = evaluation.faithfulness(backbone_of(scores, circuit))
+        metrics |= {"backbone_faithfulness": alone.value, "backbone_error": alone.error}
     if config.evaluate == "full":  # it runs nearly the whole model, edge by edge
         outside = Circuit(evaluation.graph, evaluation.graph.exists & ~circuit.mask)
         metrics["metric_complement"] = float(evaluation.run(outside).mean())

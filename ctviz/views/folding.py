@@ -26,7 +26,8 @@ def folded(timeline: Timeline) -> Timeline:
     Scores of blocks are added up, an edge is in the circuit if any of its blocks' is, and
     redundancy follows from these. Standard errors of edges from or into an MLP are not known, nor
     how far a whole MLP has moved, so these are NaN. Curves and quality stay those of the circuit
-    of blocks, as measured; which updates were needed was asked of blocks and is left out.
+    of blocks, as measured; what the backbone carries alone and which updates were needed was
+    asked of blocks and is left out.
     """
     if timeline.graph.mlp_blocks == 1:
         return timeline
@@ -64,6 +65,7 @@ def folded(timeline: Timeline) -> Timeline:
             NodeGroup(group.name, tuple(dict.fromkeys(fold.node(name) for name in group.nodes)))
             for group in timeline.groups
         ),
+        alone=None,
         causes=(),
         provenance={
             key: f"{text}; {FOLDED}" if key in ("scores", "redundancy", "effect") else text

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from ctviz.circuits.backbone import FEW, Backbone, backbone
 from ctviz.circuits.graph import Graph, layer_of
 from ctviz.circuits.redundancy import mass_name
 from ctviz.runs.changes import NOISE_BAND
 from ctviz.runs.config import start_of
 from ctviz.runs.monotone import monotone_scores
-from ctviz.views.backbone import FEW, Backbone, backbone
 from ctviz.views.causes import pack_causes
 from ctviz.views.encoding import (
     pack_attention,
@@ -111,7 +111,7 @@ def pack(
             "blocks": graph.mlp_blocks,
         },
         "level": "backbone" if max(counts["size"], default=0) > FEW else "circuit",
-        "backbone": _backbone(bones[0]),
+        "backbone": _backbone(timeline, bones[0]),
         "boxes": {level: _box(placement) for level, placement in placements.items()},
         "nodes": [_node(graph, at, name, placements) for at, name in enumerate(names)],
         "slots": _slots(graph, slot_ids, names),
@@ -136,7 +136,7 @@ def pack(
     if beside is not None:
         payload["other"] = {
             **_pack_other(timeline, beside, rows, columns),
-            "backbone": _backbone(bones[1]),
+            "backbone": _backbone(beside, bones[1]),
         }
     return payload
 
@@ -214,9 +214,12 @@ def _placement(graph: Graph, rows: np.ndarray, columns: np.ndarray) -> Placement
     return place(graph, active, frozenset(group for group in shared if group is not None))
 
 
-def _backbone(found: Backbone) -> dict[str, Any]:
-    """How many of the strongest edges of each snapshot are its backbone, and what they hold."""
+def _backbone(run: Timeline, found: Backbone) -> dict[str, Any]:
+    """How many of the strongest edges of each snapshot are its backbone, what they hold of the sum
+    of \\|score\\|, and how much of the behaviour they carry alone, with its standard error."""
+    alone = np.full((len(run.steps), 2), np.nan) if run.alone is None else run.alone
     return {
+        "alone": [[short(float(value), 4) for value in row] for row in alone],
         "sizes": [int(size) for size in found.sizes],
         "shares": [short(float(share), 3) for share in found.shares],
     }

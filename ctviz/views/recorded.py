@@ -69,6 +69,8 @@ QUALITY = (
     "random_high",
 )
 
+ALONE = ("backbone_faithfulness", "backbone_error")
+
 CURVES = (
     # column, label, panel, kind, where the numbers come from
     ("metric", "metric", "metric", "main", "mean of {metric} over {dev}, at each snapshot"),
@@ -264,7 +266,8 @@ def _timeline(now: _State) -> Timeline:
         probes=_probes(snapshots),
         errors=_errors(snapshots, graph),
         split=_split(snapshots, graph, config.tau),
-        quality=_quality(snapshots),
+        quality=_metrics_of(snapshots, QUALITY),
+        alone=_metrics_of(snapshots, ALONE),
         moved=_of_nodes([s.moved for s in snapshots], graph),
         specific=_of_nodes([s.specific for s in snapshots], graph),
         heads=_heads(snapshots, graph),
@@ -361,10 +364,10 @@ def _split(snapshots: Sequence[Snapshot], graph: Graph, tau: float) -> dict[str,
     }
 
 
-def _quality(snapshots: Sequence[Snapshot]) -> np.ndarray:
-    """float [T, 5]: what `Timeline.quality` says; NaN if unknown."""
-    rows = [[_number(s.metrics.get(name)) for name in QUALITY] for s in snapshots]
-    return np.array(rows, dtype=float).reshape(len(snapshots), len(QUALITY))
+def _metrics_of(snapshots: Sequence[Snapshot], names: Sequence[str]) -> np.ndarray:
+    """float [T, name]: some numbers of each snapshot, NaN if unknown."""
+    rows = [[_number(s.metrics.get(name)) for name in names] for s in snapshots]
+    return np.array(rows, dtype=float).reshape(len(snapshots), len(names))
 
 
 def _number(value: float | None) -> float:

@@ -67,7 +67,8 @@ class Timeline:
     ``errors``: the scores' standard errors, float [T, source, slot]; ``split``: float [T, head, 3]
     by estimator, the redundancy of each head's query, key and value; ``quality``: float [T, 5],
     faithfulness, that of random circuits of the size, the standard error of the first, and the
-    lowest and the highest of the random ones; ``moved``: float [T, node], how far a node's
+    lowest and the highest of the random ones; ``alone``: float [T, 2], faithfulness of the
+    circuit's backbone and its standard error; ``moved``: float [T, node], how far a node's
     parameters have gone from the untuned ones, as a share of their norm; ``specific``: float
     [T, node], how specific to the task a node is, 0 to 1; each None where it is not known.
     ``heads``: float [T, node] by name, what heads do on repeated words, NaN for what is no head.
@@ -100,6 +101,7 @@ class Timeline:
     errors: np.ndarray | None = None
     split: dict[str, np.ndarray] | None = None
     quality: np.ndarray | None = None
+    alone: np.ndarray | None = None
     moved: np.ndarray | None = None
     specific: np.ndarray | None = None
     heads: dict[str, np.ndarray] = field(default_factory=dict)
@@ -125,6 +127,8 @@ class Timeline:
             _check(f"split {key!r}", values, (n_snapshots, graph.n_layers * graph.n_heads, 3))
         if self.quality is not None:
             _check("quality", self.quality, (n_snapshots, 5))
+        if self.alone is not None:
+            _check("alone", self.alone, (n_snapshots, 2))
         if self.moved is not None:
             _check("moved", self.moved, vector)
         if self.specific is not None:
@@ -172,6 +176,7 @@ class Timeline:
             if self.split is not None
             else None,
             quality=None if self.quality is None else self.quality[index],
+            alone=None if self.alone is None else self.alone[index],
             moved=None if self.moved is None else self.moved[index],
             specific=None if self.specific is None else self.specific[index],
             heads={key: values[index] for key, values in self.heads.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_closed_mlps_join_their_edges_and_open_ones_do_not(player: Player) -> No
     player.page.mouse.move(2, 2)  # what the pointer is on fades all else
     player.wait(f"drawn() === {joined(0, layer)}")
     places = [player.ask(f"nodeAt({name!r})") for name in inside]
-    assert len({place["x"] for place in places}) == len(inside)
+    assert len({(place["x"], place["y"]) for place in places}) == len(inside)
     double_click(player, inside[-1])
     player.wait("open().length === 0")
     player.page.keyboard.press("Escape")
@@ -135,8 +136,8 @@ def test_a_joined_edge_says_what_it_stands_for(player: Player) -> None:
     box = player.page.locator(".cz-stage").bounding_box()
     assert box is not None
     said = ""
-    for y in np.linspace(0.2, 0.9, 30):
-        player.page.mouse.move(box["x"] + 0.62 * box["width"], box["y"] + y * box["height"])
+    for x, y in itertools.product((0.62, 0.4, 0.85), np.linspace(0.2, 0.9, 30)):
+        player.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
         said = player.page.locator(".cz-tip").inner_text()
         if "edges of blocks, joined" in said:
             break

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { quality } from "../../ctviz/player/quality.js";
+import { backboneWords, quality } from "../../ctviz/player/quality.js";
 
 const model = (row, more = {}) => ({
   quality: [row], size: [3], steps: [0], ablation: "counterfactual", provenance: {}, ...more,
@@ -30,4 +30,13 @@ test("the range and the kind of random circuits are said where they are known", 
   const lines = (row) => quality(model(row, { provenance }), 0).lines.join(" ");
   assert.match(lines([0.9, 0.2, 0.01, 0.1, 0.5]), /20\.0 % \(10\.0 % to 50\.0 %\): 5 random connected/);
   assert.doesNotMatch(lines([0.9, 0.2, 0.01, 0.2, 0.2]), / to /);
+});
+
+test("a backbone says what it holds, and what it carries only where that was measured and says something", () => {
+  const words = (alone, share = 0.35) => backboneWords({ backbone: { shares: [share], alone: [alone] } }, 0);
+  assert.equal(words([null, null]), "the backbone: 35 % of the circuit's |score|");
+  assert.equal(words([0.12, 0.04]), "the backbone: 35 % of the circuit's |score|; alone it carries 12 % ± 4 % of the behaviour");
+  assert.equal(words([0.12, null]), "the backbone: 35 % of the circuit's |score|; alone it carries 12 % of the behaviour");
+  assert.equal(words([7.2, 3.1]), "the backbone: 35 % of the circuit's |score|");
+  assert.equal(words([0.5, 0.1], null), "");
 });

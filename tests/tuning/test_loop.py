@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from ctviz import progress
 from ctviz.attribution import attribute
+from ctviz.circuits.scores import Circuit
 from ctviz.errors import (
     BadTask,
     CtvizError,
@@ -20,6 +22,7 @@ from ctviz.errors import (
     RunExists,
     UnknownName,
 )
+from ctviz.interventions.faithfulness import metric_of_circuit
 from ctviz.jobs import tune
 from ctviz.models import memory
 from ctviz.models.loading import load, pick_device
@@ -474,3 +477,29 @@ def test_a_checkpoint_of_another_method_is_refused(tmp_path):
     file = save_checkpoint(tuning(method="lora"), tmp_path)
     with pytest.raises(DamagedRun, match="does not fit the model"):
         load_checkpoint(tuning(), file)
+
+
+def test_a_large_circuit_is_measured_by_its_backbone_too():
+    loaded = load("tiny")
+    loop = Tuning(loaded, config(edges=100, evaluate="quick"))
+    first = next(event for event in loop if isinstance(event, Snapshot))
+    # The fewest of its edges, strongest first, with half of its |score|.
+    size = np.where(first.circuit, np.abs(first.scores), 0.0).astype(float)
+    order = np.argsort(-size, axis=None, kind="stable")
+    held, count = 0.0, 0
+    while held < size.sum() / 2:
+        held += size.ravel()[order[count]]
+        count += 1
+    assert count < 60
+    bones = np.zeros(size.size, dtype=bool)
+    bones[order[:count]] = True
+    graph, pairs = loaded.anatomy.graph, loop.dataset.judged_pairs
+    masks = (bones.reshape(size.shape), np.zeros_like(first.circuit), graph.exists)
+    alone, empty, full = (
+        metric_of_circuit(loaded.anatomy, pairs, Circuit(graph, mask)).mean() for mask in masks
+    )
+    expected = (alone - empty) / (full - empty)
+    assert first.metrics["backbone_faithfulness"] == pytest.approx(expected, rel=1e-5)
+    assert first.metrics["backbone_error"] > 0
+    small = next(event for event in tuning() if isinstance(event, Snapshot))
+    assert "backbone_faithfulness" not in small.metrics

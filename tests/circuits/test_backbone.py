@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ctviz.views.backbone import backbone
+from ctviz.circuits.backbone import backbone
 
 
 def test_it_is_the_fewest_strongest_edges_that_hold_half_of_the_score() -> None:

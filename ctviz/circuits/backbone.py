@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["FEW", "MOST", "SHARE", "Backbone", "backbone"]
+from ctviz.circuits.scores import Circuit, Scores
+
+__all__ = ["FEW", "MOST", "SHARE", "Backbone", "backbone", "backbone_of"]
 
 SHARE = 0.5  # of the circuit's sum of |score|, to be held by the backbone
 MOST = 60  # edges of a backbone, even if they hold less
@@ -46,3 +48,9 @@ def backbone(scores: np.ndarray, member: np.ndarray) -> Backbone:
         if count and total[at] > 0:
             shares[at] = held[at, count - 1] / total[at]
     return Backbone(sizes, shares, edges)
+
+
+def backbone_of(scores: Scores, circuit: Circuit) -> Circuit:
+    """The backbone of one circuit."""
+    found = backbone(scores.values.reshape(1, -1), circuit.mask.reshape(1, -1))
+    return Circuit(circuit.graph, found.edges.reshape(circuit.mask.shape))
