@@ -8,10 +8,10 @@ import numpy as np
 
 from ctviz.circuits.scores import Circuit, Scores
 
-__all__ = ["FEW", "MOST", "SHARE", "Backbone", "backbone", "backbone_of"]
+__all__ = ["FEW", "LEAST", "MOST", "SHARE", "Backbone", "backbone", "backbone_of"]
 
 SHARE = 0.5  # of the circuit's sum of |score|, to be held by the backbone
-MOST = 60  # edges of a backbone, even if they hold less
+LEAST, MOST = 20, 60  # edges of a backbone, even if they hold more or less
 FEW = 80  # edges up to which a circuit is readable whole
 
 
@@ -30,7 +30,7 @@ class Backbone:
 
 def backbone(scores: np.ndarray, member: np.ndarray) -> Backbone:
     """The fewest edges, strongest first, that hold half of the sum of \\|score\\| over the circuit
-    of a snapshot, but 60 at most.
+    of a snapshot, but at least 20 and at most 60.
 
     ``scores`` float and ``member`` bool are [snapshot, edge]; scores that are not numbers count as
     0. Edges of equal size come in the order that they have.
@@ -40,7 +40,7 @@ def backbone(scores: np.ndarray, member: np.ndarray) -> Backbone:
     held = np.cumsum(np.maximum(np.take_along_axis(size, order, axis=1), 0), axis=1)
     total = np.maximum(size, 0).sum(axis=1)
     enough = (held < SHARE * total[:, None] * (1 - 1e-12)).sum(axis=1) + 1
-    sizes = np.minimum(np.minimum(enough, MOST), member.sum(axis=1))
+    sizes = np.minimum(np.clip(enough, LEAST, MOST), member.sum(axis=1))
     shares = np.full(len(size), np.nan)
     edges = np.zeros(member.shape, dtype=bool)
     for at, count in enumerate(sizes):

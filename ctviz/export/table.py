@@ -32,8 +32,8 @@ COLUMNS = {
         "number are random and draws in config",
         "random_low": "the lowest of them",
         "random_high": "the highest of them",
-        "backbone_faithfulness": "faithfulness of the circuit's backbone, the fewest edges with half "
-        "of its |score|, 60 at most; measured of circuits of more than 80 edges",
+        "backbone_faithfulness": "faithfulness of its backbone, the fewest edges with half of its "
+        "|score|, 20 to 60 of them; measured of circuits of more than 80 edges",
         "backbone_error": "its standard error over these pairs",
         "retention_kl": "KL from the untuned model on neutral text, nats a token",
         "perplexity": "of general English; absent for a model that does not read it",

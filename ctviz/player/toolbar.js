@@ -11,7 +11,7 @@ const FORMS = {
   matrix: ["matrix", "Which layer writes to which, or node by node"],
 };
 const LEVELS = {
-  backbone: ["backbone", "The fewest edges, strongest first, that hold half of the circuit's |score|, but 60 at most"],
+  backbone: ["backbone", "The fewest edges, strongest first, that hold half of the circuit's |score|: 20 to 60 of them"],
   circuit: ["circuit", "All edges of the circuit, or as many as “Edges shown” says"],
   model: ["whole model", "All nodes of the model, those without an edge of the circuit too"],
 };
