@@ -7,9 +7,12 @@ import { EdgePainter } from "./edges.js";
 import { around, collapse, curves, fold, nearest, rowGap, stretch, turn } from "./geometry.js";
 import { makeLines } from "./lines.js";
 import look from "./look.js";
+import { Minimap } from "./minimap.js";
+import { percent } from "./numbers.js";
 import { pathsOf } from "./paths.js";
 import { groupLines, lineLines, nodeLines } from "./said.js";
 
+const NEAR = 1.8; // zoom from which there is room for more beside a node
 const DOUBLE = 700; // ms, at most between the two clicks of a double one
 const GUTTER = 62; // room at the left for layer names, in screen pixels
 const FOOT = 22; // or at the foot
@@ -22,6 +25,7 @@ export class Graph {
   constructor(actions) {
     this.actions = actions;
     this.stage = h("div", { class: "cz-stage", role: "img", "aria-label": "Circuit graph" });
+    this.minimap = new Minimap({ centre: (x, y) => this.centre(x, y) });
     this.clicks = []; // the last two
     this.network = null;
     this.groups = [];
@@ -164,6 +168,7 @@ export class Graph {
       if (mlp >= 0) this.actions.unfold(mlp);
     });
     this.network.on("zoom", () => this.touched());
+    this.network.on("dragging", () => this.actions.redraw());
     this.network.on("dragEnd", () => this.touched());
     this.size = { w: 0, h: 0 };
     this.resize();
@@ -177,6 +182,7 @@ export class Graph {
 
   touched() {
     this.userView = true;
+    this.actions.redraw();
   }
 
   onWheel(event) {
@@ -253,6 +259,21 @@ export class Graph {
       }
     }
     this.network.redraw();
+    this.minimap.draw(this.places, this.placed.box, this.seen(), theme);
+  }
+
+  /** The part of the graph that the panel shows. */
+  seen() {
+    const { x: left, y: top } = this.network.DOMtoCanvas({ x: 0, y: 0 });
+    const scale = this.network.getScale();
+    return { left, top, width: this.size.w / scale, height: this.size.h / scale };
+  }
+
+  /** Put a place into the middle of the panel. */
+  centre(x, y) {
+    this.touched();
+    this.network.moveTo({ position: { x, y }, animation: false });
+    this.actions.redraw();
   }
 
   /**
@@ -510,8 +531,21 @@ export class Graph {
       write("MLP", size - 2, -5);
       write(`${this.inside(id)}/${blocks.length}`, size - 2, 5.5);
     } else write(shortLabel(node), size, 0.5);
+    if (scale >= NEAR && view.f === 0) this.beside(ctx, node, x, y, t);
     if (node.kind === "head" && !idle && scale >= 1.15) this.ports(ctx, x, y, w / 2);
     ctx.globalAlpha = 1;
+  }
+
+  /** What there is room for from near by: a node's name and its redundancy. */
+  beside(ctx, node, x, y, t) {
+    if (node.kind === "input" || node.kind === "logits") return;
+    const { model, theme, view } = this;
+    const share = shareAt(model, view.estimator, model.index.get(node.name), view);
+    const said = Number.isNaN(share) ? node.name : `${node.name} ${percent(share)}`;
+    ctx.font = `500 5.5px ${FONT}`;
+    ctx.textAlign = "center";
+    ctx.fillStyle = theme.muted;
+    ctx.fillText(said, x, y + t / 2 + 5);
   }
 
   /** How large the letters inside a node are. */

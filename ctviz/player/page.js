@@ -29,6 +29,9 @@ export class Page {
       oninput: () => player.showEdges(Number(this.slider.value)),
     });
     this.sliderText = h("output", {});
+    this.near = iconButton("Fit the selection",
+      ["M4 4h6v2H6v4H4z", "M14 4h6v6h-2V6h-4z", "M4 14h2v4h4v2H4z", "M18 14h2v6h-6v-2h4z", "M9 9h6v6H9z"],
+      () => graph.focus([...player.nodes]));
     this.changes = h("p", { class: "cz-changes", "aria-live": "off" });
     this.emptyText = h("span", {});
     this.empty = h("div", { class: "cz-empty", hidden: true }, this.emptyText);
@@ -48,9 +51,10 @@ export class Page {
                 iconButton("Zoom in", ["M11 5h2v6h6v2h-6v6h-2v-6H5v-2h6z"], () => graph.zoom(1.25)),
                 iconButton("Zoom out", ["M5 11h14v2H5z"], () => graph.zoom(0.8)),
                 iconButton("Fit the graph", ["M4 4h6v2H6v4H4z", "M14 4h6v6h-2V6h-4z", "M4 14h2v4h4v2H4z", "M18 14h2v6h-6v-2h4z"],
-                  () => graph.fit()))),
+                  () => graph.fit()),
+                this.near)),
             toolbar.element,
-            h("div", { class: "cz-stage-holder" }, graph.stage, paths.element, matrix.element, this.empty, this.told),
+            h("div", { class: "cz-stage-holder" }, graph.stage, graph.minimap.element, paths.element, matrix.element, this.empty, this.told),
             selection.element,
             this.legendHolder),
           h("div", { class: "cz-side" }, heatmap.element, curves.element,
@@ -91,6 +95,7 @@ export class Page {
     const { model } = this;
     this.root.classList.toggle("cz-playing", view.playing);
     this.root.dataset.form = view.form;
+    this.near.disabled = !view.selectedSet.size;
     setText(this.bigStep, model.T ? moment(model, view.i) : "");
     const inside = model.T ? model.counts.size[view.i] : 0;
     const all = model.whole.edges.toLocaleString("en-US");
