@@ -108,7 +108,7 @@ class GraphPanel:
             along = [box.left + 20, box.left + box.width - 20], [0.0, 0.0]
             up = [0.0, 0.0], [box.top + 20, box.top + box.height - 20]
             ends = along if box.across else up
-            wide = 2 * look()["stream"]["lane"] * scale
+            wide = STREAM["width"] * scale
             axes.plot(
                 *ends, color=rgba(theme.line, 0.45), lw=wide, solid_capstyle="butt", zorder=1.1
             )

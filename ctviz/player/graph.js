@@ -374,7 +374,7 @@ export class Graph {
    */
   residual(ctx, { left, top, width, height, across }) {
     ctx.strokeStyle = this.theme.line;
-    ctx.lineWidth = 2 * look.stream.lane;
+    ctx.lineWidth = look.stream.width;
     ctx.globalAlpha = 0.45;
     ctx.beginPath();
     if (across) {

@@ -11,7 +11,8 @@
 // blocks: how far an opened MLP's first block is from it, each from the next, and the last from the
 //   edge of the picture.
 // stream: a large model's distances along its residual stream, up to how many layers it stands
-//   upright, and how edges follow it: how near they come, over how many rows that is full, how wide; width
+//   upright, and how edges follow it: how near they come, over how many rows that is full, how far apart they
+//   stay; its width; how many heads of a layer stand in one rank, and how far ranks are apart; width
 //   and height of nodes, across and along it, where it lies on its side.
 // fan: edges spread along the ends of wide nodes. bend: how edges swing.
 // edges: widths; the strongest stands for that quantile of |score|; arrow heads are
@@ -67,7 +68,8 @@ export default {
   "rows": { "gap": 80, "above": 0.62 },
   "stream": {
     "layersUpright": 12, "row": 33, "rowUpright": 62, "fold": 15, "column": 30, "head": 42, "mlp": 46,
-    "shared": 18, "radius": 13, "pull": 0.86, "full": 3, "lane": 16, "sharedRow": 7,
+    "shared": 18, "radius": 13, "pull": 0.7, "full": 6, "lane": 40, "width": 32, "sharedRow": 7,
+    "heads": 12, "ranks": 28,
     "nodes": {
       "mlp": { "width": 21, "height": 27 }, "block": { "width": 18, "height": 27 },
       "letters": 10.5

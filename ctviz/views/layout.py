@@ -134,6 +134,8 @@ def _along(
     across = len(heads.keys() | blocks.keys()) > STREAM["layersUpright"]
     row = STREAM["row"] if across else STREAM["rowUpright"]
     row += STREAM["sharedRow"] if grouped else 0
+    ranks = -(-max((len(members) for members in heads.values()), default=1) // STREAM["heads"])
+    row += (ranks - 1) * STREAM["ranks"]  # heads of a layer stand in several ranks if they are many
     xy: dict[str, tuple[float, float]] = {}
     rows: list[tuple[int, float]] = []
     folds: list[tuple[int, int, float]] = []
@@ -150,13 +152,16 @@ def _along(
         y -= row if rows else 1.25 * row
         rows.append((layer, y))
         for place, head in enumerate(reversed(members)):
-            xy[f"a{layer}.h{head}"] = (-STREAM["head"] - place * STREAM["column"], y)
+            rank, beside = divmod(place, STREAM["heads"])
+            x = -STREAM["head"] - beside * STREAM["column"]
+            xy[f"a{layer}.h{head}"] = (x, y + (rank - (ranks - 1) / 2) * STREAM["ranks"])
         if layer in blocks:
             xy[f"m{layer}"] = (STREAM["mlp"], y)
     for group, members in grouped.items():
         layer = layer_of(group, graph.n_layers)
         served = [xy[f"a{layer}.h{head}"] for head in members]
-        xy[group] = (float(np.mean([x for x, _ in served])), served[0][1] + STREAM["shared"])
+        foot = max(y for _, y in served)
+        xy[group] = (float(np.mean([x for x, _ in served])), foot + STREAM["shared"])
     xy["input"] = (0.0, 0.0)
     xy["logits"] = (0.0, y - 1.25 * row)
     radius = STREAM["radius"]

@@ -54,12 +54,12 @@ test("edges of a large model follow the residual stream, a short one hardly", ()
   const stream = { ...BOX, stream: true };
   const [a, b] = [head(-200, 0), head(-200, -600)];
   const far = edge(a, b, "q", stream).bezier;
-  // Six rows or more: 86 % of the way to the lane at -16 from x = -200, and from the port at -208.
-  near(far[2], -200 + 0.86 * 184);
-  near(far[4], -208 + 0.86 * 192);
+  // Six rows or more: 70 % of the way to the lane at -40 from x = -200, and from the port at -208.
+  near(far[2], -200 + 0.7 * 160);
+  near(far[4], -208 + 0.7 * 168);
   const short = edge(a, head(-200, -80), "q", stream).bezier;
-  // From -15 to -80 + sqrt(225 - 64): a third of a row's 50 in three is a share of the pull.
-  near(short[2], -200 + 0.86 * (((80 - 15) - Math.sqrt(161)) / 150) * 184);
+  // From -15 up to -80 + sqrt(225 - 64), of the six rows of 50 from which the pull is full.
+  near(short[2], -200 + 0.7 * (((80 - 15) - Math.sqrt(161)) / 300) * 160);
 });
 
 test("q, k and v enter a head from left to right, on its circle", () => {

@@ -319,6 +319,13 @@ def test_a_large_model_stands_along_its_residual_stream_and_a_deep_one_lies_on_i
         assert right == upright.xy["a0.h4"][0]  # packed beside the stream
     active[graph.node("m12")] = True
     assert place(graph, active).across
+    crowd = Graph(16, 32)
+    many = place(crowd, np.ones(len(crowd.nodes), dtype=bool)).xy
+    ranks = [many["a3.h31"], many["a3.h20"], many["a3.h19"], many["a3.h0"]]  # of 12, 12 and 8
+    assert ranks[0][0] == ranks[2][0] > ranks[3][0]
+    assert [y for _, y in ranks] == sorted(y for _, y in ranks)
+    assert ranks[0][1] == ranks[1][1] < many["m3"][1] == ranks[2][1] < ranks[3][1]
+    assert len(set(many.values())) == len(many)
     small = place(Graph(8, 12), np.ones(len(Graph(8, 12).nodes), dtype=bool))
     assert not small.stream
 
