@@ -210,12 +210,13 @@ export class Graph {
     const { w, h: t } = this.size;
     if (!w) return;
     this.userView = false;
-    const [aside, below] = this.model.boxes[this.level].across ? [16, FOOT + 8] : [GUTTER + 16, 20];
-    this.reshape((w - aside) / (t - below));
+    const [gutter, foot] = this.model.boxes[this.level].across ? [0, FOOT] : [GUTTER, 0];
+    const [wide, tall] = [w - gutter - 16, t - foot - 20];
+    this.reshape(wide / tall);
     const { box } = this.placed;
-    const scale = Math.min((w - aside) / box.width, (t - below) / box.height, 1.7);
-    const x = box.left + box.width / 2 - (aside - 32) / 2 / scale;
-    const y = box.top + box.height / 2 + (below - 20) / 2 / scale;
+    const scale = Math.min(wide / box.width, tall / box.height, 1.7);
+    const x = box.left + box.width / 2 - Math.max(0, gutter / 2 - 8) / scale;
+    const y = box.top + box.height / 2 + foot / 2 / scale;
     this.network.moveTo({ position: { x, y }, scale, animation: false });
     this.actions.redraw();
   }
@@ -242,9 +243,10 @@ export class Graph {
 
   /** @param {import("./colour.js").Theme} theme */
   draw(view, theme) {
-    if (!this.network || !this.size.w || !this.painter || view.form !== "graph") return;
+    if (!this.network) return;
     this.view = view;
     this.theme = theme;
+    if (!this.size.w || !this.painter || view.form !== "graph") return;
     const { lit, wanted } = this.lit(view);
     this.painter.sort(view, lit, wanted);
     this.active.fill(0);

@@ -26,8 +26,10 @@ export class Minimap {
    * @param {import("./colour.js").Theme} theme
    */
   draw(places, box, view, theme) {
-    const inside = view.left <= box.left && view.top <= box.top
-      && view.left + view.width >= box.left + box.width && view.top + view.height >= box.top + box.height;
+    const near = 0.03 * view.width; // a fitted graph may reach to the edge
+    const inside = view.left <= box.left + near && view.top <= box.top + near
+      && view.left + view.width >= box.left + box.width - near
+      && view.top + view.height >= box.top + box.height - near;
     this.element.hidden = inside;
     if (inside) return;
     const scale = Math.min((WIDTH - 2 * MARGIN) / box.width, (HEIGHT - 2 * MARGIN) / box.height);

@@ -38,7 +38,8 @@ def changed() -> None:
     st.session_state["changes"] = st.session_state.get("changes", 0) + 1
 
 
-def payload() -> dict[str, Any]:
+@st.cache_resource(show_spinner=False)
+def payload(case: str, grown: int) -> dict[str, Any]:
     """The case's own, or for ``pair`` its run beside the same run backwards."""
     run = timeline("tiny" if case == "pair" else case, grown=grown)
     if case != "pair":
@@ -55,7 +56,7 @@ def payload() -> dict[str, Any]:
 
 
 for copy in range(2 if case == "two" else 1):
-    view = player(payload(), key=f"player{copy}", view=asked, on_change=changed)
+    view = player(payload(case, grown), key=f"player{copy}", view=asked, on_change=changed)
 node = ",".join(view.nodes) or None
 st.text(f"state {view.step} {node} {view.edges}")
 st.text(f"changes {st.session_state.get('changes', 0)}")
