@@ -140,7 +140,7 @@ def test_the_paths_are_a_list_that_selects(player: Player) -> None:
     assert text.rstrip().endswith("logits")
     rows.first.focus()
     player.page.keyboard.press("Enter")
-    player.wait("nodes().length >= 3")
+    player.wait("nodes().length >= 2")
     assert {"input", "logits"} <= set(player.ask("nodes()"))
     player.settle()
     player.says("strongest paths at step 0")
