@@ -13,7 +13,7 @@ const STATES = { running: "live", failed: "failed", cancelled: "cancelled", inte
 export class Page {
   /** Around the panels of a player; `actions`: tooltip(lines, x, y). */
   constructor(player, actions) {
-    const { curves, graph, heatmap, inspector, selection, tip, toolbar, transport } = player;
+    const { curves, graph, heatmap, inspector, selection, sentence, tip, toolbar, transport } = player;
     this.heading = h("h2", {});
     this.facts = h("p", { class: "cz-about", tabindex: 0 });
     source(this.facts, actions, () => aboutLines(this.model));
@@ -38,6 +38,7 @@ export class Page {
         h("header", { class: "cz-title" },
           h("div", {}, this.heading, this.live), this.facts, this.bigStep,
           h("div", { class: "cz-buttons cz-title-buttons" }, this.presentButton), this.leaveButton),
+        sentence.element,
         h("div", { class: "cz-main" },
           h("section", { class: "cz-panel cz-graph", "aria-label": "Circuit" },
             h("header", {},

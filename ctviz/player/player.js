@@ -18,6 +18,7 @@ import { listen } from "./keys.js";
 import { Page } from "./page.js";
 import { Schedule } from "./schedule.js";
 import { SelectionBar } from "./selection.js";
+import { Sentence } from "./sentence.js";
 import { findNodes, Toolbar } from "./toolbar.js";
 import { Tooltip } from "./tooltip.js";
 import { Transport } from "./transport.js";
@@ -38,6 +39,7 @@ class Player {
     this.heat = "nodes";
     this.whole = false;
     this.axis = "auto";
+    this.probe = 0; // the stored sentence that is looked at
     this.open = new Set(); // layers whose MLP is drawn as its blocks
     this.groups = new Groups();
     this.keepsGroups = false;
@@ -75,6 +77,7 @@ class Player {
       map: set("map"),
       marks: set("marks"),
       axis: set("axis"),
+      probe: set("probe"),
       whole: (on) => this.setWhole(on),
       unfold: (mlp) => this.unfold(mlp),
       unfoldAll: (on) => this.unfoldAll(on),
@@ -105,6 +108,7 @@ class Player {
     this.inspector = new Inspector(actions);
     this.toolbar = new Toolbar(actions);
     this.selection = new SelectionBar(actions);
+    this.sentence = new Sentence(actions);
 
     this.page = new Page(this, actions);
     this.root = this.page.root;
@@ -176,12 +180,14 @@ class Player {
     this.curves.setModel(model);
     this.transport.setModel(model);
     this.toolbar.setModel(model);
+    this.sentence.setModel(model);
+    this.probe = Math.min(this.probe, Math.max(0, model.probes.length - 1));
     this.inspector.setModel(model);
     this.inspector.select(this.selected);
   }
 
   /** What the page asks for; a step or a number of edges that is not given stays as it is. */
-  apply({ step, nodes, edges, marks, estimator, heat, map, whole, axis, open }) {
+  apply({ step, nodes, edges, marks, estimator, heat, map, whole, axis, probe, open }) {
     const { model } = this;
     if (step !== null && step !== undefined && model.T) {
       this.clock.playing = false;
@@ -191,6 +197,7 @@ class Player {
     if (edges !== null && edges !== undefined) this.showEdges(edges, { quiet: true });
     else this.showEdges(Infinity, { quiet: true });
     Object.assign(this, { marks, estimator, heat, map, whole, axis, open: new Set(open) });
+    if (model.probes.length) this.probe = Math.min(probe, model.probes.length - 1);
     this.setNodes(this.indices(nodes));
     // A link to a node that is never in the circuit shows the whole model.
     if (this.nodes.some((n) => this.isAway(n))) this.whole = true;
@@ -429,6 +436,7 @@ class Player {
       map: this.map,
       whole: this.whole,
       axis: this.axis,
+      probe: this.probe,
       open: [...this.open].sort((a, b) => a - b),
     });
   }
@@ -462,6 +470,7 @@ class Player {
     this.transport.draw(view, this.theme);
     this.toolbar.draw(view);
     this.selection.draw(view, this.model, this.groups.list);
+    this.sentence.draw(view, this.probe);
     this.inspector.draw(view, this.theme);
     const glowing = view.base >= 0 && view.now - clock.arrived < 1200;
     this.schedule.after(now, { again: clock.playing || glowing, playing: wasPlaying });
@@ -476,7 +485,8 @@ class Player {
       arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
       loop: clock.loop, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
       selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
-      map: this.map, marks: this.marks, whole: this.whole, axis: this.axis, open: this.open,
+      map: this.map, marks: this.marks, whole: this.whole, axis: this.axis, probe: this.probe,
+      open: this.open,
     };
   }
 

@@ -33,7 +33,8 @@ class View:
     how far parameters have moved, how specific to the task nodes are, or what each node's update
     carries; ``whole``: whether nodes that are never in the circuit are shown; ``axis``: how
     training steps are spread, by themselves, their logarithm, or all snapshots evenly; ``auto``
-    takes what suits them; ``open``: the layers whose MLP is drawn as its blocks.
+    takes what suits them; ``probe``: which of the stored sentences is looked at; ``open``: the
+    layers whose MLP is drawn as its blocks.
     """
 
     step: int | None = None
@@ -45,6 +46,7 @@ class View:
     map: Shown = "redundancy"
     whole: bool = False
     axis: Axis = "auto"
+    probe: int = 0
     open: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class View:
             nodes=tuple(str(node) for node in values.get("nodes") or ())[:MOST_NODES],
             edges=_whole(values.get("edges")),
             whole=values.get("whole") in (True, "1"),
+            probe=_whole(values.get("probe")) or 0,
             open=tuple(sorted(set(_layers(values.get("open"))))),
         )
         for name, allowed in (

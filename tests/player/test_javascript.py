@@ -28,6 +28,7 @@ PURE = (
     "lines",
     "look",
     "numbers",
+    "predictions",
     "quality",
     "scales",
 )

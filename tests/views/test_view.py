@@ -22,6 +22,7 @@ VIEWS = st.builds(
     map=st.sampled_from(get_args(Shown)),
     whole=st.booleans(),
     axis=st.sampled_from(["auto", "linear", "log", "even"]),
+    probe=st.integers(0, 9),
     open=st.sets(st.integers(0, 79), max_size=80).map(lambda layers: tuple(sorted(layers))),
 )
 
