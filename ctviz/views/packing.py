@@ -29,6 +29,7 @@ from ctviz.views.encoding import (
     pack_shares,
     short,
 )
+from ctviz.views.events import Event, events
 from ctviz.views.layout import Placement, group_of, place
 from ctviz.views.timeline import Curve, Probe, Timeline
 
@@ -127,6 +128,7 @@ def pack(
         "provenance": timeline.provenance,
         "curves": [_pack_curve(curve) for curve in timeline.curves],
         "probes": _pack_probes(timeline, rows, columns, attention_bytes),
+        "events": [] if beside else [_pack_event(event) for event in events(timeline)],
     }
     if beside is not None:
         payload["other"] = _pack_other(timeline, beside, rows, columns)
@@ -295,6 +297,16 @@ def _pack_probes(
             spent += len(text)
             target["attention"][name] = text
     return packed
+
+
+def _pack_event(event: Event) -> dict[str, Any]:
+    return {
+        "kind": event.kind,
+        "at": event.at,
+        "text": event.text,
+        "numbers": event.numbers,
+        "node": event.node,
+    }
 
 
 def _chances(probe: Probe) -> list[list[float | None]]:
