@@ -13,7 +13,7 @@ const STATES = { running: "live", failed: "failed", cancelled: "cancelled", inte
 export class Page {
   /** Around the panels of a player; `actions`: tooltip(lines, x, y). */
   constructor(player, actions) {
-    const { curves, graph, heatmap, inspector, selection, sentence, tip, toolbar, transport } = player;
+    const { curves, events, graph, heatmap, inspector, selection, sentence, tip, toolbar, transport } = player;
     this.heading = h("h2", {});
     this.facts = h("p", { class: "cz-about", tabindex: 0 });
     source(this.facts, actions, () => aboutLines(this.model));
@@ -32,6 +32,7 @@ export class Page {
     this.emptyText = h("span", {});
     this.empty = h("div", { class: "cz-empty", hidden: true }, this.emptyText);
     this.told = h("p", { class: "cz-unseen", "aria-live": "polite" });
+    transport.label.after(events.element);
     this.legendHolder = h("div", { class: "cz-legend" });
     this.root = h("div", { class: "cz", style: "visibility:hidden" },
       h("div", { class: "cz-frame" },

@@ -9,6 +9,7 @@ import { readTheme } from "./colour.js";
 import { Curves } from "./curves.js";
 import { decode } from "./data.js";
 import { prefersStill } from "./dom.js";
+import { Events } from "./events.js";
 import { Graph } from "./graph.js";
 import { Groups, plain } from "./groups.js";
 import { handle } from "./handle.js";
@@ -87,6 +88,7 @@ class Player {
       step: (by) => this.go(this.clock.i + by),
       go: (i) => this.go(i),
       big: (by) => this.big(by),
+      event: (at) => this.showEvent(this.events.placed[at]),
       speed: (x) => {
         this.clock.speed = x;
         this.redraw();
@@ -109,6 +111,7 @@ class Player {
     this.toolbar = new Toolbar(actions);
     this.selection = new SelectionBar(actions);
     this.sentence = new Sentence(actions);
+    this.events = new Events(actions);
 
     this.page = new Page(this, actions);
     this.root = this.page.root;
@@ -181,6 +184,7 @@ class Player {
     this.transport.setModel(model);
     this.toolbar.setModel(model);
     this.sentence.setModel(model);
+    this.events.setModel(model);
     this.probe = Math.min(this.probe, Math.max(0, model.probes.length - 1));
     this.inspector.setModel(model);
     this.inspector.select(this.selected);
@@ -298,6 +302,7 @@ class Player {
   clear() {
     this.tip.show(null);
     if (this.presenting) this.present(false);
+    else if (this.events.open(false)) return true;
     else if (this.nodes.length) this.select(-1);
     else return false;
     return true;
@@ -361,6 +366,12 @@ class Player {
     const found = clock.find(model.big, by);
     const wrapped = by > 0 ? model.big.indexOf(true) : model.big.lastIndexOf(true);
     if (found !== null || wrapped >= 0) this.go(found ?? wrapped);
+  }
+
+  /** Go to an event, and select the head that it is about. */
+  showEvent({ at, node }) {
+    this.go(at);
+    if (node) this.choose(this.indices([node]));
   }
 
   look(camera) {
@@ -471,6 +482,7 @@ class Player {
     this.toolbar.draw(view);
     this.selection.draw(view, this.model, this.groups.list);
     this.sentence.draw(view, this.probe);
+    this.events.draw(view);
     this.inspector.draw(view, this.theme);
     const glowing = view.base >= 0 && view.now - clock.arrived < 1200;
     this.schedule.after(now, { again: clock.playing || glowing, playing: wasPlaying });

@@ -67,7 +67,6 @@ export class Sentence {
     this.tokens = probe.tokens.map((token) => h("span", { text: token.replace(/\n/g, "⏎") }));
     this.blank = h("em", {});
     this.words.replaceChildren(...this.tokens, this.blank);
-    this.words.scrollLeft = this.words.scrollWidth; // of a long one the end, where it is answered
     [probe.answer, probe.foil].forEach((text, which) => {
       this.chances[which].element.hidden = !text;
       setText(this.chances[which].word, word(text));
@@ -86,7 +85,7 @@ export class Sentence {
     this.t = view.shown;
     this.drawBars(bars(probe, view.i, view.j, view.f), probe);
     this.drawAttention(view, p);
-    const key = `${view.shown}`;
+    const key = `${view.shown} ${this.shade.textContent}`;
     if (key === this.key) return;
     this.key = key;
     const [top] = probe.predictions[view.shown]?.[0] ?? [""];
@@ -96,6 +95,7 @@ export class Sentence {
       setText(parts.first, first && `${first} →`);
       setText(parts.now, now);
     });
+    this.words.scrollLeft = this.words.scrollWidth; // of a long one the end, where it is answered
   }
 
   drawBars(found, probe) {

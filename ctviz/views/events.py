@@ -216,7 +216,7 @@ def _enters(timeline: Timeline, edges: _Edges) -> Iterator[Event]:
     for head in _heads(timeline):
         own = (edges.rows == head) | (graph.feeds[edges.columns, head] & alone[edges.columns])
         mine = np.flatnonzero(own)
-        inside = edges.member[:, mine].any(axis=1)
+        inside: np.ndarray = np.any(edges.member[:, mine], axis=1)
         since = _since(inside)
         if since is None:
             continue
@@ -245,9 +245,9 @@ def _redundant(timeline: Timeline, edges: _Edges) -> Iterator[Event]:
     if shares is None:
         return
     for head in _heads(timeline):
-        values = shares[:, head]
-        since = _since(values >= REDUNDANT)
-        if since is None or since < STAYS or not (values[since - STAYS : since] < REDUNDANT).all():
+        gone: np.ndarray = shares[:, head] >= REDUNDANT
+        since = _since(gone)
+        if since is None or since < STAYS or gone[since - STAYS : since].any():
             continue
         reads = timeline.graph.feeds[edges.columns, head] & edges.member[since - 1]
         mine = np.flatnonzero(reads)

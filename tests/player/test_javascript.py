@@ -25,6 +25,7 @@ PURE = (
     "clock",
     "data",
     "geometry",
+    "happened",
     "lines",
     "look",
     "numbers",
