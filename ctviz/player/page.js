@@ -16,7 +16,7 @@ export class Page {
     const { curves, events, graph, heatmap, inspector, selection, sentence, tip, toolbar, transport } = player;
     this.heading = h("h2", {});
     this.facts = h("p", { class: "cz-about", tabindex: 0 });
-    source(this.facts, actions, () => aboutLines(this.model));
+    source(this.facts, actions, () => (this.model ? aboutLines(this.model) : []));
     this.presentButton = iconButton("Present: large, without controls (F)", PRESENT, () => player.present(true));
     this.leaveButton = iconButton("Leave the presentation (Escape)", LEAVE, () => player.present(false), {
       class: "cz-leave",
