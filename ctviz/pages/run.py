@@ -49,6 +49,7 @@ def main() -> None:
     """The page."""
     st.set_page_config(page_title="Run · ctviz")
     standby().warm()
+    _follow_link()
     st.html(STYLE)
     st.subheader("Find a circuit, tune only that circuit, watch it change", anchor=False)
     st.fragment(_show_live, run_every=POLL if _live() else None)()
@@ -101,6 +102,27 @@ def main() -> None:
         "Discover and tune", type="primary", icon=":material/play_arrow:", disabled=not ready
     ):
         _start(model, task, method, values)
+
+
+def _follow_link() -> None:
+    """A link may ask for model, task and method; what is not known is left as it is."""
+    query = st.query_params.to_dict()
+    if not query:
+        return
+    st.query_params.clear()
+    model, task, method = (query.get(name, "") for name in ("model", "task", "method"))
+    st.session_state["way"] = "tune"
+    if model in KNOWN:
+        st.session_state["model"] = model
+    elif model:
+        st.session_state["model"], st.session_state["model-name"] = OTHER, model
+    key, _, level = task.partition(":")
+    if key in TASKS:
+        st.session_state["task"] = key
+        if level in {each.key for each in TASKS[key].levels}:
+            st.session_state[f"level-{key}"] = level
+    if method in METHODS:
+        st.session_state["method"] = method
 
 
 def _ask_known_task() -> str | None:

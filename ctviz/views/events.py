@@ -23,6 +23,7 @@ import numpy as np
 
 from ctviz.runs.changes import NOISE_BAND, edge_states
 from ctviz.runs.config import start_of
+from ctviz.views.numbers import number
 from ctviz.views.timeline import Timeline
 
 __all__ = ["Event", "Kind", "events", "jitter"]
@@ -121,19 +122,12 @@ class _Edges:
         name = self.graph.edge_name(int(self.rows[edge]), int(self.columns[edge]))
         said, known = [], True
         for t in (before, after):
-            value = _number(float(self.scores[t, edge]))
+            value = number(float(self.scores[t, edge]))
             error = np.nan if self.errors is None else float(self.errors[t, edge])
             known = known and bool(np.isfinite(error))
-            value += f" ± {_number(error)}" if np.isfinite(error) else ""
+            value += f" ± {number(error)}" if np.isfinite(error) else ""
             said.append(f"{value} at {_moment(self.timeline, t)}")
         return f"{name} goes from {said[0]} to {said[1]}{'' if known else f'; {NOT_KEPT}'}"
-
-
-def _number(value: float) -> str:
-    """Three digits, with a real minus sign."""
-    if not np.isfinite(value):
-        return "unknown"
-    return f"{value:.3g}".replace("-", "−") if abs(value) >= 1e-9 else "0"
 
 
 def _moment(timeline: Timeline, t: int) -> str:
@@ -157,10 +151,10 @@ def _metric(timeline: Timeline) -> Iterator[Event]:
         return
     known = [t for t in range(len(values)) if np.isfinite(values[t])]
     sides = {t: int(np.sign(values[t])) if abs(values[t]) > band else 0 for t in known}
-    noise = f"noise {_number(band / NOISE_BAND)}"
+    noise = f"noise {number(band / NOISE_BAND)}"
 
     def said(t: int) -> str:
-        return f"{_number(values[t])} at {_moment(timeline, t)}"
+        return f"{number(values[t])} at {_moment(timeline, t)}"
 
     beyond = [t for t in known if sides[t]]
     for before, after in pairwise(beyond):
@@ -296,11 +290,11 @@ def _unfaithful(timeline: Timeline) -> Iterator[Event]:
         fall = was - value
         if fall <= NOISE_BAND * np.hypot(was_error, error):
             continue
-        span = f", {_number(low)} to {_number(high)}" if np.isfinite(high) and high > low else ""
+        span = f", {number(low)} to {number(high)}" if np.isfinite(high) and high > low else ""
         numbers = (
-            f"from {_number(was)} ± {_number(was_error)} at {_moment(timeline, above)} to "
-            f"{_number(value)} ± {_number(error)} at {_moment(timeline, t)}; "
-            f"random {_number(mean)}{span}"
+            f"from {number(was)} ± {number(was_error)} at {_moment(timeline, above)} to "
+            f"{number(value)} ± {number(error)} at {_moment(timeline, t)}; "
+            f"random {number(mean)}{span}"
         )
         text = "Faithfulness falls to that of random circuits"
         yield Event("unfaithful", t, text, numbers, float(fall))
@@ -330,9 +324,9 @@ def _forgetting(timeline: Timeline) -> Iterator[Event]:
             continue
         t = int(known[np.flatnonzero(known == below[-1])[0] + 1])
         numbers = (
-            f"{label} {_number(values[t])}, "
-            f"{_number(first)} at {_moment(timeline, int(known[0]))}; "
-            f"from here on above it by more than {_number(bar)}, noise {_number(noise)}"
+            f"{label} {number(values[t])}, "
+            f"{number(first)} at {_moment(timeline, int(known[0]))}; "
+            f"from here on above it by more than {number(bar)}, noise {number(noise)}"
         )
         most = float((values[known].max() - first) / bar)
         yield Event("forgetting", t, "Forgetting starts", numbers, most)

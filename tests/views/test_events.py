@@ -82,7 +82,7 @@ def test_the_metric_crosses_zero_where_it_comes_out_of_the_noise() -> None:
     # distances 0, 0, 0.2, 0.2, 0.1, 0.1, 0: median 0.1, so twice the noise is 0.242
     (found,) = metric(-3, -2, -1, 0, 0.6, 0.8, 0.8, 1, 1.2)
     assert (found.kind, found.at, found.text) == ("metric", 4, "The metric rises above zero")
-    assert found.numbers == "from −1 at step 20 to 0.6 at step 40; noise 0.121"
+    assert found.numbers == "from −1.00 at step 20 to 0.600 at step 40; noise 0.121"
     (found,) = metric(3, 2, 1, 0.5, -1, -2, -3)
     assert (found.at, found.text) == (4, "The metric falls below zero")
 
@@ -96,7 +96,7 @@ def test_a_metric_that_begins_at_zero_leaves_it() -> None:
     # distances 0.02, 0.02, 0.045, 0.45, 0, 0, 0: median 0.02
     (found,) = metric(0.01, -0.01, 0.01, -0.01, 0.06, 1.03, 2, 2.97, 3.94)
     assert (found.at, found.text) == (4, "The metric leaves zero")
-    assert found.numbers == "from −0.01 at step 30 to 0.06 at step 40; noise 0.0242"
+    assert found.numbers == "from −0.010 at step 30 to 0.060 at step 40; noise 0.024"
 
 
 def test_half_of_the_circuit_has_turned_over_beyond_the_noise() -> None:
@@ -122,7 +122,7 @@ def test_a_head_enters_and_stays() -> None:
     assert (found.at, found.node) == (2, "a1.h0")
     assert found.text == "Head a1.h0 enters the circuit and stays"
     assert found.numbers == (
-        "a1.h0->m1 goes from 0.02 ± 0.01 at step 10 to −0.75 ± 0.01 at step 40"
+        "a1.h0->m1 goes from 0.020 ± 0.010 at step 10 to −0.750 ± 0.010 at step 40"
     )
 
 
@@ -153,7 +153,7 @@ def test_a_head_becomes_redundant() -> None:
     assert (found.at, found.node) == (3, "a1.h0")
     assert found.numbers == (
         "none of its inputs is in the circuit; "
-        "m0->a1.h0<q> goes from 0.5 ± 0.01 at step 20 to 0.2 ± 0.01 at step 50"
+        "m0->a1.h0<q> goes from 0.500 ± 0.010 at step 20 to 0.200 ± 0.010 at step 50"
     )
     # it did not weaken: others overtook it
     assert not [e for e in events(run(inside, [{READS: 0.5}] * 6)) if e.kind == "redundant"]
@@ -173,7 +173,7 @@ def test_faithfulness_falls_to_that_of_random_circuits() -> None:
     (found,) = events(run([ALWAYS] * 4, quality=quality))
     assert (found.kind, found.at) == ("unfaithful", 2)
     assert found.numbers == (
-        "from 0.9 ± 0.02 at step 0 to 0.25 ± 0.05 at step 20; random 0.1, 0 to 0.3"
+        "from 0.900 ± 0.020 at step 0 to 0.250 ± 0.050 at step 20; random 0.100, 0 to 0.300"
     )
     unknown = [[0.9, 0.1, np.nan, np.nan, np.nan], [0.0, 0.1, np.nan, np.nan, np.nan]]
     assert events(run([ALWAYS] * 2, quality=unknown)) == []
@@ -189,7 +189,7 @@ def test_forgetting_starts_where_it_stays_above_noise_and_bar() -> None:
     noise = 1.4826 * 0.008 / 1.5**0.5
     assert found.numbers == (
         "KL from the untuned model 0.036, 0 at step 0; from here on above it by more than "
-        f"{2 * 2**0.5 * noise:.3g}, noise {noise:.3g}"
+        f"{2 * 2**0.5 * noise:.3f}, noise {noise:.4f}"
     )
     assert events(run([ALWAYS] * 6, curves=rising, method="recorded")) == []
     little = {"kl": ("retention", [0.0, 0.001, 0.002, 0.003, 0.004, 0.005])}
