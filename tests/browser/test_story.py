@@ -83,3 +83,19 @@ def test_events_are_listed_and_lead_to_their_step(player: Player) -> None:
     where = found[-1].at / (len(timeline.steps) - 1)
     player.page.mouse.click(box["x"] + 7 + where * (box["width"] - 14) + 2, box["y"] + 2)
     player.wait(f"snapshot() === {found[-1].at}")
+
+
+def test_what_came_of_a_run_leads_on(player: Player) -> None:
+    open_app(player, f"?run={FLIP}")
+    said = player.page.locator(".cz-outcome")
+    expect(said).to_contain_text("accuracy 0 % → 100 % on 100 test examples")
+    expect(said).to_contain_text("other tasks 93 % → 94 %")
+    said.get_by_role("link", name="Inspect a2.h1, its strongest head").click()
+    player.page.wait_for_url(lambda url: "/inspect" in url and "node=a2.h1" in url)
+    expect(player.page.get_by_role("combobox", name="Node")).to_be_visible(timeout=30_000)
+    open_app(player, f"?run={FLIP}")
+    said.get_by_role("link", name="Run full fine-tuning to compare with").click()
+    player.page.wait_for_url(lambda url: url.endswith("/run"))
+    chosen = player.page.get_by_role("radio", name="Full fine-tuning")
+    expect(chosen).to_be_checked(timeout=30_000)
+    player.says("An earlier run measured the model before tuning: accuracy 0 %")
