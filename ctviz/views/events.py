@@ -203,8 +203,8 @@ def _heads(timeline: Timeline) -> list[int]:
 
 def _enters(timeline: Timeline, edges: _Edges) -> Iterator[Event]:
     """A head that was outside and is in the circuit, by edges of its own, from a snapshot on, at
-    `STAYS` or more of them; its strongest edge has changed by more than the noise from the last
-    snapshot without it to the last one. Keys and values that heads share are nobody's own."""
+    `STAYS` or more of them; its strongest edge has become stronger by more than the noise from the
+    last snapshot without it to the last one. Keys and values that heads share are nobody's own."""
     graph, last = timeline.graph, len(timeline.steps) - 1
     alone = graph.feeds.sum(axis=1) == 1
     for head in _heads(timeline):
@@ -218,7 +218,8 @@ def _enters(timeline: Timeline, edges: _Edges) -> Iterator[Event]:
             (int(e) for e in mine if edges.member[last, e]),
             key=lambda e: abs(edges.scores[last, e]),
         )
-        if edges.noisy(since - 1, last)[best]:
+        before, after = (abs(float(edges.scores[t, best])) for t in (since - 1, last))
+        if after <= before or edges.noisy(since - 1, last)[best]:
             continue
         name = graph.nodes[head]
         yield Event(
@@ -226,7 +227,7 @@ def _enters(timeline: Timeline, edges: _Edges) -> Iterator[Event]:
             since,
             f"Head {name} enters the circuit and stays",
             edges.course(best, since - 1, last),
-            float(abs(edges.scores[last, best])),
+            after,
             name,
         )
 
@@ -234,10 +235,12 @@ def _enters(timeline: Timeline, edges: _Edges) -> Iterator[Event]:
 def _redundant(timeline: Timeline, edges: _Edges) -> Iterator[Event]:
     """A head whose redundancy by the circuit reaches `REDUNDANT` and stays there, at `STAYS` or
     more snapshots, after as many at which it was below; the strongest of the inputs that it had at
-    the last of these has become weaker by more than the noise at the last snapshot."""
+    the last of these has become weaker by more than the noise at the last snapshot. Heads that
+    share that input, of keys and values that they share, are one event."""
     shares, last = timeline.redundancy.get("circuit"), len(timeline.steps) - 1
     if shares is None:
         return
+    found: dict[tuple[int, int], list[str]] = {}
     for head in _heads(timeline):
         gone: np.ndarray = shares[:, head] >= REDUNDANT
         since = _since(gone)
@@ -251,15 +254,16 @@ def _redundant(timeline: Timeline, edges: _Edges) -> Iterator[Event]:
         before, after = (abs(float(edges.scores[t, best])) for t in (since - 1, last))
         if after >= before or edges.noisy(since - 1, last)[best]:
             continue
-        name = timeline.graph.nodes[head]
-        yield Event(
-            "redundant",
-            since,
-            f"Head {name} becomes redundant and stays so",
-            f"none of its inputs is in the circuit; {edges.course(best, since - 1, last)}",
-            before,
-            name,
-        )
+        found.setdefault((since, best), []).append(timeline.graph.nodes[head])
+    for (begin, best), names in found.items():
+        first, *others = names
+        text = f"Head {first} becomes redundant and stays so"
+        if others:
+            text = f"Heads {', '.join(names[:-1])} and {names[-1]} become redundant and stay so"
+        reading = f"none of {'their' if others else 'its'} inputs is in the circuit"
+        numbers = f"{reading}; {edges.course(best, begin - 1, last)}"
+        strength = abs(float(edges.scores[begin - 1, best]))
+        yield Event("redundant", begin, text, numbers, strength, first)
 
 
 def _since(holds: np.ndarray) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ctviz import paths
+from ctviz.circuits.graph import Graph
 from ctviz.runs import open_run
 from ctviz.views.events import MOST, Event, events, jitter
 from ctviz.views.packing import pack
@@ -28,17 +29,18 @@ def run(
     method: str = "circuit",
     curves: dict[str, tuple[str, list[float]]] | None = None,
     quality: list[list[float]] | None = None,
+    graph: Graph = GRAPH,
 ) -> Timeline:
     """A run of one snapshot every ten steps: its circuits, and the scores of some edges."""
     count = len(inside)
     steps = [10 * t for t in range(count)]
-    masks = np.stack([circuit(*edges).mask for edges in inside])
+    masks = np.stack([circuit(*edges, graph=graph).mask for edges in inside])
     given = values or [{}] * count
-    shape = (count, len(GRAPH.nodes))
+    shape = (count, len(graph.nodes))
     redundancy = np.full(shape, np.nan)
-    for node in range(1, len(GRAPH.nodes)):
-        reads = masks[:, :, GRAPH.feeds[:, node]].sum(axis=(1, 2))
-        redundancy[:, node] = 1 - reads / GRAPH.degrees[node]
+    for node in range(1, len(graph.nodes)):
+        reads = masks[:, :, graph.feeds[:, node]].sum(axis=(1, 2))
+        redundancy[:, node] = 1 - reads / graph.degrees[node]
     return Timeline(
         run="small",
         title="By hand",
@@ -49,10 +51,10 @@ def run(
         state="finished",
         examples=1,
         source="made up",
-        graph=GRAPH,
+        graph=graph,
         n_edges=3,
         steps=steps,
-        scores=np.stack([scores(**each).values for each in given]),
+        scores=np.stack([scores(graph, **each).values for each in given]),
         circuit=masks,
         updated=np.zeros(shape, dtype=bool),
         redundancy={"circuit": redundancy},
@@ -60,7 +62,7 @@ def run(
             Curve(key, key, panel, np.array(steps), np.array(points))
             for key, (panel, points) in (curves or {}).items()
         ),
-        errors=None if error is None else np.full((count, *GRAPH.exists.shape), error),
+        errors=None if error is None else np.full((count, *graph.exists.shape), error),
         quality=None if quality is None else np.array(quality, dtype=float),
     )
 
@@ -136,6 +138,7 @@ def test_a_head_enters_and_stays() -> None:
             {WRITES: 1.0},
         ),  # not to the end
         ([ALWAYS] * 2 + [(*ALWAYS, READS, WRITES)] * 3, {WRITES: 0.02}),  # within the noise
+        ([ALWAYS] * 2 + [(*ALWAYS, READS, WRITES)] * 3, {WRITES: 0.0}),  # others became weaker
     ],
 )
 def test_a_head_that_does_not_is_not_said_to(
@@ -160,6 +163,17 @@ def test_a_head_becomes_redundant() -> None:
     assert not [
         e for e in events(run(inside[1:], values[1:])) if e.kind == "redundant"
     ]  # needed at two snapshots alone
+
+
+def test_heads_that_share_their_keys_become_redundant_together() -> None:
+    graph = Graph(2, 4, 2)
+    shared = "m0->a1.g1<k>"
+    inside = [(*ALWAYS, shared)] * 3 + [ALWAYS] * 3
+    values = [{shared: 0.5}] * 3 + [{}] * 3
+    found = [e for e in events(run(inside, values, graph=graph)) if e.kind == "redundant"]
+    assert [e.text for e in found] == ["Heads a1.h2 and a1.h3 become redundant and stay so"]
+    assert found[0].numbers.startswith("none of their inputs is in the circuit; m0->a1.g1<k> goes")
+    assert found[0].node == "a1.h2"
 
 
 def test_faithfulness_falls_to_that_of_random_circuits() -> None:
