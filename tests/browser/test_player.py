@@ -117,6 +117,7 @@ def test_the_reader_chooses_how_the_steps_are_spread(player: Player) -> None:
     def place() -> float:
         return float((head.get_attribute("transform") or "").split("(")[1].split()[0])
 
+    player.settle()
     linear = place()
     choice.focus()
     player.page.keyboard.press("End")  # even: the snapshots of this run are as far apart anyway
