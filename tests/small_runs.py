@@ -31,6 +31,7 @@ def snapshot(step: int, seed: int = 0) -> Snapshot:
         attention=draw.random((2, 2, 2, 2)).astype(np.float16),
         top=((" are", 0.5), (" is", 0.25)),
         attribution=draw.normal(size=len(GRAPH.nodes)).astype(np.float32),
+        chances=(0.5, 0.125),
     )
     return Snapshot(
         step=step,

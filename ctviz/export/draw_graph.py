@@ -15,9 +15,10 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 from matplotlib.path import Path as Outline
 
 from ctviz.export.scene import Moment, Scene
-from ctviz.export.sheet import INCHES, Color, number, panel, rgba
+from ctviz.export.sheet import INCHES, Color, panel, rgba
 from ctviz.export.theme import Theme, mix
 from ctviz.look import look
+from ctviz.views.numbers import number
 
 __all__ = ["ASPECT", "GRAPH", "GraphPanel"]
 

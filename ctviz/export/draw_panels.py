@@ -14,9 +14,10 @@ from matplotlib.patches import Rectangle
 from ctviz.circuits.graph import layer_of
 from ctviz.circuits.redundancy import mass_name
 from ctviz.export.scene import Scene
-from ctviz.export.sheet import INCHES, clean, number, panel, rgba, wrapped, write
+from ctviz.export.sheet import INCHES, clean, panel, rgba, wrapped, write
 from ctviz.export.theme import Theme, legend_at
 from ctviz.runs.config import UNTUNED, start_of
+from ctviz.views.numbers import number
 from ctviz.views.timeline import Curve
 
 __all__ = ["SidePanels"]

@@ -6,7 +6,6 @@ Texts are measured before they are drawn, with the font that they are drawn in.
 from __future__ import annotations
 
 import functools
-import math
 
 from matplotlib import get_data_path
 from matplotlib.axes import Axes
@@ -15,7 +14,7 @@ from matplotlib.ft2font import FT2Font
 
 from ctviz.export.theme import Rgb
 
-__all__ = ["INCHES", "Color", "clean", "number", "panel", "rgba", "wrapped", "write"]
+__all__ = ["INCHES", "Color", "clean", "panel", "rgba", "wrapped", "write"]
 
 INCHES = (12.8, 7.2)
 Color = tuple[float, float, float, float]
@@ -56,22 +55,6 @@ def write(
         ha=align,
         va="baseline",
     )
-
-
-def number(value: float) -> str:
-    """Up to three significant digits and a real minus sign, as the player writes it."""
-    if not math.isfinite(value):
-        return "–"
-    size = abs(value)
-    if size == 0:
-        return "0"
-    if size < 0.001:
-        digits, power = f"{size:.0e}".split("e")
-        text = f"{digits}e−{-int(power)}"
-    else:
-        places = 4 if size < 0.01 else 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0
-        text = f"{size:.{places}f}"
-    return f"{'−' if value < 0 else ''}{text}"
 
 
 def clean(text: str) -> str:

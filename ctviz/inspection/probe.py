@@ -33,13 +33,15 @@ def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
     with writes(anatomy) as kept, hooked(before=[(anatomy.final_norm.module, final.append)]):
         hidden = anatomy.hidden(batch.clean)
     logits = anatomy.logits_at(hidden, batch.positions)[0, -1].float()
-    probability, token = logits.softmax(dim=-1).topk(TOP)
+    chance = logits.softmax(dim=-1)
+    probability, token = chance.topk(TOP)
+    answer, foil = int(batch.answer[0, -1]), int(batch.foil[0])
     found = direct_attribution(
         anatomy,
         source_outputs(anatomy, kept)[:, -1].float(),
         final[0][0, -1].float(),
-        int(batch.answer[0, -1]),
-        int(batch.foil[0]),
+        answer,
+        foil,
     )
     patterns = attention_patterns(anatomy, batch.clean, hidden, range(graph.n_layers))
     n = batch.clean.shape[1]
@@ -57,4 +59,5 @@ def read_probe(loaded: Loaded, pair: Pair) -> ProbeReading:
         attention=attention,
         top=tuple((text(i), p) for i, p in zip(token.tolist(), probability.tolist(), strict=True)),
         attribution=np.append(found.cpu().numpy(), np.nan).astype(np.float32),
+        chances=(float(chance[answer]), float(chance[foil])),
     )

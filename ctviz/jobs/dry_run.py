@@ -37,11 +37,12 @@ from ctviz.models.untuned import Untuned
 from ctviz.progress import phase
 from ctviz.runs import RunWriter
 from ctviz.runs.config import TuneConfig
-from ctviz.runs.estimate import Estimate
+from ctviz.runs.estimate import Estimate, GradeBefore
 from ctviz.runs.least_memory import check_tunable
 from ctviz.runs.snapshot import StepRecord
 from ctviz.runs.weights import steps_to_keep
-from ctviz.tasks.grading import grade
+from ctviz.tasks.grading import chance, grade
+from ctviz.tasks.task import GRADES
 from ctviz.tuning.abilities import Abilities
 from ctviz.tuning.baselines import Baselines
 from ctviz.tuning.checkpoint import SnapshotWeights, save_checkpoint
@@ -153,6 +154,10 @@ def _dry_tune(
         )
     )
     snapshot_seconds += meter.seconds
+    name = GRADES[data.task.grade].name
+    guessing = chance(data.task, data.graded)
+    graded = GradeBefore(name, snapshot.metrics[name], len(data.graded), "dev", guessing)
+    found = replace(found, grade=graded)
     # the untuned model on the test split, as the tuned one at the end
     meter.time(lambda: retention.others)
     baseline += meter.seconds

@@ -14,6 +14,7 @@ from ctviz.errors import DamagedRun, UnknownName
 from ctviz.runs import Run
 from ctviz.runs.changes import NOISE_BAND, edge_states
 from ctviz.runs.snapshot import ProbeReading, Snapshot
+from ctviz.views.numbers import percent
 from ctviz.views.recorded import random_circuits
 
 __all__ = [
@@ -227,14 +228,6 @@ def plain(value: float) -> str:
 def signed(value: float) -> str:
     """The same with a plus in front of what is positive."""
     return f"+{plain(value)}" if value > 0 else plain(value)
-
-
-def percent(share: float) -> str:
-    """A share as a percentage; what is not whole is not rounded to 0 % or 100 %."""
-    value = 100 * share
-    if 99.5 <= value < 100:
-        return f"{min(value, 99.9):.1f} %"
-    return "below 0.1 %" if 0 < value < 0.1 else f"{value:.{1 if 0 < value < 0.5 else 0}f} %"
 
 
 def ratio(value: float) -> str:

@@ -20,12 +20,12 @@ from ctviz.pages.underway import POLL, show_underway
 from ctviz.pages.uploaded_file import ask_for_file, has_counterfactuals, show_file, show_problems
 from ctviz.runs import Run, list_runs
 from ctviz.runs.config import METHOD_NAMES, METHODS, Method, TuneConfig
-from ctviz.runs.estimate import by_earlier_run
+from ctviz.runs.estimate import by_earlier_run, grade_before
 from ctviz.runs.least_memory import check_blocks, check_tunable
 from ctviz.runs.paper import deviations
 from ctviz.tasks import GRADES, TASKS, Task
 from ctviz.tasks.task import Kind
-from ctviz.views.estimated import estimate_lines
+from ctviz.views.estimated import estimate_lines, grade_words
 from ctviz.views.naming import run_name
 
 FAMILY_TITLES = ", ".join(family.title for family in FAMILIES.values())
@@ -49,6 +49,7 @@ def main() -> None:
     """The page."""
     st.set_page_config(page_title="Run · ctviz")
     standby().warm()
+    _follow_link()
     st.html(STYLE)
     st.subheader("Find a circuit, tune only that circuit, watch it change", anchor=False)
     st.fragment(_show_live, run_every=POLL if _live() else None)()
@@ -101,6 +102,27 @@ def main() -> None:
         "Discover and tune", type="primary", icon=":material/play_arrow:", disabled=not ready
     ):
         _start(model, task, method, values)
+
+
+def _follow_link() -> None:
+    """A link may ask for model, task and method; what is not known is left as it is."""
+    query = st.query_params.to_dict()
+    if not query:
+        return
+    st.query_params.clear()
+    model, task, method = (query.get(name, "") for name in ("model", "task", "method"))
+    st.session_state["way"] = "tune"
+    if model in KNOWN:
+        st.session_state["model"] = model
+    elif model:
+        st.session_state["model"], st.session_state["model-name"] = OTHER, model
+    key, _, level = task.partition(":")
+    if key in TASKS:
+        st.session_state["task"] = key
+        if level in {each.key for each in TASKS[key].levels}:
+            st.session_state[f"level-{key}"] = level
+    if method in METHODS:
+        st.session_state["method"] = method
 
 
 def _ask_known_task() -> str | None:
@@ -295,9 +317,12 @@ def _show_estimate(config: TuneConfig, was_live: bool) -> None:
     if was_live and (found is None or found.over):
         st.rerun()  # nothing more will come
     if found is None:
-        runs = (run for run in list_runs(folders()[0]) if isinstance(run, Run))
-        if earlier := by_earlier_run(config, runs):
+        runs = [run for run in list_runs(*folders()) if isinstance(run, Run)]
+        mine = (run for run in runs if run.folder.parent == folders()[0])
+        if earlier := by_earlier_run(config, mine):
             st.caption(plain(f"By the last such run here, {estimate_lines(earlier)[0]}."))
+        if before := grade_before(config, runs):
+            st.caption(plain(f"An earlier run measured the model {grade_words(before)}."))
         if st.button(
             "Estimate time and memory",
             icon=":material/timer:",

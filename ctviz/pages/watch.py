@@ -6,6 +6,7 @@ import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.pages.address import fill_in
+from ctviz.pages.came_of import came_of
 from ctviz.pages.keep import keep
 from ctviz.pages.player import follow, group_change, player
 from ctviz.pages.prompts import plain
@@ -52,6 +53,7 @@ def main() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         choose_run(choice, name, key="choice", on_change=_changed, width=560)
         keep(run, View.from_query(query))
+        came_of(run, choice.runs.values())
     list_damaged(choice)
     st.session_state["watched"] = name
     st.session_state[LAST] = {**query, "run": name}

@@ -21,7 +21,6 @@ export class Inspector {
     this.maps = new AttentionMaps(actions);
     this.node = -1;
     this.pinned = false;
-    this.probe = 0;
     this.all = { in: false, out: false, blocks: false };
     new ResizeObserver(() => this.sized()).observe(this.element);
   }
@@ -43,7 +42,6 @@ export class Inspector {
   setModel(model) {
     this.model = model;
     this.built = null;
-    if (this.probe >= model.probes.length) this.probe = 0;
   }
 
   select(n) {
@@ -105,6 +103,7 @@ export class Inspector {
       node.kind === "input" ? null : h("section", {}, h("h4", { text: "Reads from" }), this.incoming),
       node.kind === "logits" || node.kind === "kv" ? null
         : h("section", {}, h("h4", { text: "Writes to" }), this.outgoing)));
+    this.probe = view.probe;
     if (model.probes.length && n < model.N && model.T) this.buildProbe(node);
     this.update(view);
     this.element.scrollTop = place;
@@ -128,18 +127,9 @@ export class Inspector {
 
   buildProbe(node) {
     const { model } = this;
-    const chooser = h("select", {
-      "aria-label": "Probe prompt",
-      onchange: () => {
-        this.probe = Number(chooser.value);
-        this.built = null;
-        this.actions.redraw();
-      },
-    }, ...model.probes.map((probe, p) => h("option", { value: p, text: probe.label })));
-    chooser.value = String(this.probe);
     const isHead = node.kind === "head";
     const section = h("section", { class: "cz-probe" },
-      h("header", {}, h("h4", { text: isHead ? "Attention and prediction on" : "Prediction on" }), chooser));
+      h("h4", { text: isHead ? "Attention on the sentence above" : "On the sentence above" }));
     if (isHead) {
       const wait = h("p", { class: "cz-note", text: "" });
       section.append(this.maps.element, wait);
@@ -162,7 +152,7 @@ export class Inspector {
 
   /** @param {import("./colour.js").Theme} theme */
   draw(view, theme) {
-    if (this.built !== this.node) this.build(view);
+    if (this.built !== this.node || (this.node >= 0 && this.probe !== view.probe)) this.build(view);
     if (this.node < 0) return;
     if (this.fold) {
       const open = this.actions.isOpen(this.node);
@@ -415,11 +405,6 @@ export class Inspector {
     const direct = model.attribution[this.probe];
     const now = direct[t * model.N + n];
     const start = direct[n];
-    const top = (at) => h("ol", {}, ...(probe.predictions[at] ?? []).map(([token, p]) => {
-      const role = token === probe.answer ? "cz-answer" : token === probe.foil ? "cz-foil" : "";
-      return h("li", { class: role, style: `--cz-size:${p}` },
-        h("span", { text: token.trim() || "␣" }), h("b", { text: percent(p) }));
-    }));
     const children = [];
     if (!Number.isNaN(now)) {
       children.push(h("p", { class: "cz-direct" },
@@ -429,13 +414,10 @@ export class Inspector {
     }
     if (model.provenance?.probes) {
       source(this.effect, this.actions, () => [
-        "Direct logit attribution and predictions",
+        "Direct logit attribution",
         `Source: ${moment(model, t)}, ${model.provenance.probes}`,
       ]);
     }
-    children.push(h("div", { class: "cz-tops" },
-      h("div", {}, h("h5", { text: `Next token at ${moment(model, t)}` }), top(t)),
-      h("div", {}, h("h5", { text: `at ${moment(model, 0)}` }), top(0))));
     this.effect.replaceChildren(...children);
   }
 }

@@ -14,10 +14,12 @@ const STATES = { running: "live", failed: "failed", cancelled: "cancelled", inte
 export class Page {
   /** Around the panels of a player; `actions`: tooltip(lines, x, y). */
   constructor(player, actions) {
-    const { curves, graph, heatmap, inspector, matrix, paths, selection, tip, toolbar, transport } = player;
+    const {
+      curves, events, graph, heatmap, inspector, matrix, paths, selection, sentence, tip, toolbar, transport,
+    } = player;
     this.heading = h("h2", {});
     this.facts = h("p", { class: "cz-about", tabindex: 0 });
-    source(this.facts, actions, () => aboutLines(this.model));
+    source(this.facts, actions, () => (this.model ? aboutLines(this.model) : []));
     this.presentButton = iconButton("Present: large, without controls (F)", PRESENT, () => player.present(true));
     this.leaveButton = iconButton("Leave the presentation (Escape)", LEAVE, () => player.present(false), {
       class: "cz-leave",
@@ -36,12 +38,14 @@ export class Page {
     this.emptyText = h("span", {});
     this.empty = h("div", { class: "cz-empty", hidden: true }, this.emptyText);
     this.told = h("p", { class: "cz-unseen", "aria-live": "polite" });
+    transport.label.after(events.element);
     this.legendHolder = h("div", { class: "cz-legend" });
     this.root = h("div", { class: "cz", style: "visibility:hidden" },
       h("div", { class: "cz-frame" },
         h("header", { class: "cz-title" },
           h("div", {}, this.heading, this.live), this.facts, this.bigStep,
           h("div", { class: "cz-buttons cz-title-buttons" }, this.presentButton), this.leaveButton),
+        sentence.element,
         h("div", { class: "cz-main" },
           h("section", { class: "cz-panel cz-graph", "aria-label": "Circuit" },
             h("header", {},

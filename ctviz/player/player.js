@@ -4,11 +4,13 @@
 // theme change, always with the same parent element; the instance lives with that element. What
 // the user is doing (step, zoom, selection, playback) belongs to the instance and not to the data.
 
+import { Paths } from "./braid.js";
 import { Clock, nearestSnapshot } from "./clock.js";
 import { readTheme } from "./colour.js";
 import { Curves } from "./curves.js";
 import { decode, edgesAt } from "./data.js";
 import { prefersStill } from "./dom.js";
+import { Events } from "./events.js";
 import { Graph } from "./graph.js";
 import { Groups, plain } from "./groups.js";
 import { handle } from "./handle.js";
@@ -17,9 +19,9 @@ import { Inspector } from "./inspector.js";
 import { listen } from "./keys.js";
 import { Matrix } from "./matrix.js";
 import { Page } from "./page.js";
-import { Paths } from "./braid.js";
 import { Schedule } from "./schedule.js";
 import { SelectionBar } from "./selection.js";
+import { Sentence } from "./sentence.js";
 import { findNodes, Toolbar } from "./toolbar.js";
 import { Tooltip } from "./tooltip.js";
 import { Transport } from "./transport.js";
@@ -41,6 +43,7 @@ class Player {
     this.level = "auto";
     this.form = "graph";
     this.axis = "auto";
+    this.probe = 0; // the stored sentence that is looked at
     this.open = new Set(); // layers whose MLP is drawn as its blocks
     this.groups = new Groups();
     this.keepsGroups = false;
@@ -80,6 +83,7 @@ class Player {
       axis: set("axis"),
       level: (level) => this.setLevel(level),
       form: set("form"),
+      probe: set("probe"),
       unfold: (mlp) => this.unfold(mlp),
       unfoldAll: (on) => this.unfoldAll(on),
       isOpen: (mlp) => this.open.has(this.model.nodes[mlp].layer),
@@ -88,6 +92,7 @@ class Player {
       step: (by) => this.go(this.clock.i + by),
       go: (i) => this.go(i),
       big: (by) => this.big(by),
+      event: (at) => this.showEvent(this.events.placed[at]),
       speed: (x) => {
         this.clock.speed = x;
         this.redraw();
@@ -111,6 +116,8 @@ class Player {
     this.inspector = new Inspector(actions);
     this.toolbar = new Toolbar(actions);
     this.selection = new SelectionBar(actions);
+    this.sentence = new Sentence(actions);
+    this.events = new Events(actions);
 
     this.page = new Page(this, actions);
     this.root = this.page.root;
@@ -184,12 +191,15 @@ class Player {
     this.curves.setModel(model);
     this.transport.setModel(model);
     this.toolbar.setModel(model);
+    this.sentence.setModel(model);
+    this.events.setModel(model);
+    this.probe = Math.min(this.probe, Math.max(0, model.probes.length - 1));
     this.inspector.setModel(model);
     this.inspector.select(this.selected);
   }
 
   /** What the page asks for; a step or a number of edges that is not given stays as it is. */
-  apply({ step, nodes, edges, marks, estimator, heat, map, level, form, axis, open }) {
+  apply({ step, nodes, edges, marks, estimator, heat, map, level, form, axis, probe, open }) {
     const { model } = this;
     if (step !== null && step !== undefined && model.T) {
       this.clock.playing = false;
@@ -199,6 +209,7 @@ class Player {
     if (edges !== null && edges !== undefined) this.showEdges(edges, { quiet: true });
     else this.showEdges(Infinity, { quiet: true });
     Object.assign(this, { marks, estimator, heat, map, level, form, axis, open: new Set(open) });
+    if (model.probes.length) this.probe = Math.min(probe, model.probes.length - 1);
     this.setNodes(this.indices(nodes));
     this.level = this.levelFor(this.nodes);
     clearTimeout(this.timer);
@@ -303,6 +314,7 @@ class Player {
   clear() {
     this.tip.show(null);
     if (this.presenting) this.present(false);
+    else if (this.events.open(false)) return true;
     else if (this.nodes.length) this.select(-1);
     else return false;
     return true;
@@ -379,6 +391,12 @@ class Player {
     if (found !== null || wrapped >= 0) this.go(found ?? wrapped);
   }
 
+  /** Go to an event, and select the head that it is about. */
+  showEvent({ at, node }) {
+    this.go(at);
+    if (node) this.choose(this.indices([node]));
+  }
+
   look(camera) {
     if (!camera) return;
     if (camera === "all") this.graph.fit();
@@ -453,6 +471,7 @@ class Player {
       level: this.level,
       form: this.form,
       axis: this.axis,
+      probe: this.probe,
       open: [...this.open].sort((a, b) => a - b),
     });
   }
@@ -488,6 +507,8 @@ class Player {
     this.transport.draw(view, this.theme);
     this.toolbar.draw(view);
     this.selection.draw(view, this.model, this.groups.list);
+    this.sentence.draw(view, this.probe);
+    this.events.draw(view);
     this.inspector.draw(view, this.theme);
     const glowing = view.base >= 0 && view.now - clock.arrived < 1200;
     this.schedule.after(now, { again: clock.playing || glowing, playing: wasPlaying });
@@ -502,7 +523,7 @@ class Player {
       arrived: clock.arrived, now: performance.now(), playing: clock.playing, speed: clock.speed,
       loop: clock.loop, form: this.form, level: this.detail, most: this.edges ?? Infinity, edges: this.shownEdges(), selected: this.selected, hovered: this.hovered,
       selectedSet: new Set(this.nodes), estimator: this.estimator, heat: this.heat,
-      map: this.map, marks: this.marks, axis: this.axis, open: this.open,
+      map: this.map, marks: this.marks, axis: this.axis, probe: this.probe, open: this.open,
     };
   }
 

@@ -3,6 +3,7 @@
 import { AXES, axis } from "./axis.js";
 import { moment } from "./data.js";
 import { fitCanvas, h, iconButton, setText } from "./dom.js";
+import { near, placed } from "./happened.js";
 
 const ICON = {
   play: ["M8 5.5v13l10.5-6.5z"],
@@ -17,9 +18,10 @@ const ICON = {
 };
 const SPEEDS = [0.5, 1, 2, 4];
 const THUMB = 14; // width of the range's thumb, also in the style sheet
+const MARK = 6; // height of an event's mark above the bars
 
 export class Transport {
-  /** `actions`: toggle(), step(by), go(i), big(by), speed(x), loop(), axis(kind). */
+  /** `actions`: toggle(), step(by), go(i), big(by), speed(x), loop(), axis(kind), tooltip(lines, x, y). */
   constructor(actions) {
     this.actions = actions;
     this.play = iconButton("Play", ICON.play, () => actions.toggle(), { class: "cz-play" });
@@ -45,13 +47,19 @@ export class Transport {
     this.map = h("canvas", { class: "cz-map" });
     this.mapHolder = h("div", {
       class: "cz-map-holder",
-      title: "Each bar: how much of the circuit turned over at a snapshot, "
-        + "1 − overlap (Jaccard) with the one before. Dark bars are big changes.",
       onclick: (event) => {
-        const box = this.map.getBoundingClientRect();
-        const share = (event.clientX - box.left - THUMB / 2) / (box.width - THUMB);
-        actions.go(this.nearest(share), true);
+        const [found] = this.eventsAt(event);
+        actions.go(found?.at ?? this.nearest(this.shareAt(event)), true);
       },
+      onpointermove: (event) => {
+        const found = this.eventsAt(event);
+        const lines = found.length
+          ? [moment(this.model, found[0].at), ...found.flatMap(({ text, numbers }) => [text, numbers])]
+          : ["How much of the circuit turned over at each snapshot",
+            "A bar is 1 − overlap (Jaccard) with the one before; dark bars are big changes, triangles events."];
+        actions.tooltip(lines, event.clientX, event.clientY);
+      },
+      onpointerleave: () => actions.tooltip(null),
     }, this.map);
     this.speeds = h("div", { class: "cz-toggle", role: "group", "aria-label": "Playback speed" },
       ...SPEEDS.map((x) => h("button", {
@@ -76,6 +84,7 @@ export class Transport {
 
   setModel(model) {
     this.model = model;
+    this.marks = placed(model.events);
     this.spread(this.kind ?? "auto");
     this.axes.disabled = model.T < 3;
     this.range.max = Math.max(0, model.T - 1);
@@ -95,6 +104,18 @@ export class Transport {
     this.places = T > 1 ? steps.map(share) : steps.map(() => 0);
     this.range.step = kind === "auto" || kind === "even" ? "1" : "any";
     this.axes.value = kind;
+  }
+
+  /** The place on the clock, 0 to 1, that a pointer is over. */
+  shareAt(event) {
+    const box = this.map.getBoundingClientRect();
+    return (event.clientX - box.left - THUMB / 2) / (box.width - THUMB);
+  }
+
+  /** The events whose mark a pointer is over. */
+  eventsAt(event) {
+    const reach = MARK / (this.map.getBoundingClientRect().width - THUMB);
+    return near(this.marks, this.places, this.shareAt(event), reach);
   }
 
   /** The snapshot that stands nearest to a place. */
@@ -146,13 +167,23 @@ export class Transport {
     ctx.clearRect(0, 0, w, t);
     const largest = model.churn.reduce((a, b) => Math.max(a, b), 0.05);
     const span = w - THUMB;
+    const room = this.marks.length ? MARK + 1 : 0;
     const bar = Math.max(1, Math.min(8, span / Math.max(1, model.T) - 1));
     this.mapAt = this.view?.i;
     for (let i = 1; i < model.T; i += 1) {
       const x = THUMB / 2 + this.places[i] * span;
-      const size = Math.max(1, (model.churn[i] / largest) * (t - 1));
+      const size = Math.max(1, (model.churn[i] / largest) * (t - 1 - room));
       ctx.fillStyle = i === this.view?.i ? theme.accent : model.big[i] ? theme.muted : theme.line;
       ctx.fillRect(x - bar / 2, t - size, bar, size);
+    }
+    for (const { at } of this.marks) {
+      const x = THUMB / 2 + this.places[at] * span;
+      ctx.fillStyle = at === this.view?.i ? theme.accent : theme.text;
+      ctx.beginPath();
+      ctx.moveTo(x - MARK / 2 - 0.5, 0);
+      ctx.lineTo(x + MARK / 2 + 0.5, 0);
+      ctx.lineTo(x, MARK);
+      ctx.fill();
     }
   }
 }

@@ -255,14 +255,15 @@ class RunWriter:
         for index, probe in enumerate(snapshot.probes):
             tensors[f"probe.{index}.attention"] = probe.attention
             tensors[f"probe.{index}.attribution"] = probe.attribution
-            probes.append(
-                {
-                    "tokens": probe.tokens,
-                    "answer": probe.answer,
-                    "foil": probe.foil,
-                    "top": probe.top,
-                }
-            )
+            kept: dict[str, Any] = {
+                "tokens": probe.tokens,
+                "answer": probe.answer,
+                "foil": probe.foil,
+                "top": probe.top,
+            }
+            if probe.chances is not None:
+                kept["chances"] = probe.chances
+            probes.append(kept)
         about = {
             "schema": SCHEMA,
             "step": snapshot.step,
@@ -468,6 +469,7 @@ def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
                 attention=tensors[f"probe.{index}.attention"],
                 top=tuple((token, float(p)) for token, p in probe["top"]),
                 attribution=tensors[f"probe.{index}.attribution"],
+                chances=_pair(probe.get("chances")),
             )
             for index, probe in enumerate(about["probes"])
         )
@@ -488,6 +490,14 @@ def read_snapshot(file: Path, graph: Graph | None) -> Snapshot:
         raise DamagedRun(f"{file} is not a snapshot: {error!r}.") from error
     check_snapshot(file, snapshot, graph)
     return snapshot
+
+
+def _pair(values: Any) -> tuple[float, float] | None:
+    """Two numbers, or None where there are none."""
+    if values is None:
+        return None
+    one, other = values
+    return float(one), float(other)
 
 
 def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ctviz.errors import CtvizError
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.directory import Run
 
-__all__ = ["PHASES", "Estimate", "by_earlier_run", "together", "units_of"]
+__all__ = [
+    "PHASES",
+    "Estimate",
+    "GradeBefore",
+    "by_earlier_run",
+    "grade_before",
+    "together",
+    "units_of",
+]
 
 PHASES = ("load", "baseline", "discovery", "steps", "snapshots", "final evaluation")
+
+
+@dataclass(frozen=True, slots=True)
+class GradeBefore:
+    """How well the untuned model does the task: ``name`` and ``value`` of the task's grade on so
+    many ``examples`` of a ``split``; ``guessing``: what guessing would give, None if not known.
+    """
+
+    name: str
+    value: float
+    examples: int
+    split: str
+    guessing: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +44,7 @@ class Estimate:
     are there for the process; ``disk``: bytes that stay in the folder, ``disk_most`` while it is
     written, of which ``disk_free`` are there. ``whole``: whether all was measured. ``device``: what
     it was measured on. ``run``: the earlier run that says it, if none was measured anew.
+    ``grade``: how well the model does the task before.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -34,6 +56,7 @@ class Estimate:
     device: str = ""
     whole: bool = False
     run: str = ""
+    grade: GradeBefore | None = None
 
     @property
     def total(self) -> float:
@@ -71,6 +94,7 @@ class Estimate:
             "device": self.device,
             "problems": self.problems,
             "whole": self.whole,
+            "grade": None if self.grade is None else asdict(self.grade),
         }
 
     @classmethod
@@ -85,6 +109,7 @@ class Estimate:
             disk_free=values["disk_free"],
             device=values["device"],
             whole=values["whole"],
+            grade=None if values["grade"] is None else GradeBefore(**values["grade"]),
         )
 
 
@@ -144,4 +169,23 @@ def by_earlier_run(config: TuneConfig, runs: Iterable[Run]) -> Estimate | None:
             seconds[name] = whole * (config.batch_size / other.batch_size if name == "steps" else 1)
         device = str(run.about.get("device", ""))
         return Estimate(seconds=seconds, device=device, run=run.id)
+    return None
+
+
+def grade_before(config: TuneConfig, runs: Iterable[Run]) -> GradeBefore | None:
+    """How well the model of a run does its task before, by the newest run of both that says so.
+
+    A recording begins with a model of its own, so it says nothing.
+    """
+    config = config.located()
+    for run in runs:
+        try:
+            other, about = run.config, run.about
+        except CtvizError:
+            continue
+        if (other.model, other.task) != (config.model, config.task) or other.method == "recorded":
+            continue
+        before, name = about.get("before") or {}, about["task"].get("judged_by", "accuracy")
+        if name in before and "test_examples" in before:
+            return GradeBefore(name, before[name], before["test_examples"], "test")
     return None

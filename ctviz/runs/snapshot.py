@@ -18,7 +18,8 @@ class ProbeReading:
     [layer, head, query, key], NaN where it cannot be read; ``top``: the most likely next tokens
     with their probabilities; ``attribution``: float32 [node], direct logit attribution: what each
     node writes, through the final norm with its scale as it is in this run, along unembed(answer) -
-    unembed(foil), in logits; NaN for ``logits``.
+    unembed(foil), in logits; NaN for ``logits``; ``chances``: probabilities of the answer's last
+    token and of the foil, None in runs that were made before they were kept.
     """
 
     tokens: tuple[str, ...]
@@ -27,6 +28,7 @@ class ProbeReading:
     attention: np.ndarray
     top: tuple[tuple[str, float], ...]
     attribution: np.ndarray
+    chances: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

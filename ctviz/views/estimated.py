@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from ctviz.runs.estimate import Estimate
-from ctviz.views.naming import duration
+import math
 
-__all__ = ["estimate_lines"]
+from ctviz.runs.estimate import Estimate, GradeBefore
+from ctviz.tasks.files.rows import counted
+from ctviz.views.naming import duration
+from ctviz.views.numbers import percent
+
+__all__ = ["estimate_lines", "grade_words"]
 
 NAMES = {
     "fetch": "downloads",
@@ -25,7 +29,7 @@ NAMES = {
 
 
 def estimate_lines(estimate: Estimate) -> list[str]:
-    """Time with its parts, memory, disk, and what there is too little of."""
+    """Time with its parts, memory, disk, the grade before, and what there is too little of."""
     each = ", ".join(
         f"{NAMES[name]} {duration(seconds)}"
         for name, seconds in estimate.seconds.items()
@@ -43,7 +47,30 @@ def estimate_lines(estimate: Estimate) -> list[str]:
             f"disk: about {_size(estimate.disk)} in the end, {_size(estimate.disk_most)} at the "
             f"most{free}"
         )
+    if estimate.grade is not None:
+        lines.append(grade_words(estimate.grade))
     return [*lines, *estimate.problems]
+
+
+def grade_words(found: GradeBefore) -> str:
+    """How well the model does the task before, and what that means where guessing is known.
+
+    Better or worse than guessing: by more than two standard errors of as many guesses.
+    """
+    name = found.name.replace("_", " ")
+    on = counted(found.examples, f"{found.split} example")
+    said = f"before tuning: {name} {percent(found.value)} on {on}"
+    if found.guessing is None:
+        return said
+    share = found.guessing
+    error = 2 * math.sqrt(share * (1 - share) / max(1, found.examples))
+    if found.value > share + error:
+        verdict = "so the model does the task, and there is something to explain"
+    elif found.value < share - error:
+        verdict = "so it does the opposite, which tuning has to turn around"
+    else:
+        verdict = "so it does not do the task yet: there may be no circuit to find"
+    return f"{said}, guessing {percent(share)}, {verdict}"
 
 
 def _size(count: int) -> str:

@@ -30,8 +30,9 @@ from ctviz.views.encoding import (
     pack_shares,
     short,
 )
+from ctviz.views.events import Event, events
 from ctviz.views.layout import Placement, group_of, place
-from ctviz.views.timeline import Curve, Timeline
+from ctviz.views.timeline import Curve, Probe, Timeline
 
 __all__ = ["pack"]
 
@@ -132,6 +133,7 @@ def pack(
         "provenance": timeline.provenance,
         "curves": [_pack_curve(curve) for curve in timeline.curves],
         "probes": _pack_probes(timeline, rows, columns, attention_bytes),
+        "events": [] if beside else [_pack_event(event) for event in events(timeline)],
     }
     if beside is not None:
         payload["other"] = {
@@ -308,6 +310,7 @@ def _pack_probes(
                 "predictions": [
                     [[token, round(float(p), 4)] for token, p in top] for top in probe.predictions
                 ],
+                "chances": _chances(probe),
                 **pack_attribution(probe.attribution),
                 "attention": {},
             }
@@ -324,6 +327,34 @@ def _pack_probes(
             spent += len(text)
             target["attention"][name] = text
     return packed
+
+
+def _pack_event(event: Event) -> dict[str, Any]:
+    return {
+        "kind": event.kind,
+        "at": event.at,
+        "text": event.text,
+        "numbers": event.numbers,
+        "node": event.node,
+    }
+
+
+def _chances(probe: Probe) -> list[list[float | None]]:
+    """Probabilities of answer and foil at each snapshot, None where they are not known.
+
+    Where they were not kept they are known of a word that is among the stored predictions, once.
+    """
+    rows = []
+    for at, top in enumerate(probe.predictions):
+        row: list[float | None] = []
+        for which, word in enumerate((probe.answer, probe.foil)):
+            kept = float("nan") if probe.chances is None else float(probe.chances[at, which])
+            found = [float(p) for token, p in top if token == word]
+            if not np.isfinite(kept) and len(found) == 1:
+                kept = found[0]
+            row.append(short(kept, 4))
+        rows.append(row)
+    return rows
 
 
 def _heads(timeline: Timeline, rows: np.ndarray, columns: np.ndarray) -> list[str]:

@@ -440,6 +440,7 @@ def _probes(snapshots: Sequence[Snapshot]) -> tuple[Probe, ...]:
                 predictions=[list(reading.top) for reading in readings],
                 attention=np.stack([reading.attention for reading in readings]),
                 attribution=np.stack([reading.attribution for reading in readings]),
+                chances=np.array([reading.chances or (np.nan, np.nan) for reading in readings]),
             )
         )
     return tuple(probes)

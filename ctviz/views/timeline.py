@@ -42,7 +42,9 @@ class Probe:
 
     ``predictions[t]``: (token, probability) of the likeliest next tokens. ``attention``: float
     [snapshot, layer, head, query, key], causal. ``attribution``: float [snapshot, node], what a
-    node adds directly to logit(answer) - logit(foil); NaN where undefined.
+    node adds directly to logit(answer) - logit(foil); NaN where undefined. ``chances``: float
+    [snapshot, 2], the probabilities of answer and foil, NaN where they were not kept; None if they
+    were nowhere.
     """
 
     label: str
@@ -52,6 +54,7 @@ class Probe:
     predictions: list[list[tuple[str, float]]]
     attention: np.ndarray
     attribution: np.ndarray
+    chances: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +143,8 @@ class Timeline:
             heads = (n_snapshots, graph.n_layers, graph.n_heads, n, n)
             _check(f"attention {label}", probe.attention, heads)
             _check(f"attribution {label}", probe.attribution, vector)
+            if probe.chances is not None:
+                _check(f"chances {label}", probe.chances, (n_snapshots, 2))
             if len(probe.predictions) != n_snapshots:
                 raise ValueError(
                     f"predictions {label} are {len(probe.predictions)}, but must have "

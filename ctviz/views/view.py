@@ -37,7 +37,8 @@ class View:
     nodes; ``auto`` takes the backbone of a circuit too large to be read whole; ``form``: whether
     it is drawn as a graph, as its strongest paths, or as a matrix of who writes to whom;
     ``axis``: how training steps are spread, by themselves, their logarithm, or all snapshots
-    evenly; ``auto`` takes what suits them; ``open``: the layers whose MLP is drawn as its blocks.
+    evenly; ``auto`` takes what suits them; ``probe``: which of the stored sentences is looked at;
+    ``open``: the layers whose MLP is drawn as its blocks.
     """
 
     step: int | None = None
@@ -50,6 +51,7 @@ class View:
     level: Level = "auto"
     form: Form = "graph"
     axis: Axis = "auto"
+    probe: int = 0
     open: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +66,7 @@ class View:
             step=_whole(values.get("step")),
             nodes=tuple(str(node) for node in values.get("nodes") or ())[:MOST_NODES],
             edges=_whole(values.get("edges")),
+            probe=_whole(values.get("probe")) or 0,
             open=tuple(sorted(set(_layers(values.get("open"))))),
         )
         for name, allowed in (

@@ -200,6 +200,11 @@ def test_a_probe_reads_the_same(tiny):
         whole = read_prompt(tiny, prompt)
         np.testing.assert_allclose(whole.attribution, stored.attribution, atol=1e-5)
         assert [t for t, _ in whole.top[: len(stored.top)]] == [t for t, _ in stored.top]
+        batch = encode([pair], tiny.tokenizer)
+        with torch.no_grad():
+            chance = tiny.model(batch.clean).logits[0, -1].double().softmax(dim=-1)
+        ids = int(batch.answer[0, -1]), int(batch.foil[0])
+        assert stored.chances == pytest.approx([float(chance[i]) for i in ids], abs=1e-5)
         for layer in range(4):
             for head in range(4):
                 found = read_node(tiny, prompt, f"a{layer}.h{head}")

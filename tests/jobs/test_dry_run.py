@@ -46,6 +46,10 @@ def test_time_memory_and_disk_of_a_run_are_told_without_making_it(tmp_path, monk
     assert not any(each.whole for each in told)
     tune.tune(asked, tmp_path / "r")
     run = open_run("r", tmp_path)
+    first = run.metrics().iloc[0]
+    assert found.grade.value == first["accuracy"]
+    assert (found.grade.name, found.grade.examples) == ("accuracy", run.about["examples"])
+    assert found.grade.guessing == 0.5
     size = sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file())
     assert found.disk == pytest.approx(size, rel=0.25)
     assert found.disk_most >= found.disk

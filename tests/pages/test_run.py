@@ -63,6 +63,29 @@ def test_the_estimate_is_of_the_whole_run(runs: Path, step: float, expected: str
     assert f"By the last such run here, {expected}" in said()  # for the usual 60 steps
 
 
+def test_an_earlier_run_says_whether_the_model_does_the_task(runs: Path) -> None:
+    words = "An earlier run measured the model before tuning: accuracy 0 % on 100 test examples."
+    assert words in said()  # the sample of the usual task, which is agreement turned around
+
+
+def test_a_link_fills_in_model_task_and_method(runs: Path) -> None:
+    app = AppTest.from_file(PAGE, default_timeout=60)
+    app.query_params.update({"model": "induction", "task": "induction", "method": "full"})
+    app.run()
+    assert not app.exception
+    chosen = [app.selectbox(key="model").value, app.selectbox(key="task").value]
+    assert [*chosen, app.radio(key="method").value] == ["induction", "induction", "full"]
+    app.radio(key="method").set_value("lora").run()
+    assert app.radio(key="method").value == "lora"  # the link is followed once
+    app = AppTest.from_file(PAGE, default_timeout=60)
+    app.query_params.update({"model": "org/model", "task": "none", "method": "recorded"})
+    app.run()
+    assert not app.exception
+    assert app.text_input(key="model-name").value == "org/model"
+    assert app.selectbox(key="task").value == "sva-flip"
+    assert app.radio(key="method").value == "circuit"
+
+
 def test_without_a_run_that_says_it_nothing_is_estimated(runs: Path) -> None:
     assert "such run" not in said()
     finished(runs, 1, measured={})  # of an earlier version

@@ -25,9 +25,11 @@ PURE = (
     "clock",
     "data",
     "geometry",
+    "happened",
     "lines",
     "look",
     "numbers",
+    "predictions",
     "quality",
     "scales",
 )

@@ -181,6 +181,7 @@ def put(**values: Any) -> Callable[[dict, dict], object]:
         (lambda _, a: a["probes"][0].update(foil=5), "not texts"),
         (lambda _, a: a["probes"][0].update(top=[[" are"]]), "not a snapshot"),
         (lambda _, a: a["probes"][0].update(tokens=5), "not a snapshot"),
+        (lambda _, a: a["probes"][0].update(chances=[0.5]), "not a snapshot"),
         (lambda _, a: a.update(probes=5), "not a snapshot"),
     ],
 )

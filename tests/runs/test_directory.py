@@ -31,6 +31,7 @@ def test_everything_comes_back_as_it_was_written(tmp_path):
         assert found.metrics == wrote.metrics
         assert found.probes[0].tokens == wrote.probes[0].tokens
         assert found.probes[0].top == wrote.probes[0].top
+        assert found.probes[0].chances == wrote.probes[0].chances == (0.5, 0.125)
         np.testing.assert_array_equal(found.probes[0].attention, wrote.probes[0].attention)
     table = run.metrics().set_index("step")
     assert list(table.index) == [0, 1, 2]

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from ctviz.runs import open_run
 from ctviz.runs.config import TuneConfig
-from ctviz.runs.estimate import Estimate, by_earlier_run
-from ctviz.views.estimated import estimate_lines
+from ctviz.runs.estimate import Estimate, GradeBefore, by_earlier_run, grade_before
+from ctviz.views.estimated import estimate_lines, grade_words
 from tests.written_runs import write_run
 
 MEASURED = {
@@ -78,11 +79,13 @@ def test_an_estimate_in_words_and_back_from_plain_values():
         disk_free=80_000_000_000,
         device="cpu",
         whole=True,
+        grade=GradeBefore("accuracy", 0.75, 16, "dev"),
     )
     assert estimate_lines(found) == [
         "time: about 31 s (loading the model 1.2 s, steps 30 s)",
         "memory: about 1.2 GB at the most, of 9.9 GB available",
         "disk: about 7.7 MB in the end, 23 MB at the most, of 80.0 GB free",
+        "before tuning: accuracy 75 % on 16 dev examples",
     ]
     assert Estimate.of_plain(found.plain()) == found
     assert estimate_lines(Estimate(seconds={"load": 2.0})) == [
@@ -97,3 +100,35 @@ def test_what_does_not_suffice_is_said_with_numbers_and_what_to_do():
     assert "Take a smaller model" in memory
     assert disk.startswith("It takes up to 0.0 GB of disk, and 0.0 GB are free. Keep fewer")
     assert estimate_lines(short)[-2:] == [memory, disk]
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        # of 16 guesses at two choices the standard error is 0.125, so guessing ends at 25 and 75 %
+        (0.76, "so the model does the task, and there is something to explain"),
+        (0.75, "so it does not do the task yet: there may be no circuit to find"),
+        (0.25, "so it does not do the task yet: there may be no circuit to find"),
+        (0.24, "so it does the opposite, which tuning has to turn around"),
+    ],
+)
+def test_whether_the_model_does_the_task_is_said_beyond_the_noise_of_guessing(value, verdict):
+    said = grade_words(GradeBefore("accuracy", value, 16, "dev", 0.5))
+    assert said == (
+        f"before tuning: accuracy {100 * value:.0f} % on 16 dev examples, guessing 50 %, {verdict}"
+    )
+
+
+def test_an_earlier_run_says_how_well_the_model_does_the_task(tmp_path):
+    run = earlier(tmp_path)
+    assert grade_before(asked(), [run]) is None  # it says nothing of a grade
+    file = run.folder / "run.json"
+    about = json.loads(file.read_text())
+    about["before"] = {"accuracy": 0.125, "test_examples": 100}
+    file.write_text(json.dumps(about))
+    run = open_run("r", tmp_path)
+    assert grade_before(asked(method="lora"), [run]) == GradeBefore("accuracy", 0.125, 100, "test")
+    assert grade_before(asked(task="sva"), [run]) is None
+    about["config"]["method"] = "recorded"
+    file.write_text(json.dumps(about))
+    assert grade_before(asked(), [open_run("r", tmp_path)]) is None

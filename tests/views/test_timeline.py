@@ -23,7 +23,7 @@ from ctviz.views.encoding import (
 from ctviz.views.layout import place
 from ctviz.views.packing import pack
 from ctviz.views.recorded import recorded
-from ctviz.views.timeline import Timeline
+from ctviz.views.timeline import Probe, Timeline
 from ctviz.views.view import View
 from tests.written_runs import write_run
 
@@ -402,3 +402,29 @@ def test_a_run_that_has_little_to_show_still_has_a_timeline(tmp_path, case: dict
     payload = pack(timeline)
     assert json.loads(json.dumps(payload, allow_nan=False)) == payload
     assert len(payload["steps"]) == case.get("snapshots", len(timeline.steps))
+
+
+def test_chances_are_those_kept_else_of_stored_predictions_else_unknown() -> None:
+    run = timeline("tiny").on_clock([0, 1, 2, 3], [0, 1, 2, 3])
+    shape = run.graph.n_layers, run.graph.n_heads, 2, 2
+    probe = Probe(
+        label="The key",
+        tokens=["The", " key"],
+        answer=" is",
+        foil=" are",
+        predictions=[
+            [(" is", 0.5), (" was", 0.25)],  # kept as well: what was kept is exact
+            [(" is", 0.5), (" are", 0.25)],
+            [(" was", 0.5), (" is", 0.25)],
+            [(" is", 0.5), (" is", 0.25)],  # two tokens that are written alike
+        ],
+        attention=np.zeros((4, *shape)),
+        attribution=np.zeros((4, len(run.graph.nodes))),
+        chances=np.array([[0.50001, 0.0625], *[[np.nan, np.nan]] * 3]),
+    )
+    unknown = [[0.5, 0.0625], [0.5, 0.25], [0.25, None], [None, None]]
+    found = pack(dataclasses.replace(run, probes=(probe,)))["probes"][0]["chances"]
+    assert found == unknown
+    old = dataclasses.replace(probe, chances=None)
+    found = pack(dataclasses.replace(run, probes=(old,)))["probes"][0]["chances"]
+    assert found == [[0.5, None], *unknown[1:]]

@@ -23,6 +23,7 @@ VIEWS = st.builds(
     level=st.sampled_from(get_args(Level)),
     form=st.sampled_from(get_args(Form)),
     axis=st.sampled_from(["auto", "linear", "log", "even"]),
+    probe=st.integers(0, 9),
     open=st.sets(st.integers(0, 79), max_size=80).map(lambda layers: tuple(sorted(layers))),
 )
 
