@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from ctviz.lessons.facts import Facts, percent, plain, ratio, signed
 from ctviz.lessons.lesson import AtStep, Lesson, LessonStep, Question
+from ctviz.runs.trust import UNDEFINED
 from ctviz.views.view import View
 
-__all__ = ["LESSON", "UNDEFINED"]
-
-UNDEFINED = "faithfulness says nothing at this step"  # the chip's words, where its error is large
+__all__ = ["LESSON"]
 
 
 def steps(facts: Facts) -> tuple[LessonStep, ...]:

@@ -120,6 +120,7 @@ def pack(
         "quality": None
         if timeline.quality is None
         else [[short(float(value), 4) for value in row] for row in timeline.quality],
+        "trust": [[said.state, said.grade, said.words, said.why] for said in timeline.trust],
         "maps": _maps(timeline),
         "monotone": _monotone(timeline, rows, columns),
         "groups": [{"name": g.name, "nodes": list(g.nodes)} for g in timeline.groups],

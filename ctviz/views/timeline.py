@@ -12,8 +12,9 @@ from ctviz.circuits.choices import Ablation
 from ctviz.circuits.graph import Graph
 from ctviz.runs.causes import Causes
 from ctviz.runs.groups import NodeGroup
+from ctviz.runs.trust import Trust
 
-__all__ = ["Curve", "Probe", "Timeline"]
+__all__ = ["Curve", "Probe", "Timeline", "with_gaps"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +71,7 @@ class Timeline:
     lowest and the highest of the random ones; ``moved``: float [T, node], how far a node's
     parameters have gone from the untuned ones, as a share of their norm; ``specific``: float
     [T, node], how specific to the task a node is, 0 to 1; each None where it is not known.
+    ``trust``: what can be said of the faithfulness of each snapshot; empty if it is not known.
     ``heads``: float [T, node] by name, what heads do on repeated words, NaN for what is no head.
     ``ablation`` says what was corrupted how, ``tau`` which share of its mass a node needs by the
     estimator ``mass``.
@@ -100,6 +102,7 @@ class Timeline:
     errors: np.ndarray | None = None
     split: dict[str, np.ndarray] | None = None
     quality: np.ndarray | None = None
+    trust: tuple[Trust, ...] = ()
     moved: np.ndarray | None = None
     specific: np.ndarray | None = None
     heads: dict[str, np.ndarray] = field(default_factory=dict)
@@ -125,6 +128,8 @@ class Timeline:
             _check(f"split {key!r}", values, (n_snapshots, graph.n_layers * graph.n_heads, 3))
         if self.quality is not None:
             _check("quality", self.quality, (n_snapshots, 5))
+        if self.trust:
+            _check("trust", np.array(self.trust, dtype=object), (n_snapshots,))
         if self.moved is not None:
             _check("moved", self.moved, vector)
         if self.specific is not None:
@@ -172,10 +177,24 @@ class Timeline:
             if self.split is not None
             else None,
             quality=None if self.quality is None else self.quality[index],
+            trust=tuple(self.trust[i] for i in at) if self.trust else (),
             moved=None if self.moved is None else self.moved[index],
             specific=None if self.specific is None else self.specific[index],
             heads={key: values[index] for key, values in self.heads.items()},
         )
+
+
+def with_gaps(
+    curves: Sequence[Curve], steps: Sequence[int], trust: Sequence[Trust]
+) -> tuple[Curve, ...]:
+    """The curves, those of faithfulness without the points at which it means nothing."""
+    void = [step for step, said in zip(steps, trust, strict=True) if not said.defined]
+    return tuple(
+        replace(curve, values=np.where(np.isin(curve.steps, void), np.nan, curve.values))
+        if curve.panel == "faithfulness"
+        else curve
+        for curve in curves
+    )
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

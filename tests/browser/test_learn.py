@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from ctviz.lessons.faithfulness import UNDEFINED
+from ctviz.runs.trust import UNDEFINED
 from tests.browser.driving import Player
 
 

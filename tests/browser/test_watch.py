@@ -192,7 +192,8 @@ def test_the_chip_says_how_good_the_circuit_is_and_how_that_is_known(player: Pla
     open_app(player, "?run=sample-sva-flip&step=60")
     chip = player.page.locator(".cz-quality")
     faithful = open_run(str(SAMPLE)).metrics().iloc[-1]["faithfulness"]
-    assert f"carries {100 * faithful:.0f} %" in chip.inner_text()
+    error = open_run(str(SAMPLE)).metrics().iloc[-1]["faithfulness_error"]
+    assert f"carries {100 * faithful:.0f} ± {100 * error:.0f} %" in chip.inner_text()
     chip.focus()
     tip = player.page.locator(".cz-tip").inner_text()
     assert "0.0 %: 1 random circuit of its size, connected or not." in tip
@@ -209,7 +210,7 @@ def test_where_faithfulness_is_not_defined_nothing_is_claimed(player: Player) ->
     chip = player.page.locator(".cz-quality")
     assert chip.inner_text() == "faithfulness says nothing at this step"
     chip.focus()
-    player.says("is not defined")
+    player.says("The metric hardly differs")
     assert player.page.locator("[data-panel=faithfulness] figcaption b").first.inner_text() == "–"
 
 

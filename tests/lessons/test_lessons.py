@@ -16,7 +16,7 @@ from ctviz import paths
 from ctviz.circuits.graph import kind_of
 from ctviz.errors import DamagedRun, UnknownName
 from ctviz.inspection.switching import off_on_task
-from ctviz.lessons import LESSONS, faithfulness, induction
+from ctviz.lessons import LESSONS, induction
 from ctviz.lessons.facts import (
     Facts,
     bound,
@@ -49,13 +49,14 @@ from ctviz.lessons.lesson import (
 from ctviz.lessons.markup import explained, literal, marked_terms
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import resolve
-from ctviz.player import FOLDER
 from ctviz.runs import Run, open_run
 from ctviz.runs.changes import change
 from ctviz.runs.series import series_of
+from ctviz.runs.trust import UNDEFINED
 from ctviz.runs.weights import playable_steps
 from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.stored_weights import model_at
+from ctviz.views.recorded import recorded
 from ctviz.views.view import View
 from tests import ROOT
 
@@ -360,14 +361,11 @@ def test_lesson_6_faithfulness_means_nothing_where_nothing_is_left_to_explain():
     gap = abs(facts.metric("metric", worst) - facts.metric("metric_corrupt", worst))
     assert gap < 0.05
     assert facts.metric("faithfulness_error", facts.first) < 0.02
-    # The words that the text quotes are the chip's, and are said where the error is above half.
-    chip = (FOLDER / "quality.js").read_text(encoding="utf-8")
-    assert f'"{faithfulness.UNDEFINED}"' in chip
-    [limit] = re.findall(r"^const BLUR = ([\d.]+);", chip, flags=re.MULTILINE)
-    blurred = {
-        step for step in facts.steps if facts.metric("faithfulness_error", step) > float(limit)
-    }
-    assert blurred == {worst}
+    # The words that the text quotes are the chip's, and are said at that step alone.
+    said = recorded(facts.run)
+    assert said is not None
+    words = {step: each.words for step, each in zip(said.steps, said.trust, strict=True)}
+    assert [step for step in words if words[step] == UNDEFINED] == [worst]
     assert abs(facts.metric("random_faithfulness", facts.last)) < 0.05
     times, quiet = facts.turnover()
     assert 0.8 < quiet / times < 1
