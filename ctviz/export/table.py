@@ -81,6 +81,8 @@ COLUMNS = {
         "left": "edges that were in the circuit and are not now",
         "strengthened": "edges in both whose |score| grew beyond two standard errors",
         "weakened": "edges in both whose |score| shrank beyond two standard errors",
+        "reversed": "edges in both whose score has the other sign, both beyond two standard "
+        "errors; they are not among the two before",
         "beyond_noise": "share of all edges whose score changed beyond that",
         "change_depth": "mean depth of the change, 0 the first layer, 1 the logits",
         "*_since_start": "the same against the first snapshot",

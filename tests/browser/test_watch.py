@@ -51,12 +51,14 @@ def test_changes_are_marked_as_the_engine_counts_them(player: Player) -> None:
     assert expected["strengthened"] > 0
     player.wait(f"marked().stronger === {expected['strengthened']}")
     marked = player.ask("marked()")
-    assert marked["weaker"] == expected["weakened"] > 0
+    assert marked["weaker"] == expected.get("weakened", 0)
+    assert marked["reversed"] == expected["reversed"] > 0
     assert marked["entered"] == expected["entered"]
     assert marked["left"] == expected["left"]
     assert marked["noise"] == expected.get("noise~", 0)
     changes = player.page.locator(".cz-changes").inner_text()
-    assert f"{expected['strengthened']} stronger, {expected['weakened']} weaker" in changes
+    assert f"{expected['strengthened']} stronger, {marked['weaker']} weaker" in changes
+    assert f"{expected['reversed']} reversed" in changes
     assert f"{expected['noise']} within noise" in changes
     player.page.wait_for_url(lambda url: "marks=start" in url)
     # against the snapshot shown before, there is something else to see

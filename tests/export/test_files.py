@@ -254,7 +254,7 @@ def test_what_is_drawn_is_what_the_snapshot_holds(sample):
         row, column = graph.edge(name)
         change = abs(timeline.scores[at, row, column] - timeline.scores[at - 1, row, column])
         band = 2 * np.hypot(*timeline.errors[at - 1 : at + 1, row, column])
-        if mark in ("strengthened", "weakened", "entered", "left"):
+        if mark in ("strengthened", "weakened", "reversed", "entered", "left"):
             assert change > band
         else:
             assert change <= band
