@@ -33,7 +33,8 @@ from ctviz.views.view import View
 
 RUN, STEP, NODE, PROMPT = (f"inspect-{n}" for n in ("run", "step", "node", "prompt"))
 LAST = "inspected"  # the address when this page was last left
-OWN = "inspect-own"  # what was typed: prompt, answer, foil
+OWN = "inspect-own"  # what was typed: prompt, answer, foil, counterfactual
+NOTHING = ("", "", "", "")
 
 
 # ---------------------------------------------------------------------- what is looked at
@@ -237,7 +238,7 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
         "snapshot. A prompt of your own needs the weights of the step.",
     )
     st.session_state[f"{PROMPT}-last"] = at
-    own = _own() if at < 0 else ("", "", "")
+    own = _own() if at < 0 else NOTHING
     if live is None:
         if at < 0:
             st.info(
@@ -264,10 +265,10 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
         return _stored(shown, at)
 
 
-def _own() -> tuple[str, str, str]:
+def _own() -> tuple[str, str, str, str]:
     """The fields for a prompt of one's own; what was typed stays while the session lasts."""
-    keys = [f"{OWN}-{name}" for name in ("text", "answer", "foil")]
-    for key, typed in zip(keys, st.session_state.get(OWN, ("", "", "")), strict=True):
+    keys = [f"{OWN}-{name}" for name in ("text", "answer", "foil", "corrupt")]
+    for key, typed in zip(keys, st.session_state.get(OWN, NOTHING), strict=True):
         st.session_state.setdefault(key, typed)
     with st.form("inspect-form", border=True):
         st.text_area("Your prompt", key=keys[0], height=80, placeholder="The keys to the cabinet")
@@ -282,12 +283,22 @@ def _own() -> tuple[str, str, str]:
             "differ.",
         )
         places[1].text_input(
-            "Foil", key=keys[2], placeholder="is", help="What it is compared with, if anything."
+            "Foil",
+            key=keys[2],
+            placeholder="is",
+            help="The wrong answer that it is compared with, if any.",
+        )
+        st.text_input(
+            "Counterfactual",
+            key=keys[3],
+            placeholder="The key to the cabinet",
+            help="The same prompt with the words changed that decide the answer, of as many "
+            "tokens. With it a node can be switched off as in the probes: by what it writes there.",
         )
         if places[2].form_submit_button("Run this prompt", type="primary", width="stretch"):
             st.session_state[OWN] = tuple(st.session_state[key] for key in keys)
-    text, answer, foil = st.session_state.get(OWN, ("", "", ""))
-    return text, answer, foil
+    text, answer, foil, corrupt = st.session_state.get(OWN, NOTHING)
+    return text, answer, foil, corrupt
 
 
 def _stored(shown: InspectedNode, at: int) -> Read | None:
@@ -301,7 +312,7 @@ def _stored(shown: InspectedNode, at: int) -> Read | None:
     )
 
 
-def _live(shown: InspectedNode, live: ModelAtStep, at: int, own: tuple[str, str, str]) -> Read:
+def _live(shown: InspectedNode, live: ModelAtStep, at: int, own: tuple[str, str, str, str]) -> Read:
     first = model_at_step(shown.run, shown.then.step)
     prepared = prepare(live, first, None if at < 0 else (at, shown.now.probes[at].tokens), own)
     prompt, node = prepared.prompt, shown.node

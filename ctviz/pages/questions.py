@@ -77,9 +77,10 @@ def prepare(
     live: ModelAtStep,
     first: ModelAtStep,
     probe: tuple[int, tuple[str, ...]] | None,
-    own: tuple[str, str, str],
+    own: tuple[str, str, str, str],
 ) -> PreparedPrompt:
-    """One of the run's probes, by number and tokens, or a prompt, answer and foil of the user's.
+    """One of the run's probes, by number and tokens, or of the user's a prompt, its answer, its
+    foil and its counterfactual.
 
     ``first``: the run's first step, whose tokenizer cut its examples.
     """
