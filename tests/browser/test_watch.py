@@ -262,14 +262,15 @@ def test_presenting_hides_the_controls_and_escape_ends_it(player: Player) -> Non
 
 
 def test_back_restores_the_picture_before(player: Player) -> None:
-    open_app(player)
-    player.page.wait_for_url(lambda url: "run=sample-sva-flip" in url)  # nothing was done yet
+    open_app(player, "")
+    # nothing was done yet
+    player.page.wait_for_url(lambda url: "run=sample-tiny-sva" in url and "step=6000" in url)
     player.click_node("m3")
     player.settle()
-    player.page.keyboard.press("End")
-    player.page.wait_for_url(lambda url: "step=60" in url)
+    player.page.keyboard.press("ArrowLeft")
+    player.page.wait_for_url(lambda url: "step=4110" in url)
     player.page.go_back()
-    player.wait("snapshot() === 0")
+    player.wait("snapshot() === 15")
     assert player.ask("selected()") == "m3"
 
 
@@ -296,13 +297,13 @@ def test_a_link_to_what_is_gone_opens_the_nearest_and_says_so(player: Player) ->
     assert player.ask("nodes()") == ["m3"]
     open_app(player, "?run=gone-20200101-000000")
     player.says("There is no run “gone-20200101-000000” here")
-    assert player.ask("run()") == "sample-sva-flip"
+    assert player.ask("run()") == "sample-tiny-sva"
 
 
 def test_a_link_full_of_markup_is_text(player: Player) -> None:
     wild = "%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E"
     open_app(player, f"?run={wild}&step={wild}&node={wild * 20}&marks={wild}&edges=-1")
-    assert player.ask("run()") == "sample-sva-flip"
+    assert player.ask("run()") == "sample-tiny-sva"
     assert player.page.locator("img[src=x]").count() == 0
 
 
