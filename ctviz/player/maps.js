@@ -174,13 +174,15 @@ class Specific extends Stored {
 
   /** @param {import("./heatmap.js").Heatmap} heatmap */
   colour(value, heatmap) {
-    return heatmap.diverging(2 * value - 1);
+    return heatmap.theme.fill(1 - value);
   }
 
-  /** Blue: it does more for the task; orange: it does more for text in general. */
   legend() {
-    const places = [["0", 0], ["50 %", 0.5], ["100 %", 1]];
-    return diverging(places, "Share", "shared with all text", "specific to the task");
+    const places = [1, 0.5, 0.1, 0].map((share) => [percent(share), legendAt(1 - share)]);
+    return [
+      h("span", { text: "specific to the task" }), h("div", {}, h("i"), ...ticks(places)),
+      h("span", { text: "shared with all text" }),
+    ];
   }
 }
 
@@ -277,8 +279,8 @@ export function shareLegend() {
   ];
 }
 
-/** Blue: the first run needs more of a node's inputs; orange: the other does. */
+/** In the colours of the two runs: which of them needs more of a node's inputs. */
 export function differenceLegend(model) {
   const [low, high] = [model.other, model].map(({ label }) => `${label} needs more`);
-  return diverging(POINTS, "Difference in points", low, high);
+  return diverging(POINTS, "Difference in points", low, high, "cz-pair-bar");
 }
