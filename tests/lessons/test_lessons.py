@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 import subprocess
 import sys
@@ -56,6 +57,8 @@ from ctviz.runs.trust import UNDEFINED
 from ctviz.runs.weights import playable_steps
 from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.stored_weights import model_at
+from ctviz.views import compare
+from ctviz.views.compared import read_side
 from ctviz.views.recorded import recorded
 from ctviz.views.view import View
 from tests import ROOT
@@ -90,7 +93,7 @@ def texts(step: LessonStep) -> list[str]:
     """Everything of a step that a reader reads."""
     until = step.until
     options = until.options if isinstance(until, Question | Prediction) else ()
-    why = (until.why,) if isinstance(until, Question) else ()
+    why = (until.why, *until.wrong.values()) if isinstance(until, Question) else ()
     return [step.text, step.ask, step.hint, *options, *why]
 
 
@@ -212,13 +215,17 @@ def test_conditions(condition, met, not_met):
 
 
 def test_a_question_has_one_right_answer():
-    question = Question(options=("one", "two"), right="two", why="Because.")
+    question = Question(
+        options=("one", "two"), right="two", why="Because.", wrong={"one": "Add one."}
+    )
     assert question.met("two")
     assert not question.met("one")
     with pytest.raises(ValueError, match="must be one of"):
-        Question(options=("one", "two"), right="three", why="")
+        Question(options=("one", "two"), right="three", why="", wrong={})
     with pytest.raises(ValueError, match="must differ"):
-        Question(options=("one", "one"), right="one", why="")
+        Question(options=("one", "one"), right="one", why="", wrong={})
+    with pytest.raises(ValueError, match="hint of its own"):
+        Question(options=("one", "two"), right="two", why="", wrong={})
 
 
 # ---------------------------------------------------------------------- how numbers are written
@@ -342,6 +349,37 @@ def test_lesson_5_an_old_skill_fades_before_a_new_one_grows():
     assert change(facts.at(start), facts.at(end), facts.graph)["entered"] > 0
     assert facts.grade("before", "accuracy") < 0.1
     assert facts.grade("after", "accuracy") > 0.9
+
+
+def test_lesson_5_costs_are_those_of_the_pages():
+    run = open_run("sample-sva-flip", SHIPPED)
+    last = LESSONS["tuning"].steps(facts_of("sample-sva-flip"))[-1].text
+    watched = run.metrics().dropna(subset=["other_accuracy"])["other_accuracy"]
+    [row] = compare.table([read_side(run, "A", damaged=[])]).to_dict("records")
+    for share in (watched.iloc[0], watched.iloc[-1], row["others_before"], row["others_after"]):
+        assert f"{share:.3f}" in last
+    assert math.isnan(row["perplexity_change"])
+    assert "did not measure the perplexity of English" in last
+
+
+def test_lesson_5_says_what_is_frozen_and_how_much_may_move():
+    text = "".join(step.text for step in LESSONS["tuning"].steps(facts_of("sample-sva-flip")))
+    for part in ("embeddings", "norms", "unembedding", "whatever the circuit does not own"):
+        assert part in text
+    owned = open_run("sample-sva-flip", SHIPPED).metrics()["trained_fraction"].dropna()
+    assert f"{100 * owned.min():.0f} % to {100 * owned.max():.0f} % of all parameters" in text
+
+
+def test_lesson_6_shows_random_circuits_that_are_not_zero():
+    text = LESSONS["faithfulness"].steps(facts_of("sample-sva-flip"))[2].text
+    last = list(open_run("sample-two-layer", SHIPPED).snapshots())[-1].metrics
+    assert last["random_high"] > 0.5
+    for name in ("random_faithfulness", "random_high", "faithfulness"):
+        assert f"{last[name]:.2f}" in text
+
+
+def test_no_lesson_ends_with_a_command(steps):
+    assert "`ctviz" not in steps[-1].text
 
 
 def test_lesson_5_the_study_says_what_the_text_says_of_it():
