@@ -52,6 +52,26 @@ export function nodeLines(model, n, view) {
   return lines;
 }
 
+/** A node in a sentence or two, for those who hear the graph: what it reads and what it writes. */
+export function spoken(model, n, t) {
+  const { E, member, score, sourceOf, targetOf, slotOf, slots, nodes } = model;
+  const own = new Set([n, ...(model.blocksOf.get(n) ?? [])]);
+  const inside = Array.from({ length: E }, (_, e) => e).filter((e) => member[t * E + e]);
+  const part = (edges, none, verb, end) => {
+    if (!edges.length) return none;
+    const size = (e) => Math.abs(score[t * E + e]);
+    const best = edges.reduce((a, b) => (size(b) > size(a) ? b : a));
+    const value = number(score[t * E + best], { sign: true });
+    return `${verb} ${edges.length} edge${edges.length > 1 ? "s" : ""}, strongest ${end(best)}, ${value}`;
+  };
+  const reads = inside.filter((e) => own.has(targetOf[e]) || slots[slotOf[e]].feeds.some((f) => own.has(f)));
+  const writes = inside.filter((e) => own.has(sourceOf[e]));
+  return `${nodes[n].name}, ${title(nodes[n])}. ${[
+    part(reads, "reads nothing in the circuit", "reads", (e) => `from ${nodes[sourceOf[e]].name}`),
+    part(writes, "writes nothing in the circuit", "writes", (e) => `to ${slots[slotOf[e]].name}`),
+  ].join("; ")}`;
+}
+
 export function groupLines(model, { name, members }, view) {
   const names = members.map((n) => model.nodes[n].name);
   const lines = [name, `${members.length} nodes: ${names.join(", ")}`];
