@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ctviz.runs.estimate import Estimate
 from ctviz.views.naming import duration
 
-__all__ = ["estimate_lines"]
+__all__ = ["beside_line", "estimate_lines"]
 
 NAMES = {
     "fetch": "downloads",
@@ -44,6 +46,25 @@ def estimate_lines(estimate: Estimate) -> list[str]:
             f"most{free}"
         )
     return [*lines, *estimate.problems]
+
+
+def beside_line(names: Sequence[str], alone: float | None = None) -> str:
+    """What a run that is started beside others does to the time that each is said to take; empty
+    if there is none. ``names``: what is under way; ``alone``: seconds of the new one by itself.
+
+    >>> beside_line(["sva on tiny, full fine-tuning"], 20.0)
+    'Under way here: sva on tiny, full fine-tuning. Runs beside one another share the processor, so that each takes longer than is said of it alone: up to about 2 times as long, here 40 s instead of 20 s.'
+    """  # noqa: E501
+    if not names:
+        return ""
+    times = len(names) + 1
+    here = ""
+    if alone:
+        here = f", here {duration(times * alone)} instead of {duration(alone)}"
+    return (
+        f"Under way here: {'; '.join(names)}. Runs beside one another share the processor, so that "
+        f"each takes longer than is said of it alone: up to about {times} times as long{here}."
+    )
 
 
 def _size(count: int) -> str:
