@@ -17,6 +17,10 @@ const EXPLAIN = {
   mass: (model) =>
     `Share of a node's incoming edges not needed to carry ${model.mass.slice(5)} of its total |score|.`,
 };
+const MEANS = { // of an estimator: which inputs it counts as needed
+  circuit: () => "A node needs those of its inputs that are edges of the circuit",
+  mass: (model) => `A node needs the fewest of its inputs that carry ${model.mass.slice(5)} of its mass, the sum of |score| over all of them`,
+};
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export class Heatmap {
@@ -78,7 +82,7 @@ export class Heatmap {
     }));
     this.toggle.replaceChildren(...model.estimators.map((key) =>
       h("button", {
-        type: "button", "data-key": key, text: estimatorName(model, key),
+        type: "button", "data-key": key, text: estimatorName(model, key), title: MEANS[key]?.(model),
         onclick: () => this.actions.estimator(key),
       })));
     const maps = offered(model);

@@ -110,7 +110,7 @@ class Effect extends Stored {
   }
 
   explain() {
-    return "What a node adds to logit(answer) − logit(foil) by itself, mean over the stored prompts.";
+    return "What a node adds by itself to logit(answer) − logit(foil, the wrong answer), mean over the stored prompts.";
   }
 
   /** @param {import("./heatmap.js").Heatmap} heatmap */
@@ -118,11 +118,11 @@ class Effect extends Stored {
     return heatmap.diverging(this.largest ? value / this.largest : 0);
   }
 
-  /** Blue: towards the answer; orange: towards the foil. */
+  /** Blue: towards the answer; orange: towards the wrong one. */
   legend() {
     const most = number(this.largest);
     const places = [[`−${most}`, 0], ["0", 0.5], [`+${most}`, 1]];
-    return diverging(places, "logits", "towards the foil", "towards the answer", "cz-effect-bar");
+    return diverging(places, "logits", "towards the wrong answer", "towards the answer", "cz-effect-bar");
   }
 }
 
