@@ -7,6 +7,7 @@ left the machine.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -368,6 +369,35 @@ def test_a_presentation_of_a_selected_node_shows_all_curves(player: Player) -> N
 def test_the_quality_of_a_circuit_is_not_that_of_the_edges_drawn(player: Player) -> None:
     open_app(player, "?run=sample-sva-flip&step=10&edges=3")
     chip = player.page.locator(".cz-quality")
-    expect(chip).to_have_text("all 40 edges: faithful: carries 97 % of the behaviour")
+    expect(chip).to_have_text("all 40 edges: faithful: carries 97 ± 2 % of the behaviour")
     player.page.get_by_label("Edges shown").press("End")
-    expect(chip).to_have_text("faithful: carries 97 % of the behaviour")
+    expect(chip).to_have_text("faithful: carries 97 ± 2 % of the behaviour")
+
+
+def test_in_a_low_window_the_foot_of_the_graph_is_above_the_bar(
+    new_player: Callable[..., Player],
+) -> None:
+    player = open_app(new_player(width=1280, height=720))
+    bar = player.page.locator(".cz-transport").bounding_box()
+    assert bar is not None
+    for part in (".cz-stage-holder", ".cz-legend", ".cz-curves"):
+        box = player.page.locator(part).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= bar["y"] + 1, part
+    assert bar["y"] + bar["height"] <= 721
+    player.click_node("m3")  # the heatmap's scale stays, and says which end is which
+    expect(player.page.locator(".cz-inspector")).to_be_visible()
+    expect(player.page.get_by_text("needs all its inputs")).to_be_in_viewport(ratio=1)
+    expect(player.page.get_by_text("needs none")).to_be_in_viewport(ratio=1)
+
+
+def test_back_in_time_nothing_is_said_to_have_entered(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip&step=16")
+    player.page.keyboard.press("Home")
+    changes = player.page.locator(".cz-changes")
+    expect(changes).to_contain_text("before step 16")
+    first, then = (list(open_run(str(SAMPLE)).snapshots())[at].circuit for at in (0, 8))
+    gone = int((first & ~then).sum())
+    assert gone > 0
+    expect(changes).to_contain_text(f"{gone} gone by then")
+    expect(changes).not_to_contain_text("entered")
