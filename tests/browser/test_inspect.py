@@ -90,8 +90,8 @@ def test_a_head_is_found_read_and_switched_off(player: Player, recorded: Path) -
 
 def test_the_address_is_filled_in_and_back_leaves_at_once(player: Player) -> None:
     enter(player)
-    assert query(player)["run"] == "sample-sva-flip"
-    assert query(player)["step"] == "60"
+    assert query(player)["run"] == "sample-tiny-sva"
+    assert query(player)["step"] == "6000"
     player.page.go_back()
     player.wait("ready()")
     assert "/inspect" not in player.page.url
