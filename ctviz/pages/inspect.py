@@ -15,6 +15,7 @@ from ctviz.pages.questions import (
     load,
     model_at_step,
     node_at,
+    not_here,
     prepare,
     prompt_at,
 )
@@ -181,6 +182,14 @@ def _availability(shown: InspectedNode) -> ModelAtStep | None:
     ]
     near = views.nearest_steps(kept, shown.step)
     if near == [shown.step]:
+        if away := not_here(shown.run, shown.step):
+            st.info(
+                "The weights of this step are not on this machine, so this is what was stored at "
+                "its snapshot: the probes, without logit lens, neurons and switching off. "
+                f"{plain(away)}",
+                icon=":material/inventory_2:",
+            )
+            return None
         live = model_at_step(shown.run, shown.step)
         try:
             with st.spinner(f"Loading {plain(shown.run.config.model)} as it was at this step …"):
