@@ -22,9 +22,10 @@ from ctviz.files import not_written
 from ctviz.jobs.discovery import Found, Search, find, measured, write_found, write_scores
 from ctviz.jobs.evaluate import evaluate as evaluate_circuit
 from ctviz.jobs.question import Question
+from ctviz.runs.trust import Measured, overview
 from ctviz.tasks import Split, find_task
 from ctviz.tasks.files.rows import counted
-from ctviz.views.timeline import Curve, Timeline
+from ctviz.views.timeline import Curve, Timeline, with_gaps
 
 __all__ = ["Discovery", "Evaluated", "discover", "evaluate"]
 
@@ -248,7 +249,18 @@ def _still(found: Found) -> Timeline:
     error = found.scores.error
     random = RANDOM_NAMES[about["random"]][about["draws"] == 1]
     faithful = [about["faithfulness"], about["random_faithfulness"], about["faithfulness_error"]]
-    faithful += about["random_range"]
+    low, high = about["random_range"]
+    found_here = Measured(
+        faithful=about["faithfulness"],
+        random=about["random_faithfulness"],
+        error=about["faithfulness_error"],
+        lowest=low,
+        highest=high,
+        full=about["metric_clean"],
+        empty=about["metric_corrupt"],
+        examples=about["examples"],
+    )
+    said = tuple(overview([found_here]))
     start = np.zeros(1, dtype=int)
     curves = (
         Curve("metric", "metric", "metric", start, np.array([about["metric_clean"]])),
@@ -275,10 +287,11 @@ def _still(found: Found) -> Timeline:
         circuit=found.circuit.mask[None],
         updated=np.zeros((1, len(graph.nodes)), dtype=bool),
         redundancy={name: each.values[None] for name, each in estimates.items()},
-        curves=curves,
+        curves=with_gaps(curves, [0], said),
         errors=None if error is None else error[None],
         split={name: each.by_input()[None] for name, each in estimates.items()},
-        quality=np.array([faithful], dtype=float),
+        quality=np.array([[*faithful, low, high]], dtype=float),
+        trust=said,
         specific=None if found.scores.general is None else specific_share(found.scores)[None],
         ablation=about["ablation"],
         tau=about["tau"],

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if (error.name or "").startswith("ctviz"):
             raise
-        print(f"ctviz: {error}. `ctviz doctor` says how to mend it.", file=sys.stderr)
+        print(f"ctviz: {error}. `ctviz doctor` says how to fix it.", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, Cancelled):
         print("ctviz: stopped; what was written so far stays readable.", file=sys.stderr)

@@ -18,11 +18,15 @@ from ctviz.tasks.task import SPLITS
 
 
 def add_commands(commands: Commands) -> None:
-    check = add_command(commands, "check", check_command, "Check a file of your own, and mend it.")
+    check = add_command(
+        commands, "check", check_command, "Check a file of your own, and correct it."
+    )
     check.add_argument("file", metavar="FILE[?column=theirs&...]", help="JSONL, JSON, CSV, ...")
     check.add_argument("--model", default="tiny", help="whose tokenizer reads it (tiny)")
-    check.add_argument("--fix", metavar="OUT.jsonl", help="write a mended file")
-    check.add_argument("--how", metavar="drop,pad", help="ways to mend: drop, pad or both (drop)")
+    check.add_argument("--fix", metavar="OUT.jsonl", help="write a corrected file")
+    check.add_argument(
+        "--how", metavar="drop,pad", help="ways to correct it: drop, pad or both (drop)"
+    )
 
 
 def check_command(options: argparse.Namespace) -> int:
@@ -31,7 +35,9 @@ def check_command(options: argparse.Namespace) -> int:
     Returns 0 if the file, or the one that was written, can be used.
     """
     if options.how and not options.fix:
-        raise CtvizError("--how says how to mend the file: name the mended file with --fix too.")
+        raise CtvizError(
+            "--how says how to correct the file: name the corrected file with --fix too."
+        )
     quiet_libraries()
     from ctviz.models.reader import open_reader
 
@@ -49,7 +55,9 @@ def check_command(options: argparse.Namespace) -> int:
         how = set(filter(None, (options.how or "drop").split(",")))
         usable = str(Path(options.fix).expanduser())
         if Path(usable).suffix != ".jsonl":
-            raise CtvizError(f"--fix is {options.fix}, but a mended file is JSONL: end it .jsonl.")
+            raise CtvizError(
+                f"--fix is {options.fix}, but a corrected file is JSONL: end it .jsonl."
+            )
         result["written"] = {
             "file": usable,
             "examples": report.write_fixed(Path(usable), how),
@@ -124,7 +132,7 @@ def _offers(report: Report) -> list[str]:
     """What --fix could do."""
     count = report.fixes
     if count[""]:
-        return [f"{counted(count[''], 'problem')} must be mended by hand."]
+        return [f"{counted(count[''], 'problem')} must be corrected by hand."]
     lines = [
         f"--fix OUT.jsonl: {FIXES['drop']} ({counted(count['drop'] + count['pad'], 'problem')})"
     ]

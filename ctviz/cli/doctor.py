@@ -23,7 +23,7 @@ def add_commands(commands: Commands) -> None:
         commands,
         "doctor",
         doctor_command,
-        "Say what works on this machine, what is missing, and the commands that mend it.",
+        "Say what works on this machine, what is missing, and the commands that fix it.",
     )
 
 

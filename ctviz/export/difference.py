@@ -30,6 +30,7 @@ STATES = {
     "left": "gone",
     "strengthened": "stronger",
     "weakened": "weaker",
+    "reversed": "reversed",
     "noise": "the same",
 }
 
@@ -62,8 +63,8 @@ def difference_report(run: Run, found: Difference) -> str:
         document.figure(graphs[first], f"The circuit of {first}."),
         document.figure(
             graphs[second],
-            f"The circuit of {second}: edges that are new beside {first}, gone, stronger or weaker "
-            "are marked as the legend says.",
+            f"The circuit of {second}: edges that are new beside {first}, gone, stronger, weaker "
+            "or reversed are marked as the legend says.",
         ),
         document.heading("Edges that differ most"),
         document.table(
@@ -74,7 +75,7 @@ def difference_report(run: Run, found: Difference) -> str:
                     "edge": row["edge"],
                     **{name: f"{row[name]:+.4f}" for name in ("before", "after")},
                     "error": f"{row['error']:.4f}",
-                    "state": _state(row["state"], row["before"], row["after"]),
+                    "state": STATES[row["state"]],
                 }
                 for row in edges.to_dict("records")
             ],
@@ -82,7 +83,7 @@ def difference_report(run: Run, found: Difference) -> str:
         document.note(
             f"Scores are first-order estimates of what the edge does for {unit}, by "
             f"{run.about['attribution']['method']}. The same: within two standard errors of the "
-            "difference."
+            "difference. Reversed: of the opposite sign, both beyond two standard errors."
         ),
         document.heading("Claims, and their check"),
         *_claims(found, first, second),
@@ -100,12 +101,6 @@ def difference_report(run: Run, found: Difference) -> str:
         ]
     parts.append(document.note(sentence(run)))
     return document.document(f"{task.title}: {first} and {second}", parts)
-
-
-def _state(state: str, before: float, after: float) -> str:
-    """What became of an edge, in a word."""
-    reversed_ = state in ("strengthened", "weakened") and before * after < 0
-    return "reversed" if reversed_ else STATES[state]
 
 
 def _answers(found: Difference, first: str, second: str) -> str:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, DrawingArea, HPacker, TextArea, VPacker
-from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
+from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle, Wedge
 from matplotlib.path import Path as Outline
 
 from ctviz.export.scene import Moment, Scene
@@ -27,6 +27,7 @@ GUTTER = 50.0  # points at the left of the graph, for the layers' names
 WIDTH, HEIGHT = INCHES[0] * 72 * GRAPH[2], INCHES[1] * 72 * GRAPH[3]
 ROOM = (WIDTH - GUTTER - 12, HEIGHT - 18)  # points for the nodes
 ASPECT = ROOM[0] / ROOM[1]
+DISC = 4.6  # radius of the mark of a reversed edge, in units of the layout
 DASH = (0, (1.6, 2.6))
 NODES, EDGES, ROWS = look()["nodes"], look()["edges"], look()["rows"]
 OPACITY, TIP, STREAM = EDGES["opacity"], EDGES["tip"], look()["stream"]
@@ -168,6 +169,10 @@ class GraphPanel:
             tips.add(curve, rgba(color, strength), width)
             if mark == "weakened":
                 seams.add(curve, rgba(theme.bg, 0.8), (width + 1) * scale, dashed=True)
+            elif mark == "reversed":
+                middle = np.array([1, 3, 3, 1]) @ curve / 8
+                for patch in self._disc(middle, DISC, moment.scores[k] < 0):
+                    axes.add_patch(patch)
         under.draw(axes, 2.0)
         lines.draw(axes, 3.0)
         tips.draw(axes, 3.1)
@@ -214,6 +219,19 @@ class GraphPanel:
                     zorder=5,
                 )
 
+    def _disc(
+        self, middle: tuple[float, float], radius: float, negative: bool
+    ) -> tuple[Wedge, Wedge, Circle]:
+        """The mark of a reversed edge: left the sign that it had, right the one it has."""
+        signs = [rgba(self.theme.supports), rgba(self.theme.against)]
+        was, now = signs if negative else reversed(signs)
+        ink = rgba(self.theme.text)
+        return (
+            Wedge(middle, radius, 90, 270, fc=was, ec="none", zorder=3.3),
+            Wedge(middle, radius, 270, 90, fc=now, ec="none", zorder=3.3),
+            Circle(middle, radius, fill=False, ec=ink, lw=1, zorder=3.3),
+        )
+
     def _shape(
         self, node: dict[str, Any], edge: Color, fill: Color | None, width: float
     ) -> Circle | FancyBboxPatch:
@@ -259,7 +277,10 @@ class GraphPanel:
                         "weakened", _rule(plus, 2.8), _rule(rgba(theme.bg, 0.8), 3.2, (0, (1, 2)))
                     ),
                     self._item(
-                        "entered, left within the noise",
+                        "reversed", _rule(rgba(theme.against), 2), *self._disc((11, 5), 4, True)
+                    ),
+                    self._item(
+                        "within noise",
                         _rule(rgba(theme.muted, 0.2), 7),
                         _rule(rgba(theme.muted, 0.6), 1.3, DASH),
                     ),

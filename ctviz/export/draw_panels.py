@@ -246,7 +246,7 @@ class SidePanels:
         write(figure, left, 0.388, title, 10, theme.text, room=wide, weight="bold")
         for row, curve in enumerate(curves[:2]):
             label = self.timeline.metric if key == "metric" else curve.label
-            words = f"{number(_at(curve, step))}  {clean(label)}"
+            words = f"{_readout(key, _at(curve, step))}  {clean(label)}"
             color = theme.text if curve.kind == "main" else theme.muted
             prefix = "– – " if curve.kind == "reference" else "— " if len(curves) > 1 else ""
             lines = [prefix + words]
@@ -266,6 +266,11 @@ def _limits(key: str, values: np.ndarray) -> tuple[float, float]:
         low = min(low, 0.0)
     room = 0.06 * (high - low) or 0.5
     return low - (room if low else 0.0), high + room
+
+
+def _readout(key: str, value: float) -> str:
+    """A number of a panel; of a faithfulness, what is not seen in thousandths is none."""
+    return number(round(value, 3) + 0.0 if key == "faithfulness" else value)
 
 
 def _corners(x: float, y: float, w: float, h: float) -> list[tuple[float, float]]:

@@ -29,6 +29,7 @@ from ctviz.export.theme import THEMES, Rgb, Theme, ThemeName
 from ctviz.runs import Run
 from ctviz.runs.config import METHOD_NAMES
 from ctviz.runs.snapshot import nearest_snapshot
+from ctviz.runs.trust import Grade
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
@@ -48,6 +49,7 @@ DPI, GIF_DPI = 150, 84
 SIZE = tuple(int(side * DPI) for side in INCHES)  # pixels of a PNG
 GIF_SIZE = tuple(int(side * GIF_DPI) for side in INCHES)
 MOST_FRAMES = 80
+DOTS: dict[Grade, str] = {"good": "●", "fair": "◐", "poor": "○", "none": "○"}
 FRAME_MS, HOLD_MS = 360, 1800
 STYLE: Any = {
     "svg.hashsalt": "ctviz",
@@ -209,7 +211,7 @@ class _Drawing:
     def _header(self, figure: Figure, at: int) -> None:
         timeline, theme = self.timeline, self.theme
         title = clean(timeline.title) or timeline.run
-        write(figure, 0.028, 0.943, title, 16, theme.text, room=0.68, weight="bold")
+        write(figure, 0.028, 0.950, title, 16, theme.text, room=0.68, weight="bold")
         method = METHOD_NAMES.get(timeline.method, timeline.method)  # type: ignore[call-overload]
         about = clean(f"{timeline.model} · {timeline.task} · {method}")
         inside = int(self.timeline.circuit[at].sum())
@@ -218,12 +220,23 @@ class _Drawing:
         about += f" · {count} circuit edges of {timeline.graph.n_edges:,}"
         if unknown := self.scene.unknown(at):
             about += f" · {unknown:,} scores are not numbers, drawn as 0"
-        write(figure, 0.028, 0.905, about, 10, theme.muted, room=0.72)
+        write(figure, 0.028, 0.918, about, 10, theme.muted, room=0.72)
+        self._chip(figure, at, drawn)
         if not timeline.run:  # no run, no clock
             return
         step = f"step {timeline.steps[at]:,} of {timeline.steps[-1]:,}"
         if timeline.names:
             step = clean(timeline.names[at])
-        write(figure, 0.972, 0.943, step, 16, theme.text, room=0.24, weight="bold", align="right")
+        write(figure, 0.972, 0.950, step, 16, theme.text, room=0.24, weight="bold", align="right")
         place = f"snapshot {at + 1} of {len(timeline.steps)}"
-        write(figure, 0.972, 0.905, place, 10, theme.muted, room=0.2, align="right")
+        write(figure, 0.972, 0.918, place, 10, theme.muted, room=0.2, align="right")
+
+    def _chip(self, figure: Figure, at: int, drawn: int) -> None:
+        """What can be said of the circuit's faithfulness, as above the player's graph."""
+        if not self.timeline.trust:
+            return
+        said, inside = self.timeline.trust[at], int(self.timeline.circuit[at].sum())
+        ink = self.theme.muted if said.grade == "none" else self.theme.text
+        whose = f"all {inside:,} edges: " if drawn < inside and said.grade != "none" else ""
+        words = f"{DOTS[said.grade]} {whose}{said.words}"
+        write(figure, GRAPH[0], 0.886, words, 9.5, ink, room=GRAPH[2], weight="bold")

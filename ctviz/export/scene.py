@@ -21,7 +21,7 @@ from ctviz.views.view import View
 
 __all__ = ["Box", "Mark", "Moment", "Scene"]
 
-Mark = Literal["", "entered", "left", "entered~", "left~", "strengthened", "weakened"]
+Mark = Literal["", "entered", "left", "entered~", "left~", "strengthened", "weakened", "reversed"]
 LOOK = look()
 THIN, THICK = LOOK["edges"]["thin"], LOOK["edges"]["thick"]  # weakest and strongest edge
 QUANTILE, STRETCH = LOOK["edges"]["quantile"], LOOK["stretch"]
@@ -58,8 +58,8 @@ class Moment:
     """The edges of one snapshot that are drawn: their indices, scores, widths and marks.
 
     ``marks`` are against the snapshot ``base`` (an index, None for no comparison): entered and left
-    edges, those that grew or shrank beyond the noise band, and with ``~`` those within it. Edges
-    that have left have the width 0 and the score that they had.
+    edges, those that grew or shrank beyond the noise band or whose sign turned, and with ``~``
+    those within it. Edges that have left have the width 0 and the score that they had.
     """
 
     at: int
@@ -220,6 +220,7 @@ class Scene:
             (found.entered, "entered"),
             (found.left & found.noise, "left~"),
             (found.left, "left"),
+            (found.reversed, "reversed"),
             (found.stayed & found.beyond & found.grew, "strengthened"),
             (found.stayed & found.beyond, "weakened"),
         ]

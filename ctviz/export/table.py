@@ -14,19 +14,28 @@ from ctviz.errors import CtvizError, DamagedRun
 from ctviz.export.origin import origin
 from ctviz.runs import Run
 from ctviz.runs.changes import dynamics
+from ctviz.runs.measured import measured_on
 from ctviz.runs.snapshot import Snapshot
+from ctviz.runs.trust import measured, overview
 
 __all__ = ["Kind", "table_files", "tables"]
 
 Kind = Literal["csv", "parquet"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for a formula's start
+SHARES = (
+    *("faithfulness", "faithfulness_error"),
+    *("random_faithfulness", "random_low", "random_high"),
+)
+DIGITS = 4  # of a share
 COLUMNS = {
     "metrics": {
         "step": "training step; 0 is the untuned model",
         "metric": "mean of the task's metric over the dev pairs, higher is better",
         "metric_corrupt": "the same with everything corrupted, over the pairs that judge the "
         "circuit (pairs.judged)",
-        "faithfulness": "(m(circuit) - m(empty)) / (m(full) - m(empty)), over these pairs",
+        "faithfulness": "(m(circuit) - m(empty)) / (m(full) - m(empty)), over these pairs; empty "
+        "where it means nothing, as faithfulness_says says then",
+        "faithfulness_says": "what can be said of it, in words, as above the graph",
         "faithfulness_error": "its standard error over these pairs",
         "random_faithfulness": "faithfulness of random circuits, mean over draws; their kind and "
         "number are random and draws in config",
@@ -75,6 +84,8 @@ COLUMNS = {
         "left": "edges that were in the circuit and are not now",
         "strengthened": "edges in both whose |score| grew beyond two standard errors",
         "weakened": "edges in both whose |score| shrank beyond two standard errors",
+        "reversed": "edges in both whose score has the other sign, both beyond two standard "
+        "errors; they are not among the two before",
         "beyond_noise": "share of all edges whose score changed beyond that",
         "change_depth": "mean depth of the change, 0 the first layer, 1 the logits",
         "*_since_start": "the same against the first snapshot",
@@ -106,7 +117,7 @@ def tables(run: Run, *, damaged: list[DamagedRun] | None = None) -> dict[str, pd
         )
     snapshots = list(run.snapshots(damaged=damaged))
     return {
-        "metrics": run.metrics(),
+        "metrics": _metrics(run, snapshots),
         "nodes": _nodes(snapshots, graph),
         "edges": _edges(snapshots, graph),
         "dynamics": dynamics(snapshots, graph),
@@ -134,6 +145,25 @@ def table_files(
         }
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     return files | {"about.json": text.encode("utf-8", "replace")}
+
+
+def _metrics(run: Run, snapshots: list[Snapshot]) -> pd.DataFrame:
+    """What each step measured; shares that mean nothing are left out, and what can be said of the
+    others stands beside them."""
+    found = run.metrics()
+    if "faithfulness" not in found:
+        return found
+    judging = measured_on(run.about, run.config).judging
+    said = overview(measured((s.metrics for s in snapshots), judging))
+    words = {s.step: each.words for s, each in zip(snapshots, said, strict=True)}
+    void = [s.step for s, each in zip(snapshots, said, strict=True) if not each.defined]
+    shares = [name for name in SHARES if name in found]
+    found[shares] = found[shares].round(DIGITS) + 0.0  # never -0
+    found.loc[found["step"].isin(void), shares] = np.nan
+    found.insert(
+        found.columns.get_loc("faithfulness") + 1, "faithfulness_says", found["step"].map(words)
+    )
+    return found
 
 
 def _nodes(snapshots: list[Snapshot], graph: Graph) -> pd.DataFrame:

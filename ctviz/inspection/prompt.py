@@ -19,13 +19,15 @@ LONGEST = 2048  # tokens: attention patterns take the square of it
 LISTED = 4  # tokens of an answer that a note names
 
 
-def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -> Prompt:
+def own_prompt(
+    loaded: Loaded, text: str, *, answer: str = "", foil: str = "", corrupt: str = ""
+) -> Prompt:
     """Any text as a prompt. Raises BadTask if it cannot be run, saying why.
 
     With an answer and a foil they are compared at the first token in which they differ, and what
     they begin with alike is put at the end of the prompt; an answer alone is its first token. A
     space is put in front of an answer or foil where that makes one token of several, unless the
-    prompt ends in one or the script has none.
+    prompt ends in one or the script has none. ``corrupt``: its counterfactual, of as many tokens.
     """
     tokens = _tokens(loaded)
     ids = tokens.prompt(text) if text else []
@@ -35,6 +37,7 @@ def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -
         raise BadTask("There is a foil but no answer to compare it with: give an answer as well.")
     if wrong := tokens.id_problem(ids, "prompt"):
         raise BadTask(f"{text[:80]!r}: {wrong}.")
+    other = _counterfactual(tokens, ids, corrupt) if corrupt else None
     typed = {"answer": answer, "foil": foil}
     answer, foil = _spaced(tokens, text, answer, foil)
     notes = list(prompt_notes(tokens, [text]))
@@ -48,7 +51,7 @@ def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -
             )
     if answer and foil:
         _check_length(loaded, ids)
-        pair = Pair(text, text, answer, foil)
+        pair = Pair(text, corrupt or text, answer, foil)
         parts = tokens.cut(pair)
         notes += [
             _several(tokens, said, cut, whole=not parts.shared)
@@ -61,8 +64,23 @@ def own_prompt(loaded: Loaded, text: str, *, answer: str = "", foil: str = "") -
     said = tokens.continuation(text, answer)
     if len(said) > 1:
         notes.append(_several(tokens, answer, said, whole=True))
-    made = _prompt(loaded, ids, said[0] if said else None, None, None)
+    made = _prompt(loaded, ids, said[0] if said else None, None, other)
     return replace(made, notes=tuple(notes))
+
+
+def _counterfactual(tokens: Tokens, ids: list[int], text: str) -> list[int]:
+    """The tokens of a prompt's counterfactual; raises BadTask if it cannot be one."""
+    other = tokens.prompt(text)
+    if wrong := tokens.id_problem(other, "counterfactual"):
+        raise BadTask(f"{text[:80]!r}: {wrong}.")
+    if len(other) != len(ids):
+        raise BadTask(
+            f"The prompt has {len(ids):,} tokens and the counterfactual {len(other):,}: they must "
+            "have as many, since each position takes what is at the same place of the other."
+        )
+    if other == ids:
+        raise BadTask("The counterfactual is the prompt itself: change the words that decide.")
+    return other
 
 
 def _tokens(loaded: Loaded) -> Tokens:

@@ -26,6 +26,11 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
     against = facts.against(end)[0]
     n_edges = len(facts.circuit(start))
     kept = n_edges - int(since["left"])
+    before, after = facts.run.about["before"], facts.run.about["after"]
+    english = "This run did not measure the perplexity of English."
+    if "perplexity" in before and "perplexity" in after:
+        change_of_it = percent(after["perplexity"] / before["perplexity"] - 1)
+        english = f"The perplexity of English changed by {change_of_it}."
     return (
         LessonStep(
             text=(
@@ -93,14 +98,14 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
         ),
         LessonStep(
             text=(
-                "A ring marks the nodes whose parameters the last step updated. What the circuit "
-                "does not own must not move, not by one bit. That is harder than it sounds: an "
-                "optimizer with momentum goes on moving parameters whose gradient is zero. So "
-                "every step measures it. Parts outside the circuit that moved, at most, over all "
-                f"{n_steps} steps: {moved}.\n\n"
-                "But note how much is inside: the circuit owned "
-                f"{percent(fractions.min())} to {percent(fractions.max())} of all parameters, "
-                "since a few edges own parts of nearly every MLP."
+                "A ring marks the nodes whose parameters the last step updated.\n\n"
+                "*Frozen*: the embeddings, the norms, the unembedding, and whatever the circuit "
+                "does not own at this step. Not one bit of it may move, though an optimizer with "
+                "momentum would go on moving it. So every step measures it. Parts that moved all "
+                f"the same, over all {n_steps} steps: {moved}.\n\n"
+                f"*May move*: what the circuit owns, {percent(fractions.min())} to "
+                f"{percent(fractions.max())} of all parameters. That is much, since a few edges "
+                "own parts of nearly every MLP."
             ),
             view=View(step=end, marks="start"),
         ),
@@ -119,6 +124,13 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 ),
                 right="It would rise: this edge works against the metric",
                 why="Yes. A negative score means that the metric is higher with it corrupted.",
+                wrong={
+                    "It would fall: every edge of the circuit supports it": "Edges of either sign "
+                    "are in the circuit. This one is orange: what does its score say?",
+                    "Nothing would happen": "Its score is "
+                    f"{signed(facts.score(against, end))}: about so far the metric would move, "
+                    "the other way.",
+                },
             ),
             ask=f"What would happen to the metric if `{against}` alone were corrupted?",
         ),
@@ -126,13 +138,15 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             text=(
                 "What did it cost? On neutral text the model moved "
                 f"{plain(facts.grade('after', 'retention_kl'))} nats a token away from the "
-                f"untuned one ([[forgetting]]), and its accuracy on other tasks went from "
-                f"{percent(facts.grade('before', 'other_accuracy'))} to "
-                f"{percent(facts.grade('after', 'other_accuracy'))}.\n\n"
-                "Does that show that the circuit was the right thing to tune? Not alone. In this "
-                "project's study of a larger model, random parts of the same size learned this "
-                "task as well, and the circuit's gain was that it drifted less. One run is an "
-                "example; a comparison with controls is evidence."
+                f"untuned one ([[forgetting]]). Its accuracy on other tasks went from "
+                f"{plain(facts.metric('other_accuracy', start))} to "
+                f"{plain(facts.metric('other_accuracy', end))} on dev examples, as the curve says, "
+                f"and from {plain(facts.grade('before', 'other_accuracy'))} to "
+                f"{plain(facts.grade('after', 'other_accuracy'))} on test examples, as Compare "
+                f"does. {english}\n\n"
+                "Was the circuit the right thing to tune? In this project's study of a larger "
+                "model, random parts of the same size learned this as well; the circuit drifted "
+                "less. One run is an example; a comparison with controls is evidence."
             ),
             view=View(step=end),
         ),

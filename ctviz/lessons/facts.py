@@ -194,11 +194,15 @@ class Facts:
 
     def looks_at(self, head: str, probe: int, step: int) -> tuple[str, float]:
         """The word that a head attends to most from the last word of a probe, and how much."""
-        layer, unit = (int(part) for part in head[1:].split(".h"))
-        reading = self.probe(probe, step)
-        row = reading.attention[layer, unit, -1].astype(float)
+        row = self.looks(head, probe, step)
         best = int(np.argmax(row))
-        return reading.tokens[best].strip(), float(row[best])
+        return self.probe(probe, step).tokens[best].strip(), float(row[best])
+
+    def looks(self, head: str, probe: int, step: int) -> np.ndarray:
+        """How much a head attends to each word of a probe, from its last."""
+        layer, unit = (int(part) for part in head[1:].split(".h"))
+        row: np.ndarray = self.probe(probe, step).attention[layer, unit, -1].astype(float)
+        return row
 
 
 def source(edge: str) -> str:

@@ -150,6 +150,12 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                     f"{signed(facts.score(f'{finder}->logits', end))}, `{rival}->logits` "
                     f"{signed(facts.score(f'{rival}->logits', end))}."
                 ),
+                wrong={
+                    "By which of them began first": "What comes first need not do the work in the "
+                    "end. Look at what each of them writes now.",
+                    "Each does one half": "Then both would copy, and both would write to the "
+                    "logits. Compare the two.",
+                },
             ),
             ask="How can one tell which of the two does the work?",
         ),

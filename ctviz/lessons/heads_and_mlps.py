@@ -25,6 +25,9 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
     last = path[-2]
     direct = float(prompt.attribution[facts.graph.node(last)])
     way = " → ".join(f"`{node}`" for node in path)
+    seen: dict[str, float] = {}  # how much of its attention goes to each word
+    for token, weight in zip(prompt.tokens, facts.looks(head, PROBE, start), strict=True):
+        seen[token.strip()] = seen.get(token.strip(), 0.0) + float(weight)
     return (
         LessonStep(
             text=(
@@ -47,8 +50,14 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
             ),
             view=View(step=start, nodes=(head,)),
             until=Question(
-                options=tuple(dict.fromkeys(token.strip() for token in prompt.tokens)),
+                options=tuple(seen),
                 right=subject,
+                wrong={
+                    word: f"It gives “{word}” {percent(seen[word])}. Look for the darkest cell of "
+                    "the bottom row."
+                    for word in seen
+                    if word != subject
+                },
                 why=(
                     f"Yes: {percent(share)} of its attention goes to “{subject}”, the subject. "
                     "That is the word that decides the verb."

@@ -75,6 +75,12 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                     f"Yes: the edge `{NOTE}`. One head reading another's writing through its keys "
                     "is called K-composition."
                 ),
+                wrong={
+                    "From its query": "The query is what the last word asks for. What is noted "
+                    "stands at the places that are searched.",
+                    "From its values": "Values are what is copied once it has looked. Where to "
+                    "look is decided before.",
+                },
             ),
             ask="Where does it know from which word stood before each place?",
         ),

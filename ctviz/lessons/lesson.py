@@ -6,8 +6,8 @@ every number in its text is read from the run when the text is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from ctviz.circuits.graph import kind_of
@@ -175,15 +175,18 @@ class MarksAre:
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question that is answered on the page. ``right`` is one of ``options``; ``why`` says why it
-    is right, and is shown once it was chosen."""
+    is right, and is shown once it was chosen. ``wrong``: what each of the others misses."""
 
     options: tuple[str, ...]
     right: str
     why: str
+    wrong: Mapping[str, str] = field(hash=False)
 
     def __post_init__(self) -> None:
         if self.right not in self.options or len(set(self.options)) != len(self.options):
             raise ValueError(f"{self.right!r} must be one of {self.options}, which must differ.")
+        if set(self.wrong) != set(self.options) - {self.right}:
+            raise ValueError(f"Each option but {self.right!r} must have a hint of its own.")
 
     def met(self, choice: str | None) -> bool:
         """Whether the choice is the right one."""

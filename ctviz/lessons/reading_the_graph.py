@@ -38,6 +38,10 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 options=("layer 0, head 3", "layer 3, head 0", "the third MLP"),
                 right="layer 3, head 0",
                 why="Yes: first the layer, then the head.",
+                wrong={
+                    "layer 0, head 3": "That would be `a0.h3`: the layer comes first.",
+                    "the third MLP": "The name of an MLP begins with an m; a is for attention.",
+                },
             ),
             ask="What is `a3.h0`?",
         ),

@@ -58,6 +58,11 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 options=(percent(needed / degrees), percent(share), f"{degrees - needed} %"),
                 right=percent(share),
                 why=f"Yes: ({degrees} − {needed}) / {degrees}. The inspector says the same.",
+                wrong={
+                    percent(needed / degrees): "That is d / D, the share that it needs. Redundancy "
+                    "is the share that it could do without.",
+                    f"{degrees - needed} %": "That is D − d, a number of edges. Divide it by D.",
+                },
             ),
             ask=f"With D = {degrees} and d = {needed}, how redundant is `{node}`?",
         ),
@@ -130,8 +135,8 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 "corrupt exactly the edges that are called redundant, all at once, and look at "
                 "what happens to the behaviour. This is an [[audit]]. Many small scores can add "
                 "up, and two edges can each be unneeded only as long as the other is there.\n\n"
-                "`ctviz audit --node m1` does it on a model at hand, beside random edges of the "
-                "same number, and corrupts half of them as well, since effects may cancel."
+                "The other end of it can be tried here: select a node on Watch, press Inspect, and "
+                "read under “Switched off” what corrupting all edges out of it does."
             ),
             view=View(step=end),
         ),

@@ -108,6 +108,12 @@ def steps(facts: Facts) -> tuple[LessonStep, ...]:
                 ),
                 right="a set of edges that carries one behaviour",
                 why="Yes. It says which part passes what on to which other part, for one task.",
+                wrong={
+                    "the neurons that fire for a word": "It is about what parts pass on to one "
+                    "another, not about single neurons: what are the lines in the picture?",
+                    "one layer of the model": "Its lines lead from the bottom of the picture to "
+                    "the top, through all layers.",
+                },
             ),
             ask="So what is a circuit?",
         ),

@@ -15,6 +15,7 @@ from ctviz.pages.questions import (
     load,
     model_at_step,
     node_at,
+    not_here,
     prepare,
     prompt_at,
 )
@@ -33,7 +34,8 @@ from ctviz.views.view import View
 
 RUN, STEP, NODE, PROMPT = (f"inspect-{n}" for n in ("run", "step", "node", "prompt"))
 LAST = "inspected"  # the address when this page was last left
-OWN = "inspect-own"  # what was typed: prompt, answer, foil
+OWN = "inspect-own"  # what was typed: prompt, answer, foil, counterfactual
+NOTHING = ("", "", "", "")
 
 
 # ---------------------------------------------------------------------- what is looked at
@@ -180,6 +182,14 @@ def _availability(shown: InspectedNode) -> ModelAtStep | None:
     ]
     near = views.nearest_steps(kept, shown.step)
     if near == [shown.step]:
+        if away := not_here(shown.run, shown.step):
+            st.info(
+                "The weights of this step are not on this machine, so this is what was stored at "
+                "its snapshot: the probes, without logit lens, neurons and switching off. "
+                f"{plain(away)}",
+                icon=":material/inventory_2:",
+            )
+            return None
         live = model_at_step(shown.run, shown.step)
         try:
             with st.spinner(f"Loading {plain(shown.run.config.model)} as it was at this step …"):
@@ -237,7 +247,7 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
         "snapshot. A prompt of your own needs the weights of the step.",
     )
     st.session_state[f"{PROMPT}-last"] = at
-    own = _own() if at < 0 else ("", "", "")
+    own = _own() if at < 0 else NOTHING
     if live is None:
         if at < 0:
             st.info(
@@ -264,10 +274,10 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
         return _stored(shown, at)
 
 
-def _own() -> tuple[str, str, str]:
+def _own() -> tuple[str, str, str, str]:
     """The fields for a prompt of one's own; what was typed stays while the session lasts."""
-    keys = [f"{OWN}-{name}" for name in ("text", "answer", "foil")]
-    for key, typed in zip(keys, st.session_state.get(OWN, ("", "", "")), strict=True):
+    keys = [f"{OWN}-{name}" for name in ("text", "answer", "foil", "corrupt")]
+    for key, typed in zip(keys, st.session_state.get(OWN, NOTHING), strict=True):
         st.session_state.setdefault(key, typed)
     with st.form("inspect-form", border=True):
         st.text_area("Your prompt", key=keys[0], height=80, placeholder="The keys to the cabinet")
@@ -282,12 +292,22 @@ def _own() -> tuple[str, str, str]:
             "differ.",
         )
         places[1].text_input(
-            "Foil", key=keys[2], placeholder="is", help="What it is compared with, if anything."
+            "Foil",
+            key=keys[2],
+            placeholder="is",
+            help="The wrong answer that it is compared with, if any.",
+        )
+        st.text_input(
+            "Counterfactual",
+            key=keys[3],
+            placeholder="The key to the cabinet",
+            help="The same prompt with the words changed that decide the answer, of as many "
+            "tokens. With it a node can be switched off as in the probes: by what it writes there.",
         )
         if places[2].form_submit_button("Run this prompt", type="primary", width="stretch"):
             st.session_state[OWN] = tuple(st.session_state[key] for key in keys)
-    text, answer, foil = st.session_state.get(OWN, ("", "", ""))
-    return text, answer, foil
+    text, answer, foil, corrupt = st.session_state.get(OWN, NOTHING)
+    return text, answer, foil, corrupt
 
 
 def _stored(shown: InspectedNode, at: int) -> Read | None:
@@ -301,7 +321,7 @@ def _stored(shown: InspectedNode, at: int) -> Read | None:
     )
 
 
-def _live(shown: InspectedNode, live: ModelAtStep, at: int, own: tuple[str, str, str]) -> Read:
+def _live(shown: InspectedNode, live: ModelAtStep, at: int, own: tuple[str, str, str, str]) -> Read:
     first = model_at_step(shown.run, shown.then.step)
     prepared = prepare(live, first, None if at < 0 else (at, shown.now.probes[at].tokens), own)
     prompt, node = prepared.prompt, shown.node

@@ -15,7 +15,16 @@ from ctviz.files import written
 from ctviz.inspection.answers import OnTask
 from ctviz.lessons import LESSONS
 from ctviz.lessons.facts import Facts
-from ctviz.lessons.lesson import Lesson, LessonStep, Prediction, Question, SwitchOff
+from ctviz.lessons.lesson import (
+    EstimatorIs,
+    HeatIs,
+    Lesson,
+    LessonStep,
+    MapIs,
+    Prediction,
+    Question,
+    SwitchOff,
+)
 from ctviz.lessons.markup import explained, literal
 from ctviz.pages.glossary import show_glossary
 from ctviz.pages.player import player
@@ -243,6 +252,9 @@ LAYOUT = """
 }
 </style>
 """
+HEATMAP_FIRST = """
+<style>.st-key-lesson-player { --cz-side-order: -1; --cz-inspector-order: 1 }</style>
+"""
 
 
 def _lesson(
@@ -256,6 +268,8 @@ def _lesson(
         asked = step.until.done_for(step.view)
     key = f"learn-{lesson.run}"
     st.html(LAYOUT)
+    if isinstance(step.until, HeatIs | EstimatorIs | MapIs):
+        st.html(HEATMAP_FIRST)  # or its buttons are below the graph, out of sight, in one column
     with st.container(key="lesson"):
         text = st.container(key="lesson-text", gap="small")
         with st.container(key="lesson-player"):
@@ -327,7 +341,7 @@ def _question(question: Question, step: LessonStep, place: Place) -> bool:
         _done().add(place)
         _say("Done", question.why, done=True)
         return True
-    _say("Not that one", step.hint or "Read the text once more and try another.", done=False)
+    _say("Not that one.", question.wrong[choice], done=False)
     return False
 
 

@@ -8,7 +8,7 @@ from typing import cast
 import streamlit as st
 
 from ctviz.circuits.choices import Ablation
-from ctviz.errors import CtvizError
+from ctviz.errors import CtvizError, MissingModel
 from ctviz.files import written
 from ctviz.inspection.answers import (
     ModelAtStep,
@@ -20,6 +20,7 @@ from ctviz.inspection.answers import (
     Prompt,
     PromptReading,
 )
+from ctviz.models.known import resolve
 from ctviz.models.places import place_of
 from ctviz.pages.session import engine
 from ctviz.runs import Run
@@ -33,6 +34,7 @@ __all__ = [
     "model_at_step",
     "neurons_at",
     "node_at",
+    "not_here",
     "off_prompt_at",
     "off_task_at",
     "prepare",
@@ -42,9 +44,7 @@ __all__ = [
 
 def model_at_step(run: Run, step: int) -> ModelAtStep:
     """The model of a step and what it is asked about, as they are on disk now."""
-    weights, task, model = weights_of(run, step), run.config.task, run.config.model
-    if run.config.method == "recorded":
-        model = next((m.model for m in series_of(run).members if m.step == step), model)
+    weights, task, model = weights_of(run, step), run.config.task, _model(run, step)
     stamp = (
         run.config,
         run.about.get("model", {}).get("revision"),
@@ -53,6 +53,25 @@ def model_at_step(run: Run, step: int) -> ModelAtStep:
         written(path_of(task)) if is_file(task) else None,
     )
     return ModelAtStep(str(run.folder), step, stamp)
+
+
+def not_here(run: Run, step: int) -> str:
+    """Why the recorded model of a step cannot be had on this machine; empty if it can, or if only
+    asking tells."""
+    if run.config.method == "recorded":
+        try:
+            resolve(_model(run, step))
+        except MissingModel as error:
+            return str(error)
+    return ""
+
+
+def _model(run: Run, step: int) -> str:
+    """The model that a run has at a step, by name."""
+    model = run.config.model
+    if run.config.method == "recorded":
+        model = next((m.model for m in series_of(run).members if m.step == step), model)
+    return model
 
 
 def _written_in(model: str) -> tuple[tuple[str, tuple[int, int] | None], ...]:
@@ -77,9 +96,10 @@ def prepare(
     live: ModelAtStep,
     first: ModelAtStep,
     probe: tuple[int, tuple[str, ...]] | None,
-    own: tuple[str, str, str],
+    own: tuple[str, str, str, str],
 ) -> PreparedPrompt:
-    """One of the run's probes, by number and tokens, or a prompt, answer and foil of the user's.
+    """One of the run's probes, by number and tokens, or of the user's a prompt, its answer, its
+    foil and its counterfactual.
 
     ``first``: the run's first step, whose tokenizer cut its examples.
     """

@@ -25,7 +25,7 @@ from ctviz.runs.least_memory import check_blocks, check_tunable
 from ctviz.runs.paper import deviations
 from ctviz.tasks import GRADES, TASKS, Task
 from ctviz.tasks.task import Kind
-from ctviz.views.estimated import estimate_lines, grade_words
+from ctviz.views.estimated import beside_line, estimate_lines, grade_words
 from ctviz.views.naming import run_name
 
 FAMILY_TITLES = ", ".join(family.title for family in FAMILIES.values())
@@ -98,6 +98,7 @@ def main() -> None:
     if config and config.paper:
         st.caption(deviations(config))
     _expectation(model, config)
+    st.fragment(_show_beside, run_every=POLL if _live() else None)(config)
     if st.button(
         "Discover and tune", type="primary", icon=":material/play_arrow:", disabled=not ready
     ):
@@ -136,14 +137,26 @@ def _ask_known_task() -> str | None:
 
 def _live() -> list[Run]:
     """The runs that are under way here."""
-    found = (run for run in list_runs(folders()[0]) if isinstance(run, Run))
-    return [run for run in found if run.status().live]
+    return [run for run in _here() if run.status().live]
+
+
+def _here() -> list[Run]:
+    """The user's runs, newest first."""
+    return [run for run in list_runs(folders()[0]) if isinstance(run, Run)]
 
 
 def _show_live() -> None:
     for run in _live():
         with st.container(border=True):
             show_underway(run, run.status(), name=run_name(run))
+
+
+def _show_beside(config: TuneConfig | None) -> None:
+    """That other runs are under way, and what that does to the time."""
+    found = by_earlier_run(config, _here()) if config is not None else None
+    said = beside_line([run_name(run) for run in _live()], found.total if found else None)
+    if said:
+        st.warning(plain(said), icon=":material/stacks:")
 
 
 def _ask_model() -> tuple[str, str]:
@@ -318,8 +331,7 @@ def _show_estimate(config: TuneConfig, was_live: bool) -> None:
         st.rerun()  # nothing more will come
     if found is None:
         runs = [run for run in list_runs(*folders()) if isinstance(run, Run)]
-        mine = (run for run in runs if run.folder.parent == folders()[0])
-        if earlier := by_earlier_run(config, mine):
+        if earlier := by_earlier_run(config, _here()):
             st.caption(plain(f"By the last such run here, {estimate_lines(earlier)[0]}."))
         if before := grade_before(config, runs):
             st.caption(plain(f"An earlier run measured the model {grade_words(before)}."))

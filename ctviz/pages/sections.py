@@ -32,7 +32,7 @@ from ctviz.views.recorded import score_source
 
 __all__ = ["InspectedNode", "Read", "model_section", "node_sections"]
 
-OFF = "inspect-off"
+OFF, WANTED = "inspect-off", "inspect-off-wanted"
 INK = "#31333f"
 ATTENTION, NEURONS, FIRES = "Attention", "Its strongest neurons", "When its neurons fire"
 EFFECT, SWITCHED = "Direct effect on the prediction", "Switched off"
@@ -333,15 +333,30 @@ def _off_section(shown: InspectedNode, live: ModelAtStep, read: Read) -> None:
         read.how,
     )
     usable = [a for a in ABLATIONS if a != "counterfactual" or read.prompt.corrupt is not None]
-    if st.session_state.get(OFF) not in usable:
-        st.session_state[OFF] = config.ablation if config.ablation in usable else "mean"
+    wanted = st.session_state.get(WANTED, {}).get(shown.run.id, config.ablation)
+    st.session_state[OFF] = wanted if wanted in usable else "mean"
     ablation = st.radio(
         f"Replace what {shown.node} writes by",
         usable,
         key=OFF,
         format_func=ABLATIONS.__getitem__,
         horizontal=True,
+        on_change=_choose_ablation,
+        args=(shown.run.id,),
     )
+    if wanted not in usable:
+        st.info(
+            f"This prompt has no counterfactual, so {shown.node} is switched off otherwise than in "
+            "the probes: by its mean, not by what it writes on the counterfactual. That is another "
+            "question, and its numbers cannot be compared with theirs. To ask the same one, type a "
+            "**counterfactual** beside the prompt.",
+            icon=":material/swap_horiz:",
+        )
+    elif ablation != config.ablation:
+        st.caption(
+            f"This run's scores and faithfulness are with {ABLATIONS[config.ablation]} in its "
+            "place, which is another question than this one."
+        )
     sides = _sides(shown)
     for place, (title, at_start) in zip(st.columns(len(sides)), sides, strict=True):
         at = model_at_step(shown.run, shown.then.step) if at_start else live
@@ -355,6 +370,11 @@ def _off_section(shown: InspectedNode, live: ModelAtStep, read: Read) -> None:
                     _show_task(off_task_at(at, first, shown.node, ablation), shown)
                 except CtvizError as error:
                     st.warning(plain(str(error)))
+
+
+def _choose_ablation(run: str) -> None:
+    """What was chosen stays for the run, also where a prompt cannot have it."""
+    st.session_state[WANTED] = {**st.session_state.get(WANTED, {}), run: st.session_state[OFF]}
 
 
 def _show_prompt(found: OnPrompt, shown: InspectedNode, compared: str) -> None:

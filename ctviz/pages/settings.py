@@ -43,10 +43,13 @@ ABLE = (
     "lm-eval:TASK,... has lm-evaluation-harness measure these tasks of the untuned and of the "
     "tuned model, such as lm-eval:arc_easy,hellaswag; empty: none"
 )
-EVEN = "adds so many times |logit(answer) - logit(foil)|: both sides are to be equally likely"
+EVEN = (
+    "adds so many times |logit(answer) - logit(the wrong one)|: both sides are to be equally likely"
+)
 EXPLAINED = (
-    "What an edge's score is a change of: the logit difference of answer and foil where the task "
-    "has pairs, else the log-probability of the target. KL needs EAP-IG"
+    "What an edge's score is a change of: the logit of the answer minus that of the foil, the "
+    "wrong answer beside it, where the task has pairs, else the log-probability of the target. KL "
+    "needs EAP-IG"
 )
 TEXTS = {
     "evaluate": {"none": "metric only", "kl": "distance only", "quick": "quick", "full": "full"},

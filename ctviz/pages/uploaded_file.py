@@ -85,14 +85,14 @@ def mend(own: UploadedFile, report: Report, how: set[str]) -> UploadedFile:
         written = Path(folder) / "mended.jsonl"
         left = report.write_fixed(written, how)
         stem = _split(own.title)[0]
-        title = f"{stem}-mended.jsonl"
+        title = f"{stem}-corrected.jsonl"
         file = keep(written.read_bytes(), title)
     padded = report.fixes["pad"] if "pad" in how else 0
     parts = [f"{counted(padded, 'pair')} padded"] if padded else []
     dropped = report.fixes["drop"] + report.fixes["pad"] - padded
     if dropped and "drop" in how:
         parts.append(f"{counted(dropped, 'bad line')} left out")
-    said = f"{' and '.join(parts)}; {counted(left, 'example')} in the mended file.".capitalize()
+    said = f"{' and '.join(parts)}; {counted(left, 'example')} in the corrected file.".capitalize()
     return UploadedFile(file, title, said, own)
 
 
@@ -119,7 +119,7 @@ def ask_for_file() -> tuple[UploadedFile | None, str]:
             st.error(plain(str(error)))
             return None, ""
         st.session_state["own"] = own
-    if own is None or own.original is not None:  # a mended file has the usual columns
+    if own is None or own.original is not None:  # a corrected file has the usual columns
         return own, str(own.file) if own else ""
     columns = st.text_input(
         "Columns, if they have other names",
@@ -192,7 +192,7 @@ def _say_mended(own: UploadedFile, original: UploadedFile) -> None:
     st.success(plain(own.said), icon=":material/healing:")
     one, two = st.columns(2)
     one.download_button(
-        "Download mended file",
+        "Download corrected file",
         own.file.read_bytes(),
         own.title,
         mime="application/jsonl",
@@ -221,7 +221,7 @@ def _table(report: Report) -> None:
         {
             "line": [str(each.line) if each.line else "file" for each in report.problems],
             "problem": [each.text for each in report.problems],
-            "mend": [HELPS[each.fix] for each in report.problems],
+            "how to fix it": [HELPS[each.fix] for each in report.problems],
         }
     )
     st.dataframe(
@@ -230,7 +230,7 @@ def _table(report: Report) -> None:
         height=min(38 + 35 * len(table), 248),
         column_config={
             "line": st.column_config.TextColumn(width=60),
-            "mend": st.column_config.TextColumn(width=100),
+            "how to fix it": st.column_config.TextColumn(width=100),
         },
     )
 
@@ -240,8 +240,8 @@ def _offer_fixes(own: UploadedFile, report: Report) -> None:
     count = report.fixes
     if count[""]:
         st.info(
-            "What has to be mended by hand is in the table. Change the file and upload it again, "
-            "or say which of its columns are meant."
+            "What has to be corrected by hand is in the table. Change the file and upload it "
+            "again, or say which of its columns are meant."
         )
         return
     bad = counted(count["drop"], "bad line")

@@ -26,11 +26,12 @@ from ctviz.runs.causes import read_causes
 from ctviz.runs.groups import NodeGroup, change_groups, read_groups
 from ctviz.runs.monotone import RULE
 from ctviz.runs.snapshot import nearest_snapshot
+from ctviz.views.first_sight import first_sight
 from ctviz.views.recorded import packed, recorded, self_organized
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
 
-FIRST = "sample-sva-flip"  # what a newcomer sees
+FIRST = "sample-tiny-sva"  # what a newcomer sees, as it is at its end
 LAST = "watch:last"  # the address when this page was last seen
 
 
@@ -44,12 +45,14 @@ def main() -> None:
     asked = query.get("run")
     if asked is not None and asked not in choice.runs:
         run_is_gone(asked)
+    if asked is None and FIRST in choice.runs:
+        query = {**_at_end(choice.runs[FIRST]), **query, "run": FIRST}
     usual = FIRST if FIRST in choice.runs else next(iter((*choice.samples, *choice.runs)))
     name = usual if asked is None or asked not in choice.runs else asked
     run = choice.runs[name]
     name_tab(run)
     if name in choice.samples:
-        welcome()
+        welcome(_first_sight(run) if name == FIRST else "")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         choose_run(choice, name, key="choice", on_change=_changed, width=560)
         keep(run, View.from_query(query))
@@ -68,6 +71,21 @@ def main() -> None:
             _show(name, live)
     if asked in (None, name):
         fill_in(st.session_state[LAST])
+
+
+def _first_sight(run: Run) -> str:
+    """What is seen of the first run, in a sentence; empty where it cannot be read."""
+    try:
+        timeline = recorded(run)
+    except CtvizError:  # what is wrong with it is said below
+        return ""
+    return first_sight(timeline) if timeline is not None else ""
+
+
+def _at_end(run: Run) -> dict[str, str]:
+    """The address of a run's last snapshot."""
+    files = run.snapshot_files()
+    return View(step=int(files[-1].stem)).to_query() if files else {}
 
 
 def _query() -> dict[str, str]:

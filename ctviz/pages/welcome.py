@@ -22,14 +22,17 @@ STYLE = (
 )
 
 
-def welcome() -> None:
-    """The line, with the way to the first lesson, until it is followed or the line put away."""
+def welcome(seen: str = "") -> None:
+    """One line, with the way to the first lesson, until it is followed or the line put away.
+
+    ``seen``: what is seen below, in a sentence of Markdown, instead of what ctviz is.
+    """
     if st.session_state.get(SEEN):
         return
     st.html(STYLE)
     lesson = next(iter(LESSONS.values()))
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="welcome"):
-        st.markdown(f":small[{LINE}]", width="content")
+        st.markdown(f":small[{seen or LINE}]", width="content")
         learn = st.button(
             f"Lesson 1: {lesson.title}",
             icon=":material/school:",

@@ -12,7 +12,7 @@ import { moment } from "./data.js";
 /**
  * How an edge changed from snapshot `a` to snapshot `b`: "", if it is in neither circuit, or
  * entered, left, strengthened, weakened, noise (inside the noise band) or same (the errors are not
- * known). An edge that entered or left by no more than noise is "entered~" or "left~".
+ * known). One of the opposite sign, both beyond the noise, is "reversed". An edge that entered or left by no more than noise is "entered~" or "left~".
  *
  * @param {Compared} model
  * @param {number} e
@@ -29,8 +29,29 @@ export function change(model, e, a, b) {
   if (!member[from]) return noisy ? "entered~" : "entered";
   if (!member[to]) return noisy ? "left~" : "left";
   if (noisy === null) return "same";
+  if (turned(score, error, noiseBand, from, to)) return "reversed";
   if (noisy) return "noise";
   return Math.abs(score[to]) > Math.abs(score[from]) ? "strengthened" : "weakened";
+}
+
+/** Whether two scores have opposite signs, each beyond its own noise. */
+function turned(score, error, noiseBand, from, to) {
+  if (score[from] < 0 === score[to] < 0) return false;
+  return [from, to].every((at) => Math.abs(score[at]) > noiseBand * error[at]);
+}
+
+/**
+ * Whether an edge that is in both circuits has opposite signs in two runs at a snapshot, each beyond
+ * its noise.
+ *
+ * @param {Compared & { other: Pick<Compared, "member" | "score" | "error"> }} model
+ * @param {number} e
+ * @param {number} t
+ */
+export function opposite({ E, member, score, error, noiseBand, other }, e, t) {
+  const at = t * E + e;
+  if (!member[at] || !other.member[at] || !error || !other.error) return false;
+  return turned([score[at], other.score[at]], [error[at], other.error[at]], noiseBand, 0, 1);
 }
 
 /**
@@ -59,19 +80,29 @@ export function changeWords(model, before, now) {
     count[state] = (count[state] ?? 0) + 1;
   }
   const sum = (...states) => states.reduce((total, state) => total + (count[state] ?? 0), 0);
-  const parts = [`${sum("entered", "entered~")} entered`, `${sum("left", "left~")} left`];
+  const back = before > now; // then what is here and not there has not entered: it is gone by then
+  const here = back ? " here" : "";
+  const parts = [
+    `${sum("entered", "entered~")} ${back ? "gone by then" : "entered"}`,
+    `${sum("left", "left~")} ${back ? "not yet here" : "left"}`,
+  ];
   if (model.error) {
-    parts.push(`${sum("strengthened")} stronger`, `${sum("weakened")} weaker`);
-    parts.push(`${sum("noise")} within noise`);
+    parts.push(`${sum("strengthened")} stronger${here}`, `${sum("weakened")} weaker${here}`);
+    parts.push(`${sum("reversed")} reversed`, `${sum("noise")} within noise`);
   }
   const { kept, dropped } = model.whole;
   const among = dropped ? ` (among the ${kept} strongest edges of the run)` : "";
-  return `since ${moment(model, before)}: ${parts.join(", ")}${among}`;
+  const beside = back ? `before ${moment(model, before)}` : `since ${moment(model, before)}`;
+  return `${beside}: ${parts.join(", ")}${among}`;
 }
 
-/** How much two runs have in common at snapshot `i`. */
-export function overlapWords({ counts, other, label }, i) {
+/** How much two runs have in common at snapshot `i`, and how much of that is reversed. */
+export function overlapWords(model, i) {
+  const { counts, error, other, label } = model;
   const both = other.counts.both[i];
   const [one, two] = [counts.size[i] - both, other.counts.size[i] - both];
-  return `${both} in both, ${one} only in ${label}, ${two} only in ${other.label}`;
+  let reversed = 0;
+  for (let e = 0; e < model.E; e += 1) if (opposite(model, e, i)) reversed += 1;
+  const turned = error && other.error ? ` (${reversed} reversed)` : "";
+  return `${both} in both${turned}, ${one} only in ${label}, ${two} only in ${other.label}`;
 }

@@ -63,6 +63,10 @@ export function readTheme(root) {
   const muted = css(mix(text, bg, mixes.muted));
   const faint = css(mix(text, bg, mixes.faint));
   const line = css(mix(bg, text, mixes.line));
+  const series = look.series.map((name) => {
+    const colour = rgb(look.palette[name]);
+    return css(dark ? mix(colour, WHITE, mixes.series) : colour);
+  });
   return {
     dark,
     bg: css(bg),
@@ -74,7 +78,7 @@ export function readTheme(root) {
     accent: css(accent),
     accentSoft: css(accent, 0.25),
     sign: [css(supports), css(against)],
-    pair: [css(supports), css(against), css(mix(text, bg, 0.42))], // one run, the other, both
+    pair: [series[0], series[1], css(mix(text, bg, 0.42))], // one run, the other, both
     ink: (alpha) => css(text, alpha),
     undefinedFill: css(mix(bg, text, mixes.undefined)),
     fill: (share) => scale.fill(share),
@@ -91,10 +95,7 @@ export function readTheme(root) {
       "--cz-soft": css(mix(bg, text, dark ? 0.07 : 0.045)),
       "--cz-raised": css(dark ? mix(bg, text, 0.06) : bg),
       "--cz-scale": scale.gradient(),
-      ...Object.fromEntries(look.series.map((name, at) => {
-        const colour = rgb(look.palette[name]);
-        return [`--cz-series-${at}`, css(dark ? mix(colour, WHITE, 0.35) : colour)];
-      })),
+      ...Object.fromEntries(series.map((colour, at) => [`--cz-series-${at}`, colour])),
     },
   };
 }

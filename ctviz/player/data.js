@@ -1,7 +1,6 @@
 // The payload as arrays that can be drawn: decoding, ranking, and looking things up.
 
 import look from "./look.js";
-import { readable } from "./quality.js";
 
 function bytes(text) {
   const raw = atob(text);
@@ -89,7 +88,7 @@ export async function decode(payload) {
   const estimators = ["circuit", "mass"].filter((key) => redundancy[key]);
   const most = churn.reduce((a, b) => Math.max(a, b), 0);
   const model = {
-    ...payload, noiseBand: payload.noise_band, curves: readable(payload.curves, payload.steps, payload.quality), T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
+    ...payload, noiseBand: payload.noise_band, T, E, N, score, member, error, updated, redundancy, rank, size, widest, churn,
     sourceOf, slotOf, targetOf, index, touching, estimators, blocksOf, mlpOf,
     split: Object.keys(payload.split ?? {}).length ? await allShares(payload.split, T) : null,
     big: Array.from(churn, (share) => share > 0 && share >= BIG * most),
@@ -106,7 +105,9 @@ export async function decode(payload) {
     const otherMember = bits(payload.other.member, T, E);
     const ranks = ranking(otherScore, otherMember, T, E);
     model.other = {
-      backbone: payload.other.backbone, label: payload.other.label, note: payload.other.note, counts: payload.other.counts,
+      backbone: payload.other.backbone,
+      label: payload.other.label, note: payload.other.note, counts: payload.other.counts,
+      error: payload.other.errors ? await readErrors(payload.other.errors, T, E) : null,
       score: otherScore, member: otherMember, rank: ranks.rank,
       size: ranks.size, redundancy: await allShares(payload.other.redundancy, T),
     };

@@ -24,9 +24,21 @@ export function s(tag, props = {}, ...children) {
 
 /** A button with a drawn icon; `paths` are SVG path data in a 24 x 24 box. */
 export function iconButton(label, paths, onclick, props = {}) {
-  const icon = s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" });
-  for (const d of paths) icon.append(s("path", { d }));
-  return h("button", { type: "button", "aria-label": label, title: label, onclick, ...props }, icon);
+  return h("button", { type: "button", "aria-label": label, title: label, onclick, ...props }, icon(paths));
+}
+
+/** Give a button another meaning: another button in its place would lose the focus. */
+export function turnInto(button, label, paths) {
+  if (button.getAttribute("aria-label") === label) return;
+  button.setAttribute("aria-label", label);
+  button.title = label;
+  button.replaceChildren(icon(paths));
+}
+
+function icon(paths) {
+  const drawn = s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" });
+  for (const d of paths) drawn.append(s("path", { d }));
+  return drawn;
 }
 
 /** Set text only when it differs, so that an unchanged frame costs no layout. */

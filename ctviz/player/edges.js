@@ -11,6 +11,7 @@
 // Colour is the sign of the score. Where two runs are compared it says whose edge it is: in the
 // first run's circuit only, in the other's only, or in both.
 
+import { opposite } from "./changes.js";
 import { edgesAt } from "./data.js";
 import { Drawn, lineChange } from "./lines.js";
 import look from "./look.js";
@@ -19,6 +20,7 @@ const { glow: GLOW, opacity: OPACITY, thick: THICK, thin: THIN, tip: TIP } = loo
 const LEVELS = 14;
 const HAIRLINE = 1.35; // screen pixels
 const COLOURS = 3;
+const DISC = 4.6; // radius of the mark of a reversed edge, in units of the layout
 
 export class EdgePainter {
   /** `lines` as makeLines gives them, with 8 numbers of `bezier` each. */
@@ -37,6 +39,7 @@ export class EdgePainter {
     this.faintEntered = one();
     this.stronger = one();
     this.weaker = one();
+    this.reversed = make(2); // by the sign that it has now, or in the other run
     this.width = new Float32Array(count);
     this.drawn = []; // lines that are neither dimmed nor gone
     this.shown = new Uint8Array(model.E); // edges that are, dimmed or not
@@ -56,7 +59,7 @@ export class EdgePainter {
     this.wanted = wanted;
     const { model, batches, dimmed, entered, ghosts } = this;
     const all = [batches, dimmed, entered, ghosts].flat();
-    const extra = [this.faintGhosts, this.faintEntered, this.stronger, this.weaker];
+    const extra = [this.faintGhosts, this.faintEntered, this.stronger, this.weaker, ...this.reversed];
     for (const b of all.concat(extra)) b.count = 0;
     this.drawn.length = 0;
     this.shown.fill(0);
@@ -146,6 +149,7 @@ export class EdgePainter {
     else if (state === "entered~") this.put(this.faintEntered, line);
     else if (state === "strengthened") this.put(this.stronger, line);
     else if (state === "weakened") this.put(this.weaker, line);
+    else if (state === "reversed") this.put(this.reversed[negative], line);
   }
 
   sortComparison(view, lit) {
@@ -175,7 +179,9 @@ export class EdgePainter {
       if (presence <= 0) continue;
       const size = Math.max(runs[0].size(line), runs[1].size(line));
       const colour = here[line] && there[line] ? 2 : there[line] ? 1 : 0;
-      this.place(line, size, presence, colour, lit);
+      if (!this.place(line, size, presence, colour, lit) || f > 0) continue;
+      const turned = colour === 2 && lines.edges[line].some((e) => opposite(model, e, i));
+      if (turned) this.put(this.reversed[runs[1].sum[line] < 0 ? 1 : 0], line);
     }
   }
 
@@ -254,6 +260,7 @@ export class EdgePainter {
       });
     }
     this.weakened(ctx, theme);
+    this.turned(ctx, theme);
     ctx.globalAlpha = 1;
   }
 
@@ -320,5 +327,33 @@ export class EdgePainter {
       this.stroke(ctx, { items: [line], count: 1 });
     }
     ctx.setLineDash([]);
+  }
+
+  /**
+   * In the middle of what reversed its sign: a disc, its left half in the colour of the sign that it
+   * had, its right half in that of the one it has.
+   * @param {import("./colour.js").Theme} theme
+   */
+  turned(ctx, theme) {
+    const { bezier } = this;
+    ctx.globalAlpha = 1;
+    ctx.lineWidth = 1.2;
+    ctx.strokeStyle = theme.text;
+    for (const negative of [0, 1]) {
+      const { items, count } = this.reversed[negative];
+      for (let k = 0; k < count; k += 1) {
+        const at = (axis) => [1, 3, 3, 1].reduce((sum, w, p) => sum + (w * bezier[items[k] * 8 + 2 * p + axis]) / 8, 0);
+        const [x, y] = [at(0), at(1)];
+        for (const half of [0, 1]) {
+          ctx.beginPath();
+          ctx.arc(x, y, DISC, (half ? -1 : 1) * (Math.PI / 2), (half ? 1 : 3) * (Math.PI / 2));
+          ctx.fillStyle = theme.sign[half ? negative : 1 - negative];
+          ctx.fill();
+        }
+        ctx.beginPath();
+        ctx.arc(x, y, DISC, 0, 2 * Math.PI);
+        ctx.stroke();
+      }
+    }
   }
 }

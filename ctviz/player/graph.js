@@ -24,7 +24,7 @@ export class Graph {
    * redraw(). */
   constructor(actions) {
     this.actions = actions;
-    this.stage = h("div", { class: "cz-stage", role: "img", "aria-label": "Circuit graph" });
+    this.stage = h("div", { class: "cz-stage", role: "group", "aria-label": "Circuit graph" });
     this.minimap = new Minimap({ centre: (x, y) => this.centre(x, y) });
     this.clicks = []; // the last two
     this.network = null;
@@ -149,6 +149,10 @@ export class Graph {
         },
       },
     );
+    const drawing = this.stage.firstElementChild; // what has the focus, and with it the keys
+    drawing.setAttribute("role", "application");
+    drawing.setAttribute("aria-label",
+      "Circuit graph. Arrow up and down walk its nodes, left and right its snapshots; Escape lets go");
     this.network.on("beforeDrawing", (ctx) => this.below(ctx));
     this.network.on("click", ({ pointer, event }) => {
       const id = this.network.getNodeAt(pointer.DOM);

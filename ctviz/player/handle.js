@@ -30,7 +30,7 @@ function marked(painter) {
   const count = (...lists) => lists.reduce((sum, list) => sum + list.count, 0);
   return {
     entered: count(...painter.entered), left: count(...painter.ghosts),
-    stronger: painter.stronger.count, weaker: painter.weaker.count,
+    reversed: count(...painter.reversed), stronger: painter.stronger.count, weaker: painter.weaker.count,
     noise: count(painter.faintEntered, painter.faintGhosts),
   };
 }

@@ -17,6 +17,10 @@ const EXPLAIN = {
   mass: (model) =>
     `Share of a node's incoming edges not needed to carry ${model.mass.slice(5)} of its total |score|.`,
 };
+const MEANS = { // of an estimator: which inputs it counts as needed
+  circuit: () => "A node needs those of its inputs that are edges of the circuit",
+  mass: (model) => `A node needs the fewest of its inputs that carry ${model.mass.slice(5)} of its mass, the sum of |score| over all of them`,
+};
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export class Heatmap {
@@ -78,7 +82,7 @@ export class Heatmap {
     }));
     this.toggle.replaceChildren(...model.estimators.map((key) =>
       h("button", {
-        type: "button", "data-key": key, text: estimatorName(model, key),
+        type: "button", "data-key": key, text: estimatorName(model, key), title: MEANS[key]?.(model),
         onclick: () => this.actions.estimator(key),
       })));
     const maps = offered(model);
@@ -197,7 +201,7 @@ export class Heatmap {
     this.heat = heat;
     this.element.dataset.heat = heat;
     fitCanvas(this.sheet, this.layout.width, this.layout.height);
-    this.differences = differences(theme);
+    this.differences = differences(theme, this.model.other ? theme.pair : theme.sign);
     const { map } = this;
     for (const [buttons, on] of [[this.views, heat], [this.toggle, view.estimator], [this.of, map], [this.does, map]]) {
       for (const button of buttons.children) {
@@ -346,13 +350,14 @@ export class Heatmap {
 }
 
 /**
- * 201 colours from the other run's over the page's own to the first run's.
+ * 201 colours from the second of two over the page's own to the first.
  * @param {import("./colour.js").Theme} theme
+ * @param {string[]} ends
  */
-function differences(theme) {
+function differences(theme, ends) {
   const rgb = (text) => text.match(/[\d.]+/g).slice(0, 3).map(Number);
   const page = rgb(theme.bg);
-  const [first, other] = theme.pair.map(rgb);
+  const [first, other] = ends.map(rgb);
   return Array.from({ length: 201 }, (_, k) => {
     const end = k < 100 ? other : first;
     const share = 0.04 + 0.96 * (Math.abs(k - 100) / 100);

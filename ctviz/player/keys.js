@@ -39,12 +39,17 @@ export function listen(player) {
 function press(player, event, inGraph) {
   const by = event.shiftKey ? 10 : 1;
   const { i } = player.clock;
+  const go = (to) => {
+    player.go(to);
+    if (inGraph) player.tellMoment();
+    return true;
+  };
   switch (event.key) {
     case " ": player.toggle(); return true;
-    case "ArrowLeft": player.go(Math.max(0, i - by)); return true;
-    case "ArrowRight": player.go(i + by); return true;
-    case "Home": player.go(0); return true;
-    case "End": player.go(Infinity); return true;
+    case "ArrowLeft": return go(Math.max(0, i - by));
+    case "ArrowRight": return go(i + by);
+    case "Home": return go(0);
+    case "End": return go(Infinity);
     case "ArrowUp": case "ArrowDown":
       // Inside the graph these walk from node to node; elsewhere they scroll the page.
       if (inGraph) player.walk(event.key === "ArrowUp" ? 1 : -1);

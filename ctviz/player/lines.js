@@ -72,12 +72,14 @@ export class Drawn {
 /**
  * How a line changed from snapshot `a` to `b`, in the words of `change`: entered if none of its edges
  * was in the circuit before, left if none still is. Its score is the sum of |score| over the edges
- * that are in either circuit, its noise the sum of theirs, which it is at most.
+ * that are in either circuit, its noise the sum of theirs, which it is at most. It is reversed if the
+ * sum of their scores is, and larger than the noise of that before and after.
  */
 export function lineChange(model, edges, a, b) {
   if (edges.length === 1) return change(model, edges[0], a, b);
   const { E, member, score, error, noiseBand } = model;
   let [before, now, was, is, moved, band] = [false, false, 0, 0, 0, 0];
+  const [sums, bands] = [[0, 0], [0, 0]];
   for (const e of edges) {
     const [from, to] = [a * E + e, b * E + e];
     if (!member[from] && !member[to]) continue;
@@ -87,12 +89,17 @@ export function lineChange(model, edges, a, b) {
     is += Math.abs(score[to]);
     moved += Math.abs(score[to] - score[from]);
     band += error ? noiseBand * Math.hypot(error[from], error[to]) : NaN;
+    [from, to].forEach((at, end) => {
+      sums[end] += score[at];
+      bands[end] += error ? noiseBand * error[at] : NaN;
+    });
   }
   if (!before && !now) return "";
   const noisy = Number.isNaN(band) ? null : moved <= band;
   if (!before) return noisy ? "entered~" : "entered";
   if (!now) return noisy ? "left~" : "left";
   if (noisy === null) return "same";
+  if (sums[0] * sums[1] < 0 && sums.every((sum, end) => Math.abs(sum) > bands[end])) return "reversed";
   if (noisy) return "noise";
   return is > was ? "strengthened" : "weakened";
 }

@@ -4,8 +4,8 @@
 // themes: colours of the page and of the sign of a score, told apart under every common colour
 //   blindness. mixes: shares of the way from text to background, or back.
 // redundancy: one hue; lightness and chroma at a need of 0, and what is added up to a need of 1.
-// palette: most of them Okabe and Ito's; series: runs of a comparison in the player, the first two
-//   near the colours of the sign. figures: of charts, readable on light and on dark.
+// palette: most of them Okabe and Ito's; series: runs of a comparison, A first; neither A nor B has
+//   a colour that elsewhere is that of a sign. figures: of charts, readable on light and on dark.
 // nodes: width and height in units of the layout (a head has the layout's radius), and the size of
 //   their letters. ports: how far from its middle an edge enters a head or a shared key/value head.
 // blocks: how far an opened MLP's first block is from it, each from the next, and the last from the
@@ -29,7 +29,7 @@ export default {
     }
   },
   "mixes": {
-    "muted": 0.28, "faint": 0.62, "line": 0.14, "undefined": 0.05,
+    "muted": 0.28, "faint": 0.62, "line": 0.14, "undefined": 0.05, "series": 0.35,
     "band": { "light": 0.022, "dark": 0.035 }
   },
   "redundancy": {
@@ -41,11 +41,12 @@ export default {
   "labels": { "dark": "#1c1420", "light": "#ffffff", "darkFrom": 0.2 },
   "palette": {
     "blue": "#0072b2", "vermillion": "#d55e00", "green": "#009e73", "orange": "#e69f00",
-    "mauve": "#a84e84", "azure": "#2080b0", "olive": "#6e6214", "grey": "#7f7f7f"
+    "mauve": "#a84e84", "azure": "#2080b0", "olive": "#6e6214", "grey": "#7f7f7f",
+    "leaf": "#3d7d00", "violet": "#8a3ab9"
   },
-  "series": ["blue", "vermillion", "green", "mauve", "azure", "olive"],
+  "series": ["leaf", "violet", "azure", "orange", "mauve", "grey"],
   "figures": {
-    "series": ["#1f86c9", "#d55e00", "#009e73", "#c26a9b", "#c08400", "#7f7f7f"],
+    "series": ["#559a1c", "#a35fd0", "#2a8fb8", "#c08400", "#c26a9b", "#7f7f7f"],
     "supports": "#1f86c9", "against": "#d9651f", "reference": "#8a8f98"
   },
   "nodes": {

@@ -110,7 +110,7 @@ class Effect extends Stored {
   }
 
   explain() {
-    return "What a node adds to logit(answer) − logit(foil) by itself, mean over the stored prompts.";
+    return "What a node adds by itself to logit(answer) − logit(foil, the wrong answer), mean over the stored prompts.";
   }
 
   /** @param {import("./heatmap.js").Heatmap} heatmap */
@@ -118,11 +118,11 @@ class Effect extends Stored {
     return heatmap.diverging(this.largest ? value / this.largest : 0);
   }
 
-  /** Blue: towards the answer; orange: towards the foil. */
+  /** Blue: towards the answer; orange: towards the wrong one. */
   legend() {
     const most = number(this.largest);
     const places = [[`−${most}`, 0], ["0", 0.5], [`+${most}`, 1]];
-    return diverging(places, "logits", "towards the foil", "towards the answer", "cz-effect-bar");
+    return diverging(places, "logits", "towards the wrong answer", "towards the answer", "cz-effect-bar");
   }
 }
 
@@ -174,13 +174,15 @@ class Specific extends Stored {
 
   /** @param {import("./heatmap.js").Heatmap} heatmap */
   colour(value, heatmap) {
-    return heatmap.diverging(2 * value - 1);
+    return heatmap.theme.fill(1 - value);
   }
 
-  /** Blue: it does more for the task; orange: it does more for text in general. */
   legend() {
-    const places = [["0", 0], ["50 %", 0.5], ["100 %", 1]];
-    return diverging(places, "Share", "shared with all text", "specific to the task");
+    const places = [1, 0.5, 0.1, 0].map((share) => [percent(share), legendAt(1 - share)]);
+    return [
+      h("span", { text: "specific to the task" }), h("div", {}, h("i"), ...ticks(places)),
+      h("span", { text: "shared with all text" }),
+    ];
   }
 }
 
@@ -277,8 +279,8 @@ export function shareLegend() {
   ];
 }
 
-/** Blue: the first run needs more of a node's inputs; orange: the other does. */
+/** In the colours of the two runs: which of them needs more of a node's inputs. */
 export function differenceLegend(model) {
   const [low, high] = [model.other, model].map(({ label }) => `${label} needs more`);
-  return diverging(POINTS, "Difference in points", low, high);
+  return diverging(POINTS, "Difference in points", low, high, "cz-pair-bar");
 }

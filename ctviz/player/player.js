@@ -8,7 +8,7 @@ import { Paths } from "./braid.js";
 import { Clock, nearestSnapshot } from "./clock.js";
 import { readTheme } from "./colour.js";
 import { Curves } from "./curves.js";
-import { decode, edgesAt } from "./data.js";
+import { decode, edgesAt, moment } from "./data.js";
 import { prefersStill } from "./dom.js";
 import { Events } from "./events.js";
 import { Graph } from "./graph.js";
@@ -19,6 +19,7 @@ import { Inspector } from "./inspector.js";
 import { listen } from "./keys.js";
 import { Matrix } from "./matrix.js";
 import { Page } from "./page.js";
+import { spoken } from "./said.js";
 import { Schedule } from "./schedule.js";
 import { SelectionBar } from "./selection.js";
 import { Sentence } from "./sentence.js";
@@ -441,7 +442,17 @@ class Player {
     if (!near.length) return;
     const at = near.indexOf(drawn(this.selected));
     const next = at < 0 ? (by > 0 ? 0 : near.length - 1) : at + by;
-    if (next >= 0 && next < near.length) this.select(near[next]);
+    if (next < 0 || next >= near.length) return;
+    this.select(near[next]);
+    this.page.tell(spoken(this.model, near[next], this.clock.i));
+  }
+
+  /** Say the snapshot that is shown, and the selected node there. */
+  tellMoment() {
+    const { model, clock, selected } = this;
+    if (!model.T) return;
+    const about = selected < 0 ? "" : `. ${spoken(model, selected, clock.i)}`;
+    this.page.tell(`${moment(model, clock.i)}${about}`);
   }
 
   inCircuit(n) {

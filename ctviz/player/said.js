@@ -1,15 +1,29 @@
 // What tooltips say of a node, of a group, and of a line of the graph.
 
-import { change, monotoneWords } from "./changes.js";
+import { change, monotoneWords, opposite } from "./changes.js";
 import { blocksInside, estimatorName, moment, shareAt, title } from "./data.js";
 import { lineChange } from "./lines.js";
 import { number, percent } from "./numbers.js";
 
 const CHANGED = {
-  entered: "entered", "entered~": "entered, by no more than the noise,", left: "left",
-  "left~": "left, by no more than the noise,", strengthened: "strengthened", weakened: "weakened",
-  noise: "unchanged within the noise", same: "in the circuit",
+  entered: "entered since", "entered~": "entered, by no more than the noise, since", left: "left since",
+  "left~": "left, by no more than the noise, since", strengthened: "strengthened since",
+  weakened: "weakened since", reversed: "reversed its sign since",
+  noise: "unchanged within the noise since", same: "in the circuit since",
 };
+
+const BEFORE = { // the same, where what it is compared with is later
+  entered: "gone by", "entered~": "gone, by no more than the noise, by", left: "not yet here, but at",
+  "left~": "not yet here, by no more than the noise, but at", strengthened: "stronger here than at",
+  weakened: "weaker here than at", reversed: "of the opposite sign at",
+  noise: "the same within the noise at", same: "in the circuit here and at",
+};
+
+/** What became of an edge or of a line, beside the snapshot that it is compared with. */
+function becoming(model, state, view) {
+  const words = (view.base > view.shown ? BEFORE : CHANGED)[state];
+  return words ? `${words} ${moment(model, view.base)}` : "";
+}
 
 /** What a tooltip says about a node, in the graph and in the heatmap. */
 export function nodeLines(model, n, view) {
@@ -36,6 +50,26 @@ export function nodeLines(model, n, view) {
     lines.push(`Source: ${moment(model, t)}, ${model.provenance.redundancy}`);
   }
   return lines;
+}
+
+/** A node in a sentence or two, for those who hear the graph: what it reads and what it writes. */
+export function spoken(model, n, t) {
+  const { E, member, score, sourceOf, targetOf, slotOf, slots, nodes } = model;
+  const own = new Set([n, ...(model.blocksOf.get(n) ?? [])]);
+  const inside = Array.from({ length: E }, (_, e) => e).filter((e) => member[t * E + e]);
+  const part = (edges, none, verb, end) => {
+    if (!edges.length) return none;
+    const size = (e) => Math.abs(score[t * E + e]);
+    const best = edges.reduce((a, b) => (size(b) > size(a) ? b : a));
+    const value = number(score[t * E + best], { sign: true });
+    return `${verb} ${edges.length} edge${edges.length > 1 ? "s" : ""}, strongest ${end(best)}, ${value}`;
+  };
+  const reads = inside.filter((e) => own.has(targetOf[e]) || slots[slotOf[e]].feeds.some((f) => own.has(f)));
+  const writes = inside.filter((e) => own.has(sourceOf[e]));
+  return `${nodes[n].name}, ${title(nodes[n])}. ${[
+    part(reads, "reads nothing in the circuit", "reads", (e) => `from ${nodes[sourceOf[e]].name}`),
+    part(writes, "writes nothing in the circuit", "writes", (e) => `to ${slots[slotOf[e]].name}`),
+  ].join("; ")}`;
 }
 
 export function groupLines(model, { name, members }, view) {
@@ -73,6 +107,7 @@ function edgeLines(model, e, view) {
   const lines = [model.edgeName(e)];
   if (other) {
     for (const run of [model, other]) lines.push(scoreLine(run, e, E, t, `${run.label}: score`));
+    if (opposite(model, e, t)) lines.push("reversed: in both, with opposite signs beyond the noise");
     return lines;
   }
   const now = model.score[t * E + e];
@@ -82,8 +117,8 @@ function edgeLines(model, e, view) {
   lines.push(now < 0 ? "works against the behaviour" : "supports the behaviour");
   if (view.base >= 0) {
     const was = number(model.score[view.base * E + e], { sign: true });
-    const state = CHANGED[change(model, e, view.base, t)] ?? "";
-    lines.push(`${state} since ${moment(model, view.base)}, where its score was ${was}`);
+    const state = becoming(model, change(model, e, view.base, t), view);
+    if (state) lines.push(`${state}, where its score was ${was}`);
   }
   return lines;
 }
@@ -116,8 +151,8 @@ function joinedLines(model, edges, view, shown) {
     lines.push(scoreLine(run, best, E, t, `${label}score`));
   }
   if (!other && view.base >= 0) {
-    const state = CHANGED[lineChange(model, edges, view.base, t)] ?? "";
-    if (state) lines.push(`together ${state} since ${moment(model, view.base)}`);
+    const state = becoming(model, lineChange(model, edges, view.base, t), view);
+    if (state) lines.push(`together ${state}`);
   }
   return lines;
 }

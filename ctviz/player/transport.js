@@ -2,7 +2,7 @@
 
 import { AXES, axis } from "./axis.js";
 import { moment } from "./data.js";
-import { fitCanvas, h, iconButton, setText } from "./dom.js";
+import { fitCanvas, h, iconButton, setText, turnInto } from "./dom.js";
 import { near, placed } from "./happened.js";
 
 const ICON = {
@@ -25,8 +25,6 @@ export class Transport {
   constructor(actions) {
     this.actions = actions;
     this.play = iconButton("Play", ICON.play, () => actions.toggle(), { class: "cz-play" });
-    this.stop = iconButton("Pause", ICON.pause, () => actions.toggle(), { class: "cz-play" });
-    this.stop.hidden = true;
     this.first = iconButton("First snapshot", ICON.first, () => actions.go(0, true));
     this.back = iconButton("One snapshot back", ICON.back, () => actions.step(-1));
     this.forth = iconButton("One snapshot forward", ICON.forth, () => actions.step(1));
@@ -73,7 +71,7 @@ export class Transport {
     this.axisLabel = h("label", { class: "cz-axis" }, h("span", { text: "step axis" }), this.axes);
     this.element = h("section", { class: "cz-transport", "aria-label": "Playback" },
       h("div", { class: "cz-buttons" },
-        this.first, this.back, this.play, this.stop, this.forth, this.last, this.next),
+        this.first, this.back, this.play, this.forth, this.last, this.next),
       h("div", { class: "cz-track" },
         h("div", { class: "cz-map-row" }, this.mapHolder), this.range),
       this.label,
@@ -132,8 +130,8 @@ export class Transport {
     this.theme = theme;
     this.view = view;
     if (redraw || view.i !== this.mapAt) this.drawMap();
-    this.play.hidden = view.playing;
-    this.stop.hidden = !view.playing;
+    if (view.playing) turnInto(this.play, "Pause", ICON.pause);
+    else turnInto(this.play, "Play", ICON.play);
     for (const button of this.speeds.children) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.speed) === view.speed));
     }

@@ -1,7 +1,9 @@
 """How a circuit changes over the steps of a run: pure numpy, from the stored snapshots.
 
 A change of an edge's score between two snapshots is *noise* if it is no larger than `NOISE_BAND`
-standard errors of the difference, sqrt(e1^2 + e2^2). `edge_states` is the one place that says so in
+standard errors of the difference, sqrt(e1^2 + e2^2). An edge is *reversed* if it has the other sign
+and both scores are larger than as many standard errors of their own: it is neither stronger nor
+weaker then, but argues for the other side. `edge_states` is the one place that says so in
 Python, as ``ctviz/player/changes.js``, which is sent the band, is in the browser. Both snapshots
 are scored on the same dev examples, so the true error of the difference is most often smaller: what
 is called a change here is one with room to spare.
@@ -40,7 +42,8 @@ class EdgeStates:
     ``entered``, ``left``, ``stayed``: bool, of the circuit. ``grew``: bool, whether |score| did.
     ``error``: float, the standard error of the score's difference, NaN where it is not known.
     ``noise``, ``beyond``: bool, whether the score is known to have changed by no more than the
-    noise band, or by more; both False where the error is not known.
+    noise band, or by more; both False where the error is not known. ``reversed``: bool, of edges
+    that stayed, whether their sign turned; such a change is beyond noise.
     """
 
     entered: np.ndarray
@@ -50,6 +53,7 @@ class EdgeStates:
     error: np.ndarray
     noise: np.ndarray
     beyond: np.ndarray
+    reversed: np.ndarray
 
 
 def edge_states(
@@ -61,8 +65,10 @@ def edge_states(
     (was, now), (old, new), (one, other) = circuits, scores, errors
     if one is None or other is None:
         error = np.full(old.shape, np.nan)
+        sure = np.zeros(old.shape, dtype=bool)
     else:
         error = np.sqrt(np.square(one) + np.square(other))
+        sure = (np.abs(old) > NOISE_BAND * one) & (np.abs(new) > NOISE_BAND * other)
     moved, band = np.abs(new - old), NOISE_BAND * error
     return EdgeStates(
         entered=now & ~was,
@@ -72,6 +78,7 @@ def edge_states(
         error=error,
         noise=moved <= band,
         beyond=moved > band,
+        reversed=was & now & sure & (np.sign(old) != np.sign(new)),
     )
 
 
@@ -89,8 +96,9 @@ def change(before: Snapshot, after: Snapshot, graph: Graph) -> dict[str, float]:
 
     ``overlap``: edges in both circuits by edges in either (Jaccard). ``entered``, ``left``: edges.
     ``strengthened``, ``weakened``: edges in both whose |score| grew or shrank beyond the noise
-    band. ``beyond_noise``: share of all the graph's edges whose score changed beyond it; NaN
-    without stored errors, as are the two before. ``change_depth``: where in depth the scores
+    band, and ``reversed``: those whose sign turned instead. ``beyond_noise``: share of all the
+    graph's edges whose score changed beyond it; NaN without stored errors, as are the three before.
+    ``change_depth``: where in depth the scores
     changed, the mean layer of the slots that read, weighted by |change|, from 0 (first layer) to 1
     (the logits); NaN if nothing changed.
     """
@@ -98,7 +106,7 @@ def change(before: Snapshot, after: Snapshot, graph: Graph) -> dict[str, float]:
     either = before.circuit | after.circuit
     moved = np.where(graph.exists, np.abs(after.scores - before.scores), 0.0)
     known = before.error is not None and after.error is not None
-    changed = found.stayed & found.beyond
+    changed = found.stayed & found.beyond & ~found.reversed
     depth = np.array([layer_of(slot.name, graph.n_layers) for slot in graph.slots], dtype=float)
     total = moved.sum()
     mean = (moved.sum(axis=0) * depth).sum() / total if total else np.nan
@@ -108,6 +116,7 @@ def change(before: Snapshot, after: Snapshot, graph: Graph) -> dict[str, float]:
         "left": float(found.left.sum()),
         "strengthened": float((changed & found.grew).sum()) if known else np.nan,
         "weakened": float((changed & ~found.grew).sum()) if known else np.nan,
+        "reversed": float(found.reversed.sum()) if known else np.nan,
         "beyond_noise": float(found.beyond[graph.exists].mean()) if known else np.nan,
         "change_depth": float(mean / graph.n_layers),
     }
@@ -139,13 +148,14 @@ def dynamics(snapshots: Iterable[Snapshot], graph: Graph) -> pd.DataFrame:
 def edge_changes(before: Snapshot, after: Snapshot, graph: Graph) -> pd.DataFrame:
     """One row for each edge of either circuit: edge, before, after, error, state.
 
-    ``state``: entered, left, strengthened, weakened, or noise for what stayed in the circuit and
-    changed by no more than the noise band. ``error`` is that of the difference, NaN if unknown.
+    ``state``: entered, left, strengthened, weakened, reversed, or noise for what stayed in the
+    circuit and changed by no more than the noise band. ``error`` is that of the difference, NaN if
+    unknown.
     """
     found = _states(before, after)
     states = np.select(
-        [found.entered, found.left, found.noise, found.grew],
-        ["entered", "left", "noise", "strengthened"],
+        [found.entered, found.left, found.reversed, found.noise, found.grew],
+        ["entered", "left", "reversed", "noise", "strengthened"],
         "weakened",
     )
     rows = [

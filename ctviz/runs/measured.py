@@ -19,12 +19,13 @@ NEUTRAL = "neutral text"
 class MeasuredOn:
     """In words: ``scored``, what edges are scored on; ``judged``, what a circuit alone is run on;
     ``metric``, what the metric of the whole model is a mean over; ``neutral``, what the distance
-    from the untuned model is taken on.
+    from the untuned model is taken on. ``judging``: on how many a circuit is run.
     """
 
     scored: str
     judged: str
     metric: str
+    judging: int
     neutral: str = NEUTRAL
 
 
@@ -36,12 +37,13 @@ def measured_on(about: Mapping[str, Any], config: TuneConfig) -> MeasuredOn:
     """
     examples = counted(about["examples"], "dev example")
     if "pairs" not in about:
-        return MeasuredOn(examples, examples, examples)
+        return MeasuredOn(examples, examples, examples, about["examples"])
     pairs = about["pairs"]
     what = pairs.get("what", "pair")
     return MeasuredOn(
         scored=counted(pairs["scored"], f"{config.scored_on} {what}"),
         judged=counted(pairs["judged"], f"dev {what}"),
         metric=counted(pairs["dev"], f"dev {what}") if "dev" in pairs else examples,
+        judging=pairs["judged"],
         neutral=counted(pairs["neutral"], "neutral prompt") if "neutral" in pairs else NEUTRAL,
     )

@@ -74,9 +74,13 @@ def load(*models: ModelAtStep) -> None:
         _model(live)
 
 
-def prepare_own(live: ModelAtStep, text: str, answer: str, foil: str) -> PreparedPrompt:
+def prepare_own(
+    live: ModelAtStep, text: str, answer: str, foil: str, corrupt: str
+) -> PreparedPrompt:
     """A prompt of the user's, see `own_prompt`."""
-    return _prepared(live, own_prompt(_model(live), text, answer=answer, foil=foil))
+    return _prepared(
+        live, own_prompt(_model(live), text, answer=answer, foil=foil, corrupt=corrupt)
+    )
 
 
 def prepare_probe(

@@ -54,6 +54,7 @@ STATES = {  # what `ctviz.runs.changes.edge_changes` finds, between A and B
     "left": "only in A",
     "strengthened": "stronger in B",
     "weakened": "weaker in B",
+    "reversed": "of opposite sign",
     "noise": "the same",
 }
 

@@ -29,8 +29,8 @@ __all__ = [
     "draw_tradeoff",
 ]
 
-# Okabe and Ito's, told apart by colour-blind people, with a lightness that stands out from white
-# and from black by 3 : 1 at least. Marks and dashes say the same again.
+# A and B as in the player, told apart by colour-blind people, with a lightness that stands out from
+# white and from black by 3 : 1 at least. Marks and dashes say the same again.
 COLOURS: list[str] = look()["figures"]["series"]
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

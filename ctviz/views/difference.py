@@ -75,14 +75,14 @@ def _edges(run: Run, found: Difference, first: str) -> list[str]:
     counts = table["state"].value_counts()
     if table.empty:
         return []
-    entered, left, grew, shrank, noise = (
+    entered, left, grew, shrank, turned, noise = (
         int(counts.get(state, 0))
-        for state in ("entered", "left", "strengthened", "weakened", "noise")
+        for state in ("entered", "left", "strengthened", "weakened", "reversed", "noise")
     )
     return [
         f"Of the circuit of {first} {left} edges are not in the other's, which has {entered} that "
-        f"are new; of those in both {grew} are stronger, {shrank} weaker and {noise} the same "
-        "within noise (two standard errors of the difference)."
+        f"are new; of those in both {grew} are stronger, {shrank} weaker, {turned} of the opposite "
+        f"sign and {noise} the same within noise (two standard errors of the difference)."
     ]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ctviz.runs.estimate import Estimate, GradeBefore
 from ctviz.tasks.files.rows import counted
 from ctviz.views.naming import duration
 from ctviz.views.numbers import percent
 
-__all__ = ["estimate_lines", "grade_words"]
+__all__ = ["beside_line", "estimate_lines", "grade_words"]
 
 NAMES = {
     "fetch": "downloads",
@@ -71,6 +72,25 @@ def grade_words(found: GradeBefore) -> str:
     else:
         verdict = "so it does not do the task yet: there may be no circuit to find"
     return f"{said}, guessing {percent(share)}, {verdict}"
+
+
+def beside_line(names: Sequence[str], alone: float | None = None) -> str:
+    """What a run that is started beside others does to the time that each is said to take; empty
+    if there is none. ``names``: what is under way; ``alone``: seconds of the new one by itself.
+
+    >>> beside_line(["sva on tiny, full fine-tuning"], 20.0)
+    'Under way here: sva on tiny, full fine-tuning. Runs beside one another share the processor, so that each takes longer than is said of it alone: up to about 2 times as long, here 40 s instead of 20 s.'
+    """  # noqa: E501
+    if not names:
+        return ""
+    times = len(names) + 1
+    here = ""
+    if alone:
+        here = f", here {duration(times * alone)} instead of {duration(alone)}"
+    return (
+        f"Under way here: {'; '.join(names)}. Runs beside one another share the processor, so that "
+        f"each takes longer than is said of it alone: up to about {times} times as long{here}."
+    )
 
 
 def _size(count: int) -> str:

@@ -20,6 +20,7 @@ from ctviz.circuits.redundancy import mass_name
 from ctviz.runs.changes import NOISE_BAND
 from ctviz.runs.config import start_of
 from ctviz.runs.monotone import monotone_scores
+from ctviz.runs.trust import Measured, span, trust
 from ctviz.views.causes import pack_causes
 from ctviz.views.encoding import (
     pack_attention,
@@ -119,13 +120,11 @@ def pack(
         "edges": [[int(r), slot_at[int(c)]] for r, c in zip(rows, columns, strict=True)],
         **_edges(timeline, rows, columns),
         "updated": pack_bits(timeline.updated),
-        "errors": None
-        if timeline.errors is None
-        else pack_errors(timeline.errors[:, rows, columns]),
         "split": {key: pack_shares(value) for key, value in (timeline.split or {}).items()},
         "quality": None
         if timeline.quality is None
         else [[short(float(value), 4) for value in row] for row in timeline.quality],
+        "trust": [[said.state, said.grade, said.words, said.why] for said in timeline.trust],
         "maps": _maps(timeline),
         "monotone": _monotone(timeline, rows, columns),
         "groups": [{"name": g.name, "nodes": list(g.nodes)} for g in timeline.groups],
@@ -188,10 +187,11 @@ def _counts(circuit: np.ndarray) -> dict[str, list[int]]:
 
 
 def _edges(run: Timeline, rows: np.ndarray, columns: np.ndarray) -> dict[str, Any]:
-    """What a run says of the kept edges and, of all nodes, their redundancy."""
+    """What a run says of the kept edges, how sure that is and, of all nodes, their redundancy."""
     return {
         **pack_scores(run.scores[:, rows, columns]),
         "member": pack_bits(run.circuit[:, rows, columns]),
+        "errors": None if run.errors is None else pack_errors(run.errors[:, rows, columns]),
         "redundancy": {key: pack_shares(value) for key, value in run.redundancy.items()},
     }
 
@@ -218,10 +218,14 @@ def _placement(graph: Graph, rows: np.ndarray, columns: np.ndarray) -> Placement
 
 def _backbone(run: Timeline, found: Backbone) -> dict[str, Any]:
     """How many of the strongest edges of each snapshot are its backbone, what they hold of the sum
-    of \\|score\\|, and how much of the behaviour they carry alone, with its standard error."""
-    alone = np.full((len(run.steps), 2), np.nan) if run.alone is None else run.alone
+    of \\|score\\|, and in words what they carry of the behaviour alone, if that says something."""
+    alone = np.zeros((0, 2)) if run.alone is None else run.alone
+    defined = [said.defined for said in run.trust] or [True] * len(alone)
     return {
-        "alone": [[short(float(value), 4) for value in row] for row in alone],
+        "alone": [
+            span(value, error) if fine and trust(Measured(value, error=error)).defined else ""
+            for (value, error), fine in zip(alone, defined, strict=False)
+        ],
         "sizes": [int(size) for size in found.sizes],
         "shares": [short(float(share), 3) for share in found.shares],
     }

@@ -35,9 +35,10 @@ from ctviz.runs.measured import measured_on
 from ctviz.runs.monotone import monotone_edges
 from ctviz.runs.series import model_of
 from ctviz.runs.snapshot import Snapshot
+from ctviz.runs.trust import measured, overview
 from ctviz.tasks.files.rows import counted
 from ctviz.views.packing import pack
-from ctviz.views.timeline import Curve, Probe, Timeline
+from ctviz.views.timeline import Curve, Probe, Timeline, with_gaps
 
 __all__ = [
     "RUNS",
@@ -242,6 +243,8 @@ def _timeline(now: _State) -> Timeline:
     source = score_source(about, config)
     tuned = np.array([_touched(graph, s.tuned) for s in snapshots]).reshape(count, len(graph.nodes))
     made = _made_by(now.run, config)
+    steps = [s.step for s in snapshots]
+    trust = overview(measured((s.metrics for s in snapshots), on.judging))
     return Timeline(
         run=now.run,
         title=about["task"]["title"],
@@ -254,7 +257,7 @@ def _timeline(now: _State) -> Timeline:
         source=f"{source}, seed {config.seed}",
         graph=graph,
         n_edges=config.edges,
-        steps=[s.step for s in snapshots],
+        steps=steps,
         scores=_stack([s.scores for s in snapshots], graph.exists.shape, np.float32),
         circuit=_stack([s.circuit for s in snapshots], graph.exists.shape, bool),
         updated=tuned.astype(bool),
@@ -262,11 +265,12 @@ def _timeline(now: _State) -> Timeline:
             key: _stack([s.redundancy[key] for s in snapshots], (len(graph.nodes),), np.float32)
             for key in ("circuit", "mass")
         },
-        curves=now.curves,
+        curves=with_gaps(now.curves, steps, trust),
         probes=_probes(snapshots),
         errors=_errors(snapshots, graph),
         split=_split(snapshots, graph, config.tau),
         quality=_metrics_of(snapshots, QUALITY),
+        trust=tuple(trust),
         alone=_metrics_of(snapshots, ALONE),
         moved=_of_nodes([s.moved for s in snapshots], graph),
         specific=_of_nodes([s.specific for s in snapshots], graph),

@@ -12,8 +12,9 @@ from ctviz.circuits.choices import Ablation
 from ctviz.circuits.graph import Graph
 from ctviz.runs.causes import Causes
 from ctviz.runs.groups import NodeGroup
+from ctviz.runs.trust import Trust
 
-__all__ = ["Curve", "Probe", "Timeline"]
+__all__ = ["Curve", "Probe", "Timeline", "with_gaps"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +75,7 @@ class Timeline:
     circuit's backbone and its standard error; ``moved``: float [T, node], how far a node's
     parameters have gone from the untuned ones, as a share of their norm; ``specific``: float
     [T, node], how specific to the task a node is, 0 to 1; each None where it is not known.
+    ``trust``: what can be said of the faithfulness of each snapshot; empty if it is not known.
     ``heads``: float [T, node] by name, what heads do on repeated words, NaN for what is no head.
     ``ablation`` says what was corrupted how, ``tau`` which share of its mass a node needs by the
     estimator ``mass``.
@@ -105,6 +107,7 @@ class Timeline:
     split: dict[str, np.ndarray] | None = None
     quality: np.ndarray | None = None
     alone: np.ndarray | None = None
+    trust: tuple[Trust, ...] = ()
     moved: np.ndarray | None = None
     specific: np.ndarray | None = None
     heads: dict[str, np.ndarray] = field(default_factory=dict)
@@ -132,6 +135,8 @@ class Timeline:
             _check("quality", self.quality, (n_snapshots, 5))
         if self.alone is not None:
             _check("alone", self.alone, (n_snapshots, 2))
+        if self.trust:
+            _check("trust", np.array(self.trust, dtype=object), (n_snapshots,))
         if self.moved is not None:
             _check("moved", self.moved, vector)
         if self.specific is not None:
@@ -182,10 +187,24 @@ class Timeline:
             else None,
             quality=None if self.quality is None else self.quality[index],
             alone=None if self.alone is None else self.alone[index],
+            trust=tuple(self.trust[i] for i in at) if self.trust else (),
             moved=None if self.moved is None else self.moved[index],
             specific=None if self.specific is None else self.specific[index],
             heads={key: values[index] for key, values in self.heads.items()},
         )
+
+
+def with_gaps(
+    curves: Sequence[Curve], steps: Sequence[int], trust: Sequence[Trust]
+) -> tuple[Curve, ...]:
+    """The curves, those of faithfulness without the points at which it means nothing."""
+    void = [step for step, said in zip(steps, trust, strict=True) if not said.defined]
+    return tuple(
+        replace(curve, values=np.where(np.isin(curve.steps, void), np.nan, curve.values))
+        if curve.panel == "faithfulness"
+        else curve
+        for curve in curves
+    )
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

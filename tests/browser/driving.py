@@ -13,9 +13,20 @@ from ctviz import paths
 from ctviz.bench.app import serve
 from ctviz.runs import Run, list_runs
 
-__all__ = ["HERE", "PLAYER", "Player", "choose", "only_run", "open_app", "serve_app", "wait_until"]
+__all__ = [
+    "FLIP",
+    "HERE",
+    "PLAYER",
+    "Player",
+    "choose",
+    "only_run",
+    "open_app",
+    "serve_app",
+    "wait_until",
+]
 
 HERE = Path(__file__).parent
+FLIP = "?run=sample-sva-flip"
 PLAYER = (
     "(at = 0) => document.querySelectorAll('[data-testid=stBidiComponentIsolated]')[at]"
     "?.shadowRoot?.querySelector('.cz')"
@@ -88,8 +99,8 @@ def serve_app(runs: Path) -> AbstractContextManager[str]:
     return serve(str(paths.app()), runs=str(runs))
 
 
-def open_app(player: Player, query: str = "") -> Player:
-    """Open the first page and wait until its graph is drawn."""
+def open_app(player: Player, query: str = FLIP) -> Player:
+    """Open the first page, by default at a run's start, and wait until its graph is drawn."""
     player.page.goto(f"{player.url}/{query}")
     player.wait("ready()")
     player.wait("drawn() > 0")

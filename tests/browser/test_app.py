@@ -33,15 +33,20 @@ def server(app: tuple[Path, str], runs: Path) -> str:
 
 
 def test_the_sample_run_is_there_and_plays(player: Player) -> None:
-    open_app(player)
-    assert player.ask("run()") == "sample-sva-flip"
+    open_app(player, "")
+    assert player.ask("run()") == "sample-tiny-sva"
+    player.says("step 6000 of 6000")  # what has become of it, before how
+    player.says("40 of 479 edges of a tiny model carry 97 ± 2 % of subject-verb agreement")
+    chip = player.page.locator(".cz-quality").inner_text()
+    assert chip == "faithful: carries 97 ± 2 % of the behaviour"
     player.page.get_by_label("Play", exact=True).click()
+    player.wait("snapshot() < 3")  # from the start
     player.wait("snapshot() >= 3")
     player.page.get_by_label("Pause", exact=True).click()
     player.page.keyboard.press("End")
-    player.says("step 60 of 60")
+    player.says("step 6000 of 6000")
     player.page.keyboard.press("ArrowLeft")
-    player.says("step 58 of 60")
+    player.says("step 4110 of 6000")
 
 
 def test_the_page_has_not_imported_torch(player: Player, server: str) -> None:
@@ -82,7 +87,7 @@ def test_a_link_opens_the_same_picture_and_back_restores_the_one_before(player: 
 def test_a_link_to_a_run_that_is_gone_says_so_and_opens_another(player: Player) -> None:
     open_app(player, "?run=nothing<b>")
     player.says("There is no run “nothing<b>” here")
-    assert player.ask("run()") == "sample-sva-flip"
+    assert player.ask("run()") == "sample-tiny-sva"
 
 
 def test_a_new_run_goes_from_the_button_to_a_playable_result(player: Player, runs: Path) -> None:

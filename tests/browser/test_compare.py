@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ctviz import paths
+from ctviz.runs import open_run
 from ctviz.views.compare import STATES
 from tests.browser.driving import Player
 
@@ -172,3 +173,21 @@ def test_it_fits_the_page(new_player: Callable[..., Player], width: int, scheme:
     expect(player.page.locator(".js-plotly-plot")).to_have_count(3)
     overflow = player.page.evaluate("() => document.body.scrollWidth - window.innerWidth")
     assert overflow <= 0
+
+
+def test_shared_edges_of_opposite_sign_are_marked_and_counted(player: Player) -> None:
+    """m3->logits goes from -8.92 to +3.39 in the sample: it is reversed and not the same."""
+    player.page.goto(f"{player.url}/compare?runs={SAMPLE}&against=0")
+    player.wait("ready()")
+    player.page.keyboard.press("End")
+    player.settle()
+    first, *_, last = open_run(SAMPLE, paths.shipped_runs()).snapshots()
+    assert first.error is not None
+    assert last.error is not None
+    both = first.circuit & last.circuit & (first.scores * last.scores < 0)
+    sure = (abs(first.scores) > 2 * first.error) & (abs(last.scores) > 2 * last.error)
+    count = int((both & sure).sum())
+    assert count > 0
+    player.wait(f"marked().reversed === {count}")
+    player.says(f"({count} reversed)")
+    player.says(f"{count} of opposite sign")

@@ -79,7 +79,7 @@ def server(started: Server) -> str:
 def test_nothing_is_advertised(
     new_player: Callable[..., Player], started: Server, request: pytest.FixtureRequest
 ) -> None:
-    player = open_app(new_player())
+    player = open_app(new_player(), "")
     player.settle()
     assert player.page.get_by_text(ADVERTISED).count() == 0
     told = started.console.read_text(encoding="utf-8")

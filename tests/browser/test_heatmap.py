@@ -247,12 +247,12 @@ def test_of_two_runs_the_difference_is_shown(player: Player) -> None:
             assert shown == pytest.approx([100 * here, 100 * there], abs=0.051)
             if abs(there - here) < 0.02:
                 continue
-            red, _, blue, _ = player.page.locator(CANVAS).evaluate(
+            _, green, blue, _ = player.page.locator(CANVAS).evaluate(
                 "(c, [x, y]) => [...c.getContext('2d')"
                 ".getImageData(x * c.width, y * c.height, 1, 1).data]",
                 [float(x), y],
             )
-            assert (blue > red) == (there > here)
+            assert (green > blue) == (there > here)  # green: A needs more, violet: B
             signs.add(there > here)
     assert signs == {True, False}
 

@@ -90,8 +90,8 @@ def test_a_head_is_found_read_and_switched_off(player: Player, recorded: Path) -
 
 def test_the_address_is_filled_in_and_back_leaves_at_once(player: Player) -> None:
     enter(player)
-    assert query(player)["run"] == "sample-sva-flip"
-    assert query(player)["step"] == "60"
+    assert query(player)["run"] == "sample-tiny-sva"
+    assert query(player)["step"] == "6000"
     player.page.go_back()
     player.wait("ready()")
     assert "/inspect" not in player.page.url
@@ -131,6 +131,13 @@ def test_ones_own_prompt_is_run_and_kept(player: Player) -> None:
     player.page.get_by_label("Your prompt").fill("The keys")
     player.page.get_by_role("button", name="Run this prompt").click()
     player.says("On logit(are) − the mean over all tokens")
+    player.says("switched off otherwise than in the probes")
+    player.page.get_by_role("textbox", name="Counterfactual").fill("The key")
+    player.page.get_by_role("button", name="Run this prompt").click()
+    expect(player.page.get_by_text("switched off otherwise")).to_have_count(0)
+    chosen = player.page.get_by_role("radio", name="what it is on the counterfactual")
+    expect(chosen).to_be_checked()
+    player.settle()
     choose(player, "Node", "The whole model")
     section(player, "Likeliest next tokens")
     player.page.get_by_role("link", name="Run", exact=True).click()

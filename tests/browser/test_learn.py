@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from ctviz.lessons.faithfulness import UNDEFINED
+from ctviz.runs.trust import UNDEFINED
 from tests.browser.driving import Player
 
 
@@ -207,3 +208,24 @@ def test_text_and_player_fit_beside_or_above_each_other(new_player, width, schem
         assert 0 < stays["y"] < 900
     wide = player.page.evaluate("document.documentElement.scrollWidth")
     assert wide <= width
+
+
+@pytest.mark.parametrize("at", [3, 4, 6])
+def test_the_button_that_a_lesson_asks_for_is_in_sight_in_one_column(
+    new_player: Callable[..., Player], at: int
+) -> None:
+    player = new_player(width=800, height=1000)
+    open_link(player, f"lesson=redundancy&at={at}")
+    name = {3: "q k v", 4: "mass 90 %", 6: "over steps"}[at]
+    button = player.page.get_by_role("button", name=name, exact=True)
+    expect(button).to_be_in_viewport(ratio=1)
+    button.click()
+    expect(turn(player)).to_contain_text("Done")
+
+
+def test_a_wrong_answer_gets_its_own_hint(player: Player) -> None:
+    open_link(player, "lesson=graph&at=1")
+    player.page.get_by_text("layer 0, head 3").click()
+    player.says("the layer comes first")
+    player.page.get_by_text("the third MLP").click()
+    player.says("The name of an MLP begins with an m")

@@ -405,3 +405,36 @@ def _root() -> str:
         "document.querySelector('[data-testid=stBidiComponentIsolated]')"
         ".shadowRoot.querySelector('.cz')"
     )
+
+
+FOCUSED = (
+    "() => { let e = document.activeElement;"
+    "while (e?.shadowRoot?.activeElement) e = e.shadowRoot.activeElement;"
+    "return e.getAttribute('aria-label'); }"
+)
+
+
+def test_the_focus_stays_on_play(player: Player) -> None:
+    player.open("tiny")
+    player.page.get_by_label("Play", exact=True).focus()
+    for name in ("Pause", "Play"):
+        player.page.keyboard.press("Enter")
+        player.page.get_by_label(name, exact=True).wait_for()
+        assert player.page.evaluate(FOCUSED) == name
+
+
+def test_the_graph_is_walked_and_heard(player: Player) -> None:
+    player.open("tiny")
+    player.page.get_by_role("button", name="Fit the graph").focus()
+    while not (player.page.evaluate(FOCUSED) or "").startswith("Circuit graph"):
+        player.page.keyboard.press("Tab")
+    player.page.keyboard.press("ArrowUp")
+    player.wait("selected() === 'input'")
+    heard = player.page.locator(".cz-stage-holder [aria-live=polite]")
+    expect(heard).to_contain_text(
+        "input, Input: the embeddings. reads nothing in the circuit; writes"
+    )
+    player.page.keyboard.press("ArrowRight")
+    player.wait("snapshot() === 1")
+    expect(heard).to_contain_text("step ")
+    expect(heard).to_contain_text("input, Input")

@@ -162,8 +162,8 @@ def test_a_file_with_bad_lines_is_mended_by_a_click_and_run(
     page.page.get_by_role("button", name="Pad 1 pair, drop 3 bad lines").click()
     page.says("1 pair padded and 3 bad lines left out; 27 examples")
     with page.page.expect_download() as download:
-        page.page.get_by_role("button", name="Download mended file").click()
-    assert download.value.suggested_filename == "my-pairs-mended.jsonl"
+        page.page.get_by_role("button", name="Download corrected file").click()
+    assert download.value.suggested_filename == "my-pairs-corrected.jsonl"
     content = Path(download.value.path()).read_bytes()
     assert content.count(b"\n") == 27
     assert stored.read_bytes() == bad_file.read_bytes()
@@ -254,7 +254,7 @@ def test_a_mended_file_lies_beside_the_original(
     mended = mend(own, report, {"drop"})
     assert mended.file.parent == own.file.parent
     assert mended.original == own
-    assert mended.said == "4 bad lines left out; 26 examples in the mended file."
+    assert mended.said == "4 bad lines left out; 26 examples in the corrected file."
     assert mend(own, report, {"drop"}) == mended
 
 

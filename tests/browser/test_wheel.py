@@ -176,8 +176,8 @@ def test_the_app_opens_on_the_sample_run(
         url = f"http://127.0.0.1:{port}"
         wait_for(url, seconds=120)
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
-        player = open_app(Player(page, url))
-        assert player.ask("run()") == "sample-sva-flip"
+        player = open_app(Player(page, url), "")
+        assert player.ask("run()") == "sample-tiny-sva"
         config = tomllib.loads((ROOT / "ctviz/pages/entry/.streamlit/config.toml").read_text())
         style = f"getComputedStyle(({PLAYER})(0)).getPropertyValue('--st-primary-color')"
         assert page.evaluate(f"() => {style}") == config["theme"]["light"]["primaryColor"]

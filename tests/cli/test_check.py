@@ -109,7 +109,7 @@ def test_columns_can_be_named(tmp_path, capsys):
     assert main(["check", name]) == 1
     out = capsys.readouterr().out
     assert "file: Its columns are satz, gut, schlecht" in out
-    assert "1 problem must be mended by hand" in out
+    assert "1 problem must be corrected by hand" in out
     assert main(["check", f"{name}?clean=satz&answer=gut&foil=schlecht"]) == 0
     assert "no counterfactual prompt" in capsys.readouterr().out
 

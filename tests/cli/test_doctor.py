@@ -279,7 +279,7 @@ def test_doctor_runs_where_no_other_command_does(tmp_path):
     assert any(f"{name} is broken" in text for text in texts)
     other = ctviz("runs")
     assert other.returncode == 1
-    assert other.stderr == f"ctviz: {name} is broken. `ctviz doctor` says how to mend it.\n"
+    assert other.stderr == f"ctviz: {name} is broken. `ctviz doctor` says how to fix it.\n"
 
 
 def test_doctor_is_a_command_like_any_other(capsys):

@@ -254,7 +254,7 @@ def test_what_is_drawn_is_what_the_snapshot_holds(sample):
         row, column = graph.edge(name)
         change = abs(timeline.scores[at, row, column] - timeline.scores[at - 1, row, column])
         band = 2 * np.hypot(*timeline.errors[at - 1 : at + 1, row, column])
-        if mark in ("strengthened", "weakened", "entered", "left"):
+        if mark in ("strengthened", "weakened", "reversed", "entered", "left"):
             assert change > band
         else:
             assert change <= band
@@ -540,3 +540,39 @@ def test_what_a_page_loads_stays_light(module, unloaded):
     code = f"import {module}, sys; print([m for m in {unloaded!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_pictures_and_tables_show_what_the_page_says_of_faithfulness(sample):
+    """At step 32 the sample's faithfulness is 5.36 ± 29.4 of nearly nothing."""
+    text = draw_picture(sample, "svg", View(step=32)).content.decode()
+    assert "faithfulness says nothing at this step" in text
+    assert "–  circuit" in text
+    assert "5.36" not in text
+    text = draw_picture(sample, "svg", View(step=60)).content.decode()
+    assert "faithful: carries 97 ± 2 % of the behaviour" in text
+    assert "0  random circuit" in text
+    assert "e−" not in text
+    text = draw_picture(sample, "svg", View(step=20, edges=9)).content.decode()
+    assert "behaviour near zero: carries 115 ± 11 % of very little" in text
+    assert "all 40 edges: faithful" in draw_picture(sample, "svg", View(edges=9)).content.decode()
+
+    metrics = tables(sample)["metrics"].set_index("step")
+    shares = ["faithfulness", "faithfulness_error", "random_faithfulness"]
+    assert metrics.loc[32, shares].isna().all()
+    assert metrics.loc[60, "random_faithfulness"] == 0
+    assert metrics.loc[60, "faithfulness"] == 0.9658
+    assert metrics.loc[32, "faithfulness_says"] == "faithfulness says nothing at this step"
+    assert metrics.loc[60, "faithfulness_says"] == "faithful: carries 97 ± 2 % of the behaviour"
+    assert pd.isna(metrics.loc[31, "faithfulness_says"])  # no snapshot
+
+
+def test_gaps_are_those_of_the_page(sample):
+    timeline = timeline_of(sample)
+    for curve in timeline.curves:
+        void = curve.steps[~np.isfinite(curve.values)].tolist()
+        assert void == ([32] if curve.panel == "faithfulness" else [])
+    packed = {curve["key"]: curve for curve in pack(timeline)["curves"]}
+    at = packed["faithfulness"]["steps"].index(32)
+    assert (
+        packed["faithfulness"]["values"][at] is packed["random_faithfulness"]["values"][at] is None
+    )

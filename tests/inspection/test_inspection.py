@@ -423,6 +423,31 @@ def test_a_prompt_of_ones_own_is_any_text(tiny):
     assert one.attention.tolist() == [[1.0]]
 
 
+def test_a_prompt_of_ones_own_is_switched_off_as_the_pair_that_it_is(tiny):
+    pair = Pair("The keys to the cabinet", "The key to the cabinet", " are", " is")
+    own = own_prompt(tiny, pair.clean, answer=pair.answer, foil=pair.foil, corrupt=pair.corrupt)
+    assert own == pair_prompt(tiny, pair)
+    one = off_on_prompt(tiny, own, "m0", "counterfactual")
+    assert one.after == off_on_prompt(tiny, pair_prompt(tiny, pair), "m0", "counterfactual").after
+    assert one.after != one.before
+    bare = own_prompt(tiny, pair.clean, corrupt=pair.corrupt)
+    assert (bare.answer, bare.corrupt) == (None, own.corrupt)
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "said"),
+    [
+        ("The key", "5 tokens and the counterfactual 2: they must have as many"),
+        ("The keys to the cabinet", "is the prompt itself"),
+    ],
+)
+def test_a_counterfactual_that_cannot_be_one_says_why(tiny, corrupt, said):
+    text = "The keys to the cabinet"
+    for answer, foil in (("", ""), (" are", " is")):
+        with pytest.raises(BadTask, match=said):
+            own_prompt(tiny, text, answer=answer, foil=foil, corrupt=corrupt)
+
+
 def test_answers_that_begin_alike_are_compared_where_they_part(tiny):
     pair = Pair("In 1856", "In 1831", " the dog", " the cat")
     both = own_prompt(tiny, pair.clean, answer=pair.answer, foil=pair.foil)

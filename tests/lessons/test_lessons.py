@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from ctviz import paths
 from ctviz.circuits.graph import kind_of
 from ctviz.errors import DamagedRun, UnknownName
 from ctviz.inspection.switching import off_on_task
-from ctviz.lessons import LESSONS, faithfulness, induction
+from ctviz.lessons import LESSONS, induction
 from ctviz.lessons.facts import (
     Facts,
     bound,
@@ -49,13 +50,16 @@ from ctviz.lessons.lesson import (
 from ctviz.lessons.markup import explained, literal, marked_terms
 from ctviz.models.handmade import KNOWN_ANSWERS
 from ctviz.models.known import resolve
-from ctviz.player import FOLDER
 from ctviz.runs import Run, open_run
 from ctviz.runs.changes import change
 from ctviz.runs.series import series_of
+from ctviz.runs.trust import UNDEFINED
 from ctviz.runs.weights import playable_steps
 from ctviz.tuning.dataset import make_dataset
 from ctviz.tuning.stored_weights import model_at
+from ctviz.views import compare
+from ctviz.views.compared import read_side
+from ctviz.views.recorded import recorded
 from ctviz.views.view import View
 from tests import ROOT
 
@@ -89,7 +93,7 @@ def texts(step: LessonStep) -> list[str]:
     """Everything of a step that a reader reads."""
     until = step.until
     options = until.options if isinstance(until, Question | Prediction) else ()
-    why = (until.why,) if isinstance(until, Question) else ()
+    why = (until.why, *until.wrong.values()) if isinstance(until, Question) else ()
     return [step.text, step.ask, step.hint, *options, *why]
 
 
@@ -211,13 +215,17 @@ def test_conditions(condition, met, not_met):
 
 
 def test_a_question_has_one_right_answer():
-    question = Question(options=("one", "two"), right="two", why="Because.")
+    question = Question(
+        options=("one", "two"), right="two", why="Because.", wrong={"one": "Add one."}
+    )
     assert question.met("two")
     assert not question.met("one")
     with pytest.raises(ValueError, match="must be one of"):
-        Question(options=("one", "two"), right="three", why="")
+        Question(options=("one", "two"), right="three", why="", wrong={})
     with pytest.raises(ValueError, match="must differ"):
-        Question(options=("one", "one"), right="one", why="")
+        Question(options=("one", "one"), right="one", why="", wrong={})
+    with pytest.raises(ValueError, match="hint of its own"):
+        Question(options=("one", "two"), right="two", why="", wrong={})
 
 
 # ---------------------------------------------------------------------- how numbers are written
@@ -343,6 +351,37 @@ def test_lesson_5_an_old_skill_fades_before_a_new_one_grows():
     assert facts.grade("after", "accuracy") > 0.9
 
 
+def test_lesson_5_costs_are_those_of_the_pages():
+    run = open_run("sample-sva-flip", SHIPPED)
+    last = LESSONS["tuning"].steps(facts_of("sample-sva-flip"))[-1].text
+    watched = run.metrics().dropna(subset=["other_accuracy"])["other_accuracy"]
+    [row] = compare.table([read_side(run, "A", damaged=[])]).to_dict("records")
+    for share in (watched.iloc[0], watched.iloc[-1], row["others_before"], row["others_after"]):
+        assert f"{share:.3f}" in last
+    assert math.isnan(row["perplexity_change"])
+    assert "did not measure the perplexity of English" in last
+
+
+def test_lesson_5_says_what_is_frozen_and_how_much_may_move():
+    text = "".join(step.text for step in LESSONS["tuning"].steps(facts_of("sample-sva-flip")))
+    for part in ("embeddings", "norms", "unembedding", "whatever the circuit does not own"):
+        assert part in text
+    owned = open_run("sample-sva-flip", SHIPPED).metrics()["trained_fraction"].dropna()
+    assert f"{100 * owned.min():.0f} % to {100 * owned.max():.0f} % of all parameters" in text
+
+
+def test_lesson_6_shows_random_circuits_that_are_not_zero():
+    text = LESSONS["faithfulness"].steps(facts_of("sample-sva-flip"))[2].text
+    last = list(open_run("sample-two-layer", SHIPPED).snapshots())[-1].metrics
+    assert last["random_high"] > 0.5
+    for name in ("random_faithfulness", "random_high", "faithfulness"):
+        assert f"{last[name]:.2f}" in text
+
+
+def test_no_lesson_ends_with_a_command(steps):
+    assert "`ctviz" not in steps[-1].text
+
+
 def test_lesson_5_the_study_says_what_the_text_says_of_it():
     table = pd.read_csv(ROOT / "assets/studies/sva-flip/methods.csv", index_col="method")
     assert table.loc["random", "grade"] > 0.95
@@ -360,14 +399,11 @@ def test_lesson_6_faithfulness_means_nothing_where_nothing_is_left_to_explain():
     gap = abs(facts.metric("metric", worst) - facts.metric("metric_corrupt", worst))
     assert gap < 0.05
     assert facts.metric("faithfulness_error", facts.first) < 0.02
-    # The words that the text quotes are the chip's, and are said where the error is above half.
-    chip = (FOLDER / "quality.js").read_text(encoding="utf-8")
-    assert f'"{faithfulness.UNDEFINED}"' in chip
-    [limit] = re.findall(r"^const BLUR = ([\d.]+);", chip, flags=re.MULTILINE)
-    blurred = {
-        step for step in facts.steps if facts.metric("faithfulness_error", step) > float(limit)
-    }
-    assert blurred == {worst}
+    # The words that the text quotes are the chip's, and are said at that step alone.
+    said = recorded(facts.run)
+    assert said is not None
+    words = {step: each.words for step, each in zip(said.steps, said.trust, strict=True)}
+    assert [step for step in words if words[step] == UNDEFINED] == [worst]
     assert abs(facts.metric("random_faithfulness", facts.last)) < 0.05
     times, quiet = facts.turnover()
     assert 0.8 < quiet / times < 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -221,3 +223,20 @@ def test_revisions_are_recorded_from_the_page(runs: Path, tmp_path: Path, monkey
     ]
     assert series.keep_downloads
     assert config.model == f"{REPO}@step1"
+
+
+def test_a_second_run_is_mentioned_with_what_it_does_to_the_time(
+    runs: Path,
+) -> None:
+    finished(runs, 0.5)
+    app = AppTest.from_file(PAGE, default_timeout=60).run()
+    assert not [each for each in app.warning if "Under way here" in each.value]
+    other = write_run(runs / "other", "tiny", model="tiny", task="sva", method="full")
+    file = other.folder / "status.json"
+    now = {"state": "running", "heartbeat": time.time(), "pid": os.getpid()}
+    file.write_text(json.dumps(json.loads(file.read_text()) | now))
+    app = AppTest.from_file(PAGE, default_timeout=60).run()
+    assert not app.exception
+    [warning] = [each.value.replace("\\", "") for each in app.warning]
+    assert "Under way here: sva on tiny, full fine-tuning" in warning
+    assert "up to about 2 times as long, here 76 s instead of 38 s" in warning

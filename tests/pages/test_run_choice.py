@@ -11,6 +11,7 @@ from tests.opened_pages import open_page, said
 from tests.written_runs import write_run
 
 SAMPLE = "sva-flip on tiny, circuit-tuning"
+FIRST_SIGHT = "40 of 479 edges of a tiny model carry 97 ± 2 % of subject-verb agreement"
 NEWCOMER = "parts of a language model that do a task"
 
 
@@ -46,9 +47,13 @@ def test_a_comparison_is_called_by_both_runs(runs: Path, tab: list[str]) -> None
 
 def test_a_newcomer_is_told_what_it_is_on_a_sample_until_they_put_it_away(runs: Path) -> None:
     write_run(runs / "mine", "tiny")
-    app = open_page("watch", {})
+    app = open_page("watch", {"run": "sample-sva-flip"})
     assert NEWCOMER in said(app)
     assert [b.label for b in app.button] == ["Lesson 1: What a circuit is", "Hide"]
     app.button[1].click().run()
     assert NEWCOMER not in said(app)
+    app = open_page("watch", {})
+    assert FIRST_SIGHT in said(app)
+    app.button[1].click().run()
+    assert FIRST_SIGHT not in said(app)
     assert NEWCOMER not in said(open_page("watch", {"run": "mine"}))

@@ -87,10 +87,6 @@ test("who was updated, a byte a snapshot", () => {
   assert.deepEqual([...model.updated], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
 });
 
-test("a faithfulness that is too uncertain is not drawn as a point", () => {
-  assert.deepEqual(model.curves[0].values, [0.5, null]); // 9 ± 4
-});
-
 test("direct attribution, and where it is not defined", () => {
   const none = [NaN, NaN, NaN, NaN, NaN, NaN, NaN, NaN];
   close(model.attribution[0], [...none.with(3, 3), ...none.with(3, -1.5)], 1e-4);

@@ -78,6 +78,13 @@ test("a joined line enters with its first edge and leaves with its last", () => 
   assert.equal(lineChange(scored([1, 0, 0, 0], [0, 0, 0, 0]), [0, 1], 0, 1), "");
 });
 
+test("a line is reversed if the sum of its scores is, beyond the noise of that", () => {
+  const both = [1, 1, 1, 1];
+  assert.equal(lineChange(scored([1, 1, -1, -1], both), [0, 1], 0, 1), "reversed");
+  assert.equal(lineChange(scored([3, -1, -3, 1], both), [0, 1], 0, 1), "reversed");
+  assert.equal(lineChange(scored([1, 1, -1, 0.7], both), [0, 1], 0, 1), "weakened"); // -0.3 of 0.4
+});
+
 test("its noise is the sum of that of its edges", () => {
   const both = [1, 1, 1, 1];
   assert.equal(lineChange(scored([1, 1, 1.25, 1.25], both), [0, 1], 0, 1), "noise"); // 0.5 < 0.56

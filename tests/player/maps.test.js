@@ -23,9 +23,9 @@ test("the map says the share, the word and the step", () => {
   assert.deepEqual(map.lines(m0, 1), [
     "m0 · MLP, layer 0, step 10", "specific to the task: 75.0 %, specific",
   ]);
-  const heatmap = { diverging: (value) => value };
-  assert.equal(map.colour(0.75, heatmap), 0.5);
-  assert.equal(map.colour(0.25, heatmap), -0.5);
+  const heatmap = { theme: { fill: (redundancy) => redundancy } }; // the darker, the more specific
+  assert.equal(map.colour(0.75, heatmap), 0.25);
+  assert.equal(map.colour(0.25, heatmap), 0.75);
 });
 
 test("a run that did not record it has no such map and no word, and says why", async () => {

@@ -63,6 +63,22 @@ def test_a_change_inside_the_band_is_noise():
     assert math.isnan(nothing["change_depth"])
 
 
+def test_an_edge_of_the_other_sign_is_reversed_and_not_weaker():
+    before = snapshot(0, EDGES, a=-9.0, b=2.0, c=0.5, d=-0.15)
+    after = snapshot(5, EDGES, a=3.0, b=1.0, c=-0.15, d=3.0)
+    found = change(before, after, GRAPH)
+    # a: both far beyond 2 * 0.1; c and d: one of the two scores is not, so its sign is not known
+    assert (found["reversed"], found["strengthened"], found["weakened"]) == (1, 1, 2)
+    states = edge_changes(before, after, GRAPH).set_index("edge")["state"].to_dict()
+    assert states == dict(
+        zip(EDGES, ("reversed", "weakened", "weakened", "strengthened"), strict=True)
+    )
+    gone = edge_changes(before, snapshot(5, EDGES[1:], a=3.0), GRAPH).set_index("edge")["state"]
+    assert gone[EDGES[0]] == "left"
+    unknown = change(before, snapshot(5, EDGES, error=None, a=3.0), GRAPH)
+    assert math.isnan(unknown["reversed"])
+
+
 def test_without_errors_nothing_is_said_about_noise():
     found = change(BEFORE, snapshot(5, EDGES[:2], error=None, a=2.0), GRAPH)
     assert found["overlap"] == pytest.approx(2 / 3)

@@ -31,7 +31,7 @@ from tests.written_files import jsonl, pairs
 
 SAMPLE = paths.shipped_runs() / "sample-sva-flip"
 LIVE, FIRST = (ModelAtStep(str(SAMPLE), step, ()) for step in (60, 0))
-TYPED = ("The keys to the cabinet", " are", " is")
+TYPED = ("The keys to the cabinet", " are", " is", "")
 
 
 @contextlib.contextmanager
@@ -97,7 +97,7 @@ def test_what_it_refuses_is_said_and_it_goes_on(engine):
     with pytest.raises(EngineFailed, match="it has those of step 0, 30, 60"):
         engine.ask("load", ModelAtStep(str(SAMPLE), 14, ()))
     with pytest.raises(EngineFailed, match="The prompt is empty"):
-        engine.ask("prepare_own", LIVE, "", "", "")
+        engine.ask("prepare_own", LIVE, "", "", "", "")
     with pytest.raises(
         EngineFailed, match=r"^AttributeError: .*[^.]\. The log of the app says more"
     ):
@@ -206,7 +206,7 @@ def test_threads_get_their_own_answers(engine):
     found: dict[str, PreparedPrompt] = {}
 
     def ask(text: str) -> None:
-        found[text] = engine.ask("prepare_own", LIVE, text, " is", "")
+        found[text] = engine.ask("prepare_own", LIVE, text, " is", "", "")
 
     threads = [threading.Thread(target=ask, args=(text,)) for text in texts]
     for thread in threads:

@@ -402,6 +402,12 @@ def test_the_watched_run_is_what_is_inspected(runs):
     assert app.selectbox(key="inspect-run").value == "r"
 
 
+def test_a_sample_whose_weights_do_not_ship_says_so_without_alarm():
+    app = open_page("inspect", {"run": "sample-tiny-sva", "step": "6000", "node": "m3"})
+    assert not app.warning
+    assert any("not on this machine, so this is what was stored" in i.value for i in app.info)
+
+
 @pytest.mark.slow
 def test_a_model_that_is_not_here_leaves_what_was_stored(runs, monkeypatch, tmp_path):
     write_run(runs / "elsewhere", "one", model="smollm2-135m")

@@ -387,6 +387,7 @@ def test_positions_do_not_depend_on_time() -> None:
             "errors": None,
             "split": None,
             "quality": None,
+            "trust": (),
             "moved": None,
             "specific": None,
         }
