@@ -163,6 +163,8 @@ export class Sentence {
       "A stored sentence, and its likeliest next tokens",
       ...(node ? [`${title(node)} attends from the last word to ${looks.join(", ")}`] : []),
       "The word at its end is the likeliest one at this step.",
+      ...(probe.answer && probe.foil
+        ? [`The metric rewards “${word(probe.answer)}” over “${word(probe.foil)}”, the word it competes with (the foil).`] : []),
       ...(model.provenance?.probes ? [`Source: ${moment(model, this.t)}, ${model.provenance.probes}`] : []),
     ];
   }
