@@ -51,6 +51,8 @@ def main() -> None:
     name = usual if asked is None or asked not in choice.runs else asked
     run = choice.runs[name]
     name_tab(run)
+    st.session_state["watched"] = name
+    st.session_state[LAST] = {**query, "run": name}
     if name in choice.samples:
         welcome(_first_sight(run) if name == FIRST else "")
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -58,8 +60,6 @@ def main() -> None:
         keep(run, View.from_query(query))
         came_of(run, choice.runs.values())
     list_damaged(choice)
-    st.session_state["watched"] = name
-    st.session_state[LAST] = {**query, "run": name}
     try:
         live = run.status().live
     except DamagedRun:  # since it was listed; what is wrong is said below

@@ -35,6 +35,7 @@ def server(recorded: Path) -> Iterator[str]:
 def enter(player: Player) -> Player:
     """Come from another page, as a person does."""
     player.page.goto(player.url)
+    player.wait("ready()")
     player.page.get_by_role("link", name="Inspect").click()
     section(player, "Likeliest next tokens")
     player.settle()
