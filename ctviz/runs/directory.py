@@ -10,6 +10,7 @@
     checkpoint/        what to resume from, or the tuned weights once finished
     log.txt            what the worker said
     cancel             put there to ask the worker to stop
+    notes.json         its title, tags and note, and whether it is archived
     borrowed.json      commits that a recording has put into the hub's cache, until it lets them go
 
 A half-written or damaged snapshot or line costs that snapshot or line, not the run; a run whose
