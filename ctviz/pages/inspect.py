@@ -52,7 +52,7 @@ def main() -> None:
     name = asked if asked in runs else usual
     if name != asked:
         run_is_gone(asked)
-    name_tab(runs[name])
+    name_tab(choice, name)
     chosen = st.columns([5, 4, 3], vertical_alignment="bottom")
     with chosen[0]:
         choose_run(choice, name, key=RUN, on_change=_changed_run)

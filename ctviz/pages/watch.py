@@ -46,7 +46,7 @@ def main() -> None:
     usual = FIRST if FIRST in choice.runs else next(iter((*choice.samples, *choice.runs)))
     name = usual if asked is None or asked not in choice.runs else asked
     run = choice.runs[name]
-    name_tab(run)
+    name_tab(choice, name)
     if name in choice.samples:
         welcome()
     with st.container(horizontal=True, vertical_alignment="bottom"):
