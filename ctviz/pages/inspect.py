@@ -15,6 +15,7 @@ from ctviz.pages.questions import (
     load,
     model_at_step,
     node_at,
+    offer_to_ask_again,
     prepare,
     prompt_at,
 )
@@ -152,6 +153,7 @@ def _go(step: int, node: str) -> None:
 
 
 def _page(shown: InspectedNode) -> None:
+    offer_to_ask_again()
     contents = st.container()
     if shown.step == shown.then.step and len(shown.snapshots) > 1:
         st.caption(
