@@ -35,6 +35,8 @@ from ctviz.views.view import View
 RUN, STEP, NODE, PROMPT = (f"inspect-{n}" for n in ("run", "step", "node", "prompt"))
 LAST = "inspected"  # the address when this page was last left
 OWN = "inspect-own"  # what was typed: prompt, answer, foil
+FIELDS = [f"{OWN}-{name}" for name in ("text", "answer", "foil")]
+LONGEST = 1500  # characters of a prompt that go into the address
 
 
 # ---------------------------------------------------------------------- what is looked at
@@ -64,7 +66,8 @@ def main() -> None:
         return
     if shown is None:
         return
-    address = {"run": name, **View(step=shown.step, nodes=_nodes(shown.node)).to_query()}
+    _ask_for(query, len(shown.now.probes))
+    address = _address(name, shown.step, shown.node)
     st.session_state[LAST] = address
     _page(shown)
     fill_in(address)
@@ -135,6 +138,33 @@ def _nodes(node: str) -> tuple[str, ...]:
     return (node,) if node else ()
 
 
+def _ask_for(query: dict[str, str], probes: int) -> None:
+    """Choose the prompt of the address: a probe, or one of the user's own."""
+    asked = query.get("probe", "1")
+    own = asked == "own" or not probes
+    number = int(asked) if asked.isdecimal() and len(asked) < 6 else 1
+    if not own and not 1 <= number <= probes:
+        _missing(f"This run has no probe {number}; this is probe 1.")
+        number = 1
+    st.session_state[PROMPT] = -1 if own else number - 1
+    if "prompt" in query:
+        typed = tuple(query.get(name, "")[:LONGEST] for name in ("prompt", "answer", "foil"))
+        if typed != st.session_state.get(OWN):
+            st.session_state[OWN] = typed
+            st.session_state.update(zip(FIELDS, typed, strict=True))
+
+
+def _address(run: str, step: int, node: str) -> dict[str, str]:
+    """What leads to the same picture: run, step, node and prompt."""
+    address = {"run": run, **View(step=step, nodes=_nodes(node)).to_query()}
+    at = st.session_state.get(PROMPT, 0)
+    if at >= 0:
+        return address if at == 0 else {**address, "probe": str(at + 1)}
+    typed = dict(zip(("prompt", "answer", "foil"), st.session_state.get(OWN, ()), strict=False))
+    told = typed if 0 < sum(map(len, typed.values())) <= LONGEST else {}
+    return {**address, "probe": "own", **{key: text for key, text in told.items() if text}}
+
+
 def _changed_run(name: str) -> None:
     st.query_params.from_dict({"run": name})
 
@@ -145,8 +175,7 @@ def _changed() -> None:
 
 def _go(step: int, node: str) -> None:
     """Change the address; the page follows it."""
-    view = View(step=step, nodes=_nodes(node))
-    st.query_params.from_dict({"run": st.session_state[RUN], **view.to_query()})
+    st.query_params.from_dict(_address(st.session_state[RUN], step, node))
 
 
 # ---------------------------------------------------------------------- the page
@@ -217,10 +246,6 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
     """Choose a prompt and read it, live or from the snapshots."""
     probes = shown.now.probes
     options = [*range(len(probes)), -1]
-    if st.session_state.get(PROMPT) not in options:
-        st.session_state[PROMPT] = st.session_state.get(f"{PROMPT}-last", options[0])
-        if st.session_state[PROMPT] not in options:
-            st.session_state[PROMPT] = options[0]
 
     def titled(at: int) -> str:
         if at < 0:
@@ -235,10 +260,10 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
         options,
         key=PROMPT,
         format_func=titled,
+        on_change=_changed,
         help="Probes are dev examples of the task; what the nodes did on them is stored at every "
         "snapshot. A prompt of your own needs the weights of the step.",
     )
-    st.session_state[f"{PROMPT}-last"] = at
     own = _own() if at < 0 else ("", "", "")
     if live is None:
         if at < 0:
@@ -268,15 +293,14 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
 
 def _own() -> tuple[str, str, str]:
     """The fields for a prompt of one's own; what was typed stays while the session lasts."""
-    keys = [f"{OWN}-{name}" for name in ("text", "answer", "foil")]
-    for key, typed in zip(keys, st.session_state.get(OWN, ("", "", "")), strict=True):
+    for key, typed in zip(FIELDS, st.session_state.get(OWN, ("", "", "")), strict=True):
         st.session_state.setdefault(key, typed)
     with st.form("inspect-form", border=True):
-        st.text_area("Your prompt", key=keys[0], height=80, placeholder="The keys to the cabinet")
+        st.text_area("Your prompt", key=FIELDS[0], height=80, placeholder="The keys to the cabinet")
         places = st.columns([3, 3, 2], vertical_alignment="bottom")
         places[0].text_input(
             "Answer",
-            key=keys[1],
+            key=FIELDS[1],
             placeholder="are",
             help="What should come next. A space is put in front where that makes one token of "
             "several. Without an answer it is the token that the model finds likeliest at this "
@@ -284,12 +308,21 @@ def _own() -> tuple[str, str, str]:
             "differ.",
         )
         places[1].text_input(
-            "Foil", key=keys[2], placeholder="is", help="What it is compared with, if anything."
+            "Foil", key=FIELDS[2], placeholder="is", help="What it is compared with, if anything."
         )
-        if places[2].form_submit_button("Run this prompt", type="primary", width="stretch"):
-            st.session_state[OWN] = tuple(st.session_state[key] for key in keys)
+        places[2].form_submit_button(
+            "Run this prompt", type="primary", width="stretch", on_click=_typed
+        )
     text, answer, foil = st.session_state.get(OWN, ("", "", ""))
+    if len(text) + len(answer) + len(foil) > LONGEST:
+        st.caption("This prompt is too long for the address, so a link does not hold it.")
     return text, answer, foil
+
+
+def _typed() -> None:
+    """Take what is in the fields, also into the address."""
+    st.session_state[OWN] = tuple(st.session_state[key] for key in FIELDS)
+    _changed()
 
 
 def _stored(shown: InspectedNode, at: int) -> Read | None:

@@ -33,7 +33,7 @@ export class Page {
     this.empty = h("div", { class: "cz-empty", hidden: true }, this.emptyText);
     this.told = h("p", { class: "cz-unseen", "aria-live": "polite" });
     this.legendHolder = h("div", { class: "cz-legend" });
-    this.root = h("div", { class: "cz", style: "visibility:hidden" },
+    this.root = h("div", { class: "cz", tabindex: -1, style: "visibility:hidden" },
       h("div", { class: "cz-frame" },
         h("header", { class: "cz-title" },
           h("div", {}, this.heading, this.live), this.facts, this.bigStep,

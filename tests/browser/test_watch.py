@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from ctviz import paths
 from ctviz.runs import open_run
 from ctviz.runs.changes import edge_changes
-from tests.browser.driving import Player, open_app
+from tests.browser.driving import Player, choose, open_app
 
 SAMPLE = paths.shipped_runs() / "sample-sva-flip"
 
@@ -367,3 +367,22 @@ def test_the_quality_of_a_circuit_is_not_that_of_the_edges_drawn(player: Player)
     expect(chip).to_have_text("all 40 edges: faithful: carries 97 % of the behaviour")
     player.page.get_by_label("Edges shown").press("End")
     expect(chip).to_have_text("faithful: carries 97 % of the behaviour")
+
+
+def test_a_copied_link_shows_the_same_step_from_the_start(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip")
+    player.page.wait_for_url("**/?run=sample-sva-flip&step=0")
+    player.settle()
+    assert player.ask("view()")["step"] == 0
+
+
+def test_keys_work_once_a_run_was_chosen(player: Player) -> None:
+    open_app(player)
+    choose(player, "Run", "ioi on tiny, recorded")
+    player.wait("ready()")
+    player.settle()
+    assert player.ask("snapshot()") == 0
+    player.page.keyboard.press("ArrowRight")
+    player.wait("snapshot() === 1")
+    player.page.keyboard.press(" ")
+    player.wait("playing()")
