@@ -35,7 +35,7 @@ LAST = "compared"  # the address when this page was last left
 
 def main() -> None:
     """The page."""
-    choice = runs_here()
+    choice = runs_here(compared.asked(_query())[0] or ())
     runs, samples = choice.runs, choice.samples
     if (started := ask_two_models()) is not None:
         _go([started])

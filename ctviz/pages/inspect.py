@@ -44,7 +44,8 @@ LONGEST = 1500  # characters of a prompt that go into the address
 
 def main() -> None:
     """The page."""
-    choice = runs_here()
+    last = st.session_state.get(LAST, {}).get("run", "")
+    choice = runs_here([st.query_params.get("run", ""), st.session_state.get("watched", ""), last])
     runs = choice.runs
     if not runs:
         no_run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ from ctviz.errors import DamagedRun
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs
+from ctviz.runs.directory import find_study_run
 from ctviz.runs.notes import RunNotes, read_notes
 from ctviz.views.naming import run_name, run_names
 
@@ -51,11 +52,15 @@ class RunChoice:
         return {name: notes.title for name, notes in self.notes.items()}
 
 
-def runs_here() -> RunChoice:
-    """The user's runs and the samples, as they are on disk now."""
+def runs_here(linked: Iterable[str] = ()) -> RunChoice:
+    """The user's runs and the samples, as they are on disk now; and those runs of studies to which
+    a link leads."""
     mine, shipped = folders()
     found = list_runs(mine, shipped)
     runs = {run.id: run for run in found if isinstance(run, Run)}
+    for name in linked:
+        if name not in runs and (run := find_study_run(name, mine)):
+            runs[name] = run
     samples = tuple(run.id for run in runs.values() if run.folder.parent == shipped)
     damaged = [error for error in found if isinstance(error, DamagedRun)]
     notes = {}
@@ -65,8 +70,15 @@ def runs_here() -> RunChoice:
         except DamagedRun as error:
             notes[name] = RunNotes()
             damaged.append(error)
-    titles = run_names(runs, samples, {name: said.title for name, said in notes.items()})
+    own = {name: said.title or of_study(name) for name, said in notes.items()}
+    titles = run_names(runs, samples, own)
     return RunChoice(runs, samples, titles, notes, tuple(damaged))
+
+
+def of_study(name: str) -> str:
+    """What a run of a study is called by its id; "" for any other run."""
+    study, _, trial = name.partition("/runs/")
+    return f"{trial} of {study}" if trial else ""
 
 
 def choose_run(

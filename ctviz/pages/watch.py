@@ -37,12 +37,12 @@ LAST = "watch:last"  # the address when this page was last seen
 
 def main() -> None:
     """The page."""
-    choice = runs_here()
+    query = _query()
+    linked = query.get("run")
+    choice = runs_here([linked or ""])
     if not choice.runs:
         no_run()
         return
-    query = _query()
-    linked = query.get("run")
     if linked is not None and linked not in choice.runs:
         run_is_gone(linked)
     usual = FIRST if FIRST in choice.runs else next(iter((*choice.samples, *choice.runs)))

@@ -49,9 +49,10 @@ from ctviz.runs.monotone import COLUMNS, monotone_edges
 from ctviz.runs.snapshot import ProbeReading, Snapshot
 from ctviz.runs.status import State, Status, alive
 
-__all__ = ["SCHEMA", "Run", "list_runs", "open_run", "read_snapshot"]
+__all__ = ["SCHEMA", "STUDY", "Run", "find_study_run", "list_runs", "open_run", "read_snapshot"]
 
 SCHEMA = 1
+STUDY = "study.json"  # in the folder of a study, beside its folder of runs
 GUESSING = 300_000  # a perplexity that guessing among the tokens of any vocabulary does not reach
 
 
@@ -61,9 +62,12 @@ class Run:
 
     folder: Path
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """Name of the folder."""
+        """Name of the folder; of a run of a study ``STUDY/runs/NAME``, the way to it."""
+        runs = self.folder.parent
+        if runs.name == "runs" and (runs.parent / STUDY).is_file():
+            return f"{runs.parent.name}/runs/{self.folder.name}"
         return self.folder.name
 
     @cached_property
@@ -266,7 +270,12 @@ def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]
 
 def open_run(name: str, *folders: Path) -> Run:
     """The run of that id in one of the folders, or at that path; raises UnknownName, DamagedRun."""
-    places = [folder / name for folder in folders] + [Path(name).expanduser()]
+    places = [folder / name for folder in folders]
+    # the folder of a study's runs may be opened by itself
+    places += [
+        folder.parent.parent / name for folder in folders if (folder.parent / STUDY).exists()
+    ]
+    places.append(Path(name).expanduser())
     for place in places:
         if (place / "run.json").is_file():
             run = Run(place)
@@ -277,6 +286,21 @@ def open_run(name: str, *folders: Path) -> Run:
             raise DamagedRun(f"{place / 'run.json'} is missing: {place} is not a run.")
     known = [run.id for run in list_runs(*folders) if isinstance(run, Run)]
     raise UnknownName("run", name, known)
+
+
+def find_study_run(name: str, folder: Path) -> Run | None:
+    """The run of a study in a folder, by its id; None if there is none."""
+    parts = name.split("/")
+    if len(parts) != 3 or parts[1] != "runs" or not {"", ".", ".."}.isdisjoint(parts):
+        return None
+    try:
+        inside = (folder / parts[0] / STUDY).is_file()
+        run = Run(folder / name)
+        run.config  # noqa: B018 - raises if damaged
+        run.status()
+    except (OSError, ValueError):  # ValueError: damaged, or a name that no file can have
+        return None
+    return run if inside else None
 
 
 def list_runs(*folders: Path) -> list[Run | DamagedRun]:

@@ -15,6 +15,6 @@ def kept_file(run: Run, mine: Path, what: str) -> Path:
     ``mine`` is the folder of the user's runs: a run that does not lie there is not written to, and
     what is added to it lies in ``mine``.
     """
-    if run.folder.parent.resolve() == mine.resolve():
+    if mine.resolve() in run.folder.resolve().parents:
         return run.folder / f"{what}.json"
     return mine / f".{what}" / f"{run.id}.json"
