@@ -89,7 +89,7 @@ def _read(file: Path) -> StudyHere:
         said = text.read_text(encoding="utf-8").splitlines() if text.is_file() else []
         results = _table(folder / "results.csv")
         if len(results):
-            results[["arm", "rate", "seed"]]  # noqa: B018 - raises KeyError
+            results[["arm", "rate", "seed"]]
         made = datetime.fromtimestamp(file.stat().st_mtime)
         return StudyHere(
             folder=folder,
