@@ -105,7 +105,8 @@ export async function decode(payload) {
     const otherMember = bits(payload.other.member, T, E);
     const ranks = ranking(otherScore, otherMember, T, E);
     model.other = {
-      label: payload.other.label, note: payload.other.note, counts: payload.other.counts,
+      label: payload.other.label, note: payload.other.note, oneUnit: payload.other.one_unit, counts: payload.other.counts,
+      error: payload.other.errors ? await readErrors(payload.other.errors, T, E) : null,
       score: otherScore, member: otherMember, rank: ranks.rank,
       size: ranks.size, redundancy: await allShares(payload.other.redundancy, T),
     };

@@ -30,6 +30,6 @@ function marked(painter) {
   return {
     entered: count(...painter.entered), left: count(...painter.ghosts),
     stronger: painter.stronger.count, weaker: painter.weaker.count,
-    noise: count(painter.faintEntered, painter.faintGhosts),
+    noise: count(painter.faintEntered, painter.faintGhosts, painter.onlyByNoise),
   };
 }

@@ -26,6 +26,7 @@ export function legend({ widest, other, label, noiseBand }) {
     return [
       item(`only in ${label}`, sample(line("cz-l-plus")), "In the first one's circuit only"),
       item(`only in ${other.label}`, sample(line("cz-l-minus")), "In the other one's circuit only"),
+      item("noise", sample(line("cz-l-plus", { "stroke-width": 3.5 }), line("cz-l-cut", { "stroke-width": 5 })), `Only in one of the two, but the scores differ by no more than the noise: ${noiseBand} standard errors of the difference over examples`),
       item("in both", sample(line("cz-l-both")), "In both circuits"),
       wedge, enters,
     ];

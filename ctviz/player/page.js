@@ -1,5 +1,6 @@
 // The player's page: where its panels stand, its heading, the edges slider, and what it says.
 
+import { noiseWords } from "./beside.js";
 import { moment } from "./data.js";
 import { changeWords, overlapWords } from "./changes.js";
 import { h, iconButton, setText } from "./dom.js";
@@ -108,7 +109,9 @@ export class Page {
     if (model.other || marked) {
       const key = `${view.base} ${view.i}`;
       if (this.said?.key !== key || this.said.model !== model) {
-        const text = model.other ? overlapWords(model, view.i) : changeWords(model, view.base, view.i);
+        const text = model.other
+          ? overlapWords(model, view.i) + noiseWords(model, view.i)
+          : changeWords(model, view.base, view.i);
         this.said = { key, model, text };
       }
       words = this.said.text;

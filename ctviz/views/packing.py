@@ -113,9 +113,6 @@ def pack(
         "edges": [[int(r), slot_at[int(c)]] for r, c in zip(rows, columns, strict=True)],
         **_edges(timeline, rows, columns),
         "updated": pack_bits(timeline.updated),
-        "errors": None
-        if timeline.errors is None
-        else pack_errors(timeline.errors[:, rows, columns]),
         "split": {key: pack_shares(value) for key, value in (timeline.split or {}).items()},
         "quality": None
         if timeline.quality is None
@@ -178,10 +175,11 @@ def _counts(circuit: np.ndarray) -> dict[str, list[int]]:
 
 
 def _edges(run: Timeline, rows: np.ndarray, columns: np.ndarray) -> dict[str, Any]:
-    """What a run says of the kept edges and, of all nodes, their redundancy."""
+    """What a run says of the kept edges, how sure that is and, of all nodes, their redundancy."""
     return {
         **pack_scores(run.scores[:, rows, columns]),
         "member": pack_bits(run.circuit[:, rows, columns]),
+        "errors": None if run.errors is None else pack_errors(run.errors[:, rows, columns]),
         "redundancy": {key: pack_shares(value) for key, value in run.redundancy.items()},
     }
 

@@ -12,11 +12,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
 from ctviz import paths
+from ctviz.runs import open_run
 from ctviz.views.compare import STATES
 from tests.browser.driving import Player
 
@@ -172,3 +174,19 @@ def test_it_fits_the_page(new_player: Callable[..., Player], width: int, scheme:
     expect(player.page.locator(".js-plotly-plot")).to_have_count(3)
     overflow = player.page.evaluate("() => document.body.scrollWidth - window.innerWidth")
     assert overflow <= 0
+
+
+def test_what_differs_by_no_more_than_noise_is_marked(player: Player) -> None:
+    follow(player, f"runs={SAMPLE}&against=10&step=12")
+    kept = {s.step: s for s in open_run(SAMPLE, paths.shipped_runs()).snapshots()}
+    one, other = kept[10], kept[12]
+    assert one.error is not None
+    assert other.error is not None
+    alike = np.abs(other.scores - one.scores) <= 2 * np.hypot(one.error, other.error)
+    apart = int((alike & (one.circuit ^ other.circuit)).sum())
+    assert apart > 0
+    player.wait(f"marked().noise === {apart}")
+    both = int((alike & (one.circuit | other.circuit)).sum())
+    assert f"{both} of these differ by no more than the noise" in (
+        player.page.locator(".cz-changes").inner_text()
+    )
