@@ -12,12 +12,17 @@ import re
 import subprocess
 import sys
 import tomllib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib.font_manager import fontManager
 from PIL import Image, ImageSequence
 
 from ctviz import paths
@@ -29,6 +34,7 @@ from ctviz.export import (
     draw_animation,
     draw_picture,
     make_replay,
+    sheet,
     table_files,
     tables,
 )
@@ -200,7 +206,7 @@ def test_hostile_words_are_only_words_in_pictures(hostile):
     assert "<b>" not in text
     assert "</script>" not in text
     assert "&lt;b&gt;x" in text
-    assert "□□" in text  # what the font does not have
+    assert "[U+" in text  # what no font has
     assert "…" in text  # and it is cut
 
 
@@ -540,3 +546,50 @@ def test_what_a_page_loads_stays_light(module, unloaded):
     code = f"import {module}, sys; print([m for m in {unloaded!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def squares(tmp_path: Path) -> Iterator[str]:
+    """A font of this machine that has two Chinese signs, as squares; its name."""
+    known = list(fontManager.ttflist)
+    build = FontBuilder(1000, isTTF=True)
+    pen = TTGlyphPen(None)
+    for at, corner in enumerate([(0, 0), (0, 800), (800, 800), (800, 0)]):
+        (pen.lineTo if at else pen.moveTo)(corner)
+    pen.closePath()
+    square, empty = pen.glyph(), TTGlyphPen(None).glyph()
+    build.setupGlyphOrder([".notdef", "one", "two"])
+    build.setupCharacterMap({ord("中"): "one", ord("文"): "two"})
+    build.setupGlyf({".notdef": empty, "one": square, "two": square})
+    build.setupHorizontalMetrics({".notdef": (500, 0), "one": (1000, 0), "two": (1000, 0)})
+    build.setupHorizontalHeader(ascent=800, descent=-200)
+    build.setupNameTable({"familyName": "Squares CJK", "styleName": "Regular"})
+    build.setupOS2(sTypoAscender=800, usWeightClass=400)
+    build.setupPost()
+    build.save(tmp_path / "squares.ttf")
+    _forget_fonts()
+    fontManager.addfont(str(tmp_path / "squares.ttf"))
+    yield "Squares CJK"
+    fontManager.ttflist[:] = known
+    _forget_fonts()
+
+
+def _forget_fonts() -> None:
+    for kept in (sheet._home, sheet._elsewhere, sheet._advance):
+        kept.cache_clear()
+
+
+def test_chinese_is_drawn_in_a_font_that_has_it(tmp_path: Path, squares: str) -> None:
+    assert sheet.families("a中") == ["DejaVu Sans", squares]
+    assert sheet._advance("中", "normal") == pytest.approx(1.0)
+    run = write_run(tmp_path / "r", "tiny", about={"task": {"title": "中文 and 鱻"}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of a sign that a font lacks
+        picture = draw_picture(run, "png").content
+        text = draw_picture(run, "svg").content.decode()
+    assert "中文 and [U+9C7B]" in text
+    assert squares in text
+    _forget_fonts()
+    fontManager.ttflist[:] = [font for font in fontManager.ttflist if font.name != squares]
+    assert sheet.clean("中") == "[U+4E2D]"
+    assert draw_picture(run, "png").content != picture
