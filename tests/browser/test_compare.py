@@ -141,7 +141,7 @@ def test_a_link_to_what_is_gone_says_so(player: Player) -> None:
 
 def test_leaving_and_coming_back_keeps_what_was_compared(player: Player) -> None:
     follow(player, f"runs={SAMPLE}&against=10&step=4")
-    player.page.get_by_role("link", name="Run").click()
+    player.page.get_by_role("link", name="Run", exact=True).click()
     player.says("should go on with")
     player.page.get_by_role("link", name="Compare").click()
     drawn(player)
