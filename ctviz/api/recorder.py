@@ -33,8 +33,8 @@ from ctviz.models.places import place_of
 from ctviz.runs import RunWriter
 from ctviz.runs.changes import changes
 from ctviz.runs.config import TuneConfig
-from ctviz.runs.directory import new_folder
 from ctviz.runs.snapshot import Snapshot
+from ctviz.runs.writer import new_folder
 from ctviz.series.recording import Aim, Recording
 from ctviz.series.replica import Replica, untouched
 from ctviz.tasks import find_task

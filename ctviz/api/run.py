@@ -15,7 +15,7 @@ from ctviz import paths
 from ctviz.api.words import AnyTask, Model, Name, as_task
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.files import not_written
-from ctviz.runs import directory
+from ctviz.runs import directory, writer
 from ctviz.runs.causes import Causes, read_causes, write_causes
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.difference import Difference, read_difference, write_difference
@@ -230,7 +230,7 @@ def run_folder(out: Name | None, slug: str) -> Path:
     """A new folder for a run in ``out``, or where runs lie; CtvizError if there can be none."""
     parent = Path(out).expanduser() if out else paths.runs()
     try:
-        return directory.new_folder(parent, slug)
+        return writer.new_folder(parent, slug)
     except OSError as error:
         raise error if isinstance(error, CtvizError) else not_written(parent, error) from error
 

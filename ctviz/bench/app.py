@@ -99,7 +99,7 @@ def bench_app(*, rounds: int = 3) -> dict[str, Any]:
                     _until(page, "h => h && h.drawn() > 0")
                     starts.append(time.perf_counter() - started)
                     for kind, waits in firsts.items():
-                        page.get_by_role("link", name="Run").click()
+                        page.get_by_role("link", name="Run", exact=True).click()
                         button = page.get_by_role("button", name="Discover and tune")
                         button.wait_for()
                         if kind == "worker_warm":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ from ctviz.runs import Run, list_runs, open_run
 from ctviz.runs.abilities import abilities_of
 from ctviz.runs.config import METHODS, TuneConfig
 from ctviz.runs.monotone import RULE
+from ctviz.runs.notes import delete_run, read_notes, write_notes
 from ctviz.tasks import find_task
+from ctviz.views.run_list import found, listed
 
 SHOWN = 8  # edges of a list
 COLUMNS = (
@@ -50,10 +54,29 @@ def add_commands(commands: Commands) -> None:
 
     runs = add_command(commands, "runs", runs_command, "List the runs, damaged ones included.")
     add_out(runs, "folder with the runs")
+    runs.add_argument("--search", metavar="WORDS", default="", help="only runs with these words")
+    runs.add_argument("--archived", action="store_true", help="also those that were put away")
 
     show = add_command(commands, "show", show_command, "Show one run in numbers.")
     show.add_argument("name", metavar="RUN", help="its id, or its folder")
     add_out(show, "folder with the runs")
+
+    note = add_command(
+        commands, "note", note_command, "Give a run a title, tags or a note, or put it away."
+    )
+    note.add_argument("name", metavar="RUN", help="its id, or its folder")
+    note.add_argument("--title", help="what it is called in lists; '' for its own name again")
+    note.add_argument("--tags", metavar="A,B", help="all its tags, with commas between")
+    note.add_argument("--note", help="what there is to say about it")
+    away = note.add_mutually_exclusive_group()
+    away.add_argument("--archive", dest="archived", action="store_true", default=None)
+    away.add_argument("--take-back", dest="archived", action="store_false", default=None)
+    add_out(note, "folder with the runs")
+
+    delete = add_command(commands, "delete", delete_command, "Take a run off the disk for good.")
+    delete.add_argument("name", metavar="RUN", help="its id, or its folder")
+    delete.add_argument("--yes", action="store_true", help="do not ask once more")
+    add_out(delete, "folder with the runs")
 
 
 def tune_command(options: argparse.Namespace) -> int:
@@ -101,19 +124,66 @@ def tune_command(options: argparse.Namespace) -> int:
 
 
 def runs_command(options: argparse.Namespace) -> int:
+    mine = out_folder(options)
+    there = list_runs(mine, paths.shipped_runs())
+    damaged = [run for run in there if isinstance(run, DamagedRun)]
+    runs = {run.id: run for run in there if isinstance(run, Run)}
+    notes = {}
+    for name, run in runs.items():
+        try:
+            notes[name] = read_notes(run, mine)
+        except DamagedRun as error:
+            damaged.append(error)
     rows: list[dict[str, Any]] = []
     lines = []
-    for run in list_runs(out_folder(options), paths.shipped_runs()):
-        if isinstance(run, DamagedRun):
-            rows.append({"state": "damaged", "error": str(run)})
-            lines.append(f"{'damaged':12} {run}")
-            continue
-        row = _summary(run)
+    listing = listed(runs.values(), (), notes)
+    for each in found(listing, text=options.search, archived=options.archived):
+        said = each.notes
+        row = _summary(runs[each.id]) | asdict(said)
         rows.append(row)
-        lines.append(f"{row['state']:12} {row['run']}  ({row['step']} of {row['steps']} steps)")
+        more = [said.title, *(f"[{tag}]" for tag in said.tags), "archived" * said.archived]
+        line = f"{row['state']:12} {row['run']}  ({row['step']} of {row['steps']} steps)"
+        lines.append("  ".join(filter(None, (line, *more))))
+    for problem in damaged:
+        rows.append({"state": "damaged", "error": str(problem)})
+        lines.append(f"{'damaged':12} {problem}")
     if not rows:
         lines = ["There are no runs yet. `ctviz tune --task sva-flip` makes one."]
+        if runs:
+            lines = ["No run has all of these words."]
     return answer(options, {"runs": rows}, "\n".join(lines))
+
+
+def note_command(options: argparse.Namespace) -> int:
+    """Change what is said about a run; what is not given stays as it was."""
+    mine = out_folder(options)
+    run = open_run(options.name, mine, paths.shipped_runs())
+    tags = None if options.tags is None else tuple(options.tags.split(","))
+    given = {
+        "title": options.title,
+        "tags": tags,
+        "note": options.note,
+        "archived": options.archived,
+    }
+    known = read_notes(run, mine)
+    notes = replace(known, **{key: value for key, value in given.items() if value is not None})
+    write_notes(run, mine, notes)
+    kept = read_notes(run, mine)
+    lines = [
+        f"{key}: {value}" for key, value in (asdict(kept) | {"tags": ", ".join(kept.tags)}).items()
+    ]
+    return answer(options, {"run": run.id, **asdict(kept)}, "\n".join(lines))
+
+
+def delete_command(options: argparse.Namespace) -> int:
+    run = open_run(options.name, out_folder(options), paths.shipped_runs())
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise CtvizError(f"{run.folder} would be gone for good; give --yes to delete it.")
+        if input(f"Delete {run.folder} for good? [y/N] ").strip().lower() not in ("y", "yes"):
+            return answer(options, {"deleted": None}, "Nothing was deleted.")
+    delete_run(run)
+    return answer(options, {"deleted": run.id}, f"{run.id} is deleted.")
 
 
 def show_command(options: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from ctviz.export.draw_graph import ASPECT, GRAPH, GraphPanel
 from ctviz.export.draw_panels import SidePanels
 from ctviz.export.origin import sentence, timeline_of
 from ctviz.export.scene import Scene
-from ctviz.export.sheet import INCHES, clean, rgba, write
+from ctviz.export.sheet import INCHES, clean, families, rgba, write
 from ctviz.export.theme import THEMES, Rgb, Theme, ThemeName
 from ctviz.runs import Run
 from ctviz.runs.config import METHOD_NAMES
@@ -54,8 +54,6 @@ FRAME_MS, HOLD_MS = 360, 1800
 STYLE: Any = {
     "svg.hashsalt": "ctviz",
     "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
     "text.parse_math": False,
     "text.usetex": False,
     "path.simplify": True,
@@ -112,7 +110,7 @@ def draw_timeline(
     drawing = _Drawing(timeline, origin, view or View(), THEMES[theme])
     steps = drawing.timeline.steps
     at = nearest_snapshot(steps, drawing.view.step)
-    with DRAWING, rc_context(STYLE):
+    with DRAWING, rc_context({**STYLE, "font.family": drawing.families}):
         figure = drawing.figure(at, list(range(len(steps))))
         kept = io.BytesIO()
         metadata = {"Date": None} if suffix == "svg" else {"Software": None}
@@ -138,7 +136,7 @@ def draw_animation(
     drawing = _Drawing(timeline, sentence(run), view or View(), THEMES[theme])
     shown = frames(len(timeline.steps))
     images = []
-    with DRAWING, rc_context(STYLE):
+    with DRAWING, rc_context({**STYLE, "font.family": drawing.families}):
         for at in shown:
             canvas = FigureCanvasAgg(drawing.figure(at, shown))
             canvas.figure.set_dpi(GIF_DPI)
@@ -193,6 +191,8 @@ class _Drawing:
         self.scene = Scene(timeline, view, ASPECT)
         self.graph, self.beside = GraphPanel(self.scene, theme), SidePanels(self.scene, theme)
         self.origin = clean(f"{origin} · {timeline.source}")
+        said = (timeline.title, timeline.model, timeline.task, *timeline.names, self.origin)
+        self.families = families(*said, *(c.label for c in timeline.curves))
 
     def figure(self, at: int, shown: list[int]) -> Figure:
         """The picture of a snapshot; ``shown``: all that are shown one after the other."""

@@ -26,9 +26,9 @@ from ctviz.runs import Run, RunWriter, open_run
 from ctviz.runs.changes import changes
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.difference import write_difference
-from ctviz.runs.directory import State
 from ctviz.runs.series import Member, Series
 from ctviz.runs.snapshot import Snapshot
+from ctviz.runs.status import State
 from ctviz.series.recording import Aim, Recording
 from ctviz.tuning.about import about_measured
 

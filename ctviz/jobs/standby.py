@@ -8,8 +8,9 @@ import threading
 from pathlib import Path
 
 from ctviz.runs.config import TuneConfig
-from ctviz.runs.directory import Run, RunWriter, new_folder
+from ctviz.runs.directory import Run
 from ctviz.runs.series import Series
+from ctviz.runs.writer import RunWriter, new_folder
 from ctviz.tasks import find_task
 
 __all__ = ["Standby"]

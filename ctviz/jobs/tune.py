@@ -24,11 +24,11 @@ from ctviz.progress import Cancelled, Phase, Progress, phase, share, tick
 from ctviz.runs import Run, RunWriter, list_runs, open_run
 from ctviz.runs.changes import changes
 from ctviz.runs.config import TuneConfig
-from ctviz.runs.directory import State
 from ctviz.runs.estimate import by_earlier_run, units_of
 from ctviz.runs.least_memory import check_tunable
 from ctviz.runs.paper import deviations
 from ctviz.runs.snapshot import Notice, Snapshot, StepRecord
+from ctviz.runs.status import State
 from ctviz.runs.weights import latest_checkpoint
 from ctviz.tasks import find_task
 from ctviz.tuning.baselines import Baselines

@@ -23,9 +23,9 @@ def main() -> None:
     icon = str(paths.data() / "icon.svg")
     st.set_page_config(page_icon=icon, layout="wide")  # each page names its tab
     st.html(STYLE)
-    watch, inspect, compare, run, learn = (
+    watch, inspect, compare, run, runs, studies, learn = (
         str(paths.pages() / f"{name}.py")
-        for name in ("watch", "inspect", "compare", "run", "learn")
+        for name in ("watch", "inspect", "compare", "run", "runs", "studies", "learn")
     )
     st.navigation(
         [
@@ -33,6 +33,8 @@ def main() -> None:
             st.Page(inspect, title="Inspect", icon=":material/search_insights:"),
             st.Page(compare, title="Compare", icon=":material/compare_arrows:"),
             st.Page(run, title="Run", icon=":material/science:"),
+            st.Page(runs, title="All runs", icon=":material/list_alt:"),
+            st.Page(studies, title="Studies", icon=":material/experiment:"),
             st.Page(learn, title="Learn", icon=":material/school:"),
         ],
         position="top",

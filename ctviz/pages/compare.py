@@ -35,7 +35,7 @@ LAST = "compared"  # the address when this page was last left
 
 def main() -> None:
     """The page."""
-    choice = runs_here()
+    choice = runs_here(compared.asked(_query())[0] or ())
     runs, samples = choice.runs, choice.samples
     if (started := ask_two_models()) is not None:
         _go([started])
@@ -45,11 +45,11 @@ def main() -> None:
         return
     chosen, against = _chosen(choice)
     if chosen:
-        name_tab(*(runs[name] for name in chosen))
+        name_tab(choice, *chosen)
     st.session_state[CHOSEN] = chosen
     st.multiselect(
         "Runs",
-        list(runs),
+        choice.offered(*chosen),
         key=CHOSEN,
         format_func=choice.titles.__getitem__,
         max_selections=MOST,
@@ -68,7 +68,7 @@ def main() -> None:
         st.info("Choose a run to compare its steps, or several to compare them with each other.")
         return
     live = any(runs[name].status().live for name in chosen)
-    st.fragment(_show, run_every=POLL if live else None)(chosen, against, live)
+    st.fragment(_show, run_every=POLL if live else None)(chosen, against, live, choice.own_titles)
     fill_in(st.session_state[LAST])
 
 
@@ -112,7 +112,7 @@ def _go(runs: list[str], against: int | None = None, view: View | None = None) -
     st.query_params.from_dict(query)
 
 
-def _show(chosen: list[str], against: int | None, was_live: bool) -> None:
+def _show(chosen: list[str], against: int | None, was_live: bool, titles: dict[str, str]) -> None:
     """Everything about the chosen runs, in the order and against the step of the address."""
     names, step = compared.asked(_query())
     if names is not None:
@@ -124,7 +124,7 @@ def _show(chosen: list[str], against: int | None, was_live: bool) -> None:
         except CtvizError as error:
             st.error(plain(str(error)))
     damaged: list[DamagedRun] = []
-    for run, label in zip(runs, compared.labels(runs), strict=True):
+    for run, label in zip(runs, compared.labels(runs, titles), strict=True):
         try:
             live = run.status().live or live
             sides.append(compared.read_side(run, label, damaged=damaged))

@@ -16,6 +16,7 @@ from ctviz.pages.questions import (
     model_at_step,
     node_at,
     not_here,
+    offer_to_ask_again,
     prepare,
     prompt_at,
 )
@@ -35,7 +36,10 @@ from ctviz.views.view import View
 RUN, STEP, NODE, PROMPT = (f"inspect-{n}" for n in ("run", "step", "node", "prompt"))
 LAST = "inspected"  # the address when this page was last left
 OWN = "inspect-own"  # what was typed: prompt, answer, foil, counterfactual
+TYPED = ("prompt", "answer", "foil", "counterfactual")  # the same in the address
 NOTHING = ("", "", "", "")
+FIELDS = [f"{OWN}-{name}" for name in TYPED]
+LONGEST = 1500  # characters of a prompt that go into the address
 
 
 # ---------------------------------------------------------------------- what is looked at
@@ -43,7 +47,8 @@ NOTHING = ("", "", "", "")
 
 def main() -> None:
     """The page."""
-    choice = runs_here()
+    last = st.session_state.get(LAST, {}).get("run", "")
+    choice = runs_here([st.query_params.get("run", ""), st.session_state.get("watched", ""), last])
     runs = choice.runs
     if not runs:
         no_run()
@@ -54,7 +59,7 @@ def main() -> None:
     name = asked if asked in runs else usual
     if name != asked:
         run_is_gone(asked)
-    name_tab(runs[name])
+    name_tab(choice, name)
     chosen = st.columns([5, 4, 3], vertical_alignment="bottom")
     with chosen[0]:
         choose_run(choice, name, key=RUN, on_change=_changed_run)
@@ -65,7 +70,8 @@ def main() -> None:
         return
     if shown is None:
         return
-    address = {"run": name, **View(step=shown.step, nodes=_nodes(shown.node)).to_query()}
+    _ask_for(query, len(shown.now.probes))
+    address = _address(name, shown.step, shown.node)
     st.session_state[LAST] = address
     _page(shown)
     fill_in(address)
@@ -136,6 +142,33 @@ def _nodes(node: str) -> tuple[str, ...]:
     return (node,) if node else ()
 
 
+def _ask_for(query: dict[str, str], probes: int) -> None:
+    """Choose the prompt of the address: a probe, or one of the user's own."""
+    asked = query.get("probe", "1")
+    own = asked == "own" or not probes
+    number = int(asked) if asked.isdecimal() and len(asked) < 6 else 1
+    if not own and not 1 <= number <= probes:
+        _missing(f"This run has no probe {number}; this is probe 1.")
+        number = 1
+    st.session_state[PROMPT] = -1 if own else number - 1
+    if "prompt" in query:
+        typed = tuple(query.get(name, "")[:LONGEST] for name in TYPED)
+        if typed != st.session_state.get(OWN):
+            st.session_state[OWN] = typed
+            st.session_state.update(zip(FIELDS, typed, strict=True))
+
+
+def _address(run: str, step: int, node: str) -> dict[str, str]:
+    """What leads to the same picture: run, step, node and prompt."""
+    address = {"run": run, **View(step=step, nodes=_nodes(node)).to_query()}
+    at = st.session_state.get(PROMPT, 0)
+    if at >= 0:
+        return address if at == 0 else {**address, "probe": str(at + 1)}
+    typed = dict(zip(TYPED, st.session_state.get(OWN, ()), strict=False))
+    told = typed if 0 < sum(map(len, typed.values())) <= LONGEST else {}
+    return {**address, "probe": "own", **{key: text for key, text in told.items() if text}}
+
+
 def _changed_run(name: str) -> None:
     st.query_params.from_dict({"run": name})
 
@@ -146,14 +179,14 @@ def _changed() -> None:
 
 def _go(step: int, node: str) -> None:
     """Change the address; the page follows it."""
-    view = View(step=step, nodes=_nodes(node))
-    st.query_params.from_dict({"run": st.session_state[RUN], **view.to_query()})
+    st.query_params.from_dict(_address(st.session_state[RUN], step, node))
 
 
 # ---------------------------------------------------------------------- the page
 
 
 def _page(shown: InspectedNode) -> None:
+    offer_to_ask_again()
     contents = st.container()
     if shown.step == shown.then.step and len(shown.snapshots) > 1:
         st.caption(
@@ -225,10 +258,6 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
     """Choose a prompt and read it, live or from the snapshots."""
     probes = shown.now.probes
     options = [*range(len(probes)), -1]
-    if st.session_state.get(PROMPT) not in options:
-        st.session_state[PROMPT] = st.session_state.get(f"{PROMPT}-last", options[0])
-        if st.session_state[PROMPT] not in options:
-            st.session_state[PROMPT] = options[0]
 
     def titled(at: int) -> str:
         if at < 0:
@@ -243,6 +272,7 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
         options,
         key=PROMPT,
         format_func=titled,
+        on_change=_changed,
         help="Probes are dev examples of the task; what the nodes did on them is stored at every "
         "snapshot. A prompt of your own needs the weights of the step.",
     )
@@ -276,15 +306,14 @@ def _prompt(shown: InspectedNode, live: ModelAtStep | None) -> Read | None:
 
 def _own() -> tuple[str, str, str, str]:
     """The fields for a prompt of one's own; what was typed stays while the session lasts."""
-    keys = [f"{OWN}-{name}" for name in ("text", "answer", "foil", "corrupt")]
-    for key, typed in zip(keys, st.session_state.get(OWN, NOTHING), strict=True):
+    for key, typed in zip(FIELDS, st.session_state.get(OWN, NOTHING), strict=True):
         st.session_state.setdefault(key, typed)
     with st.form("inspect-form", border=True):
-        st.text_area("Your prompt", key=keys[0], height=80, placeholder="The keys to the cabinet")
+        st.text_area("Your prompt", key=FIELDS[0], height=80, placeholder="The keys to the cabinet")
         places = st.columns([3, 3, 2], vertical_alignment="bottom")
         places[0].text_input(
             "Answer",
-            key=keys[1],
+            key=FIELDS[1],
             placeholder="are",
             help="What should come next. A space is put in front where that makes one token of "
             "several. Without an answer it is the token that the model finds likeliest at this "
@@ -293,21 +322,30 @@ def _own() -> tuple[str, str, str, str]:
         )
         places[1].text_input(
             "Foil",
-            key=keys[2],
+            key=FIELDS[2],
             placeholder="is",
             help="The wrong answer that it is compared with, if any.",
         )
         st.text_input(
             "Counterfactual",
-            key=keys[3],
+            key=FIELDS[3],
             placeholder="The key to the cabinet",
             help="The same prompt with the words changed that decide the answer, of as many "
             "tokens. With it a node can be switched off as in the probes: by what it writes there.",
         )
-        if places[2].form_submit_button("Run this prompt", type="primary", width="stretch"):
-            st.session_state[OWN] = tuple(st.session_state[key] for key in keys)
+        places[2].form_submit_button(
+            "Run this prompt", type="primary", width="stretch", on_click=_typed
+        )
     text, answer, foil, corrupt = st.session_state.get(OWN, NOTHING)
+    if len(text) + len(answer) + len(foil) + len(corrupt) > LONGEST:
+        st.caption("This prompt is too long for the address, so a link does not hold it.")
     return text, answer, foil, corrupt
+
+
+def _typed() -> None:
+    """Take what is in the fields, also into the address."""
+    st.session_state[OWN] = tuple(st.session_state[key] for key in FIELDS)
+    _changed()
 
 
 def _stored(shown: InspectedNode, at: int) -> Read | None:

@@ -28,6 +28,7 @@ from ctviz.lessons.lesson import (
 from ctviz.lessons.markup import explained, literal
 from ctviz.pages.glossary import show_glossary
 from ctviz.pages.player import player
+from ctviz.pages.progress_kept import keep_progress, kept_progress
 from ctviz.pages.questions import model_at_step, off_task_at
 from ctviz.pages.session import folders
 from ctviz.runs import open_run
@@ -67,6 +68,12 @@ class Place(NamedTuple):
 
 def main() -> None:
     """The page."""
+    _take_over()
+    _page()
+    keep_progress(_finished(), st.session_state.get("learn:place"))
+
+
+def _page() -> None:
     st.set_page_config(page_title="Learn · ctviz")
     st.html(STYLE)
     asked = st.query_params.get("lesson")
@@ -137,6 +144,17 @@ def _material(
 
 
 # ---------------------------------------------------------------------- what the session remembers
+
+
+def _take_over() -> None:
+    """Take over what the browser has kept of earlier visits, once it has told."""
+    finished, place = kept_progress()
+    if (finished, place) == st.session_state.get("learn:recalled", (set(), None)):
+        return
+    st.session_state["learn:recalled"] = finished, place
+    _finished().update(finished & set(LESSONS))
+    if place and place[0] in LESSONS:
+        st.session_state.setdefault("learn:place", Place(*place))
 
 
 def _finished() -> set[str]:

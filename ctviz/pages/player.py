@@ -20,7 +20,7 @@ from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentM
 from ctviz.player import FOLDER, vis_file
 from ctviz.views.view import View
 
-__all__ = ["follow", "group_change", "player", "reported"]
+__all__ = ["asked_of", "follow", "group_change", "player", "reported"]
 
 PROJECT = "ctviz"
 
@@ -71,6 +71,12 @@ def reported(key: str) -> View | None:
     if view is None or last is None or view.get("token") != last["token"]:
         return None
     return View.from_dict(view)
+
+
+def asked_of(key: str) -> View | None:
+    """What the player of that key was asked to show last, None if it was not there yet."""
+    last = st.session_state.get(f"{key}:request")
+    return None if last is None else last["asked"]
 
 
 def group_change(key: str) -> dict[str, Any]:

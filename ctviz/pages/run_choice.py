@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,8 @@ from ctviz.errors import DamagedRun
 from ctviz.pages.prompts import plain
 from ctviz.pages.session import folders
 from ctviz.runs import Run, list_runs
+from ctviz.runs.directory import find_study_run
+from ctviz.runs.notes import RunNotes, read_notes
 from ctviz.views.naming import run_name, run_names
 
 __all__ = [
@@ -31,22 +33,52 @@ LONGEST = 80  # characters of a name that is not known
 @dataclass(frozen=True, slots=True)
 class RunChoice:
     """The runs that can be opened, newest first, by id; ``samples``: ids of those that ship with
-    the project; ``titles``: what each is called; ``damaged``: what is wrong with the others."""
+    the project; ``titles``: what each is called; ``notes``: what was said about it; ``damaged``:
+    what is wrong with the others, and with notes."""
 
     runs: dict[str, Run]
     samples: tuple[str, ...]
     titles: dict[str, str]
+    notes: dict[str, RunNotes]
     damaged: tuple[DamagedRun, ...]
 
+    def offered(self, *names: str) -> list[str]:
+        """Ids of the runs that are not archived, and those that are shown anyway."""
+        return [name for name in self.runs if name in names or not self.notes[name].archived]
 
-def runs_here() -> RunChoice:
-    """The user's runs and the samples, as they are on disk now."""
+    @property
+    def own_titles(self) -> dict[str, str]:
+        """By id, the titles that somebody has given."""
+        return {name: notes.title for name, notes in self.notes.items()}
+
+
+def runs_here(linked: Iterable[str] = ()) -> RunChoice:
+    """The user's runs and the samples, as they are on disk now; and those runs of studies to which
+    a link leads."""
     mine, shipped = folders()
     found = list_runs(mine, shipped)
     runs = {run.id: run for run in found if isinstance(run, Run)}
+    for name in linked:
+        if name not in runs and (run := find_study_run(name, mine)):
+            runs[name] = run
     samples = tuple(run.id for run in runs.values() if run.folder.parent == shipped)
-    damaged = tuple(error for error in found if isinstance(error, DamagedRun))
-    return RunChoice(runs, samples, run_names(runs, samples), damaged)
+    damaged = [error for error in found if isinstance(error, DamagedRun)]
+    notes = {}
+    for name, run in runs.items():
+        try:
+            notes[name] = read_notes(run, mine)
+        except DamagedRun as error:
+            notes[name] = RunNotes()
+            damaged.append(error)
+    own = {name: said.title or of_study(name) for name, said in notes.items()}
+    titles = run_names(runs, samples, own)
+    return RunChoice(runs, samples, titles, notes, tuple(damaged))
+
+
+def of_study(name: str) -> str:
+    """What a run of a study is called by its id; "" for any other run."""
+    study, _, trial = name.partition("/runs/")
+    return f"{trial} of {study}" if trial else ""
 
 
 def choose_run(
@@ -65,7 +97,7 @@ def choose_run(
         st.session_state[key] = name
     st.selectbox(
         "Run",
-        list(choice.runs),
+        choice.offered(name),
         key=key,
         format_func=choice.titles.__getitem__,
         on_change=lambda: on_change(st.session_state[key]),
@@ -95,6 +127,7 @@ def list_damaged(choice: RunChoice) -> None:
                 st.text(str(problem))
 
 
-def name_tab(*runs: Run) -> None:
+def name_tab(choice: RunChoice, *names: str) -> None:
     """Call the browser's tab by the runs that the page is about."""
-    st.set_page_config(page_title=f"{' / '.join(map(run_name, runs))} · ctviz")
+    said = (choice.notes[name].title or run_name(choice.runs[name]) for name in names)
+    st.set_page_config(page_title=f"{' / '.join(said)} · ctviz")

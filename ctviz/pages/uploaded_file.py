@@ -25,6 +25,7 @@ from ctviz.tasks.files import ENDINGS, LARGEST
 from ctviz.tasks.files.check import FIXES, HELPS, Report
 from ctviz.tasks.files.columns import OWN
 from ctviz.tasks.files.rows import counted
+from ctviz.tasks.files.winobias import partner_name
 from ctviz.tasks.task import SPLITS
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ask_for_file",
     "has_counterfactuals",
     "keep",
+    "keep_pair",
     "mend",
     "show_file",
     "show_problems",
@@ -47,7 +49,8 @@ SAMPLE = """{"clean": "The keys", "corrupt": "The key", "answer": "are", "foil":
 GOOD_FOR = (
     "`corrupt` may be missing. The last form has nothing to compare, so the probability of the "
     "target stands for it. Files of WinoBias, GSM8K, SQuAD, BLiMP, CrowS-Pairs, StereoSet, MIB, "
-    "EAP-IG and auto-circuit, and chat messages, are recognized."
+    "EAP-IG and auto-circuit, and chat messages, are recognized; the two of WinoBias, pro and "
+    "anti, belong together: upload both at once, the one to be used first."
 )
 
 
@@ -79,6 +82,23 @@ def keep(content: bytes, title: str) -> Path:
     raise RunExists(f"{file} is there already, with another content. Rename your file.")
 
 
+def keep_pair(content: bytes, title: str, partner: bytes) -> Path:
+    """Store an upload with its partner beside it, called the same but pro for anti or anti for pro,
+    in a folder of their own; raises DiskFull, and CtvizError if its name is too long."""
+    stem, ending = _split(title)
+    name = f"{stem}{ending}"
+    other = partner_name(name)
+    if not other:
+        raise CtvizError(f"The name of {title} is too long. Rename both files.")
+    digest = hashlib.sha256(content + b"\0" + partner).hexdigest()[:16]
+    folder = paths.runs().resolve() / "tasks" / f"{stem}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for each, written_as in ((partner, other), (content, name)):
+        if not (folder / written_as).is_file():
+            write_bytes(folder / written_as, each)
+    return folder / name
+
+
 def mend(own: UploadedFile, report: Report, how: set[str]) -> UploadedFile:
     """A mended copy beside the file; raises what `Report.write_fixed` raises, and DiskFull."""
     with tempfile.TemporaryDirectory() as folder:
@@ -104,17 +124,29 @@ def has_counterfactuals(examples: Iterable[Example]) -> bool:
 def ask_for_file() -> tuple[UploadedFile | None, str]:
     """Upload and columns; returns the file in use and the name of the task that it makes."""
     given = st.file_uploader(
-        "File",
+        "File, or the two of WinoBias",
         type=list(ENDINGS),
+        accept_multiple_files=True,
         key="upload",
         on_change=lambda: st.session_state.pop("own", None),
         max_upload_size=LARGEST // 1_000_000,
         label_visibility="collapsed",
     )
     own: UploadedFile | None = st.session_state.get("own")
-    if own is None and given is not None:
+    if own is None and given:
+        first, *others = given
+        if others and [other.name for other in others] != [partner_name(first.name)]:
+            st.error(
+                "Give one file; or WinoBias's two, whose names differ only by pro and anti: the "
+                "second says which pronoun stands for the other gender."
+            )
+            return None, ""
         try:
-            own = UploadedFile(keep(given.getvalue(), given.name), given.name)
+            if others:
+                file = keep_pair(first.getvalue(), first.name, others[0].getvalue())
+            else:
+                file = keep(first.getvalue(), first.name)
+            own = UploadedFile(file, first.name)
         except (CtvizError, OSError) as error:
             st.error(plain(str(error)))
             return None, ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from ctviz.errors import CtvizError, DamagedRun
 from ctviz.pages.address import fill_in
 from ctviz.pages.came_of import came_of
 from ctviz.pages.keep import keep
-from ctviz.pages.player import follow, group_change, player
+from ctviz.pages.player import asked_of, follow, group_change, player
 from ctviz.pages.prompts import plain
 from ctviz.pages.run_choice import (
     choose_run,
@@ -37,20 +39,20 @@ LAST = "watch:last"  # the address when this page was last seen
 
 def main() -> None:
     """The page."""
-    choice = runs_here()
+    query = _query()
+    linked = query.get("run")
+    choice = runs_here([linked or ""])
     if not choice.runs:
         no_run()
         return
-    query = _query()
-    asked = query.get("run")
-    if asked is not None and asked not in choice.runs:
-        run_is_gone(asked)
-    if asked is None and FIRST in choice.runs:
+    if linked is not None and linked not in choice.runs:
+        run_is_gone(linked)
+    if linked is None and FIRST in choice.runs:
         query = {**_at_end(choice.runs[FIRST]), **query, "run": FIRST}
     usual = FIRST if FIRST in choice.runs else next(iter((*choice.samples, *choice.runs)))
-    name = usual if asked is None or asked not in choice.runs else asked
+    name = usual if linked is None or linked not in choice.runs else linked
     run = choice.runs[name]
-    name_tab(run)
+    name_tab(choice, name)
     st.session_state["watched"] = name
     st.session_state[LAST] = {**query, "run": name}
     if name in choice.samples:
@@ -69,7 +71,7 @@ def main() -> None:
     else:  # what is kept is what is seen: the whole page follows the player
         with st.container():  # as a fragment has, so that a run's end leaves the player in place
             _show(name, live)
-    if asked in (None, name):
+    if linked in (None, name):
         fill_in(st.session_state[LAST])
 
 
@@ -128,7 +130,7 @@ def _show(name: str, was_live: bool) -> None:
             st.info("This run ended before its model was loaded, so there is nothing to play.")
     else:
         key = f"player-{name}"
-        view = View.from_query(_query())
+        view = _from_start(View.from_query(_query()), timeline, key, live=status.live)
         for missing in _missing(view, timeline):
             st.warning(plain(missing), icon=":material/search:")
         player(
@@ -144,6 +146,19 @@ def _show(name: str, was_live: bool) -> None:
         _self_organized(timeline)
     if ended:  # only now: what a fragment has not drawn is taken off the page, player and all
         st.rerun()
+
+
+def _from_start(view: View, timeline: Timeline, key: str, *, live: bool) -> View:
+    """The view with the step that the player starts at, which the address then holds as well.
+
+    Without a step it follows a live run, and stays where that has ended.
+    """
+    before = asked_of(key)
+    followed = live or (before is not None and before.step is None)
+    if view.step is not None or followed or not timeline.steps:
+        return view
+    st.session_state[LAST] |= {"step": str(timeline.steps[0])}
+    return replace(view, step=timeline.steps[0])
 
 
 def _self_organized(timeline: Timeline) -> None:

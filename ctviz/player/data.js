@@ -106,7 +106,7 @@ export async function decode(payload) {
     const ranks = ranking(otherScore, otherMember, T, E);
     model.other = {
       backbone: payload.other.backbone,
-      label: payload.other.label, note: payload.other.note, counts: payload.other.counts,
+      label: payload.other.label, note: payload.other.note, oneUnit: payload.other.one_unit, counts: payload.other.counts,
       error: payload.other.errors ? await readErrors(payload.other.errors, T, E) : null,
       score: otherScore, member: otherMember, rank: ranks.rank,
       size: ranks.size, redundancy: await allShares(payload.other.redundancy, T),

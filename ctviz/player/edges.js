@@ -11,6 +11,7 @@
 // Colour is the sign of the score. Where two runs are compared it says whose edge it is: in the
 // first run's circuit only, in the other's only, or in both.
 
+import { onlyByNoise } from "./beside.js";
 import { opposite } from "./changes.js";
 import { edgesAt } from "./data.js";
 import { Drawn, lineChange } from "./lines.js";
@@ -40,6 +41,7 @@ export class EdgePainter {
     this.stronger = one();
     this.weaker = one();
     this.reversed = make(2); // by the sign that it has now, or in the other run
+    this.onlyByNoise = one();
     this.width = new Float32Array(count);
     this.drawn = []; // lines that are neither dimmed nor gone
     this.shown = new Uint8Array(model.E); // edges that are, dimmed or not
@@ -60,14 +62,17 @@ export class EdgePainter {
     const { model, batches, dimmed, entered, ghosts } = this;
     const all = [batches, dimmed, entered, ghosts].flat();
     const extra = [this.faintGhosts, this.faintEntered, this.stronger, this.weaker, ...this.reversed];
+    this.onlyByNoise.count = 0;
     for (const b of all.concat(extra)) b.count = 0;
     this.drawn.length = 0;
     this.shown.fill(0);
     for (const run of this.runs) run.clear();
     for (const array of [this.lost, ...Object.values(this.flags)]) array.fill(0);
     if (!model.T) return;
-    if (model.other) this.sortComparison(view, lit);
-    else this.sortRun(view, lit);
+    if (model.other) {
+      this.sortComparison(view, lit);
+      this.markNoise(view);
+    } else this.sortRun(view, lit);
   }
 
   put(batch, line) {
@@ -150,6 +155,14 @@ export class EdgePainter {
     else if (state === "strengthened") this.put(this.stronger, line);
     else if (state === "weakened") this.put(this.weaker, line);
     else if (state === "reversed") this.put(this.reversed[negative], line);
+  }
+
+  /** Mark what only one of two runs has, by no more than noise. */
+  markNoise({ i, f }) {
+    if (f > 0) return;
+    for (const line of this.drawn) {
+      if (onlyByNoise(this.model, this.lines.edges[line], i)) this.put(this.onlyByNoise, line);
+    }
   }
 
   sortComparison(view, lit) {
@@ -259,7 +272,8 @@ export class EdgePainter {
         this.heads(ctx, batch, width);
       });
     }
-    this.weakened(ctx, theme);
+    this.cut(ctx, theme, this.weaker);
+    this.cut(ctx, theme, this.onlyByNoise);
     this.turned(ctx, theme);
     ctx.globalAlpha = 1;
   }
@@ -314,17 +328,17 @@ export class EdgePainter {
   }
 
   /**
-   * Over the edges: what shrank is cut into dashes by the colour of the page.
+   * Over the edges: what shrank, or only one of two runs has by no more than noise, is cut into
+   * dashes by the colour of the page.
    * @param {import("./colour.js").Theme} theme
    */
-  weakened(ctx, theme) {
+  cut(ctx, theme, { items, count }) {
     ctx.strokeStyle = theme.bg;
     ctx.globalAlpha = 0.8;
     ctx.setLineDash([3, 6]);
-    for (let k = 0; k < this.weaker.count; k += 1) {
-      const line = this.weaker.items[k];
-      ctx.lineWidth = this.width[line] + 1;
-      this.stroke(ctx, { items: [line], count: 1 });
+    for (let k = 0; k < count; k += 1) {
+      ctx.lineWidth = this.width[items[k]] + 1;
+      this.stroke(ctx, { items: [items[k]], count: 1 });
     }
     ctx.setLineDash([]);
   }

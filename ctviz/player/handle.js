@@ -31,6 +31,6 @@ function marked(painter) {
   return {
     entered: count(...painter.entered), left: count(...painter.ghosts),
     reversed: count(...painter.reversed), stronger: painter.stronger.count, weaker: painter.weaker.count,
-    noise: count(painter.faintEntered, painter.faintGhosts),
+    noise: count(painter.faintEntered, painter.faintGhosts, painter.onlyByNoise),
   };
 }

@@ -36,6 +36,12 @@ export function listen(player) {
   };
 }
 
+/** Once a run was chosen in a list of the page, the keys are its player's: the list lets them go. */
+export function takeOver(root) {
+  if (!document.activeElement?.closest("[data-testid=stSelectbox]")) return;
+  root.focus({ preventScroll: true });
+}
+
 function press(player, event, inGraph) {
   const by = event.shiftKey ? 10 : 1;
   const { i } = player.clock;

@@ -33,6 +33,7 @@ export function legend({ widest, other, label, noiseBand }) {
     return [
       item(`only in ${label}`, sample(line("cz-l-first")), "In the first one's circuit only"),
       item(`only in ${other.label}`, sample(line("cz-l-other")), "In the other one's circuit only"),
+      item("noise", sample(line("cz-l-first", { "stroke-width": 3.5 }), line("cz-l-cut", { "stroke-width": 5 })), `Only in one of the two, but the scores differ by no more than the noise: ${noiseBand} standard errors of the difference over examples`),
       item("in both", sample(line("cz-l-both")), "In both circuits"),
       item("reversed", sample(line("cz-l-both"), ...disc("cz-l-plus", "cz-l-minus")), "In both circuits with opposite signs, each beyond the noise: it supports the behaviour in one and works against it in the other. Left half: the first one's sign, right half: the other's"),
       wedge, enters,

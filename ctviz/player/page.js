@@ -1,5 +1,6 @@
 // The player's page: where its panels stand, its heading, the edges slider, and what it says.
 
+import { noiseWords } from "./beside.js";
 import { moment } from "./data.js";
 import { changeWords, overlapWords } from "./changes.js";
 import { h, iconButton, setText } from "./dom.js";
@@ -40,7 +41,7 @@ export class Page {
     this.told = h("p", { class: "cz-unseen", "aria-live": "polite" });
     transport.label.after(events.element);
     this.legendHolder = h("div", { class: "cz-legend" });
-    this.root = h("div", { class: "cz", style: "visibility:hidden" },
+    this.root = h("div", { class: "cz", tabindex: -1, style: "visibility:hidden" },
       h("div", { class: "cz-frame" },
         h("header", { class: "cz-title" },
           h("div", {}, this.heading, this.live), this.facts, this.bigStep,
@@ -122,7 +123,9 @@ export class Page {
     if (model.other || marked) {
       const key = `${view.base} ${view.i}`;
       if (this.said?.key !== key || this.said.model !== model) {
-        const text = model.other ? overlapWords(model, view.i) : changeWords(model, view.base, view.i);
+        const text = model.other
+          ? overlapWords(model, view.i) + noiseWords(model, view.i)
+          : changeWords(model, view.base, view.i);
         this.said = { key, model, text };
       }
       words = this.said.text;

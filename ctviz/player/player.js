@@ -16,7 +16,7 @@ import { Groups, plain } from "./groups.js";
 import { handle } from "./handle.js";
 import { Heatmap } from "./heatmap.js";
 import { Inspector } from "./inspector.js";
-import { listen } from "./keys.js";
+import { listen, takeOver } from "./keys.js";
 import { Matrix } from "./matrix.js";
 import { Page } from "./page.js";
 import { spoken } from "./said.js";
@@ -51,6 +51,7 @@ class Player {
     this.camera = null;
     this.token = null;
     this.following = false;
+    this.begun = false;
     this.schedule = new Schedule((now, ms) => this.frame(now, ms));
     this.build(parent);
     this.unlisten = listen(this);
@@ -167,6 +168,8 @@ class Player {
     } catch (error) {
       this.page.say(`The graph cannot be drawn: ${error.message}`);
     }
+    if (!this.begun) takeOver(this.root);
+    this.begun = true;
     this.redraw();
   }
 

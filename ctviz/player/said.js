@@ -1,5 +1,6 @@
 // What tooltips say of a node, of a group, and of a line of the graph.
 
+import { alikeByNoise } from "./beside.js";
 import { change, monotoneWords, opposite } from "./changes.js";
 import { blocksInside, estimatorName, moment, shareAt, title } from "./data.js";
 import { lineChange } from "./lines.js";
@@ -108,6 +109,7 @@ function edgeLines(model, e, view) {
   if (other) {
     for (const run of [model, other]) lines.push(scoreLine(run, e, E, t, `${run.label}: score`));
     if (opposite(model, e, t)) lines.push("reversed: in both, with opposite signs beyond the noise");
+    if (alikeByNoise(model, e, t)) lines.push("the two differ by no more than the noise");
     return lines;
   }
   const now = model.score[t * E + e];

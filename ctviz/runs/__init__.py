@@ -3,7 +3,9 @@
 import sys
 
 from ctviz import CallableRoom
-from ctviz.runs.directory import Run, RunWriter, Status, list_runs, new_folder, open_run
+from ctviz.runs.directory import Run, list_runs, open_run
+from ctviz.runs.status import Status
+from ctviz.runs.writer import RunWriter, new_folder
 
 __all__ = ["Run", "RunWriter", "Status", "list_runs", "new_folder", "open_run"]
 

@@ -10,6 +10,7 @@
     checkpoint/        what to resume from, or the tuned weights once finished
     log.txt            what the worker said
     cancel             put there to ask the worker to stop
+    notes.json         its title, tags and note, and whether it is archived
     borrowed.json      commits that a recording has put into the hub's cache, until it lets them go
 
 A half-written or damaged snapshot or line costs that snapshot or line, not the run; a run whose
@@ -19,29 +20,20 @@ A half-written or damaged snapshot or line costs that snapshot or line, not the 
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import psutil
 
 from ctviz.circuits.graph import Graph
-from ctviz.errors import CtvizError, DamagedRun, Diverged, RunExists, UnknownName
-from ctviz.files import (
-    append_line,
-    numbered,
-    read_json,
-    read_tensors,
-    write_bytes,
-    write_json,
-    write_tensors,
-)
+from ctviz.errors import CtvizError, DamagedRun, UnknownName
+from ctviz.files import numbered, read_json, read_tensors, write_json
 from ctviz.progress import Phase
 from ctviz.runs.changes import dynamics
 from ctviz.runs.checks import (
@@ -54,237 +46,14 @@ from ctviz.runs.checks import (
 )
 from ctviz.runs.config import TuneConfig
 from ctviz.runs.monotone import COLUMNS, monotone_edges
-from ctviz.runs.snapshot import ProbeReading, Snapshot, StepRecord
+from ctviz.runs.snapshot import ProbeReading, Snapshot
+from ctviz.runs.status import State, Status, alive
 
-__all__ = ["Run", "RunWriter", "State", "Status", "list_runs", "new_folder", "open_run"]
+__all__ = ["SCHEMA", "STUDY", "Run", "find_study_run", "list_runs", "open_run", "read_snapshot"]
 
 SCHEMA = 1
+STUDY = "study.json"  # in the folder of a study, beside its folder of runs
 GUESSING = 300_000  # a perplexity that guessing among the tokens of any vocabulary does not reach
-State = Literal["starting", "running", "finished", "cancelled", "failed", "interrupted"]
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How far a run is. ``rate``: steps a second; ``heartbeat``: seconds since the epoch.
-
-    ``pid`` and ``born`` (its start, seconds since the epoch) name the worker's process. ``notices``
-    say what was done otherwise than asked. ``failure``: of what kind the error was that ended a
-    failed run, a name from `ctviz.errors`; empty if it was none of these or is not known.
-
-    ``phase``: what a live run is at (`ctviz.progress.Phase`), ``left``: seconds until all of it is
-    over, None while that is not known. ``measured``: by phase, the ``units`` that its process has
-    done and the ``seconds`` that they took.
-    """
-
-    state: State
-    step: int
-    steps: int
-    rate: float | None = None
-    message: str = ""
-    pid: int = 0
-    born: float = 0.0
-    heartbeat: float = 0.0
-    notices: tuple[str, ...] = ()
-    failure: str = ""
-    phase: Phase | None = None
-    left: float | None = None
-    measured: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    @property
-    def diverged(self) -> bool:
-        """Whether tuning made a number infinite or NaN: it would do so again."""
-        return self.failure == Diverged.__name__
-
-    @property
-    def live(self) -> bool:
-        """Whether a worker is at it."""
-        return self.state in ("starting", "running")
-
-
-def new_folder(parent: Path, name: str) -> Path:
-    """Make a folder ``name-YYYYMMDD-HHMMSS`` that did not exist, with a suffix if need be."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    for attempt in range(1000):
-        folder = parent / f"{name}-{stamp}{f'-{attempt + 1}' if attempt else ''}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise RunExists(f"{parent} already has a thousand folders named {name}-{stamp}.")
-
-
-class RunWriter:
-    """Writes a run directory. One writer a run.
-
-    ``pid`` is the process that will do the work, by default this one. The settings are stored with
-    the model's folder and the task's file from the root; a relative one in a run of an earlier
-    version is looked for from the current folder. ``about``: what else is known of it already.
-    """
-
-    def __init__(
-        self, folder: Path, config: TuneConfig, *, pid: int | None = None, **about: Any
-    ) -> None:
-        if (folder / "run.json").exists():
-            raise RunExists(f"{folder} already holds a run. Give another folder.")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "snapshots").mkdir(exist_ok=True)
-        self.folder, self.config = folder, config.located()
-        self._process = psutil.Process(pid)
-        self._about: dict[str, Any] = {
-            "schema": SCHEMA,
-            "id": folder.name,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "config": self.config.to_dict(),
-            **about,
-        }
-        self._names: dict[str, Any] = {}
-        self._notices: list[str] = []
-        write_json(folder / "run.json", self._about)
-        self.status("starting", message="starting the engine")
-
-    @classmethod
-    def resume(cls, folder: Path, step: int) -> RunWriter:
-        """Go on writing a run from a step on; what was recorded after that step is dropped.
-
-        Also how a worker takes over a run that a page has announced: at step 0.
-        """
-        run = open_run(str(folder))
-        writer = cls.__new__(cls)
-        writer.folder, writer.config = folder, run.config
-        writer._process = psutil.Process()
-        writer._about, writer._names = {**run.about, "config": run.config.to_dict()}, {}
-        writer._notices = list(run.status().notices)
-        for file in (*run.snapshot_files(), *run.weight_files()):
-            if int(file.stem) > step or step == 0:
-                file.unlink()
-        kept = run.metrics()
-        kept = kept[kept["step"] <= step] if step and len(kept) else kept.iloc[:0]
-        lines = [
-            json.dumps({key: value for key, value in row.items() if pd.notna(value)})
-            for row in kept.astype(object).to_dict("records")
-        ]
-        write_bytes(folder / "metrics.jsonl", "".join(f"{line}\n" for line in lines).encode())
-        message = f"resuming at step {step}" if step else "starting the engine"
-        writer.status("starting", step=step, message=message)
-        return writer
-
-    def describe(self, graph: Graph, **about: Any) -> None:
-        """Add what is known once the model is loaded: its graph, revision, versions, device."""
-        self._names = {"sources": graph.sources, "slots": graph.slot_names, "nodes": graph.nodes}
-        shape = {
-            "n_layers": graph.n_layers,
-            "n_heads": graph.n_heads,
-            "n_kv_heads": graph.kv_heads,
-            "parallel": graph.parallel,
-            "mlp_blocks": graph.mlp_blocks,
-        }
-        self._about |= {"graph": shape, **about}
-        write_json(self.folder / "run.json", self._about)
-
-    def status(
-        self,
-        state: State,
-        *,
-        step: int = 0,
-        rate: float | None = None,
-        message: str = "",
-        failure: str = "",
-        phase: Phase | None = None,
-        left: float | None = None,
-        measured: dict[str, dict[str, float]] | None = None,
-    ) -> None:
-        """Replace ``status.json``."""
-        me = self._process
-        now = Status(
-            state,
-            step,
-            self.config.steps,
-            rate,
-            message,
-            me.pid,
-            me.create_time(),
-            time.time(),
-            tuple(self._notices),
-            failure,
-            phase,
-            left,
-            measured or {},
-        )
-        write_json(self.folder / "status.json", asdict(now))
-
-    @property
-    def before(self) -> dict[str, float] | None:
-        """The untuned model's grades, if an earlier part of the run has measured it."""
-        return self._about.get("before")
-
-    @property
-    def attribution(self) -> dict[str, Any] | None:
-        """How an earlier part of the run scores edges, if it has found that out."""
-        return self._about.get("attribution")
-
-    def notice(self, text: str) -> None:
-        """Something that a person should see, once; it is in the status from the next one on."""
-        if text not in self._notices:
-            self._notices.append(text)
-
-    def record(self, record: StepRecord) -> None:
-        """Append a training step to ``metrics.jsonl``."""
-        self._append(asdict(record))
-
-    def numbers(self, step: int, **values: float) -> None:
-        """Append what else is known of a step, such as ``loss``."""
-        self._append({"step": step, **values})
-
-    def snapshot(self, snapshot: Snapshot) -> None:
-        """Write a snapshot's file, and its metrics to ``metrics.jsonl``."""
-        tensors = {
-            "scores": snapshot.scores,
-            "circuit": snapshot.circuit,
-            "tuned": snapshot.tuned,
-            **{f"redundancy.{key}": value for key, value in snapshot.redundancy.items()},
-        }
-        if snapshot.error is not None:
-            tensors["error"] = snapshot.error
-        if snapshot.moved is not None:
-            tensors["moved"] = snapshot.moved
-        if snapshot.specific is not None:
-            tensors["specific"] = snapshot.specific
-        tensors |= {f"heads.{key}": value for key, value in snapshot.heads.items()}
-        probes = []
-        for index, probe in enumerate(snapshot.probes):
-            tensors[f"probe.{index}.attention"] = probe.attention
-            tensors[f"probe.{index}.attribution"] = probe.attribution
-            kept: dict[str, Any] = {
-                "tokens": probe.tokens,
-                "answer": probe.answer,
-                "foil": probe.foil,
-                "top": probe.top,
-            }
-            if probe.chances is not None:
-                kept["chances"] = probe.chances
-            probes.append(kept)
-        about = {
-            "schema": SCHEMA,
-            "step": snapshot.step,
-            "metrics": snapshot.metrics,
-            "probes": probes,
-            **self._names,
-        }
-        file = self.folder / "snapshots" / f"{snapshot.step:06d}.safetensors"
-        write_tensors(file, tensors, about)
-        self._append({"step": snapshot.step, **snapshot.metrics})
-
-    def cancelled(self) -> bool:
-        """Whether somebody asked for the run to stop."""
-        return (self.folder / "cancel").exists()
-
-    def _append(self, values: dict[str, Any]) -> None:
-        clean = {
-            key: (value if not isinstance(value, float) or math.isfinite(value) else None)
-            for key, value in values.items()
-        }
-        append_line(self.folder / "metrics.jsonl", json.dumps(clean))
 
 
 @dataclass(frozen=True)
@@ -293,9 +62,12 @@ class Run:
 
     folder: Path
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """Name of the folder."""
+        """Name of the folder; of a run of a study ``STUDY/runs/NAME``, the way to it."""
+        runs = self.folder.parent
+        if runs.name == "runs" and (runs.parent / STUDY).is_file():
+            return f"{runs.parent.name}/runs/{self.folder.name}"
         return self.folder.name
 
     @cached_property
@@ -350,7 +122,7 @@ class Run:
             raise DamagedRun(f"{file} is not a status: {error}.") from error
         if status.state not in get_args(State):
             raise DamagedRun(f"{file} has the unknown state {status.state!r}.")
-        if status.live and not _alive(status.pid, status.born):
+        if status.live and not alive(status.pid, status.born):
             message = f"the worker ended at step {status.step} without saying so"
             return replace(
                 status, state="interrupted", rate=None, message=message, phase=None, left=None
@@ -507,7 +279,12 @@ def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]
 
 def open_run(name: str, *folders: Path) -> Run:
     """The run of that id in one of the folders, or at that path; raises UnknownName, DamagedRun."""
-    places = [folder / name for folder in folders] + [Path(name).expanduser()]
+    places = [folder / name for folder in folders]
+    # the folder of a study's runs may be opened by itself
+    places += [
+        folder.parent.parent / name for folder in folders if (folder.parent / STUDY).exists()
+    ]
+    places.append(Path(name).expanduser())
     for place in places:
         if (place / "run.json").is_file():
             run = Run(place)
@@ -518,6 +295,21 @@ def open_run(name: str, *folders: Path) -> Run:
             raise DamagedRun(f"{place / 'run.json'} is missing: {place} is not a run.")
     known = [run.id for run in list_runs(*folders) if isinstance(run, Run)]
     raise UnknownName("run", name, known)
+
+
+def find_study_run(name: str, folder: Path) -> Run | None:
+    """The run of a study in a folder, by its id; None if there is none."""
+    parts = name.split("/")
+    if len(parts) != 3 or parts[1] != "runs" or not {"", ".", ".."}.isdisjoint(parts):
+        return None
+    try:
+        inside = (folder / parts[0] / STUDY).is_file()
+        run = Run(folder / name)
+        run.config  # noqa: B018 - raises if damaged
+        run.status()
+    except (OSError, ValueError):  # ValueError: damaged, or a name that no file can have
+        return None
+    return run if inside else None
 
 
 def list_runs(*folders: Path) -> list[Run | DamagedRun]:
@@ -539,13 +331,3 @@ def list_runs(*folders: Path) -> list[Run | DamagedRun]:
             except DamagedRun as error:
                 damaged.append(error)
     return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)] + damaged
-
-
-def _alive(pid: int, born: float) -> bool:
-    """Whether that very process still runs: its number may have gone to another one since."""
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - born) < 2.0
-        return same and bool(process.status() != psutil.STATUS_ZOMBIE)
-    except (psutil.Error, ValueError, TypeError, OverflowError):
-        return False

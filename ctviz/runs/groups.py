@@ -14,6 +14,7 @@ from ctviz.circuits.graph import Graph
 from ctviz.errors import DamagedRun
 from ctviz.files import read_json, write_json
 from ctviz.runs.directory import Run
+from ctviz.runs.kept import kept_file
 
 __all__ = ["MOST_GROUPS", "MOST_LETTERS", "NodeGroup", "change_groups", "read_groups"]
 
@@ -35,7 +36,7 @@ def read_groups(run: Run, mine: Path) -> tuple[NodeGroup, ...]:
     Nodes that the run's graph does not have are left out. Raises DamagedRun if the file cannot be
     read.
     """
-    graph, file = run.graph, _file(run, mine)
+    graph, file = run.graph, kept_file(run, mine, "groups")
     if graph is None or not file.is_file():
         return ()
     try:
@@ -63,7 +64,7 @@ def change_groups(run: Run, mine: Path, change: Mapping[str, Any]) -> None:
         groups = [group for group in groups if set(group["nodes"]) != gone]
     if "add" in change:
         groups.append(dict(change["add"]))
-    file = _file(run, mine)
+    file = kept_file(run, mine, "groups")
     file.parent.mkdir(parents=True, exist_ok=True)
     kept = [{"name": g.name, "nodes": list(g.nodes)} for g in checked(groups, graph)]
     write_json(file, {"groups": kept})
@@ -79,9 +80,3 @@ def checked(groups: Iterable[Mapping[str, Any]], graph: Graph) -> tuple[NodeGrou
             taken.update(nodes)
             kept.append(NodeGroup(name[:MOST_LETTERS] or "group", tuple(nodes)))
     return tuple(kept)
-
-
-def _file(run: Run, mine: Path) -> Path:
-    if run.folder.parent.resolve() == mine.resolve():
-        return run.folder / "groups.json"
-    return mine / ".groups" / f"{run.id}.json"

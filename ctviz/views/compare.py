@@ -163,6 +163,7 @@ def _pack(
     )
     payload = pack(shown, beside=other)
     payload["label"], payload["other"]["label"] = names
+    payload["other"]["one_unit"] = one.metric == other.metric
     starts = {start_of(one.method), start_of(other.method)}
     payload["start"] = starts.pop() if len(starts) == 1 else "the start of each"
     return payload

@@ -6,6 +6,7 @@ its last snapshot at or before it, and before its first as in that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,10 +87,10 @@ def default_choice(runs: Sequence[Run], samples: Iterable[str]) -> list[str]:
     return [run.id for run in (first, *alike[:1])]
 
 
-def labels(runs: Sequence[Run]) -> list[str]:
+def labels(runs: Sequence[Run], titles: Mapping[str, str] | None = None) -> list[str]:
     """A short name for each run: a letter, the method, and as little else as tells them apart.
 
-    A run by itself has no letter.
+    A run by itself has no letter. ``titles``: what somebody has called runs instead, by their ids.
     """
     parts = [_parts(run) for run in runs]
     telling = ["method"]
@@ -98,7 +99,8 @@ def labels(runs: Sequence[Run]) -> list[str]:
             name in ("task", "model") or len(set(_said(parts, telling))) < len(parts)
         ):
             telling.append(name)
-    said = [clip(text) for text in _said(parts, telling)]
+    own = [(titles or {}).get(run.id, "") for run in runs]
+    said = [clip(a or b) for a, b in zip(own, _said(parts, telling), strict=True)]
     for i, run in enumerate(runs):
         if said.count(said[i]) > 1:
             said[i] = clip(f"{parts[i]['method']}, {run.id}")
@@ -146,7 +148,7 @@ class Side:
     @property
     def name(self) -> str:
         """The label without its letter."""
-        return self.label.rpartition(" · ")[2]
+        return re.sub(f"^[{LETTERS}] · ", "", self.label)
 
     @property
     def short(self) -> str:

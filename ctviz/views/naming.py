@@ -33,14 +33,16 @@ def run_name(run: Run) -> str:
     return f"{task_name(run)} on {model}, {METHOD_NAMES[run.config.method]}"
 
 
-def run_names(runs: Mapping[str, Run], samples: Iterable[str]) -> dict[str, str]:
-    """What each run is called in a list of all, by its id.
+def run_names(
+    runs: Mapping[str, Run], samples: Iterable[str], titles: Mapping[str, str]
+) -> dict[str, str]:
+    """What each run is called in a list of all, by its id; ``titles``: those that somebody gave.
 
     All differ, and none changes while its run goes on: Streamlit tells options apart by them.
     """
     said: dict[str, str] = {}
     for name, run in runs.items():
-        label = run_name(run)
+        label = titles.get(name) or run_name(run)
         created = str(run.about.get("created", ""))[:19].replace("T", " ")
         label = f"Sample: {label}" if name in samples else f"{label} · {created}"
         said[name] = label if label not in said.values() else f"{label} ({name})"

@@ -21,6 +21,8 @@ PAGES = {
     "watch-over-steps": f"?{SAMPLE}&heat=steps&step=30&level=model&marks=start",
     "watch-missing": "?run=gone&step=3&node=a99.h0",
     "run": "run",
+    "runs": "runs",
+    "studies": "studies",
     "inspect-head": f"inspect?{SAMPLE}&step=20&node=a2.h0",
     "inspect-mlp": f"inspect?{SAMPLE}&step=20&node=m1",
     "compare": f"compare?{SAMPLE}&step=20",

@@ -92,7 +92,7 @@ def test_a_link_to_a_run_that_is_gone_says_so_and_opens_another(player: Player) 
 
 def test_a_new_run_goes_from_the_button_to_a_playable_result(player: Player, runs: Path) -> None:
     open_app(player)
-    player.page.get_by_role("link", name="Run").click()
+    player.page.get_by_role("link", name="Run", exact=True).click()
     player.says("should go on with")
     player.page.get_by_role("button", name="Discover and tune").click()
     player.page.wait_for_url("**/?run=sva-flip-tiny-circuit-*")
@@ -113,7 +113,7 @@ def test_a_new_run_goes_from_the_button_to_a_playable_result(player: Player, run
 
 def test_a_run_can_be_cancelled_and_resumed(player: Player, runs: Path) -> None:
     open_app(player)
-    player.page.get_by_role("link", name="Run").click()
+    player.page.get_by_role("link", name="Run", exact=True).click()
     player.page.get_by_text("Settings", exact=True).click()
     steps = player.page.get_by_label("Steps", exact=True)
     steps.fill("400")
@@ -142,7 +142,7 @@ def test_reloading_and_killing_the_page_leave_the_run_alone(
 
 def _reload_and_kill(player: Player, runs: Path, server: str) -> None:
     open_app(player)
-    player.page.get_by_role("link", name="Run").click()
+    player.page.get_by_role("link", name="Run", exact=True).click()
     player.page.get_by_role("button", name="Discover and tune").click()
     player.page.wait_for_url("**/?run=sva-flip-tiny-circuit-*")
     player.page.reload()
@@ -173,7 +173,7 @@ def test_damaged_runs_are_named_and_the_others_open(player: Player, runs: Path) 
 
 def test_bad_settings_are_explained_on_the_page(player: Player) -> None:
     open_app(player)
-    player.page.get_by_role("link", name="Run").click()
+    player.page.get_by_role("link", name="Run", exact=True).click()
     player.page.get_by_role("combobox", name="Model").click()
     player.page.get_by_role("option", name="another model").click()
     name = player.page.get_by_role("textbox", name="Hub id or folder")

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import expect
@@ -140,7 +141,7 @@ def test_a_link_to_what_is_gone_says_so(player: Player) -> None:
 
 def test_leaving_and_coming_back_keeps_what_was_compared(player: Player) -> None:
     follow(player, f"runs={SAMPLE}&against=10&step=4")
-    player.page.get_by_role("link", name="Run").click()
+    player.page.get_by_role("link", name="Run", exact=True).click()
     player.says("should go on with")
     player.page.get_by_role("link", name="Compare").click()
     drawn(player)
@@ -191,3 +192,19 @@ def test_shared_edges_of_opposite_sign_are_marked_and_counted(player: Player) ->
     player.wait(f"marked().reversed === {count}")
     player.says(f"({count} reversed)")
     player.says(f"{count} of opposite sign")
+
+
+def test_what_differs_by_no_more_than_noise_is_marked(player: Player) -> None:
+    follow(player, f"runs={SAMPLE}&against=10&step=12")
+    kept = {s.step: s for s in open_run(SAMPLE, paths.shipped_runs()).snapshots()}
+    one, other = kept[10], kept[12]
+    assert one.error is not None
+    assert other.error is not None
+    alike = np.abs(other.scores - one.scores) <= 2 * np.hypot(one.error, other.error)
+    apart = int((alike & (one.circuit ^ other.circuit)).sum())
+    assert apart > 0
+    player.wait(f"marked().noise === {apart}")
+    both = int((alike & (one.circuit | other.circuit)).sum())
+    assert f"{both} of these differ by no more than the noise" in (
+        player.page.locator(".cz-changes").inner_text()
+    )

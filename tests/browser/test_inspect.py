@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Locator, expect
 
@@ -146,8 +147,86 @@ def test_ones_own_prompt_is_run_and_kept(player: Player) -> None:
     player.page.get_by_role("link", name="Inspect").click()
     section(player, "Likeliest next tokens")
     player.settle()
-    assert query(player) == {"run": "mine", "step": "2"}  # where it was left
+    assert query(player) == {  # where it was left
+        "run": "mine",
+        "step": "2",
+        "probe": "own",
+        "prompt": "The+keys",
+        "answer": "+are",
+    }
     assert player.page.get_by_label("Your prompt").input_value() == "The keys"
+
+
+def test_a_link_holds_the_prompt(new_player: Callable[..., Player]) -> None:
+    player = follow(new_player(), "run=mine&step=2&node=a1.h0", "Attention")
+    choose(player, "Prompt", "Probe 2")
+    assert query(player)["probe"] == "2"
+    choose(player, "Prompt", "Your own prompt")
+    player.page.get_by_label("Your prompt").fill("The keys & <b>?")
+    player.page.get_by_role("textbox", name="Answer").fill(" are")
+    player.page.get_by_role("button", name="Run this prompt").click()
+    player.says("On logit(are)")
+    player.settle()
+    address = player.page.url
+    other = new_player()  # in a session of its own
+    other.page.goto(address)
+    other.says("On logit(are)")
+    other.settle()
+    expect(other.page.get_by_label("Your prompt")).to_have_value("The keys & <b>?")
+    expect(other.page.get_by_role("textbox", name="Answer")).to_have_value(" are")
+    assert other.page.url == address
+    choose(other, "Node", "The whole model")
+    other.says("On logit(are)")
+    assert query(other)["prompt"] == "The+keys+%26+%3Cb%3E%3F"
+    follow(other, "run=mine&step=2&probe=99", "Likeliest next tokens")
+    other.says("This run has no probe 99")
+
+
+def engine_of(url: str) -> psutil.Process:
+    """The process that runs the models of the app at an address."""
+    server = next(
+        c.pid
+        for c in psutil.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN and c.laddr.port == int(url.rpartition(":")[2])
+    )
+    return next(
+        process
+        for process in psutil.Process(server).children(recursive=True)
+        if "ctviz.serving" in process.cmdline()
+    )
+
+
+def test_one_window_does_not_keep_the_other_waiting(new_player: Callable[..., Player]) -> None:
+    """The model hangs: who asked first cancels, and the other one gets an answer."""
+    one, two = new_player(), new_player()
+    follow(one, "run=mine&step=2&node=a1.h0", "Switched off")
+    process = engine_of(one.url)
+    process.suspend()
+    one.page.goto(f"{one.url}/inspect?run=mine&step=2&node=a3.h2")
+    one.says("The model is at it")
+    two.page.goto(f"{two.url}/inspect?run=mine&step=2&node=a2.h3")
+    two.says("1 question of other windows goes first")
+    follow(two, "run=mine&step=2&node=a1.h0", "Switched off")  # known already: nobody is asked
+    two.page.goto(f"{two.url}/inspect?run=mine&step=2&node=a2.h3")
+    two.says("1 question of other windows goes first")
+    one.page.get_by_role("button", name="Cancel").click()
+    one.says("This is what was stored. The question was cancelled.")
+    section(two, "Switched off")
+    assert engine_of(one.url).pid != process.pid
+    one.page.get_by_role("button", name="Ask again").click()
+    section(one, "Switched off")
+    one.settle()
+    assert one.page.get_by_text("cancelled").count() == 0
+
+
+def test_a_window_that_is_closed_drops_its_question(new_player: Callable[..., Player]) -> None:
+    one, two = new_player(), new_player()
+    follow(one, "run=mine&step=2&node=a1.h0", "Switched off")
+    engine_of(one.url).suspend()
+    one.page.goto(f"{one.url}/inspect?run=mine&step=2&node=a0.h2")
+    one.says("The model is at it")
+    one.page.goto("about:blank")
+    follow(two, "run=mine&step=2&node=a0.h3", "Switched off")
 
 
 def test_a_link_to_what_is_gone_opens_the_nearest_and_says_so(player: Player) -> None:

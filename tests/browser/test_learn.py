@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,3 +230,22 @@ def test_a_wrong_answer_gets_its_own_hint(player: Player) -> None:
     player.says("the layer comes first")
     player.page.get_by_text("the third MLP").click()
     player.says("The name of an MLP begins with an m")
+
+
+def test_progress_is_there_after_a_reload(player: Player) -> None:
+    open_link(player, "lesson=circuit&at=2")
+    player.settle()
+    player.page.goto(f"{player.url}/learn")  # a session of its own
+    player.page.get_by_role("button", name="Continue at step 2").wait_for()
+    kept = player.page.evaluate("localStorage.getItem('ctviz:lessons')")
+    assert json.loads(kept) == {"finished": [], "place": ["circuit", 2]}
+    done = '{"finished": ["graph", "<b>", 7], "place": ["gone", "x"]}'
+    player.page.evaluate("text => localStorage.setItem('ctviz:lessons', text)", done)
+    player.page.reload()
+    player.page.get_by_text("finished", exact=True).wait_for()
+    assert player.page.get_by_role("button", name="Again").count() == 1
+    player.page.evaluate("localStorage.setItem('ctviz:lessons', '{')")  # of no use
+    player.page.reload()
+    player.page.get_by_role("button", name="Start").first.wait_for()
+    player.settle()
+    assert player.page.get_by_role("button", name="Again").count() == 0

@@ -50,7 +50,7 @@ def page(player: Player) -> Player:
 
 def open_page(player: Player) -> Player:
     player.page.goto(player.url)
-    player.page.get_by_role("link", name="Run").click()
+    player.page.get_by_role("link", name="Run", exact=True).click()
     player.says("should go on with")
     return player
 
@@ -350,7 +350,7 @@ def test_settings_are_still_there_after_a_look_at_another_page(page: Player) -> 
     settings(page, Seed=7)
     page.page.get_by_role("link", name="Watch").click()
     page.wait("ready()")
-    page.page.get_by_role("link", name="Run").click()
+    page.page.get_by_role("link", name="Run", exact=True).click()
     page.says("Judged by")
     settings(page)
     assert field(page, "Seed").input_value() == "7"

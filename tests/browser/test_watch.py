@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from ctviz import paths
 from ctviz.runs import open_run
 from ctviz.runs.changes import edge_changes
-from tests.browser.driving import Player, open_app
+from tests.browser.driving import Player, choose, open_app
 
 SAMPLE = paths.shipped_runs() / "sample-sva-flip"
 
@@ -401,3 +401,22 @@ def test_back_in_time_nothing_is_said_to_have_entered(player: Player) -> None:
     assert gone > 0
     expect(changes).to_contain_text(f"{gone} gone by then")
     expect(changes).not_to_contain_text("entered")
+
+
+def test_a_copied_link_shows_the_same_step_from_the_start(player: Player) -> None:
+    open_app(player, "?run=sample-sva-flip")
+    player.page.wait_for_url("**/?run=sample-sva-flip&step=0")
+    player.settle()
+    assert player.ask("view()")["step"] == 0
+
+
+def test_keys_work_once_a_run_was_chosen(player: Player) -> None:
+    open_app(player)
+    choose(player, "Run", "ioi on tiny, recorded")
+    player.wait("ready()")
+    player.settle()
+    assert player.ask("snapshot()") == 0
+    player.page.keyboard.press("ArrowRight")
+    player.wait("snapshot() === 1")
+    player.page.keyboard.press(" ")
+    player.wait("playing()")

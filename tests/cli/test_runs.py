@@ -13,6 +13,7 @@ from ctviz.runs import open_run
 from ctviz.runs.config import TuneConfig
 from tests.commands import ctviz
 from tests.short_runs import BRIEF, BRIEF_OPTIONS
+from tests.small_runs import write
 
 
 @pytest.mark.slow
@@ -74,3 +75,26 @@ def test_a_cancelled_run_is_resumed_by_the_command(tmp_path):
     assert (result["run"], result["state"], result["steps"]) == (name, "finished", 3)
     again = ctviz("tune", "--resume", name, "--out", str(tmp_path), cwd=tmp_path, code=1)
     assert "is finished" in again.stderr
+
+
+def test_a_run_is_noted_found_and_deleted(tmp_path, capsys):
+    write(tmp_path / "one")
+    out = ("--json", "--out", str(tmp_path))
+
+    def said(*arguments):
+        assert main([*arguments, *out]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    said("note", "one", "--title", "Ours", "--tags", "a,b")
+    kept = said("note", "one", "--note", "again", "--archive")
+    assert kept == {"run": "one", "title": "Ours", "tags": ["a", "b"], "note": "again"} | {
+        "archived": True
+    }
+    assert said("runs", "--search", "ours") == {"runs": []}
+    (row,) = said("runs", "--search", "ours", "--archived")["runs"]
+    assert (row["run"], row["title"], row["archived"]) == ("one", "Ours", True)
+    assert not said("note", "one", "--take-back", "--title", "")["archived"]
+    assert main(["delete", "one", "--out", str(tmp_path)]) == 1  # nobody is there to be asked
+    assert "--yes" in capsys.readouterr().err
+    assert said("delete", "one", "--yes") == {"deleted": "one"}
+    assert not any(tmp_path.iterdir())

@@ -200,7 +200,7 @@ def test_hostile_words_are_only_words_in_pictures(hostile):
     assert "<b>" not in text
     assert "</script>" not in text
     assert "&lt;b&gt;x" in text
-    assert "□□" in text  # what the font does not have
+    assert "[U+" in text  # what no font has
     assert "…" in text  # and it is cut
 
 
@@ -576,3 +576,44 @@ def test_gaps_are_those_of_the_page(sample):
     assert (
         packed["faithfulness"]["values"][at] is packed["random_faithfulness"]["values"][at] is None
     )
+
+
+SQUARES = """
+import sys, warnings
+from pathlib import Path
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib.font_manager import fontManager
+from ctviz.export import draw_picture
+from ctviz.export.sheet import clean, families
+from ctviz.runs import Run
+
+folder = Path(sys.argv[1])
+build, pen = FontBuilder(1000, isTTF=True), TTGlyphPen(None)
+pen.moveTo((0, 0)), pen.lineTo((0, 800)), pen.lineTo((800, 800)), pen.closePath()
+square, empty = pen.glyph(), TTGlyphPen(None).glyph()
+build.setupGlyphOrder([".notdef", "one", "two"])
+build.setupCharacterMap({ord("中"): "one", ord("文"): "two"})
+build.setupGlyf({".notdef": empty, "one": square, "two": square})
+build.setupHorizontalMetrics({".notdef": (500, 0), "one": (1000, 0), "two": (1000, 0)})
+build.setupHorizontalHeader(ascent=800, descent=-200)
+build.setupNameTable({"familyName": "Squares CJK", "styleName": "Regular"})
+build.setupOS2(sTypoAscender=800, usWeightClass=400)
+build.setupPost()
+build.save(folder / "squares.ttf")
+fontManager.ttflist = [f for f in fontManager.ttflist if f.name == "DejaVu Sans"]
+fontManager.addfont(str(folder / "squares.ttf"))
+warnings.simplefilter("error")  # matplotlib warns of a sign that a font lacks
+draw_picture(Run(folder / "r"), "png")
+svg = draw_picture(Run(folder / "r"), "svg").content.decode()
+print(families("a中"), clean("鱻"), "中文 and [U+9C7B]" in svg, "Squares CJK" in svg)
+"""
+
+
+def test_a_sign_is_drawn_in_a_font_that_has_it_or_its_number_is_said(tmp_path: Path) -> None:
+    """On a machine with a font of two Chinese signs, as squares."""
+    write_run(tmp_path / "r", "tiny", about={"task": {"title": "中文 and 鱻"}})
+    done = subprocess.run(
+        [sys.executable, "-c", SQUARES, str(tmp_path)], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split("\n")[0] == "['DejaVu Sans', 'Squares CJK'] [U+9C7B] True True"

@@ -218,6 +218,91 @@ def test_threads_get_their_own_answers(engine):
         assert found[text].prompt == own_prompt(loaded, text, answer=" is")
 
 
+class Left(BaseException):
+    """What ends the script of a page that was left."""
+
+
+def ask_in_thread(engine: Engine, *question: object, leave: threading.Event) -> dict[str, Any]:
+    """Ask as a page does, until it is left; positions, answer and end are put into what is
+    returned."""
+    seen: dict[str, Any] = {"ahead": []}
+
+    def waiting(ahead: int) -> None:
+        seen["ahead"].append(ahead)
+        if leave.is_set():
+            raise Left
+
+    def ask() -> None:
+        try:
+            seen["answer"] = engine.ask(*question, keep=True, waiting=waiting)
+        except (Left, EngineFailed) as error:
+            seen["ended"] = error
+
+    seen["thread"] = threading.Thread(target=ask)
+    seen["thread"].start()
+    deadline = time.monotonic() + 30
+    while not seen["ahead"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return seen
+
+
+@pytest.mark.slow
+def test_a_question_that_is_withdrawn_does_not_keep_the_others_waiting(engine):
+    engine.ask("load")
+    before, first, second = engine.pid, threading.Event(), threading.Event()
+    with stopped(engine):  # it would never answer
+        one = ask_in_thread(engine, "prepare_own", LIVE, "One", " is", "", leave=first)
+        two = ask_in_thread(engine, "prepare_own", LIVE, "Two", " is", "", leave=second)
+        three = ask_in_thread(engine, "prepare_own", LIVE, "Three", " is", "", leave=first)
+        assert (one["ahead"][0], two["ahead"][0], three["ahead"][0]) == (0, 1, 2)
+        first.set()
+        for each in (one, two, three):
+            each["thread"].join(timeout=60)
+    assert isinstance(one["ended"], Left)
+    assert isinstance(three["ended"], Left)
+    assert two["answer"].answer == " is"
+    assert two["ahead"][-1] == 0  # it was told that it came first
+    assert engine.pid != before
+    assert not engine.kept("prepare_own", LIVE, "One", " is", "")
+    assert not engine.kept("prepare_own", LIVE, "Three", " is", "")
+
+
+@pytest.mark.slow
+def test_who_comes_back_in_time_finds_the_question_going_on(engine):
+    """A page that is drawn anew leaves its question and asks it again."""
+    engine.ask("load")
+    before, leave = engine.pid, threading.Event()
+    question = ("prepare_own", LIVE, "Back again", " is", "")
+    with stopped(engine):
+        gone = ask_in_thread(engine, *question, leave=leave)
+        leave.set()
+        gone["thread"].join(timeout=30)
+        back = ask_in_thread(engine, *question, leave=threading.Event())
+        other = ask_in_thread(engine, *question, leave=threading.Event())
+        time.sleep(2.5)  # longer than the grace
+        assert engine.pid == before
+        os.kill(before, signal.SIGCONT)
+        for each in (back, other):
+            each["thread"].join(timeout=30)
+    assert back["answer"] == other["answer"]
+    assert other["ahead"][0] == 0  # the same question is no other one
+    assert engine.pid == before
+
+
+@pytest.mark.slow
+def test_what_was_answered_is_answered_again_without_the_process(engine):
+    question = ("prepare_own", LIVE, "Once", " is", "")
+    assert not engine.kept(*question)
+    answer = engine.ask(*question, keep=True)
+    assert engine.kept(*question)
+    with stopped(engine) as end:
+        assert engine.ask(*question, keep=True) == answer
+        end()
+    with pytest.raises(EngineFailed, match="The prompt is empty"):
+        engine.ask("prepare_own", LIVE, "", "", "", keep=True)
+    assert not engine.kept("prepare_own", LIVE, "", "", "")  # a failure is not
+
+
 @pytest.mark.slow
 def test_it_ends_when_the_page_does():
     page = (

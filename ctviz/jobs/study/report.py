@@ -10,6 +10,7 @@ import pandas as pd
 
 from ctviz import document
 from ctviz.files import write_bytes, write_json
+from ctviz.jobs.study.cells import arm_cells, number
 from ctviz.jobs.study.figures import draw_front, draw_layers, draw_tradeoff
 from ctviz.jobs.study.front import target_grade
 from ctviz.jobs.study.plan import Study
@@ -19,21 +20,6 @@ from ctviz.runs.causes import Causes
 from ctviz.tasks import find_task
 
 __all__ = ["write_report"]
-
-HEADINGS = {
-    "arm": "arm",
-    "rate": "learning rate",
-    "seeds": "seeds",
-    "grade": "grade",
-    "kl": "KL",
-    "perplexity": "perplexity",
-    "others": "other tasks",
-    "trained_fraction": "trained a step",
-    "seconds_per_step": "s a step",
-    "circuit_overlap": "circuit kept",
-    "circuit_overlap_between": "between snapshots",
-    "faithfulness": "faithfulness",
-}
 
 
 def write_report(
@@ -118,7 +104,7 @@ def _page(
             document.heading("What was found"),
             document.bullets(said),
             document.heading("Arms, at the end"),
-            _table(means),
+            document.table(*arm_cells(means)),
             document.note(
                 f"grade: {task.judged_by.name} on test examples, {task.judged_by.better} is "
                 "better. KL: nats a token from the untuned model on neutral prompts. other tasks: "
@@ -139,7 +125,7 @@ def _page(
             ),
             document.table(
                 {name: name.replace("_", " ") for name in tried},
-                [{k: _number(v) for k, v in row.items()} for row in tried.to_dict("records")],
+                [{k: number(v) for k, v in row.items()} for row in tried.to_dict("records")],
             ),
             document.note(
                 f"Settings of all runs: {settings}. Of arms: {_own(study)}. Rates: {rates} (ten "
@@ -160,23 +146,3 @@ def _own(study: Study) -> str:
         if said:
             own.append(f"{arm.name} ({arm.method}, {', '.join(said)})")
     return "; ".join(own) or "nothing"
-
-
-def _table(means: pd.DataFrame) -> str:
-    names = {name: label for name, label in HEADINGS.items() if name in means}
-    rows = []
-    for row in means.to_dict("records"):
-        cells = {}
-        for name in names:
-            spread = row.get(f"{name}_sd")
-            cells[name] = _number(row[name])
-            if spread is not None and pd.notna(spread):
-                cells[name] += f" ± {_number(spread)}"
-        rows.append(cells)
-    return document.table(names, rows)
-
-
-def _number(value: object) -> str:
-    if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.3g}"
-    return str(value)

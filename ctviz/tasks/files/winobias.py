@@ -17,7 +17,7 @@ from ctviz.tasks.example import Example, Pair
 from ctviz.tasks.files.parsing import first_line, json_record, lines_of, read_each, text_in
 from ctviz.tasks.files.rows import BadLine, Document, Parsed, Problem, counted
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "partner_name"]
 
 # The forms that each pronoun has for the other gender; the first one unless more is known.
 _OTHERS: Final[dict[str, tuple[str, ...]]] = {
@@ -170,14 +170,19 @@ def _stereotype_in(name: str) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
+def partner_name(name: str) -> str:
+    """What the file of the other stereotype is called; "" if a name has neither pro nor anti."""
+    own = _stereotype_in(name)
+    return _IN_NAME.sub(_STEREOTYPES[own == "pro"], name) if own else ""
+
+
 def _partner(file: Path) -> dict[int, _Sentence]:
     """The sentences of the file beside this one that has the other stereotype, by line."""
-    own = _stereotype_in(file.name)
-    if not own:
+    other = partner_name(file.name)
+    if not other:
         return {}
-    other = _STEREOTYPES[own == "pro"]
     try:
-        text = file.with_name(_IN_NAME.sub(other, file.name)).read_text("utf-8")
+        text = file.with_name(other).read_text("utf-8")
     except (OSError, ValueError):
         return {}
     found, _ = read_each(lines_of(text), _sentence)
