@@ -242,6 +242,21 @@ export function shareAt(model, estimator, n, view) {
   return view.f > 0 ? a + (values[view.j * model.N + n] - a) * view.f : a;
 }
 
+/**
+ * The heads whose edges out of them in a snapshot's circuit have the largest sums of |score|,
+ * strongest first; as `ctviz/views/outcome.py` finds the first of them.
+ */
+export function strongestHeads({ E, member, nodes, score, sourceOf }, t, count) {
+  const sums = new Map();
+  for (let e = 0; e < E; e += 1) {
+    const n = sourceOf[e];
+    if (!member[t * E + e] || nodes[n].kind !== "head") continue;
+    sums.set(n, (sums.get(n) ?? 0) + Math.abs(score[t * E + e]));
+  }
+  const order = [...sums].filter(([, sum]) => sum > 0).sort(([a, x], [b, y]) => y - x || a - b);
+  return order.slice(0, count).map(([n]) => n);
+}
+
 /** The nodes that the edges of a snapshot's circuit begin and are drawn to end at, a byte each. */
 export function endsOf(model, t) {
   const { E, member, sourceOf, targetOf } = model;

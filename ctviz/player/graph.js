@@ -2,7 +2,7 @@
 // its nodes, which is faster than five hundred edge objects and allows ports and glow.
 
 import { h, prefersStill } from "./dom.js";
-import { blocksInside, endsOf, shareAt, shortLabel } from "./data.js";
+import { blocksInside, endsOf, shareAt, shortLabel, strongestHeads } from "./data.js";
 import { EdgePainter } from "./edges.js";
 import { around, collapse, curves, fold, nearest, rowGap, stretch, turn } from "./geometry.js";
 import { makeLines } from "./lines.js";
@@ -537,9 +537,31 @@ export class Graph {
       write("MLP", size - 2, -5);
       write(`${this.inside(id)}/${blocks.length}`, size - 2, 5.5);
     } else write(shortLabel(node), size, 0.5);
+    if (node.kind === "head" && view.f === 0) this.badge(ctx, id, x + 0.48 * w, y - 0.48 * t);
     if (scale >= NEAR && view.f === 0) this.beside(ctx, node, x, y, t);
     if (node.kind === "head" && !idle && scale >= 1.15) this.ports(ctx, x, y, w / 2);
     ctx.globalAlpha = 1;
+  }
+
+  /** The rank of one of the three strongest heads of the snapshot. */
+  badge(ctx, id, x, y) {
+    const { model, theme, view } = this;
+    if (this.strong?.shown !== view.shown || this.strong.model !== model) {
+      this.strong = { shown: view.shown, model, of: model.T && !model.other ? strongestHeads(model, view.shown, 3) : [] };
+    }
+    const rank = this.strong.of.indexOf(id);
+    if (rank < 0) return;
+    const radius = Math.max(5.5, 5 / this.network.getScale());
+    ctx.globalAlpha = 1;
+    ctx.fillStyle = theme.text;
+    ctx.beginPath();
+    ctx.arc(x, y, radius, 0, 2 * Math.PI);
+    ctx.fill();
+    ctx.font = `700 ${1.5 * radius}px ${FONT}`;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "middle";
+    ctx.fillStyle = theme.bg;
+    ctx.fillText(String(rank + 1), x, y + 0.5);
   }
 
   /** What there is room for from near by: a node's name and its redundancy. */

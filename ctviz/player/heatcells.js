@@ -93,6 +93,7 @@ export class Cells {
     const every = ch >= 11 ? 1 : Math.ceil(13 / ch);
     for (let layer = 0; layer < layers; layer += every) {
       const y = (layers - 1 - layer + 1.25) * ch + ch / 2;
+      if (y < Math.max(6, ch / 2) + 11) continue; // the logits' name is there
       ctx.fillText(every === 1 && ch > 14 ? `layer ${layer}` : String(layer), LEFT - 7, y);
     }
     ctx.fillText("logits", LEFT - 7, Math.max(6, ch / 2));

@@ -28,6 +28,8 @@ export function legend({ widest, other, label, noiseBand }) {
     return text;
   });
   const enters = item("query, key, value", sample(s("path", { class: "cz-l-head", d: "M5 1A10 10 0 0 0 25 1" }), ...letters), "An edge enters a head at its left for the query, in the middle for the key, at its right for the value");
+  const one = s("text", { x: 15, y: 12.5, class: "cz-l-rank" });
+  one.textContent = "1";
   const wedge = item("|score|", sample(s("path", { class: "cz-l-wedge", d: "M2 9L28 5V13Z" })), `The wider, the stronger; from ${number(widest)} on all are as wide`);
   if (other) {
     return [
@@ -50,6 +52,7 @@ export function legend({ widest, other, label, noiseBand }) {
     item("reversed", sample(line("cz-l-minus"), ...disc("cz-l-plus", "cz-l-minus")), `Its score has the other sign, before and now beyond ${noiseBand} of its standard errors. Left half: the sign that it had, right half: the one it has`),
     item("noise", sample(line("cz-l-noise cz-l-dots", { "stroke-width": 1.2 })), "Entered or left by no more than the noise; an edge without any mark changed by no more than it"),
     enters,
+    item("strongest heads", sample(s("circle", { class: "cz-l-badge", cx: 15, cy: 9, r: 7 }), one), "The three heads whose edges into the circuit have the largest sums of |score| at this snapshot"),
     item("parameters updated", sample(s("circle", { class: "cz-l-ring", cx: 15, cy: 9, r: 6.5 })), "This step changed parameters that the node owns"),
   ];
 }

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { deflateSync } from "node:zlib";
 
-import { blocksInside, decode, edgesAt, shareAt, shortLabel, title } from "../../ctviz/player/data.js";
+import { blocksInside, decode, edgesAt, shareAt, shortLabel, strongestHeads, title } from "../../ctviz/player/data.js";
 
 const payload = JSON.parse(readFileSync(new URL("packed.json", import.meta.url), "utf8"));
 const model = await decode(payload);
@@ -184,6 +184,15 @@ test("what nodes are called", () => {
   assert.equal(shortLabel(block), "b5");
   assert.equal(title({ kind: "kv", layer: 1, unit: 0 }), "Shared key/value head 0, layer 1");
   assert.equal(shortLabel({ kind: "input" }), "input");
+});
+
+test("the strongest heads are those that write most into the circuit", () => {
+  const nodes = ["input", "head", "head", "head", "mlp"].map((kind) => ({ kind }));
+  const run = {
+    nodes, E: 6, sourceOf: [0, 1, 1, 2, 3, 4], member: [1, 1, 1, 1, 0, 1], score: [9, 1, -1, -1.5, 7, 8],
+  };
+  assert.deepEqual(strongestHeads(run, 0, 3), [1, 2]); // 1 + 1 and 1.5; 7 is not in the circuit
+  assert.deepEqual(strongestHeads(run, 0, 1), [1]);
 });
 
 test("of the backbone as many edges are drawn as it has, of a circuit as many as are asked for", () => {
