@@ -251,9 +251,9 @@ def test_a_question_that_is_withdrawn_does_not_keep_the_others_waiting(engine):
     engine.ask("load")
     before, first, second = engine.pid, threading.Event(), threading.Event()
     with stopped(engine):  # it would never answer
-        one = ask_in_thread(engine, "prepare_own", LIVE, "One", " is", "", leave=first)
-        two = ask_in_thread(engine, "prepare_own", LIVE, "Two", " is", "", leave=second)
-        three = ask_in_thread(engine, "prepare_own", LIVE, "Three", " is", "", leave=first)
+        one = ask_in_thread(engine, "prepare_own", LIVE, "One", " is", "", "", leave=first)
+        two = ask_in_thread(engine, "prepare_own", LIVE, "Two", " is", "", "", leave=second)
+        three = ask_in_thread(engine, "prepare_own", LIVE, "Three", " is", "", "", leave=first)
         assert (one["ahead"][0], two["ahead"][0], three["ahead"][0]) == (0, 1, 2)
         first.set()
         for each in (one, two, three):
@@ -263,8 +263,8 @@ def test_a_question_that_is_withdrawn_does_not_keep_the_others_waiting(engine):
     assert two["answer"].answer == " is"
     assert two["ahead"][-1] == 0  # it was told that it came first
     assert engine.pid != before
-    assert not engine.kept("prepare_own", LIVE, "One", " is", "")
-    assert not engine.kept("prepare_own", LIVE, "Three", " is", "")
+    assert not engine.kept("prepare_own", LIVE, "One", " is", "", "")
+    assert not engine.kept("prepare_own", LIVE, "Three", " is", "", "")
 
 
 @pytest.mark.slow
@@ -272,7 +272,7 @@ def test_who_comes_back_in_time_finds_the_question_going_on(engine):
     """A page that is drawn anew leaves its question and asks it again."""
     engine.ask("load")
     before, leave = engine.pid, threading.Event()
-    question = ("prepare_own", LIVE, "Back again", " is", "")
+    question = ("prepare_own", LIVE, "Back again", " is", "", "")
     with stopped(engine):
         gone = ask_in_thread(engine, *question, leave=leave)
         leave.set()
@@ -291,7 +291,7 @@ def test_who_comes_back_in_time_finds_the_question_going_on(engine):
 
 @pytest.mark.slow
 def test_what_was_answered_is_answered_again_without_the_process(engine):
-    question = ("prepare_own", LIVE, "Once", " is", "")
+    question = ("prepare_own", LIVE, "Once", " is", "", "")
     assert not engine.kept(*question)
     answer = engine.ask(*question, keep=True)
     assert engine.kept(*question)
@@ -299,8 +299,8 @@ def test_what_was_answered_is_answered_again_without_the_process(engine):
         assert engine.ask(*question, keep=True) == answer
         end()
     with pytest.raises(EngineFailed, match="The prompt is empty"):
-        engine.ask("prepare_own", LIVE, "", "", "", keep=True)
-    assert not engine.kept("prepare_own", LIVE, "", "", "")  # a failure is not
+        engine.ask("prepare_own", LIVE, "", "", "", "", keep=True)
+    assert not engine.kept("prepare_own", LIVE, "", "", "", "")  # a failure is not
 
 
 @pytest.mark.slow
