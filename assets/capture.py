@@ -1,13 +1,17 @@
-"""Record the pictures of the page for README and docs: ``python assets/capture.py``.
+"""Record the pictures of the page for README and docs: ``python assets/capture.py RUN``.
 
-Opens the app on the shipped sample run in Chromium, steps through the whole run as a person would,
-and writes ``assets/watch.gif`` and ``assets/screenshot.png``.
+Opens the app on a run of SmolLM2 in Chromium, steps through the whole run as a person would, and
+writes ``assets/watch.gif`` and ``assets/screenshot.png``. ``RUN`` is its folder; the pictures that
+are here show one of
+
+    ctviz tune --model smollm2-135m --task sva-flip --edges 400 --steps 24 --snapshot-every 2 \\
+      --learning-rate 1e-4 --out RUNS
 """
 
 from __future__ import annotations
 
 import io
-import tempfile
+import sys
 from pathlib import Path
 
 from PIL import Image
@@ -28,20 +32,22 @@ HANDLE = (
 TOP = 64  # pixels of navigation that are cut off
 
 
-def main() -> None:
+def main(run: Path) -> None:
     """Write both pictures."""
     app = str(paths.app())
     with (
-        tempfile.TemporaryDirectory() as runs,
         sync_playwright() as playwright,
-        serve(app, runs=runs) as address,
+        serve(app, runs=str(run.parent)) as address,
     ):
         wait_for(address)
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_FLAGS))
         page = browser.new_page(viewport=SIZE)
-        open_at(page, f"{address}/?run=sample-sva-flip&marks=start")
+        open_at(page, f"{address}/?run={run.name}&step=0")
         frames = record(page)
-        open_at(page, f"{address}/?run=sample-sva-flip&step=60&marks=start")
+        open_at(page, f"{address}/?run={run.name}&step=0")
+        page.keyboard.press("End")
+        page.get_by_role("button", name="first step", exact=True).click()
+        page.wait_for_timeout(2500)
         page.screenshot(path=HERE / "screenshot.png")
         browser.close()
     save(frames, HERE / "watch.gif")
@@ -64,9 +70,10 @@ def record(page: Page) -> list[tuple[Image.Image, int]]:
             page.keyboard.press("ArrowRight")
             page.wait_for_timeout(350)
         frames.append((shot(page), HOLD if at in (0, last) else FRAME))
-    place = page.evaluate(f"() => ({HANDLE}).nodeAt('a2.h1')")
-    page.mouse.click(place["x"], place["y"])
-    page.wait_for_timeout(900)
+    search = page.get_by_label("Find a node")
+    search.fill("m0")  # whose edges and paths are then shown
+    search.press("Enter")
+    page.wait_for_timeout(1800)
     frames.append((shot(page), 2 * HOLD))
     return frames
 
@@ -98,4 +105,4 @@ def save(frames: list[tuple[Image.Image, int]], file: Path) -> None:
     )
 
 
-main()
+main(Path(sys.argv[1]).resolve())
