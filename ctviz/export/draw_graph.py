@@ -15,7 +15,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle, Wedge
 from matplotlib.path import Path as Outline
 
 from ctviz.export.scene import Moment, Scene
-from ctviz.export.sheet import INCHES, Color, panel, rgba
+from ctviz.export.sheet import INCHES, Color, clean, families, panel, rgba
 from ctviz.export.theme import Theme, mix
 from ctviz.look import look
 from ctviz.views.numbers import number
@@ -65,6 +65,7 @@ class GraphPanel:
         self._groups(axes)
         active = self._edges(axes, moment)
         self._nodes(axes, moment, active)
+        self._collapsed(axes, moment, active)
         if not len(self.scene.rows):
             axes.text(
                 0.5,
@@ -184,7 +185,7 @@ class GraphPanel:
         shares = self.scene.shares(moment.at)
         updated = self.scene.timeline.updated[moment.at]
         for n, node in enumerate(scene.nodes):
-            if node["x"] is None:
+            if node["x"] is None or scene.places[n] is not node:
                 continue
             share = float(shares[n]) if n < len(shares) else math.nan
             chosen = n in scene.selected
@@ -232,6 +233,31 @@ class GraphPanel:
             Circle(middle, radius, fill=False, ec=ink, lw=1, zorder=3.3),
         )
 
+    def _collapsed(self, axes: Axes, moment: Moment, active: set[int]) -> None:
+        """Named groups, each as one node with the mean redundancy of its own."""
+        theme, scale = self.theme, self.scale
+        shares = self.scene.shares(moment.at)
+        for group in self.scene.groups:
+            known = [float(shares[n]) for n in group["members"] if n < len(shares)]
+            known = [share for share in known if not math.isnan(share)]
+            share = sum(known) / len(known) if known else math.nan
+            shown = 1.0 if active & set(group["members"]) else 0.4
+            fill = rgba(mix(theme.bg, theme.fill(share), shown))
+            axes.add_patch(self._shape(group, rgba(mix(theme.bg, theme.text, shown)), fill, scale))
+            name = group["name"] if len(group["name"]) <= 18 else f"{group['name'][:17]}…"
+            axes.text(
+                group["x"],
+                group["y"],
+                clean(name),
+                fontsize=10.5 * scale,
+                fontweight="bold",
+                fontfamily=families(name),
+                color=rgba(mix(theme.bg, theme.label(share), max(shown, 0.5))),
+                ha="center",
+                va="center_baseline",
+                zorder=5,
+            )
+
     def _shape(
         self, node: dict[str, Any], edge: Color, fill: Color | None, width: float
     ) -> Circle | FancyBboxPatch:
@@ -241,7 +267,7 @@ class GraphPanel:
         if node["kind"] == "head":
             return Circle((node["x"], node["y"]), self.scene.box.radius, **style)
         w, h = node["w"], node["h"]
-        corner = NODES[node["kind"]].get("corner", min(w, h) / 2)
+        corner = NODES.get(node["kind"], {"corner": 9}).get("corner", min(w, h) / 2)
         round_box = f"round,pad=0,rounding_size={corner}"
         return FancyBboxPatch(
             (node["x"] - w / 2, node["y"] - h / 2), w, h, boxstyle=round_box, **style

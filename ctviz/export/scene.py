@@ -8,6 +8,7 @@ cut into blocks are open.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from ctviz.look import look
 from ctviz.runs.changes import edge_states
+from ctviz.runs.groups import NodeGroup
 from ctviz.views.packing import pack
 from ctviz.views.timeline import Timeline
 from ctviz.views.view import View
@@ -25,6 +27,8 @@ Mark = Literal["", "entered", "left", "entered~", "left~", "strengthened", "weak
 LOOK = look()
 THIN, THICK = LOOK["edges"]["thin"], LOOK["edges"]["thick"]  # weakest and strongest edge
 QUANTILE, STRETCH = LOOK["edges"]["quantile"], LOOK["stretch"]
+BESIDE = (0, -15, 15, -30, 30, -45, 45, -60, 60)  # how far a group may stand from its middle
+ROOM = 48.0  # above and below it that is enough
 PORTS, FAN, BEND, STREAM = LOOK["ports"], LOOK["fan"], LOOK["bend"], LOOK["stream"]
 
 
@@ -113,6 +117,11 @@ class Scene:
         sizes = np.sort(np.abs(self.scores[self.member]))
         widest = float(sizes[int(QUANTILE * (len(sizes) - 1))]) if len(sizes) else 0.0
         self.widest = widest or 1.0
+        self.groups = _groups(timeline.groups, self.nodes)
+        self.places = list(self.nodes)  # where each node is drawn: its own place, or its group's
+        for group in self.groups:
+            for n in group["members"]:
+                self.places[n] = group
         self.placed = np.array(
             [self._is_placed(edge) for edge in range(len(self.rows))], dtype=bool
         )
@@ -154,16 +163,18 @@ class Scene:
         return most if self.backbone is None else min(most, self.backbone["sizes"][at])
 
     def _is_placed(self, edge: int) -> bool:
-        """Whether both ends of an edge are in the picture."""
+        """Whether both ends of an edge are in the picture, and apart."""
         ends = (self.rows[edge], self.slots[self.slot_of[edge]]["node"])
-        return all(self.nodes[n]["x"] is not None for n in ends)
+        source, target = (self.places[n] for n in ends)
+        return source is not target and source["x"] is not None and target["x"] is not None
 
     def _turn(self) -> None:
         """Lay the picture on its side: what is at (x, y) moves to (-y, x)."""
-        for node in self.nodes:
+        for node in (*self.nodes, *self.groups):
             if node["x"] is not None:
                 node["x"], node["y"] = -node["y"], node["x"]
-            node["w"], node["h"] = node["h"], node["w"]
+            if node["kind"] != "group":
+                node["w"], node["h"] = node["h"], node["w"]
         self.curves = [np.stack([-curve[:, 1], curve[:, 0]], axis=1) for curve in self.curves]
         box = self.box
         self.box = replace(
@@ -229,7 +240,7 @@ class Scene:
     def _curve(self, edge: int) -> np.ndarray:
         """The Bezier curve of an edge: its four points, float [4, 2]."""
         box, slot = self.box, self.slots[self.slot_of[edge]]
-        source, target = self.nodes[self.rows[edge]], self.nodes[slot["node"]]
+        source, target = self.places[self.rows[edge]], self.places[slot["node"]]
         ax, ay = self._exit(source, target["x"])
         bx, by = self._port(target, slot["kind"], source["x"])
         rise = ay - by
@@ -257,6 +268,32 @@ class Scene:
         if node["kind"] == "kv":
             return node["x"] + PORTS["kv"][kind], bottom
         return node["x"] + _fan(node, toward), bottom
+
+
+def _groups(groups: Sequence[NodeGroup], nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One node for each named group, near the middle of its nodes where there is room, as
+    ``collapse`` of ``ctviz/player/geometry.js`` has it; none for one of which fewer than two nodes
+    are known, or none is drawn."""
+    known = {node["name"]: n for n, node in enumerate(nodes)}
+    made = []
+    for group in groups:
+        members = [known[name] for name in group.nodes if name in known]
+        at = [nodes[n] for n in members if nodes[n]["x"] is not None]
+        if len(members) < 2 or not at:
+            continue
+        wide = max(64, min(150, 24 + 7 * len(group.name)))
+        x, y = (sum(node[key] for node in at) / len(at) for key in ("x", "y"))
+        tried = [(x, y + by) for by in BESIDE] + [(node["x"], node["y"]) for node in at]
+        others = [n for k, n in enumerate(nodes) if k not in members and n["x"] is not None]
+
+        def room(place: tuple[float, float], others: Any = others, wide: int = wide) -> float:
+            near = [n for n in others if abs(n["x"] - place[0]) <= wide / 2 + n["w"] / 2]
+            return float(min([ROOM, *(abs(n["y"] - place[1]) for n in near)]))
+
+        x, y = max(tried, key=room)
+        place = {"kind": "group", "name": group.name, "members": members, "w": wide, "h": 26}
+        made.append({**place, "x": x, "y": y})
+    return made
 
 
 def _fan(node: dict[str, Any], toward: float) -> float:

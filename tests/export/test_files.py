@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import dataclasses
 import errno
 import io
 import json
@@ -28,6 +29,7 @@ from ctviz.export import (
     circuit_file,
     draw_animation,
     draw_picture,
+    draw_timeline,
     make_replay,
     table_files,
     tables,
@@ -38,6 +40,7 @@ from ctviz.export.scene import THICK, Scene
 from ctviz.export.theme import THEMES
 from ctviz.files import not_written, write_json
 from ctviz.runs import Run, open_run
+from ctviz.runs.groups import NodeGroup
 from ctviz.views.packing import pack
 from ctviz.views.view import Shown, View
 from tests.written_runs import write_run
@@ -617,3 +620,21 @@ def test_a_sign_is_drawn_in_a_font_that_has_it_or_its_number_is_said(tmp_path: P
         [sys.executable, "-c", SQUARES, str(tmp_path)], check=True, capture_output=True, text=True
     )
     assert done.stdout.split("\n")[0] == "['DejaVu Sans', 'Squares CJK'] [U+9C7B] True True"
+
+
+def test_a_named_group_is_drawn_as_one_node(sample):
+    timeline = timeline_of(sample)
+    members = ("a2.h0", "a2.h1")
+    plain = draw_timeline(timeline, "svg", View(step=60), origin="made up").content.decode()
+    assert "the pair" not in plain
+    grouped = dataclasses.replace(timeline, groups=(NodeGroup("the pair", members),))
+    assert "the pair" in draw_timeline(grouped, "svg", View(step=60), origin="x").content.decode()
+    scene = Scene(grouped, View(step=60), 1.3)
+    (group,) = scene.groups
+    assert [scene.nodes[n]["name"] for n in group["members"]] == list(members)
+    ends = [scene.nodes[scene.rows[edge]]["name"] for edge in range(len(scene.rows))]
+    for edge, source in enumerate(ends):
+        if source in members and scene.placed[edge]:  # it begins at the group
+            assert scene.curves[edge][0][1] == pytest.approx(group["y"] - 13)
+    one = Scene(dataclasses.replace(timeline, groups=(NodeGroup("one", ("a2.h0",)),)), View(), 1.3)
+    assert one.groups == []
