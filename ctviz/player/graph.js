@@ -252,7 +252,7 @@ export class Graph {
     this.theme = theme;
     if (!this.size.w || !this.painter || view.form !== "graph") return;
     const { lit, wanted } = this.lit(view);
-    this.painter.sort(view, lit, wanted);
+    this.painter.sort(view, lit, view.level === "backbone" ? wanted : null);
     this.active.fill(0);
     const { sourceOf, targetOf, slots, slotOf, mlpOf } = this.model;
     for (const line of this.painter.drawn) {
@@ -306,7 +306,7 @@ export class Graph {
 
   /** Layer bands and names, then the edges; called by vis-network before it draws the nodes. */
   below(ctx) {
-    if (!this.view) return;
+    if (!this.view || !this.placed) return;
     const { theme, view } = this;
     const scale = this.network.getScale();
     ctx.save();

@@ -37,7 +37,7 @@ def enter(player: Player) -> Player:
     """Come from another page, as a person does."""
     player.page.goto(player.url)
     player.wait("ready()")
-    player.page.get_by_role("link", name="Inspect").click()
+    player.page.get_by_role("link", name="Inspect", exact=True).click()
     section(player, "Likeliest next tokens")
     player.settle()
     return player
@@ -144,7 +144,7 @@ def test_ones_own_prompt_is_run_and_kept(player: Player) -> None:
     section(player, "Likeliest next tokens")
     player.page.get_by_role("link", name="Run", exact=True).click()
     player.says("should go on with")
-    player.page.get_by_role("link", name="Inspect").click()
+    player.page.get_by_role("link", name="Inspect", exact=True).click()
     section(player, "Likeliest next tokens")
     player.settle()
     assert query(player) == {  # where it was left
@@ -153,6 +153,7 @@ def test_ones_own_prompt_is_run_and_kept(player: Player) -> None:
         "probe": "own",
         "prompt": "The+keys",
         "answer": "+are",
+        "counterfactual": "The+key",
     }
     assert player.page.get_by_label("Your prompt").input_value() == "The keys"
 

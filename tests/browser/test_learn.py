@@ -244,6 +244,7 @@ def test_progress_is_there_after_a_reload(player: Player) -> None:
     player.page.reload()
     player.page.get_by_text("finished", exact=True).wait_for()
     assert player.page.get_by_role("button", name="Again").count() == 1
+    player.settle()  # the page writes what it was told once more
     player.page.evaluate("localStorage.setItem('ctviz:lessons', '{')")  # of no use
     player.page.reload()
     player.page.get_by_role("button", name="Start").first.wait_for()

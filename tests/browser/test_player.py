@@ -430,7 +430,7 @@ def test_the_graph_is_walked_and_heard(player: Player) -> None:
         player.page.keyboard.press("Tab")
     player.page.keyboard.press("ArrowUp")
     player.wait("selected() === 'input'")
-    heard = player.page.locator(".cz-stage-holder [aria-live=polite]")
+    heard = player.page.locator(".cz-stage-holder > [aria-live=polite]")
     expect(heard).to_contain_text(
         "input, Input: the embeddings. reads nothing in the circuit; writes"
     )

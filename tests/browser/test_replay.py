@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from ctviz import paths
 from ctviz.bench.app import serve
@@ -83,7 +83,7 @@ def test_it_shows_what_each_update_carries(replay: Replay, sample: Path) -> None
     replay.open(sample)
     heat = replay.page.locator(".cz-heat")
     heat.get_by_role("button", name="updates", exact=True).click()
-    assert heat.locator("h3").inner_text() == "What each update carries"
+    expect(heat.locator("h3")).to_have_text("What each update carries")
     said = "of the parameters were updated"
     for steps, key in ((30, "Home"), (60, "End")):
         replay.page.keyboard.press(key)
@@ -91,7 +91,7 @@ def test_it_shows_what_each_update_carries(replay: Replay, sample: Path) -> None
         assert said in heat.locator(".cz-note").inner_text()
     assert heat.get_by_role("button", name="circuit", exact=True).is_hidden()
     heat.get_by_role("button", name="redundancy", exact=True).click()
-    assert heat.locator("h3").inner_text() == "Node redundancy"
+    expect(heat.locator("h3")).to_have_text("Node redundancy")
 
 
 def test_it_plays_from_the_disk(replay: Replay, sample: Path) -> None:
