@@ -23,7 +23,7 @@ from ctviz.bench.app import CHROMIUM_FLAGS, PLAYER, chromium, serve, wait_for
 HERE = Path(__file__).parent
 SIZE = {"width": 1280, "height": 860}
 WIDTH = 960  # pixels of the animation
-COLOURS = 200
+COLOURS = 256
 FRAME, HOLD = 260, 1800  # milliseconds
 HANDLE = (
     "document.querySelector('[data-testid=stBidiComponentIsolated]')?.shadowRoot"
@@ -70,10 +70,10 @@ def record(page: Page) -> list[tuple[Image.Image, int]]:
             page.keyboard.press("ArrowRight")
             page.wait_for_timeout(350)
         frames.append((shot(page), HOLD if at in (0, last) else FRAME))
-    search = page.get_by_label("Find a node")
-    search.fill("m0")  # whose edges and paths are then shown
-    search.press("Enter")
-    page.wait_for_timeout(1800)
+    place = page.evaluate(f"() => ({HANDLE}).nodeAt('m0')")
+    page.mouse.click(place["x"], place["y"])
+    page.mouse.move(10, 10)
+    page.wait_for_timeout(1500)
     frames.append((shot(page), 2 * HOLD))
     return frames
 
@@ -93,7 +93,7 @@ def save(frames: list[tuple[Image.Image, int]], file: Path) -> None:
     sheet = Image.new("RGB", (WIDTH, len(chosen) * chosen[0].height))
     for row, image in enumerate(chosen):
         sheet.paste(image, (0, row * image.height))
-    palette = sheet.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE)
+    palette = sheet.quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image, _ in frames]
     images[0].save(
         file,

@@ -27,6 +27,10 @@ from ctviz.views.packing import pack
 __all__ = ["bench_player"]
 
 SIZE = (1280, 900)
+RUNS = 10  # that are opened in one page, one after the other
+FOUND = """document.querySelector("[data-testid=stBidiComponentIsolated]")
+  ?.shadowRoot?.querySelector(".cz")"""
+DRAWN = f"() => ({FOUND})?.__ctviz?.ready() && ({FOUND}).__ctviz.drawn() > 0"
 WATCH = """(() => {
   const seen = window.__frames = { all: 0, drawn: 0, first: null };
   let touched = false;
@@ -103,7 +107,8 @@ def bench_player(
     ``big``, 500 edges over 100 snapshots, and ``large``, 1,000 over 300. Of SmolLM2's with MLPs in
     blocks of neurons, over 100: ``fine``, 400 edges, and ``finest``, 4,000. With whole MLPs
     ``30x9``, 400 edges, and ``16x32``, 500. What is found of the first stands at the top, of the
-    others under their names; with blocks ``opened`` has the frames while all MLPs are open.
+    others under their names. ``circuit`` has the frames with all edges of a circuit that begins
+    as its backbone, ``opened`` those while all MLPs are open.
 
     ``fps`` is the median over ``windows`` of ``seconds`` each, at speed 1: the lower one of what
     the player counts and what the page sees. ``payload_mb`` is the data as JSON, in 1e6 bytes.
@@ -111,7 +116,8 @@ def bench_player(
     edge, each with an empty cache, on a server that has the run at hand. ``readable``, by level of
     detail, of the first snapshot: the edges that are drawn and how often they cross; the share of
     nodes whose letters are at least 6 pixels high and touch no other node; the graph's pixels for
-    each edge. Raises CtvizError without Playwright or a Chromium.
+    each edge. ``memory_mb``: what the page's JavaScript holds after ten such runs were opened in
+    it, garbage collected. Raises CtvizError without Playwright or a Chromium.
     """
     need("test", "A benchmark in a browser")
     from playwright.sync_api import Error, sync_playwright
@@ -169,7 +175,7 @@ def _case(
     text = json.dumps(payload)
     (made / f"{case}.json").write_text(text, encoding="utf-8")
     _, _, _, snapshots, edges, _ = {**CASES, **MEASURED}[case]
-    opened, readable = None, {}
+    opened, whole, readable = None, None, {}
     firsts = []
     for at in range(loads + 1):
         page = browser.new_page(viewport=dict(zip(("width", "height"), SIZE, strict=True)))
@@ -182,15 +188,20 @@ def _case(
             if at == loads:
                 readable = _readable(page)
                 played = _play(page, windows=windows, seconds=seconds)
+                if "backbone" in readable:
+                    whole = _circuit(page, windows=windows, seconds=seconds)
                 if graph.mlp_blocks > 1:
                     opened = _opened(page, windows=windows, seconds=seconds)
         finally:
             page.close()
     return {
         "fps": _fps(played),
-        **(
-            {} if opened is None else {"opened": {"fps": _fps(opened), "frames_per_second": opened}}
-        ),
+        **{
+            name: {"fps": _fps(frames), "frames_per_second": frames}
+            for name, frames in (("circuit", whole), ("opened", opened))
+            if frames is not None
+        },
+        "memory_mb": _memory(browser, address, case),
         "payload_mb": round(len(text.encode()) / 1e6, 2),
         "first_paint_s": round(statistics.median(firsts), 2),
         "first_paint_s_range": [round(min(firsts), 2), round(max(firsts), 2)],
@@ -224,6 +235,36 @@ def _readable(page: Any) -> dict[str, Any]:
 
 def _fps(played: Mapping[str, Mapping[str, float]]) -> float:
     return min(played[name]["median"] for name in ("player", "graph_redrawn"))
+
+
+def _circuit(page: Any, *, windows: int, seconds: float) -> dict[str, Mapping[str, float]]:
+    """The same from the start, with all edges of a circuit that begins as its backbone."""
+    page.get_by_label("Pause", exact=True).click()
+    levels = page.get_by_role("group", name="Level of detail")
+    levels.get_by_role("button", name="circuit", exact=True).click()
+    page.get_by_label("Snapshot", exact=True).fill("0")
+    return _play(page, windows=windows, seconds=seconds)
+
+
+def _memory(browser: Any, address: str, case: str) -> float:
+    """MB of the page's JavaScript after ten runs have been opened in it, one after the other."""
+    page = browser.new_page(viewport=dict(zip(("width", "height"), SIZE, strict=True)))
+    try:
+        page.goto(f"{address}/?case={case}&switch=1")
+        for at in range(RUNS):
+            page.wait_for_function(DRAWN, timeout=120_000)
+            if at < RUNS - 1:
+                page.evaluate("() => { window.__before = " + FOUND + "; }")
+                page.get_by_role("button", name="another run").click()
+                page.wait_for_function("() => " + FOUND + " !== window.__before", timeout=120_000)
+        page.evaluate("() => { window.__before = null; }")
+        session = page.context.new_cdp_session(page)
+        session.send("HeapProfiler.collectGarbage")
+        found = session.send("Runtime.getHeapUsage")  # arrays of numbers lie beside the heap
+        parts = ("usedSize", "embedderHeapUsedSize", "backingStorageSize")
+        return round(float(sum(found.get(part, 0) for part in parts)) / 1e6, 1)
+    finally:
+        page.close()
 
 
 def _opened(page: Any, *, windows: int, seconds: float) -> dict[str, Mapping[str, float]]:

@@ -102,7 +102,8 @@ class GraphPanel:
             color = rgba(theme.faint)
             if box.across:
                 axes.axvline(at, color=color, lw=0.6, ls=DASH)
-                axes.text(at, foot - 9 / scale, f"+{count}", ha="center", color=color, **style)
+                top = foot - tall + 9 / scale
+                axes.text(at, top, f"+{count}", ha="center", color=color, **style)
             else:
                 axes.axhline(at, color=color, lw=0.6, ls=DASH)
                 text = f"+ {count} layer{'s' if count > 1 else ''}"

@@ -21,4 +21,12 @@ def packed(file: Path) -> dict[str, Any]:
     return found
 
 
-player(packed(folders()[0] / f"{st.query_params['case']}.json"), key="player")
+def switch() -> None:
+    """Go on to another run, of the same size."""
+    st.session_state["at"] = at + 1
+
+
+at = st.session_state.get("at", 0)
+player(packed(folders()[0] / f"{st.query_params['case']}.json"), key=f"player{at}")
+if "switch" in st.query_params:
+    st.button("another run", on_click=switch)

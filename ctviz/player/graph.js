@@ -354,14 +354,14 @@ export class Graph {
     for (const [first, last, at] of folds) {
       const name = first === last ? "1" : String(last - first + 1);
       ctx.fillStyle = theme.faint;
-      if (across) ctx.fillText(`+${name}`, at, foot);
+      if (across) ctx.fillText(`+${name}`, at, corner.y + FOOT / 2 / scale);
       else ctx.fillText(`+ ${name} ${name === "1" ? "layer" : "layers"}`, corner.x + 12 / scale, at);
       ctx.strokeStyle = theme.faint;
       ctx.lineWidth = 1 / scale;
       ctx.setLineDash([2 / scale, 4 / scale]);
       ctx.beginPath();
       if (across) {
-        ctx.moveTo(at, corner.y);
+        ctx.moveTo(at, corner.y + FOOT / scale);
         ctx.lineTo(at, foot - FOOT / 2 / scale);
       } else {
         ctx.moveTo(corner.x + GUTTER / scale, at);

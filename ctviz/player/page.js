@@ -5,6 +5,7 @@ import { moment } from "./data.js";
 import { changeWords, overlapWords } from "./changes.js";
 import { h, iconButton, setText } from "./dom.js";
 import { legend } from "./legend.js";
+import { percent } from "./numbers.js";
 import { backboneWords } from "./quality.js";
 import { source } from "./tooltip.js";
 
@@ -106,7 +107,9 @@ export class Page {
     const all = model.whole.edges.toLocaleString("en-US");
     const at = String(view.edges);
     if (this.slider.value !== at) this.slider.value = at;
-    setText(this.sliderText, model.T ? `${Math.min(view.edges, inside)} of ${inside}` : "–");
+    const share = view.level === "backbone" && !model.other ? model.backbone.shares[view.i] ?? null : null;
+    const held = share === null ? "" : ` · ${percent(share)} of |score|`;
+    setText(this.sliderText, model.T ? `${Math.min(view.edges, inside)} of ${inside}${held}` : "–");
     this.sliderText.title = `The circuit has ${inside} of the model's ${all} edges.`;
     const words = this.words(view, all);
     setText(this.changes, words);

@@ -63,6 +63,13 @@ def test_it_reports_its_named_numbers(browser: Browser) -> None:
     assert result["gqa"]["shape"]["snapshots"] == 40
     assert result["blocks"]["shape"]["nodes"] == 2 + 30 * (9 + 24)
     assert result["blocks"]["opened"]["fps"] > 0
+    assert result["blocks"]["circuit"]["fps"] > 0
+    assert 0 < result["memory_mb"] < 1000
+    assert list(result["readable"]) == ["auto"]  # a small circuit has no other level
+    levels = result["blocks"]["readable"]
+    assert levels["backbone"]["edges"] < levels["circuit"]["edges"] <= 400
+    assert levels["backbone"]["crossings"] < levels["circuit"]["crossings"]
+    assert all(0 <= level["labels_clear"] <= 1 for level in levels.values())
     assert result["chromium"] == browser.version
 
 
