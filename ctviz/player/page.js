@@ -1,7 +1,7 @@
 // The player's page: where its panels stand, its heading, the edges slider, and what it says.
 
 import { noiseWords } from "./beside.js";
-import { moment } from "./data.js";
+import { edgesAt, moment } from "./data.js";
 import { changeWords, overlapWords } from "./changes.js";
 import { h, iconButton, setText } from "./dom.js";
 import { legend } from "./legend.js";
@@ -109,7 +109,12 @@ export class Page {
     if (this.slider.value !== at) this.slider.value = at;
     const share = view.level === "backbone" && !model.other ? model.backbone.shares[view.i] ?? null : null;
     const held = share === null ? "" : ` · ${percent(share)} of |score|`;
-    setText(this.sliderText, model.T ? `${Math.min(view.edges, inside)} of ${inside}${held}` : "–");
+    const shown = [model, model.other].filter(Boolean).map((run) => {
+      const size = run.counts.size[view.i];
+      return `${Math.min(edgesAt(run, view, view.i), size)} of ${size}`;
+    });
+    const counts = [...new Set(shown)].join(" and "); // of two circuits once, if it is the same
+    setText(this.sliderText, model.T ? `${counts}${held}` : "–");
     this.sliderText.title = `The circuit has ${inside} of the model's ${all} edges.`;
     const words = this.words(view, all);
     setText(this.changes, words);
